@@ -1,0 +1,3 @@
+"""Lightweight segmentation networks in napari, from Python and from a shell."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The engine: NumPy in, NumPy out. Knows neither Qt nor napari."""

@@ -1,0 +1,212 @@
+"""Annotated frames -> augmented training patches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import AnnotationError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """One annotated frame.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    frame : ndarray
+        ``(C, H, W)`` float32, normalised as the checkpoint wants it.
+    labels : ndarray
+        ``(H, W)`` integer; 0 is background.
+    share : float
+        How often it is drawn, relative to the others.
+    """
+
+    name: str
+    frame: np.ndarray
+    labels: np.ndarray
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.frame.ndim != 3 or self.labels.shape != self.frame.shape[1:]:
+            raise AnnotationError(
+                f"{self.name}: labels of shape {self.labels.shape} do not cover an image of "
+                f"shape {self.frame.shape[1:]}. Give labels of the image's height and width."
+            )
+        if self.labels.dtype.kind not in "uib":
+            raise AnnotationError(f"{self.name}: labels must be whole numbers, not {self.labels.dtype}.")
+
+
+def digest(images: Sequence[TrainingImage]) -> str:
+    """Fingerprint of what a checkpoint learnt from: SHA-256 over frames and labels."""
+    sha = hashlib.sha256()
+    for image in images:
+        for array in (image.frame, image.labels):
+            sha.update(f"{array.dtype}{array.shape}".encode())
+            sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+def split(
+    images: Sequence[TrainingImage], fraction: float, rng: np.random.Generator
+) -> tuple[list[TrainingImage], list[TrainingImage]]:
+    """Set some frames apart for validation; of a single frame, its right part.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+        At least one.
+    fraction : float
+        Share to validate on, 0 to 1; always at least one frame.
+    rng : numpy.random.Generator
+        Chooses the frames.
+
+    Returns
+    -------
+    tuple of list
+        Training frames and validation frames.
+    """
+    if len(images) > 1:
+        count = min(max(1, round(fraction * len(images))), len(images) - 1)
+        chosen = set(rng.permutation(len(images))[:count].tolist())
+        return (
+            [image for k, image in enumerate(images) if k not in chosen],
+            [image for k, image in enumerate(images) if k in chosen],
+        )
+    (only,) = images
+    edge = round(only.labels.shape[1] * (1 - fraction))
+    parts = [
+        TrainingImage(only.name, only.frame[..., columns], only.labels[:, columns])
+        for columns in (slice(None, edge), slice(edge, None))
+    ]
+    if min(part.labels.shape[1] for part in parts) < 16 or not parts[0].labels.any():
+        return [only], [only]  # too small to cut: better a biased score than none
+    return [parts[0]], [parts[1]]
+
+
+class PatchSampler:
+    """Draws augmented patches from annotated frames; the same seed gives the same patches.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+        Kept in memory as they are.
+    patch : int
+        Height and width of a patch in pixels.
+    scale : float
+        Patches are enlarged or shrunk by up to this factor; 1 leaves the size alone.
+    invert : float
+        Probability that bright and dark change places.
+    seed : int
+        Of every random choice.
+    """
+
+    def __init__(
+        self, images: Sequence[TrainingImage], patch: int, scale: float, invert: float, seed: int
+    ) -> None:
+        self.images = list(images)
+        self.patch = patch
+        self.margin = int(np.ceil(patch * max(scale, 1.0) * 2**0.5))
+        shares = np.array([image.share for image in self.images], float)
+        self._shares = shares / shares.sum()
+        self._rng = np.random.default_rng(seed)
+        self._transform = _augmentation(patch, scale, invert, seed)
+
+    def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw frames ``(size, C, patch, patch)`` float32 and labels ``(size, patch, patch)``."""
+        import torch
+
+        chosen = self._rng.choice(len(self.images), size, p=self._shares)
+        patches = [self._transform(self._window(self.images[k])) for k in chosen]
+        frames = torch.stack([p["frame"] for p in patches])
+        labels = torch.stack([p["labels"][0] for p in patches])
+        return frames.float(), labels.round().long()
+
+    def _window(self, image: TrainingImage) -> dict[str, np.ndarray]:
+        """Cut a window large enough to rotate and shrink, around a random pixel.
+
+        Half of the windows are centred on an annotated pixel, so that rare objects are seen.
+        """
+        height, width = image.labels.shape
+        y, x = self._rng.integers(height), self._rng.integers(width)
+        if self._rng.random() < 0.5:
+            inside = np.flatnonzero(image.labels)
+            if inside.size:
+                y, x = np.divmod(inside[self._rng.integers(inside.size)], width)
+        # The centre stays half a patch inside, where the frame is large enough for that.
+        rows = _window_indices(int(y), height, self.patch, self.margin)
+        columns = _window_indices(int(x), width, self.patch, self.margin)
+        return {
+            "frame": image.frame[:, rows[:, None], columns],
+            "labels": image.labels[rows[:, None], columns][None].astype(np.float32),
+        }
+
+
+def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarray:
+    """Indices of `size` pixels around a centre, mirrored at the borders."""
+    half = min(patch, length) // 2
+    centre = min(max(centre, half), length - half)
+    indices = np.arange(centre - size // 2, centre - size // 2 + size)
+    period = max(2 * (length - 1), 1)
+    folded = np.abs(indices) % period
+    return np.asarray(np.where(folded >= length, period - folded, folded))
+
+
+def _augmentation(patch: int, scale: float, invert: float, seed: int) -> Any:
+    # Over a second to import, so only once training starts.
+    from monai.transforms import (
+        CenterSpatialCropd,
+        Compose,
+        EnsureTyped,
+        RandAdjustContrastd,
+        RandAffined,
+        RandFlipd,
+        RandGaussianNoised,
+        RandGaussianSmoothd,
+        RandLambdad,
+        RandRotate90d,
+        RandScaleIntensityd,
+        RandShiftIntensityd,
+    )
+
+    both = ["frame", "labels"]
+    # RandAffined asks for what is added to 1, and samples: above 1 shrinks the objects.
+    zoom = (1 / scale - 1, scale - 1)
+    transform = Compose(
+        [
+            RandAffined(
+                both,
+                prob=0.7 if scale > 1 else 0.3,
+                rotate_range=np.pi / 4,
+                scale_range=(zoom, zoom),
+                spatial_size=None,
+                mode=("bilinear", "nearest"),
+                padding_mode="reflection",
+            ),
+            CenterSpatialCropd(both, roi_size=(patch, patch)),
+            RandFlipd(both, prob=0.5, spatial_axis=0),
+            RandFlipd(both, prob=0.5, spatial_axis=1),
+            RandRotate90d(both, prob=0.5),
+            RandLambdad("frame", prob=invert, func=_invert),
+            RandAdjustContrastd("frame", prob=0.3, gamma=(0.6, 1.6)),
+            RandScaleIntensityd("frame", prob=0.5, factors=0.4),
+            RandShiftIntensityd("frame", prob=0.5, offsets=0.15),
+            RandGaussianSmoothd("frame", prob=0.15, sigma_x=(0.5, 1.5), sigma_y=(0.5, 1.5)),
+            RandGaussianNoised("frame", prob=0.3, std=0.08),
+            EnsureTyped(both, track_meta=False),
+        ]
+    )
+    return transform.set_random_state(seed=seed)
+
+
+def _invert(frame: Any) -> Any:
+    return 1 - frame

@@ -1,0 +1,353 @@
+"""Training, from a checkpoint or from scratch, as a generator of events."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import src_models
+
+from ..errors import AnnotationError, CheckpointError
+from ..store.checkpoints import CheckpointInfo, CheckpointStore
+from . import devices
+from .dataset import PatchSampler, TrainingImage, digest, split
+from .inference import Stop, interruptible, never, probabilities
+from .metrics import overlap, overlap_per_class
+from .tiling import predict_tiled
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+TILE, OVERLAP = 512, 64
+
+
+@dataclass(frozen=True)
+class FineTuneRequest:
+    """How to train.
+
+    Attributes
+    ----------
+    checkpoint : str
+        Where to start: a checkpoint's id, or a network's name to start from scratch.
+    name : str
+        Of the new checkpoint.
+    steps : int
+        Weight updates at most.
+    minutes : float
+        Time at most; whichever ends first.
+    batch, patch : int
+        Patches per step and their size in pixels.
+    learning_rate, weight_decay : float
+        Of AdamW; the rate rises over the first steps and falls along a cosine.
+    validation : float
+        Share of the frames to score on.
+    validate_every, patience : int
+        Steps between scores, and how many scores without progress end the training.
+    scale, invert : float
+        Augmentation, see `PatchSampler`.
+    seed : int
+        Of weights, split and patches.
+    device : str
+        As `devices.resolve` takes it.
+    """
+
+    checkpoint: str
+    name: str
+    steps: int = 200
+    minutes: float = 10.0
+    batch: int = 4
+    patch: int = 128
+    learning_rate: float = 5e-4
+    weight_decay: float = 1e-3
+    validation: float = 0.2
+    validate_every: int = 20
+    patience: int = 6
+    scale: float = 1.25
+    invert: float = 0.0
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "minutes", "batch", "patch", "learning_rate", "validate_every", "patience"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
+        if not 0 < self.validation < 1:
+            raise ValueError(f"validation must lie between 0 and 1, not {self.validation}.")
+        if self.scale < 1 or not 0 <= self.invert <= 1:
+            raise ValueError("scale must be at least 1 and invert between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class TrainingEvent:
+    """News from a training run.
+
+    Attributes
+    ----------
+    kind : str
+        ``"message"``, ``"step"``, ``"validation"`` or ``"done"``.
+    step, steps : int
+        Where it is, and where it ends at the latest.
+    progress : float
+        Share of the steps or the time that is used up, 0 to 1.
+    loss : float or None
+        Of the last step.
+    dice, best : float or None
+        Of the last validation, and the best so far; 0 to 1.
+    text : str
+        For the status line.
+    checkpoint : CheckpointInfo or None
+        What was saved, with ``"done"``.
+    """
+
+    kind: str
+    step: int
+    steps: int
+    progress: float
+    loss: float | None = None
+    dice: float | None = None
+    best: float | None = None
+    text: str = ""
+    checkpoint: CheckpointInfo | None = None
+
+
+class FineTuner:
+    """Trains a checkpoint on annotated frames.
+
+    Parameters
+    ----------
+    request : FineTuneRequest
+        How to train.
+    images : sequence of TrainingImage
+        What to learn from, normalised as `start_info` says.
+    store : CheckpointStore, optional
+        Where checkpoints are read and written.
+    template : CheckpointInfo, optional
+        The card of a network that starts from scratch: its channels, classes and normalisation.
+
+    Raises
+    ------
+    AnnotationError
+        If there is nothing to learn from.
+    CheckpointError
+        If the starting point is missing or does not fit the frames, or the name is taken.
+    """
+
+    def __init__(
+        self,
+        request: FineTuneRequest,
+        images: Sequence[TrainingImage],
+        store: CheckpointStore | None = None,
+        template: CheckpointInfo | None = None,
+    ) -> None:
+        self.request = request
+        self.images = list(images)
+        self.store = store or CheckpointStore()
+        self.info = start_info(request, self.store, template)
+        if self.info.id in {info.id for info in self.store.list()}:
+            raise CheckpointError(f"There is a checkpoint {self.info.id} already. Choose another name.")
+        if not self.images:
+            raise AnnotationError("There is nothing to learn from: no annotated frame was given.")
+        if not any(image.labels.any() for image in self.images):
+            raise AnnotationError("There is nothing to learn from: all labels are background.")
+        for image in self.images:
+            if image.frame.shape[0] != self.info.in_channels:
+                raise AnnotationError(
+                    f"{image.name} has {image.frame.shape[0]} channels, but {self.info.network} "
+                    f"was built for {self.info.in_channels}."
+                )
+            if self.info.classes > 1 and image.labels.max(initial=0) >= self.info.classes:
+                raise AnnotationError(
+                    f"{image.name} holds the label {image.labels.max()}, but the checkpoint knows "
+                    f"only labels up to {self.info.classes - 1}."
+                )
+
+    def run(self, stop: Stop = never) -> Iterator[TrainingEvent]:
+        """Train until done or stopped; the best weights so far become the new checkpoint.
+
+        Stopping ends training after the current step and keeps what was learnt.
+        """
+        import torch
+
+        request = self.request
+        device = devices.resolve(request.device)
+        yield self._message("Reading the checkpoint …")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(request.seed)
+            network = self._network().to(device, memory_format=torch.channels_last)
+            yield from self._prepare_scan(device)
+            rng = np.random.default_rng(request.seed)
+            train, validate = split(self.images, request.validation, rng)
+            sampler = PatchSampler(train, request.patch, request.scale, request.invert, request.seed)
+            yield from self._train(network, sampler, validate, device, stop)
+
+    def _train(
+        self,
+        network: nn.Module,
+        sampler: PatchSampler,
+        validate: Sequence[TrainingImage],
+        device: str,
+        stop: Stop,
+    ) -> Iterator[TrainingEvent]:
+        request, steps = self.request, self.request.steps
+        learner = _Learner(network, request, device)
+        started = time.monotonic()
+        yield self._message("Scoring the starting point …")
+        best = start = _score(learner.averaged, validate, device, self.info.classes, stop)
+        best_weights = _copy(learner.averaged)
+        yield TrainingEvent("validation", 0, steps, 0.0, None, best, best, f"Dice before: {best:.3f}")
+
+        since_best, step, progress, dice = 0, 0, 0.0, best
+        while progress < 1 and since_best < request.patience and not stop():
+            loss = learner.step(*sampler.batch(request.batch), progress)
+            step += 1
+            elapsed = (time.monotonic() - started) / 60
+            progress = min(1.0, max(step / steps, elapsed / request.minutes))
+            yield TrainingEvent("step", step, steps, progress, loss, dice, best, f"Step {step} of {steps}")
+            if step % request.validate_every == 0 or progress >= 1:
+                if stop():
+                    break
+                dice = _score(learner.averaged, validate, device, self.info.classes, stop)
+                since_best += 1
+                if dice > best:
+                    best, since_best, best_weights = dice, 0, _copy(learner.averaged)
+                text = f"Step {step}: Dice {dice:.3f}, best {best:.3f}"
+                yield TrainingEvent("validation", step, steps, progress, loss, dice, best, text)
+        yield self._finish(best_weights, step, start, best, time.monotonic() - started)
+
+    def _finish(
+        self, weights: dict[str, torch.Tensor], step: int, start: float, best: float, seconds: float
+    ) -> TrainingEvent:
+        info = replace(
+            self.info,
+            data_digest=digest(self.images),
+            settings={**asdict(self.request), "steps_done": step, "seconds": round(seconds, 1)},
+            versions=versions(),
+            scores={"validation_dice_before": start, "validation_dice": best},
+        )
+        info = self.store.save(info, weights)
+        if best > start:
+            text = f"Saved {info.id}: Dice {start:.3f} before, {best:.3f} now."
+        else:
+            text = (
+                f"Training did not improve on Dice {start:.3f}, so {info.id} keeps the weights it "
+                "started from. Correct more slices, or train longer."
+            )
+        return TrainingEvent(
+            "done", step, self.request.steps, 1.0, None, best, best, text, checkpoint=info
+        )
+
+    def _network(self) -> nn.Module:
+        if self.info.parent is None:
+            return src_models.create(self.info.network, self.info.in_channels, self.info.classes)
+        return self.store.load(self.info.parent)[1]
+
+    def _prepare_scan(self, device: str) -> Iterator[TrainingEvent]:
+        from src_models import selective_scan
+
+        if src_models.card(self.info.network).uses_scan and device == "cpu":
+            if selective_scan.needs_compiling():
+                yield self._message("Compiling the scan for this computer, once, about 15 s …")
+            selective_scan.warm_up()
+
+    def _message(self, text: str) -> TrainingEvent:
+        return TrainingEvent("message", 0, self.request.steps, 0.0, text=text)
+
+
+class _Learner:
+    """A network, its optimiser, and the running average of its weights that gets saved."""
+
+    def __init__(self, network: nn.Module, request: FineTuneRequest, device: str) -> None:
+        import torch
+        from torch.optim.swa_utils import AveragedModel
+
+        self.network = network.train()
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=request.learning_rate, weight_decay=request.weight_decay
+        )
+        self.rate = request.learning_rate
+        self.device = device
+        average = AveragedModel(network, avg_fn=_running_average, use_buffers=True)
+        self.averaged: nn.Module = average.module
+        self._average = average
+        self._steps = 0
+
+    def step(self, frames: torch.Tensor, labels: torch.Tensor, progress: float) -> float:
+        """Update the weights once; `progress` from 0 to 1 sets the learning rate."""
+        import torch
+
+        from src_models.losses import bce_dice
+
+        warm = min(1.0, (self._steps + 1) / 20)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        self.optimiser.zero_grad(set_to_none=True)
+        logits = self.network(frames.to(self.device, memory_format=torch.channels_last))
+        loss = bce_dice(logits, labels.to(self.device))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self._average.update_parameters(self.network)
+        self._steps += 1
+        return float(loss.detach())
+
+
+def _running_average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:
+    """Exponential moving average whose memory grows from a few steps to a hundred."""
+    keep = min(0.99, (1 + float(count)) / (10 + float(count)))
+    return averaged + (current - averaged) * (1 - keep)
+
+
+def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _score(
+    network: nn.Module, images: Sequence[TrainingImage], device: str, classes: int, stop: Stop
+) -> float:
+    """Mean Dice over whole frames."""
+    network.eval()
+    scores = []
+    with interruptible(network, stop):
+        for image in images:
+            for predicted in predict_tiled(
+                lambda tile: probabilities(network, tile, device), image.frame, TILE, OVERLAP
+            ):
+                pass
+            if classes == 1:
+                scores.append(overlap(predicted[0] > 0.5, image.labels).dice)
+            else:
+                scores.append(overlap_per_class(predicted.argmax(0), image.labels).dice)
+    return float(np.mean(scores))
+
+
+def start_info(
+    request: FineTuneRequest, store: CheckpointStore, template: CheckpointInfo | None = None
+) -> CheckpointInfo:
+    """Return the card that the new checkpoint begins with.
+
+    Raises
+    ------
+    CheckpointError
+        If the starting point does not exist.
+    """
+    if request.checkpoint in src_models.names():
+        blank = template or CheckpointInfo(request.name, request.checkpoint)
+        return replace(blank, id=request.name, network=request.checkpoint, parent=None)
+    parent = store.info(request.checkpoint)
+    description = f"Fine-tuned from {parent.id}."
+    return replace(parent, id=request.name, parent=request.checkpoint, description=description)
+
+
+def versions() -> dict[str, str]:
+    """Return the software a checkpoint was made with."""
+    from importlib.metadata import version
+
+    packages = ("napari-seglite", "torch", "numpy", "monai")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}

@@ -1,0 +1,290 @@
+"""Checkpoints: weights as safetensors, and a JSON card that says what they are.
+
+A checkpoint is a folder with ``card.json`` and ``weights.safetensors``. Those that
+come with the plugin lie inside the package, the user's own in the platform's data folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import src_models
+
+from ..engine.normalise import Normalisation
+from ..errors import CheckpointError
+from .atomic import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+BUILT_IN = Path(__file__).parent.parent / "checkpoints"
+ENVIRONMENT_VARIABLE = "SEGLITE_DATA"
+CARD, WEIGHTS = "card.json", "weights.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """The card of a checkpoint.
+
+    Attributes
+    ----------
+    id : str
+        Its name: letters, digits, dots, hyphens and underscores.
+    network : str
+        A name that `src_models.create` takes.
+    in_channels, classes : int
+        As the network was built.
+    class_names : tuple of str
+        From label 0 (background) upwards: two names for one class.
+    normalisation : Normalisation
+        Replayed on every image.
+    description : str
+        A sentence for the user.
+    parent : str or None
+        The checkpoint it was fine-tuned from.
+    data_digest : str
+        SHA-256 over the frames and labels it learnt from.
+    settings, versions, scores : dict
+        How it was trained, with what software, and how well it does.
+    weights_sha256 : str
+        Of the weights' file; filled in when it is saved.
+    """
+
+    id: str
+    network: str
+    in_channels: int = 1
+    classes: int = 1
+    class_names: tuple[str, ...] = ("background", "object")
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    description: str = ""
+    parent: str | None = None
+    data_digest: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    weights_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.id):
+            raise CheckpointError(
+                f"{self.id!r} cannot name a checkpoint. Use letters, digits, dots, hyphens and "
+                "underscores, beginning with a letter or digit."
+            )
+        if self.network not in src_models.names():
+            raise CheckpointError(
+                f"Checkpoint {self.id} is for the network {self.network!r}, which is not "
+                f"installed. There are: {', '.join(src_models.names())}."
+            )
+        expected = 2 if self.classes == 1 else self.classes
+        if self.in_channels < 1 or self.classes < 1 or len(self.class_names) != expected:
+            raise CheckpointError(
+                f"Checkpoint {self.id} names {len(self.class_names)} classes; its network with "
+                f"{self.classes} output channels needs {expected}, background included."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the card as plain JSON data."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CheckpointInfo:
+        """Read what `as_dict` wrote; unknown fields of later versions are ignored.
+
+        Raises
+        ------
+        CheckpointError
+            If a field is missing or of the wrong kind.
+        """
+        try:
+            if int(data["format"]) > FORMAT:
+                raise CheckpointError(
+                    f"Checkpoint {data.get('id')} was written by a newer version of SegLite. "
+                    "Update SegLite to use it."
+                )
+            known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
+            known["class_names"] = tuple(known["class_names"])
+            known["normalisation"] = Normalisation(**known["normalisation"])
+            return cls(**known)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"The card of this checkpoint cannot be read: {error}.") from error
+
+
+def default_folder() -> Path:
+    """Where the user's own checkpoints are kept; ``SEGLITE_DATA`` overrides it."""
+    import platformdirs
+
+    base = os.environ.get(ENVIRONMENT_VARIABLE) or platformdirs.user_data_dir("seglite", False)
+    return Path(base) / "checkpoints"
+
+
+class CheckpointStore:
+    """The checkpoints of this computer.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        The user's own; `default_folder` if not given.
+    built_in : Path
+        Those that came with the package; read only.
+    """
+
+    def __init__(self, folder: Path | None = None, built_in: Path = BUILT_IN) -> None:
+        self.folder = folder or default_folder()
+        self.built_in = built_in
+
+    def list(self) -> list[CheckpointInfo]:
+        """Return the cards of all readable checkpoints, built-in ones first."""
+        found = []
+        for root in (self.built_in, self.folder):
+            if not root.is_dir():
+                continue
+            for path in sorted(root.iterdir()):
+                if (path / CARD).is_file():
+                    try:
+                        found.append(self._read_card(path))
+                    except CheckpointError:
+                        continue  # named again, with the reason, when somebody asks for it
+        return found
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether a checkpoint came with the package."""
+        return (self.built_in / name / CARD).is_file()
+
+    def path(self, name: str) -> Path:
+        """Return the folder of a checkpoint, given its id or the path of a folder.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none; the message lists those there are.
+        """
+        for candidate in (self.built_in / name, self.folder / name, Path(name)):
+            if name and (candidate / CARD).is_file():
+                return candidate
+        known = ", ".join(info.id for info in self.list()) or "none"
+        raise CheckpointError(f"No checkpoint {name!r}. There are: {known}.")
+
+    def info(self, name: str) -> CheckpointInfo:
+        """Return the card of a checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            If it is missing or its card cannot be read.
+        """
+        return self._read_card(self.path(name))
+
+    def load(self, name: str) -> tuple[CheckpointInfo, nn.Module]:
+        """Build the network of a checkpoint and fill in its weights, in float32 on the CPU.
+
+        Raises
+        ------
+        CheckpointError
+            If it is missing, damaged, or its weights do not fit its network.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        path = self.path(name)
+        info = self._read_card(path)
+        try:
+            blob = (path / WEIGHTS).read_bytes()
+            if hashlib.sha256(blob).hexdigest() != info.weights_sha256:
+                raise CheckpointError(
+                    f"The weights of checkpoint {info.id} ({path / WEIGHTS}) are not the ones its "
+                    "card describes: the file is damaged or was exchanged. Copy it again."
+                )
+            weights = {k: v.float() if v.is_floating_point() else v for k, v in load(blob).items()}
+            network = src_models.create(info.network, info.in_channels, info.classes)
+            network.load_state_dict(weights)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(
+                f"The weights of checkpoint {info.id} cannot be read ({error}). Copy it again."
+            ) from error
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"The weights of checkpoint {info.id} do not fit the network {info.network} with "
+                f"{info.in_channels} channels and {info.classes} classes."
+            ) from error
+        return info, network
+
+    def save(
+        self,
+        info: CheckpointInfo,
+        weights: Mapping[str, Tensor],
+        *,
+        half: bool = False,
+        overwrite: bool = False,
+    ) -> CheckpointInfo:
+        """Write a checkpoint to the user's folder.
+
+        Parameters
+        ----------
+        info : CheckpointInfo
+            Its card.
+        weights : mapping
+            The state dict.
+        half : bool
+            Store floating-point numbers in float16.
+        overwrite : bool
+            Replace one of the same name.
+
+        Returns
+        -------
+        CheckpointInfo
+            The card as it was written, with the hash of the weights.
+
+        Raises
+        ------
+        CheckpointError
+            If the name is taken.
+        """
+        from safetensors.torch import save
+
+        if self.is_built_in(info.id) or (not overwrite and (self.folder / info.id).exists()):
+            raise CheckpointError(f"There is a checkpoint {info.id} already. Choose another name.")
+
+        def packed(tensor: Tensor) -> Tensor:
+            tensor = tensor.detach().cpu()
+            tensor = tensor.half() if half and tensor.is_floating_point() else tensor
+            return tensor.contiguous()
+
+        blob = save({name: packed(tensor) for name, tensor in weights.items()})
+        info = replace(info, weights_sha256=hashlib.sha256(blob).hexdigest())
+        with replacing(self.folder / info.id) as scratch:
+            scratch.mkdir()
+            (scratch / WEIGHTS).write_bytes(blob)
+            (scratch / CARD).write_text(json.dumps(info.as_dict(), indent=2) + "\n", "utf-8")
+        return info
+
+    def delete(self, name: str) -> None:
+        """Remove one of the user's own checkpoints.
+
+        Raises
+        ------
+        CheckpointError
+            If it is missing or built in.
+        """
+        path = self.path(name)
+        if path.parent != self.folder:
+            raise CheckpointError(f"Checkpoint {name} is not one of your own and stays.")
+        shutil.rmtree(path)
+
+    def _read_card(self, path: Path) -> CheckpointInfo:
+        try:
+            data = json.loads((path / CARD).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path / CARD} is no checkpoint card: {error}.") from error
+        if not isinstance(data, dict):
+            raise CheckpointError(f"{path / CARD} is no checkpoint card.")
+        return CheckpointInfo.from_dict(data)

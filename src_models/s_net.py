@@ -1,0 +1,296 @@
+"""S-Net: a shallow network with a Global-Local Feature Fusion bottleneck.
+
+Shang et al., "S-Net", Computer Methods and Programs in Biomedicine 2025,
+doi 10.1016/j.cmpb.2025.108730. The layers, their order and their widths are
+given by the paper and the code published with it. Ours: logits instead of a
+final sigmoid, any height and width, any number of channels and classes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .selective_scan import selective_scan
+
+WIDTH = 64
+STATES = 16
+DROP_PATH = 0.1
+
+
+class ConvNorm(nn.Sequential):
+    """A 3x3 convolution without bias and its batch norm."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
+        )
+
+
+class ConvBlock(nn.Sequential):
+    """Two convolutions, each with batch norm and ReLU; the second changes the width."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            ConvNorm(inputs, inputs),
+            nn.ReLU(inplace=True),
+            ConvNorm(inputs, outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with batch norm around which the input is added (ResNet's basic block)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(channels, channels)
+        self.conv2 = ConvNorm(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv2(F.relu(self.conv1(x), inplace=True)) + x, inplace=True)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: drops a whole residual branch per sample (Huang et al., 2016)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        keep = 1 - self.rate
+        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
+        return x * mask / keep
+
+
+class SS2D(nn.Module):
+    """Four selective scans across the image, VMamba's first version (*given*).
+
+    The tokens are read row by row, column by column, and both backwards; each
+    direction has its own projections. Input and output are ``(B, H, W, C)``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = 2 * channels
+        rank = math.ceil(channels / 16)
+        self.rank = rank
+        self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
+        self.conv = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
+        self.x_proj = nn.Parameter(torch.empty(4, rank + 2 * STATES, inner))
+        self.dt_proj = nn.Parameter(torch.empty(4, inner, rank))
+        self.dt_bias = nn.Parameter(torch.empty(4, inner))
+        self.A_log = nn.Parameter(
+            torch.arange(1, STATES + 1, dtype=torch.float32).log().repeat(4 * inner, 1)
+        )
+        self.D = nn.Parameter(torch.ones(4 * inner))
+        self.out_norm = nn.LayerNorm(inner)
+        self.out_proj = nn.Linear(inner, channels, bias=False)
+        self._reset()
+
+    def _reset(self) -> None:
+        bound = 1 / math.sqrt(self.x_proj.shape[-1])
+        nn.init.uniform_(self.x_proj, -bound, bound)
+        nn.init.uniform_(self.dt_proj, -(self.rank**-0.5), self.rank**-0.5)
+        with torch.no_grad():
+            step = torch.empty_like(self.dt_bias).uniform_(math.log(0.001), math.log(0.1)).exp()
+            step.clamp_(min=1e-4)
+            self.dt_bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, z = self.in_proj(x).chunk(2, dim=-1)
+        x = F.silu(self.conv(x.permute(0, 3, 1, 2)))
+        y = self.out_norm(self._scan(x)) * F.silu(z)
+        return self.out_proj(y)
+
+    def _scan(self, x: Tensor) -> Tensor:
+        """Scan ``(B, C, H, W)`` in four directions and add them up as ``(B, H, W, C)``."""
+        batch, channels, height, width = x.shape
+        length = height * width
+        by_row = x.flatten(2)
+        by_column = x.transpose(2, 3).flatten(2)
+        tokens = torch.stack([by_row, by_column, by_row.flip(-1), by_column.flip(-1)], dim=1)
+
+        # The recurrence loses too much in half precision, so it leaves autocast here.
+        with torch.autocast(x.device.type, enabled=False):
+            tokens = tokens.float()
+            projected = torch.matmul(self.x_proj.float(), tokens)
+            step, B, C = projected.split([self.rank, STATES, STATES], dim=2)
+            delta = torch.matmul(self.dt_proj.float(), step)
+            scanned = selective_scan(
+                tokens.reshape(batch, -1, length),
+                delta.reshape(batch, -1, length),
+                -torch.exp(self.A_log.float()),
+                B,
+                C,
+                self.D.float(),
+                self.dt_bias.float().flatten(),
+                delta_softplus=True,
+            )
+        forwards, backwards = scanned.view(batch, 2, 2, channels, length).unbind(1)
+        both = forwards + backwards.flip(-1)
+        rows = both[:, 0].view(batch, channels, height, width)
+        columns = both[:, 1].view(batch, channels, width, height).transpose(2, 3)
+        return (rows + columns).permute(0, 2, 3, 1).to(x.dtype)
+
+
+class ConvGLU(nn.Module):
+    """Gated linear unit whose gate sees its 3x3 neighbourhood (*given*), ``(B, H, W, C)``."""
+
+    def __init__(self, channels: int, dropout: float) -> None:
+        super().__init__()
+        hidden = int(channels * 2 / 3)
+        self.fc1 = nn.Linear(channels, 2 * hidden)
+        self.conv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.fc1(x).chunk(2, dim=-1)
+        gate = F.silu(self.conv(gate.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        return self.dropout(self.fc2(self.dropout(gate * value)))
+
+
+class VSSBlock(nn.Module):
+    """A scan over the whole image, then a local gate, each a residual branch (*given*)."""
+
+    def __init__(self, channels: int, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.ss2d = SS2D(channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.glu = ConvGLU(channels, drop_path)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.ss2d(self.norm1(x)))
+        return x + self.drop_path(self.glu(self.norm2(x)))
+
+
+class MSFF(nn.Module):
+    """Multi-scale feature fusion: depthwise strips of 7, 11 and 21 pixels (*given*)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+        def depthwise(height: int, width: int) -> nn.Conv2d:
+            padding = (height // 2, width // 2)
+            return nn.Conv2d(channels, channels, (height, width), padding=padding, groups=channels)
+
+        self.square = depthwise(5, 5)
+        self.strips = nn.ModuleList(
+            nn.Sequential(depthwise(1, size), depthwise(size, 1)) for size in (7, 11, 21)
+        )
+        self.mix = nn.Conv2d(channels, channels, 1)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        local = self.square(x)
+        wide = sum((strip(local) for strip in self.strips), local)
+        return F.silu(self.norm(self.mix(wide)) + x)
+
+
+class GLFFStage(nn.Module):
+    """Two VSS blocks and, except in the last stage, MSFF; added to its input (*given*)."""
+
+    def __init__(self, channels: int, drop_paths: list[float], fuse: bool) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(VSSBlock(channels, rate) for rate in drop_paths))
+        self.msff = MSFF(channels) if fuse else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.blocks(x)
+        if self.msff is not None:
+            y = self.msff(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return x + y
+
+
+class GLFF(nn.Module):
+    """Global-Local Feature Fusion: four stages and a layer norm, ``(B, C, H, W)``."""
+
+    def __init__(self, channels: int, stages: int = 4) -> None:
+        super().__init__()
+        rates = torch.linspace(0, DROP_PATH, 2 * stages).tolist()
+        self.stages = nn.Sequential(
+            *(
+                GLFFStage(channels, rates[2 * i : 2 * i + 2], fuse=i < stages - 1)
+                for i in range(stages)
+            )
+        )
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.stages(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+
+class Decoder(nn.Sequential):
+    """Convolve two concatenated feature maps and double their size (*given*)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            ConvBlock(2 * channels, channels),
+            ResidualBlock(channels),
+            ResidualBlock(channels),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+        )
+
+
+class SNet(nn.Module):
+    """S-Net, 1,522,306 parameters at 3 channels and 1 class.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image; changes the first convolution alone.
+    classes : int
+        Output channels.
+    """
+
+    divisor = 4
+
+    def __init__(self, in_channels: int = 1, classes: int = 1) -> None:
+        super().__init__()
+        self.encoder1 = nn.Sequential(
+            nn.Conv2d(in_channels, WIDTH, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(WIDTH),
+            nn.ReLU(inplace=True),
+        )
+        self.encoder2 = nn.Sequential(
+            nn.MaxPool2d(3, stride=2, padding=1),
+            nn.Sequential(*(ResidualBlock(WIDTH) for _ in range(3))),
+        )
+        self.glff = GLFF(WIDTH)
+        self.decoder1 = Decoder(WIDTH)
+        self.decoder2 = Decoder(WIDTH)
+        self.head = nn.Sequential(nn.Conv2d(WIDTH, classes, 1, bias=False), nn.BatchNorm2d(classes))
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, in_channels, H, W)`` to logits ``(B, classes, H, W)``."""
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % self.divisor, 0, -height % self.divisor), mode="replicate")
+        half = self.encoder1(x)
+        quarter = self.encoder2(half)
+        fused = self.glff(quarter)
+        y = self.decoder1(torch.cat([fused, quarter], dim=1))
+        y = self.decoder2(torch.cat([y, half], dim=1))
+        logits: Tensor = self.head(y)
+        return logits[..., :height, :width]
+
+
+def _initialise(module: nn.Module) -> None:
+    """Kaiming-normal convolutions, truncated-normal linear layers (*given*)."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
