@@ -1,3 +1,55 @@
-"""Lightweight segmentation networks in napari, from Python and from a shell."""
+"""Lightweight segmentation networks in napari, from Python and from a shell.
+
+from napari_seglite import SegmentRequest, read_image, segment
+
+image = read_image("cells.tif")
+request = SegmentRequest("nuclei-s-net", image.axes.order)
+labels = segment(image.array, request).labels
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine.fine_tuner import FineTuner, FineTuneRequest
+    from .engine.requests import SegmentRequest
+    from .engine.segmenter import Segmentation, Segmenter, segment
+    from .store.checkpoints import CheckpointInfo, CheckpointStore
+    from .store.images import read_image, write_labels
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "FineTuneRequest": "engine.fine_tuner",
+    "FineTuner": "engine.fine_tuner",
+    "SegmentRequest": "engine.requests",
+    "Segmentation": "engine.segmenter",
+    "Segmenter": "engine.segmenter",
+    "segment": "engine.segmenter",
+    "CheckpointInfo": "store.checkpoints",
+    "CheckpointStore": "store.checkpoints",
+    "read_image": "store.images",
+    "write_labels": "store.images",
+}
+__all__ = [
+    "CheckpointInfo",
+    "CheckpointStore",
+    "FineTuneRequest",
+    "FineTuner",
+    "SegmentRequest",
+    "Segmentation",
+    "Segmenter",
+    "read_image",
+    "segment",
+    "write_labels",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: napari asks for this package long before anybody segments."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,7 +40,8 @@ def soft_dice_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None)
     axes = (0, *range(2, logits.ndim))
     both = (probabilities * truth).sum(axes)
     total = probabilities.sum(axes) + truth.sum(axes)
-    return cast(Tensor, (1 - (2 * both + 1) / (total + 1)).mean())
+    loss: Tensor = (1 - (2 * both + 1) / (total + 1)).mean()
+    return loss
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -85,12 +85,16 @@ def _check(name: str, converted: dict[str, Tensor]) -> None:
     first = converted.get("encoder1.0.weight")
     last = converted.get("head.0.weight")
     if first is None or last is None:
-        raise ValueError(f"This is no published {name} checkpoint: its first or last layer is missing.")
+        raise ValueError(
+            f"This is no published {name} checkpoint: its first or last layer is missing."
+        )
     expected = create(name, first.shape[1], last.shape[0]).state_dict()
     missing = sorted(expected.keys() - converted.keys())
     unknown = sorted(converted.keys() - expected.keys())
     shapes = sorted(
-        key for key in expected.keys() & converted.keys() if expected[key].shape != converted[key].shape
+        key
+        for key in expected.keys() & converted.keys()
+        if expected[key].shape != converted[key].shape
     )
     if missing or unknown or shapes:
         parts = (("missing", missing), ("unknown", unknown), ("of another shape", shapes))

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AnnotationError
+from .normalise import prepare_frame
 
 if TYPE_CHECKING:
     import torch
+
+    from ..store.checkpoints import CheckpointInfo
+    from .axes import ImageAxes
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,58 @@ class TrainingImage:
                 f"shape {self.frame.shape[1:]}. Give labels of the image's height and width."
             )
         if self.labels.dtype.kind not in "uib":
-            raise AnnotationError(f"{self.name}: labels must be whole numbers, not {self.labels.dtype}.")
+            raise AnnotationError(
+                f"{self.name}: labels must be whole numbers, not {self.labels.dtype}."
+            )
+
+
+def frames_of(
+    name: str,
+    image: np.ndarray,
+    labels: np.ndarray,
+    axes: ImageAxes,
+    info: CheckpointInfo,
+    frames: Sequence[int] | None = None,
+) -> list[TrainingImage]:
+    """Prepare frames of an image and its labels for a checkpoint.
+
+    The whole image decides the normalisation, as it does when it is segmented.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    image, labels : ndarray
+        Labels lack the channel axis.
+    axes : ImageAxes
+        Of the image.
+    info : CheckpointInfo
+        Says how many channels and which normalisation.
+    frames : sequence of int, optional
+        Which frames; all if not given.
+
+    Raises
+    ------
+    AnnotationError
+        If labels do not cover the image.
+    """
+    axes.check(image.shape)
+    if labels.shape != axes.label_shape(image.shape):
+        raise AnnotationError(
+            f"{name}: labels of shape {labels.shape} do not cover an image of shape "
+            f"{axes.label_shape(image.shape)}. Give labels of the image's own size."
+        )
+    if frames is None:
+        frames = range(axes.frame_count(image.shape))
+    limits = info.normalisation.limits(np.asarray(image))
+    return [
+        TrainingImage(
+            f"{name}, slice {k}" if axes.stacked else name,
+            prepare_frame(axes.frame(image, k), info, limits),
+            np.asarray(labels[k] if axes.stacked else labels),
+        )
+        for k in frames
+    ]
 
 
 def digest(images: Sequence[TrainingImage]) -> str:

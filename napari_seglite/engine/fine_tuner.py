@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from .dataset import PatchSampler, TrainingImage, digest, split
 from .inference import Stop, interruptible, never, probabilities
 from .metrics import overlap, overlap_per_class
 from .tiling import predict_tiled
+from .versions import versions
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,15 @@ class FineTuneRequest:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "minutes", "batch", "patch", "learning_rate", "validate_every", "patience"):
+        for name in (
+            "steps",
+            "minutes",
+            "batch",
+            "patch",
+            "learning_rate",
+            "validate_every",
+            "patience",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
         if not 0 < self.validation < 1:
@@ -151,7 +159,9 @@ class FineTuner:
         self.store = store or CheckpointStore()
         self.info = start_info(request, self.store, template)
         if self.info.id in {info.id for info in self.store.list()}:
-            raise CheckpointError(f"There is a checkpoint {self.info.id} already. Choose another name.")
+            raise CheckpointError(
+                f"There is a checkpoint {self.info.id} already. Choose another name."
+            )
         if not self.images:
             raise AnnotationError("There is nothing to learn from: no annotated frame was given.")
         if not any(image.labels.any() for image in self.images):
@@ -180,11 +190,13 @@ class FineTuner:
         yield self._message("Reading the checkpoint …")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.seed)
-            network = self._network().to(device, memory_format=torch.channels_last)
+            network = devices.place(self._network(), device)
             yield from self._prepare_scan(device)
             rng = np.random.default_rng(request.seed)
             train, validate = split(self.images, request.validation, rng)
-            sampler = PatchSampler(train, request.patch, request.scale, request.invert, request.seed)
+            sampler = PatchSampler(
+                train, request.patch, request.scale, request.invert, request.seed
+            )
             yield from self._train(network, sampler, validate, device, stop)
 
     def _train(
@@ -201,7 +213,9 @@ class FineTuner:
         yield self._message("Scoring the starting point …")
         best = start = _score(learner.averaged, validate, device, self.info.classes, stop)
         best_weights = _copy(learner.averaged)
-        yield TrainingEvent("validation", 0, steps, 0.0, None, best, best, f"Dice before: {best:.3f}")
+        yield TrainingEvent(
+            "validation", 0, steps, 0.0, None, best, best, f"Dice before: {best:.3f}"
+        )
 
         since_best, step, progress, dice = 0, 0, 0.0, best
         while progress < 1 and since_best < request.patience and not stop():
@@ -209,7 +223,9 @@ class FineTuner:
             step += 1
             elapsed = (time.monotonic() - started) / 60
             progress = min(1.0, max(step / steps, elapsed / request.minutes))
-            yield TrainingEvent("step", step, steps, progress, loss, dice, best, f"Step {step} of {steps}")
+            yield TrainingEvent(
+                "step", step, steps, progress, loss, dice, best, f"Step {step} of {steps}"
+            )
             if step % request.validate_every == 0 or progress >= 1:
                 if stop():
                     break
@@ -316,10 +332,9 @@ def _score(
     scores = []
     with interruptible(network, stop):
         for image in images:
-            for predicted in predict_tiled(
+            *_, predicted = predict_tiled(
                 lambda tile: probabilities(network, tile, device), image.frame, TILE, OVERLAP
-            ):
-                pass
+            )
             if classes == 1:
                 scores.append(overlap(predicted[0] > 0.5, image.labels).dice)
             else:
@@ -343,11 +358,3 @@ def start_info(
     parent = store.info(request.checkpoint)
     description = f"Fine-tuned from {parent.id}."
     return replace(parent, id=request.name, parent=request.checkpoint, description=description)
-
-
-def versions() -> dict[str, str]:
-    """Return the software a checkpoint was made with."""
-    from importlib.metadata import version
-
-    packages = ("napari-seglite", "torch", "numpy", "monai")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ImageError
+from ..errors import CheckpointError, ImageError
+
+if TYPE_CHECKING:
+    from ..store.checkpoints import CheckpointInfo
 
 # Percentiles of a large stack are read from about this many of its pixels.
 SAMPLE = 4_000_000
@@ -70,3 +74,27 @@ class Normalisation:
         scaled = (frame.astype(np.float64) - low) / (high - low)
         scaled = np.where(np.isfinite(scaled), scaled, 0)
         return np.clip(scaled, self.clip_low, self.clip_high).astype(np.float32)
+
+
+def prepare_frame(
+    frame: np.ndarray, info: CheckpointInfo, limits: tuple[float, float]
+) -> np.ndarray:
+    """Normalise ``(C, H, W)`` to float32 with the channels of a checkpoint.
+
+    A checkpoint of one channel sees the mean of an image's channels, without alpha.
+
+    Raises
+    ------
+    CheckpointError
+        If the channels do not fit.
+    """
+    if frame.shape[0] == 4 and info.in_channels in (1, 3):
+        frame = frame[:3]
+    if info.in_channels == 1 and frame.shape[0] > 1:
+        frame = frame.mean(axis=0, dtype=np.float64, keepdims=True)
+    if frame.shape[0] != info.in_channels:
+        raise CheckpointError(
+            f"Checkpoint {info.id} wants {info.in_channels} channels, but the image has "
+            f"{frame.shape[0]}. Choose another checkpoint, or extract the channels it wants."
+        )
+    return info.normalisation.apply(frame, limits)

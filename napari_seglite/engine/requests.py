@@ -1,6 +1,128 @@
-"""What a job is asked to do: every setting that changes a result, and nothing else.
+"""What a segmentation is asked to do.
 
-The panel, the shell and Python build the same frozen objects, so that they cannot disagree.
+The panel, the shell and Python build the same frozen object, and it holds every setting that
+changes the result, so that the three doors cannot disagree.
 """
 
 from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import SegliteError
+from .axes import ImageAxes
+
+OUTPUTS = ("semantic", "instances")
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """One segmentation, but for the image itself.
+
+    Attributes
+    ----------
+    checkpoint : str
+        Id of a checkpoint, or the path of its folder.
+    axes : str
+        Axes of the image, see `ImageAxes`.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    threshold : float
+        Probability above which a pixel is foreground, 0 to 1.
+    min_size : int
+        Smaller objects are removed; pixels (voxels in a stack).
+    output : str
+        ``"semantic"``: one label a class. ``"instances"``: one label an object.
+    frames : tuple of int or None
+        Frames of a stack to segment; None for all.
+    tile, overlap : int
+        Size of a tile and what neighbouring tiles share, in pixels.
+
+    Raises
+    ------
+    SegliteError
+        If a value is out of its range.
+    """
+
+    checkpoint: str
+    axes: str
+    device: str = "auto"
+    threshold: float = 0.5
+    min_size: int = 0
+    output: str = "semantic"
+    frames: tuple[int, ...] | None = None
+    tile: int = 512
+    overlap: int = 64
+
+    def __post_init__(self) -> None:
+        ImageAxes(self.axes)
+        if not 0 <= self.threshold <= 1:
+            raise SegliteError(f"The threshold must lie between 0 and 1, not {self.threshold}.")
+        if self.min_size < 0:
+            raise SegliteError(f"The smallest object cannot have {self.min_size} pixels.")
+        if self.output not in OUTPUTS:
+            raise SegliteError(f"The output is one of {', '.join(OUTPUTS)}, not {self.output!r}.")
+        if self.tile < 64 or not 0 <= self.overlap <= self.tile // 2:
+            raise SegliteError(
+                f"Tiles must be at least 64 pixels and overlap by at most half, "
+                f"not {self.tile} and {self.overlap}."
+            )
+        if self.frames is not None and not self.frames:
+            raise SegliteError("No frame was chosen.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the request as plain JSON data."""
+        data = asdict(self)
+        data["frames"] = None if self.frames is None else list(self.frames)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SegmentRequest:
+        """Read what `as_dict` returned; anything else in the mapping is ignored."""
+        known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
+        if known.get("frames") is not None:
+            known["frames"] = tuple(known["frames"])
+        return cls(**known)
+
+    def as_command(self, images: Sequence[str], output: str) -> str:
+        """Return the shell command that repeats this segmentation."""
+        words = ["seglite", "segment", *images]
+        words += ["--checkpoint", self.checkpoint, "--output", output, "--axes", self.axes]
+        words += ["--device", self.device, "--threshold", str(self.threshold)]
+        words += ["--min-size", str(self.min_size)]
+        words += ["--tile", str(self.tile), "--overlap", str(self.overlap)]
+        if self.frames is not None:
+            words += ["--frames", ",".join(map(str, self.frames))]
+        if self.output == "instances":
+            words.append("--instances")
+        return shlex.join(words)
+
+    def as_python(self, image: str) -> str:
+        """Return a Python script that repeats this segmentation."""
+        settings = ",\n".join(f"    {name}={value!r}" for name, value in vars(self).items())
+        return (
+            "from napari_seglite import SegmentRequest, read_image, segment\n\n"
+            f"image = read_image({image!r})\n"
+            f"request = SegmentRequest(\n{settings},\n)\n"
+            "labels = segment(image.array, request).labels\n"
+        )
+
+
+def parse_frames(text: str) -> tuple[int, ...]:
+    """Read frames written as ``0,3,5-9``.
+
+    Raises
+    ------
+    SegliteError
+        If the text is anything else.
+    """
+    frames: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.strip().partition("-")
+            frames += range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise SegliteError(f"{text!r} names no frames; write them like 0,3,5-9.") from None
+    return tuple(frames)

@@ -116,7 +116,9 @@ class CheckpointInfo:
             known["normalisation"] = Normalisation(**known["normalisation"])
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(f"The card of this checkpoint cannot be read: {error}.") from error
+            raise CheckpointError(
+                f"The card of this checkpoint cannot be read: {error}."
+            ) from error
 
 
 def default_folder() -> Path:
@@ -183,6 +185,15 @@ class CheckpointStore:
             If it is missing or its card cannot be read.
         """
         return self._read_card(self.path(name))
+
+    def free_name(self, start: str) -> str:
+        """Return a name for a checkpoint fine-tuned from another that is not taken yet."""
+        base = re.sub(r"-tuned-\d+$", "", Path(start).name)
+        taken = {info.id for info in self.list()}
+        number = 1
+        while (name := f"{base}-tuned-{number}") in taken or (self.folder / name).exists():
+            number += 1
+        return name
 
     def load(self, name: str) -> tuple[CheckpointInfo, nn.Module]:
         """Build the network of a checkpoint and fill in its weights, in float32 on the CPU.

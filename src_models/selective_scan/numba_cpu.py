@@ -62,7 +62,7 @@ def _exp2(x):  # type: ignore[no-untyped-def]
     whole = np.floor(x + _HALF)
     f = x - whole
     series = _C0 + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * _C6)))))
-    return series * _power_of_two(whole)
+    return series * _power_of_two(whole)  # type: ignore[call-arg]
 
 
 @njit(inline="always")
@@ -285,7 +285,8 @@ def selective_scan_numba(
 
 def needs_compiling() -> bool:
     """Whether neither this process nor the cache on disk holds the compiled kernels."""
-    for kernel in (_forward, _backward):
+    kernels: tuple[Any, ...] = (_forward, _backward)
+    for kernel in kernels:
         if not kernel.signatures:
             cached = Path(kernel.stats.cache_path or ".")
             if not any(cached.glob(f"{Path(__file__).stem}.{kernel.__name__}-*.nbc")):

@@ -1,0 +1,45 @@
+# make demo   sets everything up and shows the plugin at work
+# make test   sets everything up and runs all checks
+# make setup  only sets everything up
+PYTHON ?= python3
+BIN := .venv/bin
+# A virtual screen where there is none.
+DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
+
+.PHONY: setup demo test lint tests tests-pyside screenshots benchmarks clean
+
+setup: .venv/installed
+
+.venv/installed: setup.cfg pyproject.toml constraints.txt scripts/system_packages.sh
+	PYTHON=$(PYTHON) sh scripts/system_packages.sh
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/seglite demo --output demo
+
+test: lint tests tests-pyside
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+tests: setup
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAYED) $(BIN)/python -m pytest
+
+# The same windows with the other Qt binding.
+tests-pyside: setup
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAYED) $(BIN)/python -m pytest tests/gui
+
+screenshots: setup
+	$(DISPLAYED) $(BIN)/python scripts/screenshots.py
+
+benchmarks: setup
+	$(BIN)/python benchmarks/scan.py
+	$(BIN)/python benchmarks/s_net.py
+
+clean:
+	rm -rf .venv build dist demo *.egg-info

@@ -1,0 +1,47 @@
+"""The ``seglite`` command: the same engine from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import SegliteError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command; every subcommand sets ``run``."""
+    from . import demo, evaluate, fine_tune, listing, segment
+
+    parser = argparse.ArgumentParser(
+        prog="seglite", description="Lightweight segmentation networks for biomedical images."
+    )
+    parser.add_argument("--version", action="version", version=f"seglite {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (listing, segment, evaluate, fine_tune, demo):
+        module.add_to(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns
+    -------
+    int
+        0 on success, 1 after an error that was reported, 130 if interrupted. Unusable
+        arguments exit with 2.
+    """
+    parsed = build_parser().parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except SegliteError as error:
+        print(f"seglite: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:  # a setting out of its range
+        print(f"seglite: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("seglite: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,53 @@
+"""``seglite demo``: the sample image, segmented in a napari window."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import SegliteError
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommand."""
+    text = "Open napari with a sample image and segment it."
+    parser = commands.add_parser("demo", help=text, description=text)
+    parser.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR")
+    parser.add_argument("--size", default="1600x1000", help="of the window without a display")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the demo; without a display, on a virtual one, and save what it shows."""
+    if _has_display():
+        from ..demo import show
+
+        return show()
+    if os.environ.get("SEGLITE_VIRTUAL_DISPLAY"):
+        from ..demo import save
+
+        return save(arguments.output, arguments.size)
+    xvfb = shutil.which("xvfb-run")
+    if xvfb is None:
+        raise SegliteError(
+            "There is no display, and no xvfb-run to make a virtual one. "
+            "On Debian and Ubuntu: apt-get install xvfb xauth"
+        )
+    environment = {**os.environ, "SEGLITE_VIRTUAL_DISPLAY": "1"}
+    command = [sys.executable, "-m", "napari_seglite", "demo"]
+    command += ["--output", str(arguments.output), "--size", arguments.size]
+    screen = f"-screen 0 {arguments.size}x24"
+    return subprocess.call([xvfb, "-a", "-s", screen, *command], env=environment)
+
+
+def _has_display() -> bool:
+    if os.environ.get("SEGLITE_VIRTUAL_DISPLAY"):
+        return False
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,101 @@
+"""``seglite fine-tune``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import src_models
+
+from ..engine.dataset import TrainingImage, frames_of
+from ..engine.fine_tuner import FineTuner, FineTuneRequest, start_info
+from ..errors import AnnotationError
+from ..store.checkpoints import CheckpointStore
+from ..store.images import list_images, read_image, read_labels
+from .evaluate import stem
+
+DEFAULTS = FineTuneRequest("start", "new")
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommand."""
+    text = "Train a checkpoint on images and their labels; the result is a new checkpoint."
+    parser = commands.add_parser("fine-tune", help=text, description=text)
+    parser.add_argument("--images", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--labels", required=True, type=Path, metavar="DIR", help="matched by stem")
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        metavar="ID",
+        help=f"where to start; a network ({', '.join(src_models.names())}) starts from scratch",
+    )
+    parser.add_argument("--name", required=True, metavar="NEW")
+    for option, kind in (
+        ("minutes", float),
+        ("steps", int),
+        ("batch", int),
+        ("patch", int),
+        ("learning-rate", float),
+        ("scale", float),
+        ("invert", float),
+        ("seed", int),
+        ("device", str),
+    ):
+        default = getattr(DEFAULTS, option.replace("-", "_"))
+        parser.add_argument(f"--{option}", type=kind, default=default, help=f"default {default}")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fine-tune and print the news."""
+    request = FineTuneRequest(
+        checkpoint=arguments.checkpoint,
+        name=arguments.name,
+        steps=arguments.steps,
+        minutes=arguments.minutes,
+        batch=arguments.batch,
+        patch=arguments.patch,
+        learning_rate=arguments.learning_rate,
+        scale=arguments.scale,
+        invert=arguments.invert,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    store = CheckpointStore()
+    images = read_pairs(arguments.images, arguments.labels, request, store)
+    show = sys.stderr.isatty()
+    for event in FineTuner(request, images, store).run():
+        if event.kind == "step" and show:
+            print(
+                f"\r\x1b[K{event.text}, loss {event.loss:.4f}", end="", file=sys.stderr, flush=True
+            )
+        elif event.kind != "step":
+            print(("\r\x1b[K" if show else "") + event.text, file=sys.stderr)
+    print(request.name)
+    return 0
+
+
+def read_pairs(
+    images: Path, labels: Path, request: FineTuneRequest, store: CheckpointStore
+) -> list[TrainingImage]:
+    """Read the frames of all images that have labels, prepared for a checkpoint.
+
+    Raises
+    ------
+    AnnotationError
+        If no image has labels or a pair does not fit.
+    ImageError
+        If a file cannot be read.
+    """
+    info = start_info(request, store)
+    truths = {stem(path): path for path in list_images(labels)}
+    pairs = [(path, truths[stem(path)]) for path in list_images(images) if stem(path) in truths]
+    if not pairs:
+        raise AnnotationError(f"No image in {images} has labels of the same name in {labels}.")
+    found = []
+    for path, truth in pairs:
+        image = read_image(path)
+        found += frames_of(path.name, image.array, read_labels(truth), image.axes, info)
+    return found

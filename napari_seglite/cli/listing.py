@@ -1,0 +1,71 @@
+"""``seglite networks`` and ``seglite checkpoints``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import src_models
+
+from ..store.checkpoints import CheckpointStore
+
+
+def add_to(commands: Any) -> None:
+    """Add both subcommands."""
+    for name, run, text in (
+        ("networks", networks, "List the networks."),
+        ("checkpoints", checkpoints, "List the trained checkpoints."),
+    ):
+        parser = commands.add_parser(name, help=text, description=text)
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.set_defaults(run=run)
+
+
+def networks(arguments: argparse.Namespace) -> int:
+    """Print the networks."""
+    cards = [src_models.card(name) for name in src_models.names()]
+    if arguments.json:
+        print(json.dumps([card.as_dict() for card in cards], indent=2))
+        return 0
+    rows: list[tuple[str, ...]] = [("NAME", "PARAMETERS", "CONTEXT", "LOSS", "PAPER")]
+    rows += [
+        (c.name, f"{c.parameters:,}", str(c.context_slices), c.loss, f"{c.paper}, doi {c.doi}")
+        for c in cards
+    ]
+    _print_table(rows)
+    return 0
+
+
+def checkpoints(arguments: argparse.Namespace) -> int:
+    """Print the checkpoints."""
+    store = CheckpointStore()
+    infos = store.list()
+    if arguments.json:
+        listed = [{**info.as_dict(), "built_in": store.is_built_in(info.id)} for info in infos]
+        print(json.dumps(listed, indent=2))
+        return 0
+    rows: list[tuple[str, ...]] = [("ID", "NETWORK", "CHANNELS", "CLASSES", "DICE", "ORIGIN", "DESCRIPTION")]
+    for info in infos:
+        dice = info.scores.get("test_dice", info.scores.get("validation_dice"))
+        rows.append(
+            (
+                info.id,
+                info.network,
+                str(info.in_channels),
+                "/".join(info.class_names),
+                "" if dice is None else f"{dice:.3f}",
+                "built in" if store.is_built_in(info.id) else f"from {info.parent or 'scratch'}",
+                info.description,
+            )
+        )
+    _print_table(rows)
+    return 0
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row in rows:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )

@@ -1,0 +1,101 @@
+"""``seglite segment``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..engine.requests import SegmentRequest, parse_frames
+from ..engine.segmenter import Segmentation, Segmenter
+from ..errors import SegliteError
+from ..store.images import ImageFile, read_image, write_labels
+
+DEFAULTS = SegmentRequest("default", "YX")
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommand."""
+    text = "Segment images and write <stem>_labels.tif for each."
+    parser = commands.add_parser("segment", help=text, description=text)
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument("--checkpoint", required=True, metavar="ID", help="id or folder")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR")
+    parser.add_argument(
+        "--axes", help="axes of the images, such as ZYX; read from the file if not given"
+    )
+    parser.add_argument("--device", default=DEFAULTS.device, help="auto, cpu, cuda or mps")
+    parser.add_argument("--threshold", type=float, default=DEFAULTS.threshold)
+    parser.add_argument("--min-size", type=int, default=DEFAULTS.min_size, help="pixels")
+    parser.add_argument("--instances", action="store_true", help="one label an object")
+    parser.add_argument("--frames", help="slices of a stack, such as 0,3,5-9; all if not given")
+    parser.add_argument("--tile", type=int, default=DEFAULTS.tile, help="pixels")
+    parser.add_argument("--overlap", type=int, default=DEFAULTS.overlap, help="pixels")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Segment every image; a bad one is reported and the rest go on."""
+    segmenter = Segmenter()
+    segmenter.store.info(arguments.checkpoint)  # a wrong name is one error, not one an image
+    failed = 0
+    for path in arguments.images:
+        try:
+            target = _segment(segmenter, path, arguments)
+            print(target)
+        except SegliteError as error:
+            failed += 1
+            text = str(error)
+            named = text if str(path) in text else f"{path}: {text}"
+            print(f"seglite: {named}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) -> Path:
+    image = read_image(path)
+    request = SegmentRequest(
+        checkpoint=arguments.checkpoint,
+        axes=arguments.axes or image.axes.order,
+        device=arguments.device,
+        threshold=arguments.threshold,
+        min_size=arguments.min_size,
+        output="instances" if arguments.instances else "semantic",
+        frames=parse_frames(arguments.frames) if arguments.frames else None,
+        tile=arguments.tile,
+        overlap=arguments.overlap,
+    )
+    result = _run(segmenter, image, request, path.name)
+    for notice in result.notices:
+        print(f"seglite: {path}: {notice}", file=sys.stderr)
+    target: Path = arguments.output / f"{path.stem}_labels.tif"
+    ndim = result.labels.ndim
+    write_labels(
+        target,
+        result.labels,
+        recipe=result.recipe(),
+        spacing=image.spacing if len(image.spacing) == ndim else None,
+        unit=image.unit,
+        axes=request.axes.replace("C", ""),
+    )
+    return target
+
+
+def _run(
+    segmenter: Segmenter, image: ImageFile, request: SegmentRequest, name: str
+) -> Segmentation:
+    """Drive the engine and show progress on one line of a terminal."""
+    show = sys.stderr.isatty()
+    steps = segmenter.run(image.array, request)
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            if show:
+                print("\r\x1b[K", end="", file=sys.stderr)
+            result: Segmentation = end.value
+            return result
+        if show:
+            print(f"\r\x1b[K{name}: {progress.text}", end="", file=sys.stderr, flush=True)
+        elif "Compiling" in progress.text:
+            print(f"seglite: {progress.text}", file=sys.stderr)

@@ -1,0 +1,105 @@
+"""The sample image, segmented in a real napari window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import sample_data
+from .errors import SegliteError
+
+if TYPE_CHECKING:
+    import napari
+
+    from .widgets.dock import SegliteDock
+
+
+def build() -> tuple[napari.Viewer, SegliteDock]:
+    """Open napari with the sample and the plugin, set to separate nuclei."""
+    import napari
+
+    viewer = napari.Viewer(title="SegLite")
+    _, path = sample_data.load("fluorescence")
+    viewer.open(path, plugin="napari", name="nuclei")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")
+    viewer.layers["nuclei"].reset_contrast_limits()
+    panel = dock.segment_panel
+    panel.checkpoint_box.select("nuclei-s-net")
+    panel.output_box.setCurrentIndex(panel.output_box.findData("instances"))
+    return viewer, dock
+
+
+def show() -> int:
+    """Segment the sample and leave the window to the user."""
+    import napari
+
+    _, dock = build()
+    dock.segment_panel.segment()
+    napari.run()
+    return 0
+
+
+def save(folder: Path, size: str) -> int:
+    """Segment the sample, save a screenshot of the window and the labels, and close.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``screenshot.png`` and ``labels.tif``.
+    size : str
+        Of the window, such as ``1600x1000``.
+    """
+    from .store.images import write_labels
+
+    width, height = (int(n) for n in size.split("x"))
+    viewer, dock = build()
+    viewer.window.resize(width, height)
+    dock.segment_panel.segment()
+    wait(lambda: not dock.segment_panel.busy)
+    shown = dock.segment_panel.last
+    if shown is None:
+        raise SegliteError(f"The demo failed: {dock.segment_panel.status.text()}")
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = folder / "labels.tif"
+    write_labels(labels, shown.result.labels, recipe=shown.result.recipe())
+    picture = folder / "screenshot.png"
+    screenshot(viewer, picture)
+    count = int(shown.result.labels.max())
+    viewer.close()
+    print(f"{labels.resolve()}\n{picture.resolve()}\n{count} nuclei found")
+    return 0
+
+
+def wait(done: Callable[[], bool], seconds: float = 600) -> None:
+    """Let the window work until ``done()`` is true.
+
+    Raises
+    ------
+    SegliteError
+        If that takes too long.
+    """
+    import time
+
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + seconds
+    while not done():
+        QApplication.processEvents()
+        time.sleep(0.01)
+        if time.monotonic() > end:
+            raise SegliteError(f"The window did not finish within {seconds:.0f} s.")
+
+
+def screenshot(viewer: napari.Viewer, path: Path) -> None:
+    """Save what the whole window shows, once it has drawn everything."""
+    import time
+
+    from qtpy.QtWidgets import QApplication
+    from skimage.io import imsave
+
+    viewer.fit_to_view()
+    for _ in range(30):
+        QApplication.processEvents()
+        time.sleep(0.02)
+    imsave(path, viewer.window.screenshot(canvas_only=False, flash=False)[..., :3])

@@ -1,0 +1,284 @@
+"""A checkpoint and an image in, probabilities and labels out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import src_models
+
+from ..errors import DeviceError, ImageError
+from ..store.checkpoints import CheckpointInfo, CheckpointStore
+from . import devices
+from .axes import ImageAxes
+from .inference import Stop, interruptible, never, probabilities
+from .masks import to_labels
+from .normalise import prepare_frame
+from .requests import SegmentRequest
+from .tiling import count_tiles, predict_tiled
+from .versions import versions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a segmentation is.
+
+    Attributes
+    ----------
+    text : str
+        For the status line.
+    done, total : int
+        Tiles; total 0 where it is not known yet.
+    frame, frames : int
+        The frame in work and how many there are, counted from 1.
+    seconds_left : float or None
+        Once it can be told.
+    """
+
+    text: str
+    done: int = 0
+    total: int = 0
+    frame: int = 0
+    frames: int = 0
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The result of a segmentation.
+
+    Attributes
+    ----------
+    labels : ndarray
+        Of the image's shape without channels; 0 in frames that were not asked for.
+    probabilities : ndarray
+        ``(frames, K, H, W)`` float32, of the frames that were asked for.
+    frames : tuple of int
+        Which ones those are.
+    request : SegmentRequest
+        As it was run, with the device that served it.
+    info : CheckpointInfo
+        Of the checkpoint.
+    notices : tuple of str
+        What the user should know about the image.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    frames: tuple[int, ...]
+    request: SegmentRequest
+    info: CheckpointInfo
+    notices: tuple[str, ...] = ()
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what it takes to repeat this result, as plain JSON data."""
+        return {
+            **self.request.as_dict(),
+            "weights_sha256": self.info.weights_sha256,
+            "versions": versions(),
+        }
+
+    def relabel(self, **changes: Any) -> Segmentation:
+        """Label anew from the same probabilities, without the network.
+
+        Parameters
+        ----------
+        **changes
+            New values for ``threshold``, ``min_size`` and ``output`` of the request.
+        """
+        request = replace(self.request, **changes)
+        return replace(self, request=request, labels=_labels(self, request))
+
+
+@dataclass
+class Segmenter:
+    """Segments images; keeps the last network in memory for the next call.
+
+    Parameters
+    ----------
+    store : CheckpointStore, optional
+        Where checkpoints come from.
+    """
+
+    store: CheckpointStore = field(default_factory=CheckpointStore)
+    _loaded: tuple[str, str, CheckpointInfo, nn.Module] | None = None
+
+    def run(
+        self, image: Any, request: SegmentRequest, stop: Stop = never
+    ) -> Generator[Progress, None, Segmentation]:
+        """Segment an image.
+
+        Parameters
+        ----------
+        image : array
+            Anything that NumPy can index, with the request's axes and any real dtype.
+        request : SegmentRequest
+            What to do.
+        stop : callable
+            Asked between layers; once it returns True, `Cancelled` is raised.
+
+        Yields
+        ------
+        Progress
+            After every tile.
+
+        Returns
+        -------
+        Segmentation
+            As the value of the generator; see `segment` for a plain function.
+
+        Raises
+        ------
+        ImageError
+            If the image cannot be segmented.
+        CheckpointError
+            If the checkpoint is missing, damaged, or does not fit the image.
+        DeviceError
+            If there is no such device or its memory does not suffice.
+        Cancelled
+            If `stop` returned True.
+        """
+        axes = ImageAxes(request.axes)
+        axes.check(image.shape)
+        frames = _chosen_frames(request, axes.frame_count(image.shape))
+        dtype = np.dtype(image.dtype)
+        if dtype.kind not in "buif":
+            raise ImageError(f"Images of {dtype} cannot be segmented. Convert to numbers first.")
+
+        yield Progress("Loading the network …", frames=len(frames))
+        request = replace(request, device=devices.resolve(request.device))
+        info, network = self._network(request)
+        if src_models.card(info.network).uses_scan and request.device == "cpu":
+            from src_models import selective_scan
+
+            if selective_scan.needs_compiling():
+                yield Progress("Compiling the scan for this computer, once, about 15 s …")
+            selective_scan.warm_up()
+
+        limits = info.normalisation.limits(np.asarray(image))
+        values: np.ndarray | None = None
+        with interruptible(network, stop):
+            for progress, index, part in self._frames(
+                image, frames, info, network, request, limits
+            ):
+                if values is None:
+                    values = np.zeros((len(frames), *part.shape), np.float32)
+                values[index] = part
+                yield progress
+        assert values is not None
+        yield Progress("Labelling …", frames=len(frames))
+        result = Segmentation(np.empty(0), values, frames, request, info, _notices(image, limits))
+        shape = axes.label_shape(image.shape)
+        return replace(result, labels=_labels(result, request, shape))
+
+    def _network(self, request: SegmentRequest) -> tuple[CheckpointInfo, nn.Module]:
+        sha = self.store.info(request.checkpoint).weights_sha256
+        if self._loaded is None or self._loaded[:2] != (sha, request.device):
+            info, network = self.store.load(request.checkpoint)
+            network = devices.place(network.eval(), request.device)
+            self._loaded = (sha, request.device, info, network)
+        return self._loaded[2], self._loaded[3]
+
+    def _frames(
+        self,
+        image: Any,
+        frames: tuple[int, ...],
+        info: CheckpointInfo,
+        network: nn.Module,
+        request: SegmentRequest,
+        limits: tuple[float, float],
+    ) -> Generator[tuple[Progress, int, np.ndarray]]:
+        """Yield progress, the frame's position and its probabilities so far, tile by tile."""
+        import torch
+
+        axes = ImageAxes(request.axes)
+        _, height, width = axes.frame(image, frames[0]).shape
+        per_frame = count_tiles(height, width, request.tile, request.overlap)
+        total, started = per_frame * len(frames), time.monotonic()
+        constant = limits[0] >= limits[1]
+        done = 0
+        for position, index in enumerate(frames):
+            pixels = prepare_frame(axes.frame(image, index), info, limits)
+            if constant:  # nothing to see, whatever the network would make of it
+                blank = np.zeros((info.classes, *pixels.shape[1:]), np.float32)
+                blank[0] = float(info.classes > 1)
+                done += per_frame
+                yield _progress(position, frames, done, total, started), position, blank
+                continue
+            try:
+                for part in predict_tiled(
+                    lambda tile: probabilities(network, tile, request.device),
+                    pixels,
+                    request.tile,
+                    request.overlap,
+                ):
+                    done += 1
+                    yield _progress(position, frames, done, total, started), position, part
+            except torch.OutOfMemoryError as error:
+                raise DeviceError(
+                    f"{request.device} ran out of memory at tiles of {request.tile} pixels. "
+                    "Choose smaller tiles or the CPU."
+                ) from error
+
+
+def segment(
+    image: Any, request: SegmentRequest, store: CheckpointStore | None = None
+) -> Segmentation:
+    """Segment an image and return the result; see `Segmenter.run` for arguments and errors."""
+    run = Segmenter(store or CheckpointStore()).run(image, request)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            result: Segmentation = end.value
+            return result
+
+
+def _chosen_frames(request: SegmentRequest, count: int) -> tuple[int, ...]:
+    frames = tuple(range(count)) if request.frames is None else request.frames
+    beyond = [f for f in frames if not 0 <= f < count]
+    if beyond:
+        raise ImageError(f"There is no frame {beyond[0]}: the image has {count}, counted from 0.")
+    return frames
+
+
+def _labels(
+    result: Segmentation, request: SegmentRequest, shape: tuple[int, ...] | None = None
+) -> np.ndarray:
+    shape = shape or result.labels.shape
+    # Objects reach across slices only where all slices were segmented.
+    volume = request.axes.startswith("Z") and request.frames is None
+    found = to_labels(
+        result.probabilities, request.threshold, request.min_size, request.output, volume
+    )
+    labels = np.zeros((shape[0] if len(shape) == 3 else 1, *shape[-2:]), found.dtype)
+    labels[list(result.frames)] = found
+    return labels.reshape(shape)
+
+
+def _progress(
+    position: int, frames: tuple[int, ...], done: int, total: int, started: float
+) -> Progress:
+    left = (time.monotonic() - started) / done * (total - done)
+    text = f"Tile {done} of {total}"
+    if len(frames) > 1:
+        text = f"Slice {position + 1} of {len(frames)}, tile {done} of {total}"
+    return Progress(text, done, total, position + 1, len(frames), left)
+
+
+def _notices(image: Any, limits: tuple[float, float]) -> tuple[str, ...]:
+    notices = []
+    if np.dtype(image.dtype).kind == "f":
+        missing = int(np.size(image) - np.count_nonzero(np.isfinite(np.asarray(image))))
+        if missing:
+            notices.append(f"{missing} pixels are NaN or infinite and were treated as missing.")
+    if limits[0] >= limits[1]:
+        notices.append("All pixels of the image are equal, so there is nothing to find.")
+    return tuple(notices)

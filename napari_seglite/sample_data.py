@@ -1,0 +1,33 @@
+"""Small real images under File > Open Sample > SegLite.
+
+Nuclei from the 2018 Data Science Bowl, stage 1 (Broad Bioimage Benchmark Collection
+BBBC038), released as CC0. They are test images: no shipped checkpoint learnt from them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER = Path(__file__).parent / "samples"
+SAMPLES = {"fluorescence": "nuclei-fluorescence.png", "histology": "nuclei-histology.png"}
+
+
+def load(name: str) -> tuple[np.ndarray, Path]:
+    """Return a sample image, uint8 ``(H, W)`` or ``(H, W, 3)``, and its file."""
+    from skimage.io import imread
+
+    path = FOLDER / SAMPLES[name]
+    return np.asarray(imread(path)), path
+
+
+def fluorescence() -> list[tuple[Any, ...]]:
+    """Nuclei in fluorescence, grey, as napari layer data."""
+    return [(load("fluorescence")[0], {"name": "nuclei"}, "image")]
+
+
+def histology() -> list[tuple[Any, ...]]:
+    """Nuclei in a stained tissue section, RGB, as napari layer data."""
+    return [(load("histology")[0], {"name": "tissue"}, "image")]

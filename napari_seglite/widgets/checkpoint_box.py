@@ -1,0 +1,64 @@
+"""A list of checkpoints to choose from."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QComboBox, QWidget
+
+import src_models
+
+from ..store.checkpoints import CheckpointInfo, CheckpointStore
+
+
+class CheckpointBox(QComboBox):
+    """Lists the checkpoints of a store; ``currentText`` is the id.
+
+    Parameters
+    ----------
+    store : CheckpointStore
+        Read anew by `refresh`.
+    networks : bool
+        Whether networks without weights are offered too, to train from scratch.
+    """
+
+    def __init__(
+        self, store: CheckpointStore, networks: bool = False, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.store = store
+        self._networks = networks
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.refresh()
+
+    def refresh(self, select: str | None = None) -> None:
+        """Read the list again and select an id, or keep the selected one."""
+        wanted = select or self.currentText()
+        self.clear()
+        for info in self.store.list():
+            self.addItem(info.id, info.id)
+            self.setItemData(self.count() - 1, describe(info), 3)  # Qt.ToolTipRole
+        if self._networks:
+            for name in src_models.names():
+                self.addItem(f"{name} (from scratch)", name)
+        self.select(wanted)
+
+    def select(self, checkpoint: str) -> None:
+        """Select an id if it is in the list."""
+        index = self.findData(checkpoint)
+        if index >= 0:
+            self.setCurrentIndex(index)
+
+    @property
+    def checkpoint(self) -> str:
+        """The selected id, or an empty string."""
+        return str(self.currentData() or "")
+
+
+def describe(info: CheckpointInfo) -> str:
+    """Say in a line what a checkpoint is."""
+    parts = [info.description, src_models.card(info.network).title]
+    dice = info.scores.get("test_dice", info.scores.get("validation_dice"))
+    if dice is not None:
+        parts.append(f"Dice {dice:.2f}")
+    if info.parent:
+        parts.append(f"from {info.parent}")
+    return " · ".join(part.rstrip(".") for part in parts if part)
