@@ -45,7 +45,9 @@ def checkpoints(arguments: argparse.Namespace) -> int:
         listed = [{**info.as_dict(), "built_in": store.is_built_in(info.id)} for info in infos]
         print(json.dumps(listed, indent=2))
         return 0
-    rows: list[tuple[str, ...]] = [("ID", "NETWORK", "CHANNELS", "CLASSES", "DICE", "ORIGIN", "DESCRIPTION")]
+    rows: list[tuple[str, ...]] = [
+        ("ID", "NETWORK", "CHANNELS", "CLASSES", "DICE", "ORIGIN", "DESCRIPTION")
+    ]
     for info in infos:
         dice = info.scores.get("test_dice", info.scores.get("validation_dice"))
         rows.append(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AnnotationError
-from .normalise import prepare_frame
+from .normalise import image_limits, prepare_frame
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +90,7 @@ def frames_of(
         )
     if frames is None:
         frames = range(axes.frame_count(image.shape))
-    limits = info.normalisation.limits(np.asarray(image))
+    limits = image_limits(image, axes, info)
     return [
         TrainingImage(
             f"{name}, slice {k}" if axes.stacked else name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..errors import CheckpointError, ImageError
 
 if TYPE_CHECKING:
     from ..store.checkpoints import CheckpointInfo
+    from .axes import ImageAxes
 
 # Percentiles of a large stack are read from about this many of its pixels.
 SAMPLE = 4_000_000
@@ -56,8 +57,7 @@ class Normalisation:
         ImageError
             If no pixel is finite.
         """
-        sample = np.asarray(image).reshape(-1)
-        sample = sample[:: max(1, sample.size // SAMPLE)].astype(np.float64)
+        sample = np.asarray(image).astype(np.float64)
         sample = sample[np.isfinite(sample)]
         if sample.size == 0:
             raise ImageError("The image holds no finite number: every pixel is NaN or infinite.")
@@ -76,12 +76,10 @@ class Normalisation:
         return np.clip(scaled, self.clip_low, self.clip_high).astype(np.float32)
 
 
-def prepare_frame(
-    frame: np.ndarray, info: CheckpointInfo, limits: tuple[float, float]
-) -> np.ndarray:
-    """Normalise ``(C, H, W)`` to float32 with the channels of a checkpoint.
+def select_channels(frame: np.ndarray, info: CheckpointInfo) -> np.ndarray:
+    """Return the channels of ``(C, H, W)`` that a checkpoint sees.
 
-    A checkpoint of one channel sees the mean of an image's channels, without alpha.
+    Alpha is dropped; a checkpoint of one channel sees the mean of all channels.
 
     Raises
     ------
@@ -97,4 +95,24 @@ def prepare_frame(
             f"Checkpoint {info.id} wants {info.in_channels} channels, but the image has "
             f"{frame.shape[0]}. Choose another checkpoint, or extract the channels it wants."
         )
-    return info.normalisation.apply(frame, limits)
+    return frame
+
+
+def image_limits(image: Any, axes: ImageAxes, info: CheckpointInfo) -> tuple[float, float]:
+    """Return the intensities of a whole image that become 0 and 1, see `Normalisation.limits`.
+
+    All frames of a stack count together, so that an empty slice stays dark.
+    """
+    count = axes.frame_count(image.shape)
+    samples = []
+    for index in range(count):
+        pixels = select_channels(axes.frame(image, index), info).reshape(-1)
+        samples.append(pixels[:: max(1, pixels.size * count // SAMPLE)])
+    return info.normalisation.limits(np.concatenate(samples))
+
+
+def prepare_frame(
+    frame: np.ndarray, info: CheckpointInfo, limits: tuple[float, float]
+) -> np.ndarray:
+    """Return the channels of ``(C, H, W)`` that a checkpoint sees, normalised, float32."""
+    return info.normalisation.apply(select_channels(frame, info), limits)

@@ -17,7 +17,7 @@ from . import devices
 from .axes import ImageAxes
 from .inference import Stop, interruptible, never, probabilities
 from .masks import to_labels
-from .normalise import prepare_frame
+from .normalise import image_limits, prepare_frame
 from .requests import SegmentRequest
 from .tiling import count_tiles, predict_tiled
 from .versions import versions
@@ -162,7 +162,7 @@ class Segmenter:
                 yield Progress("Compiling the scan for this computer, once, about 15 s …")
             selective_scan.warm_up()
 
-        limits = info.normalisation.limits(np.asarray(image))
+        limits = image_limits(image, axes, info)
         values: np.ndarray | None = None
         with interruptible(network, stop):
             for progress, index, part in self._frames(
@@ -177,6 +177,16 @@ class Segmenter:
         result = Segmentation(np.empty(0), values, frames, request, info, _notices(image, limits))
         shape = axes.label_shape(image.shape)
         return replace(result, labels=_labels(result, request, shape))
+
+    def segment(self, image: Any, request: SegmentRequest) -> Segmentation:
+        """Do what `run` does in one call and return its result."""
+        steps = self.run(image, request)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: Segmentation = end.value
+                return result
 
     def _network(self, request: SegmentRequest) -> tuple[CheckpointInfo, nn.Module]:
         sha = self.store.info(request.checkpoint).weights_sha256
@@ -232,13 +242,7 @@ def segment(
     image: Any, request: SegmentRequest, store: CheckpointStore | None = None
 ) -> Segmentation:
     """Segment an image and return the result; see `Segmenter.run` for arguments and errors."""
-    run = Segmenter(store or CheckpointStore()).run(image, request)
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            result: Segmentation = end.value
-            return result
+    return Segmenter(store or CheckpointStore()).segment(image, request)
 
 
 def _chosen_frames(request: SegmentRequest, count: int) -> tuple[int, ...]:

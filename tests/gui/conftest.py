@@ -1,0 +1,50 @@
+"""A real napari window with the plugin in it."""
+
+import pytest
+from npe2 import PluginManifest
+from qtpy.QtCore import Qt
+
+from napari_seglite import sample_data
+
+
+@pytest.fixture
+def nuclei():
+    """Return a corner of the sample, uint8 (112, 144)."""
+    return sample_data.load("fluorescence")[0][:112, :144].copy()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, plugin_settings, npe2pm):
+    """Return a shown viewer with this plugin alone and settings of the test's own."""
+    for package in ("napari", "napari-seglite"):
+        npe2pm.register(PluginManifest.from_distribution(package))
+    return make_napari_viewer(show=True)
+
+
+@pytest.fixture
+def dock(viewer):
+    """Return the plugin's dock, opened as the menu opens it."""
+    return viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")[1]
+
+
+@pytest.fixture
+def click(qtbot):
+    """Return a function that clicks a button as a user does."""
+
+    def press(button):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    return press
+
+
+@pytest.fixture
+def segment(qtbot, dock, click):
+    """Return a function that clicks Segment, waits, and returns the Labels layer."""
+
+    def run():
+        panel = dock.segment_panel
+        click(panel.segment_button)
+        qtbot.waitUntil(lambda: not panel.busy, timeout=120_000)
+        return panel.last.layer if panel.last else None
+
+    return run

@@ -1,0 +1,185 @@
+"""What the Segment tab does with images, edits, settings and mistakes."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from napari_seglite import SegmentRequest
+from napari_seglite import segment as segment_array
+
+
+def answer(text):
+    """Click a button of the message box that opens next."""
+
+    def press():
+        box = QApplication.activeModalWidget()
+        assert isinstance(box, QMessageBox)
+        next(b for b in box.buttons() if b.text().replace("&", "") == text).click()
+
+    QTimer.singleShot(200, press)
+
+
+def relabelled(qtbot, panel):
+    qtbot.waitUntil(lambda: panel._relabelling is None, timeout=20_000)
+
+
+def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment, qtbot, nuclei):
+    viewer.add_image(nuclei)
+    layer, panel = segment(), dock.segment_panel
+    network = panel._segmenter._loaded[-1]
+    network.forward = None  # the network must not be asked again
+    for threshold in (0.2, 0.9):
+        panel.threshold.setValue(threshold)
+    relabelled(qtbot, panel)
+    panel.output_box.setCurrentIndex(1)
+    relabelled(qtbot, panel)
+    expected = segment_array(
+        nuclei, SegmentRequest("nuclei-s-net", "YX", threshold=0.9, output="instances")
+    ).labels
+    np.testing.assert_array_equal(layer.data, expected)
+    assert layer.data.dtype == np.uint16
+    assert layer.metadata["seglite"]["threshold"] == 0.9
+
+
+def test_hand_edits_outlive_the_threshold(viewer, dock, segment, qtbot, nuclei):
+    viewer.add_image(nuclei)
+    layer, panel = segment(), dock.segment_panel
+    layer.brush_size = 9
+    layer.paint((2, 140), 1)
+    painted = layer.data.copy()
+    spot = painted[:6, 136:]
+    assert spot.any()
+    for threshold in (0.05, 0.95):
+        panel.threshold.setValue(threshold)
+        relabelled(qtbot, panel)
+    np.testing.assert_array_equal(layer.data[0:3, 138:143], 1)
+    assert (layer.data != painted).any()
+
+
+def test_segmenting_again_asks_before_it_replaces_edits(viewer, dock, segment, nuclei):
+    viewer.add_image(nuclei)
+    layer = segment()
+    original = layer.data.copy()
+    assert segment() == layer  # no edits, no question
+    layer.paint((2, 140), 1)
+    edited = layer.data.copy()
+    answer("Cancel")
+    dock.segment_panel.segment()
+    assert not dock.segment_panel.busy
+    np.testing.assert_array_equal(layer.data, edited)
+    answer("New layer")
+    other = segment()
+    assert other != layer
+    np.testing.assert_array_equal(layer.data, edited)
+    np.testing.assert_array_equal(other.data, original)
+    other.paint((2, 140), 1)
+    answer("Replace edits")
+    assert segment() == other
+    np.testing.assert_array_equal(other.data, original)
+
+
+def test_locked_layers_are_left_alone(viewer, segment, nuclei):
+    viewer.add_image(nuclei)
+    layer = segment()
+    layer.locked = True
+    assert segment() != layer
+
+
+def test_current_slice_of_a_stack(viewer, dock, segment, nuclei):
+    stack = np.stack([nuclei, nuclei[::-1], nuclei[:, ::-1]])
+    viewer.add_image(stack, name="stack", scale=(2, 1, 1))
+    panel = dock.segment_panel
+    assert panel.scope_box.isVisible()
+    panel.scope_box.setCurrentIndex(1)
+    viewer.dims.set_current_step(0, 1)
+    layer = segment()
+    whole = segment_array(stack, SegmentRequest("nuclei-s-net", "ZYX")).labels
+    np.testing.assert_array_equal(layer.data[1], whole[1])
+    assert not layer.data[[0, 2]].any()
+    assert tuple(layer.scale) == (2, 1, 1)
+    viewer.dims.set_current_step(0, 2)
+    assert segment() == layer  # the other slices stay
+    np.testing.assert_array_equal(layer.data[1:], whole[1:])
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "message"),
+    [
+        (np.zeros((2, 2, 8, 9)), {}, "2-D image, an RGB image"),
+        ([np.zeros((64, 64)), np.zeros((32, 32))], {"multiscale": True}, "multiscale"),
+        (np.full((20, 20), np.nan), {}, "no finite number"),
+    ],
+)
+def test_what_cannot_be_segmented_gets_a_sentence(viewer, dock, segment, image, options, message):
+    viewer.add_image(image, name="odd", contrast_limits=(0, 1), **options)
+    assert segment() is None
+    assert message in dock.segment_panel.status.text()
+    assert "odd" in dock.segment_panel.status.text()
+    assert len(viewer.layers) == 1
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((1, 1), np.uint8),
+        np.full((30, 40), 7.5),
+        np.eye(40, dtype=bool),
+        np.random.default_rng(0).integers(-500, 500, (40, 40)).astype(np.int32),
+        np.where(np.eye(40), np.nan, np.random.default_rng(0).random((40, 40))),
+    ],
+    ids=["1x1", "constant", "bool", "negative", "nan"],
+)
+def test_odd_images_get_labels(viewer, segment, image):
+    viewer.add_image(image, contrast_limits=(0, 1))
+    assert segment().data.shape == image.shape
+
+
+def test_damaged_checkpoint_gets_a_sentence(viewer, dock, segment, nuclei, untrained, store):
+    dock.segment_panel.checkpoint_box.refresh("untrained")
+    weights = store.folder / "untrained" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    viewer.add_image(nuclei)
+    assert segment() is None
+    assert "damaged" in dock.segment_panel.status.text()
+
+
+def test_nothing_open_yet(dock):
+    assert not dock.segment_panel.segment_button.isEnabled()
+    assert "Open an image" in dock.segment_panel.image_info.text()
+    assert not dock.fine_tune_panel.start_button.isEnabled()
+
+
+def test_settings_come_back(viewer, dock, segment, nuclei, plugin_settings):
+    viewer.add_image(nuclei)
+    panel = dock.segment_panel
+    panel.threshold.setValue(0.7)
+    panel.min_size.setValue(15)
+    panel.output_box.setCurrentIndex(1)
+    segment()
+    viewer.window.remove_dock_widget(dock)
+    again = viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")[1].segment_panel
+    assert again.threshold.value() == 0.7
+    assert again.min_size.value() == 15
+    assert again.output_box.currentData() == "instances"
+
+
+def test_samples_open(viewer):
+    (grey,) = viewer.open_sample("napari-seglite", "nuclei-fluorescence")
+    (rgb,) = viewer.open_sample("napari-seglite", "nuclei-histology")
+    assert grey.data.shape == (520, 696)
+    assert rgb.rgb
+
+
+def test_the_dock_opens_without_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, napari\n"
+        "viewer = napari.Viewer(show=False)\n"
+        "viewer.window.add_plugin_dock_widget('napari-seglite', 'SegLite')\n"
+        "print([m for m in ('torch', 'monai', 'numba') if m in sys.modules])\n"
+        "viewer.close()"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

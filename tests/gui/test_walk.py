@@ -1,0 +1,112 @@
+"""The whole walk in a real window: segment, correct, fine-tune, segment again."""
+
+import numpy as np
+import pytest
+
+from napari_seglite import CheckpointStore
+
+
+def test_segment_correct_fine_tune_segment(viewer, dock, click, segment, qtbot, nuclei):
+    viewer.add_image(nuclei, name="cells", scale=(0.5, 0.25), translate=(3, 4), units="um")
+    layer = segment()
+    assert layer.name == "cells nuclei-s-net"
+    assert layer.data.dtype == np.uint8
+    assert 0.02 < (layer.data > 0).mean() < 0.7
+    assert tuple(layer.scale) == (0.5, 0.25)
+    assert tuple(layer.translate) == (3, 4)
+    assert layer.units == viewer.layers["cells"].units
+    assert layer.axis_labels == viewer.layers["cells"].axis_labels
+    assert viewer.layers.selection.active == layer
+    assert layer.mode == "paint"
+    assert layer.metadata["seglite"]["checkpoint"] == "nuclei-s-net"
+
+    before = layer.data.copy()
+    layer.brush_size = 12
+    layer.paint((100, 130), 1)
+    assert (layer.data != before).any()
+
+    panel = dock.fine_tune_panel
+    assert panel.labels_box.value == layer
+    assert panel.image_box.value == viewer.layers["cells"]
+    dock.tabs.setCurrentIndex(1)
+    panel.steps.setValue(3)
+    assert panel.name.text() == "nuclei-s-net-tuned-1"
+    click(panel.start_button)
+    assert panel.busy
+    qtbot.waitUntil(lambda: not panel.busy, timeout=120_000)
+    assert "nuclei-s-net-tuned-1" in panel.status.text()
+    assert CheckpointStore().info("nuclei-s-net-tuned-1").parent == "nuclei-s-net"
+    assert len(panel.curve.loss) == 3
+    assert len(panel.curve.dice) == 2
+    assert panel.name.text() == "nuclei-s-net-tuned-2"
+
+    assert dock.segment_panel.checkpoint_box.checkpoint == "nuclei-s-net-tuned-1"
+    dock.tabs.setCurrentIndex(0)
+    second = segment()
+    assert second.name == "cells nuclei-s-net-tuned-1"
+    assert [image.name for image in viewer.layers] == [
+        "cells",
+        "cells nuclei-s-net",
+        "cells nuclei-s-net-tuned-1",
+    ]
+
+
+@pytest.mark.parametrize("tab", [0, 1])
+def test_window_closes_during_a_job(viewer, dock, click, segment, qtbot, nuclei, tab):
+    from superqt.utils import WorkerBase
+
+    viewer.add_image(np.tile(nuclei, (6, 6)) if tab == 0 else nuclei)
+    if tab == 0:
+        panel = dock.segment_panel
+        click(panel.segment_button)
+        qtbot.waitUntil(lambda: "Tile" in panel.status.text(), timeout=60_000)
+    else:
+        segment()
+        panel = dock.fine_tune_panel
+        dock.tabs.setCurrentIndex(1)
+        click(panel.start_button)
+        qtbot.waitUntil(lambda: len(panel.curve.loss) > 0, timeout=60_000)
+    assert panel.busy
+    viewer.close()
+    WorkerBase.await_workers(20_000)  # raises if a thread is left
+    assert not [c for c in CheckpointStore().list() if c.parent]
+
+
+def test_cancel_leaves_everything_as_it_was(viewer, dock, click, qtbot, nuclei):
+    viewer.add_image(np.tile(nuclei, (6, 6)))
+    panel = dock.segment_panel
+    click(panel.segment_button)
+    qtbot.waitUntil(lambda: "Tile" in panel.status.text(), timeout=60_000)
+    click(panel.cancel_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=20_000)
+    assert "Cancelled" in panel.status.text()
+    assert len(viewer.layers) == 1
+    assert panel.segment_button.isEnabled()
+    assert not panel.cancel_button.isEnabled()
+
+
+def test_stop_keeps_the_best_so_far(viewer, dock, click, segment, qtbot, nuclei):
+    viewer.add_image(nuclei)
+    segment()
+    panel = dock.fine_tune_panel
+    dock.tabs.setCurrentIndex(1)
+    panel.steps.setValue(10_000)
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: len(panel.curve.loss) >= 2, timeout=60_000)
+    click(panel.stop_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=20_000)
+    info = CheckpointStore().info("nuclei-s-net-tuned-1")
+    assert 2 <= info.settings["steps_done"] < 20
+
+
+def test_fine_tuning_works_while_segmenting(viewer, dock, click, segment, qtbot, nuclei):
+    viewer.add_image(nuclei)
+    segment()
+    training = dock.fine_tune_panel
+    training.steps.setValue(6)
+    dock.tabs.setCurrentIndex(1)
+    click(training.start_button)
+    dock.tabs.setCurrentIndex(0)
+    assert segment() is not None
+    qtbot.waitUntil(lambda: not training.busy, timeout=120_000)
+    assert CheckpointStore().info("nuclei-s-net-tuned-1").settings["steps_done"] == 6

@@ -1,0 +1,137 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from skimage.io import imsave
+
+from napari_seglite import SegmentRequest, sample_data, segment
+from napari_seglite.cli import main
+from napari_seglite.store.images import read_image, read_labels, read_recipe
+
+
+@pytest.fixture
+def nuclei(tmp_path):
+    path = tmp_path / "cells.png"
+    imsave(path, sample_data.load("fluorescence")[0][:96, :128], check_contrast=False)
+    return path
+
+
+def test_networks_as_json(capsys):
+    assert main(["networks", "--json"]) == 0
+    (network,) = [n for n in json.loads(capsys.readouterr().out) if n["name"] == "s-net"]
+    assert network["parameters"] == 1_522_306
+    assert network["context_slices"] == 0
+    assert "Shang" in network["paper"]
+
+
+def test_tables_are_readable(capsys):
+    assert main(["networks"]) == 0
+    assert "1,522,306" in capsys.readouterr().out
+    assert main(["checkpoints"]) == 0
+    assert "nuclei-s-net" in capsys.readouterr().out
+    assert main(["checkpoints", "--json"]) == 0
+    (shipped,) = json.loads(capsys.readouterr().out)
+    assert shipped["built_in"]
+    assert shipped["network"] == "s-net"
+
+
+def test_segment_writes_labels_and_goes_on_after_bad_files(tmp_path, nuclei, capsys):
+    text = tmp_path / "text.tif"
+    text.write_text("no image")
+    lzw = tmp_path / "lzw.tif"
+    tifffile.imwrite(lzw, read_image(nuclei).array, compression="lzw")
+    flat = tmp_path / "flat.tif"
+    tifffile.imwrite(flat, np.full((40, 40), 3, np.uint8))
+    out = tmp_path / "out"
+    files = [str(p) for p in (text, nuclei, tmp_path / "missing.tif", lzw, flat)]
+    options = ["--checkpoint", "nuclei-s-net", "--output", str(out), "--device", "cpu"]
+    assert main(["segment", *files, *options]) == 1
+    told = capsys.readouterr()
+    assert told.out.split() == [
+        str(out / f"{name}_labels.tif") for name in ("cells", "lzw", "flat")
+    ]
+    assert f"{text}: the file is damaged or no image" in told.err
+    assert "missing.tif: there is no such file" in told.err
+    assert f"{flat}: All pixels of the image are equal" in told.err
+    expected = segment(read_image(nuclei).array, SegmentRequest("nuclei-s-net", "YX", "cpu")).labels
+    for name in ("cells", "lzw"):
+        np.testing.assert_array_equal(read_labels(out / f"{name}_labels.tif"), expected)
+    assert read_recipe(out / "cells_labels.tif")["checkpoint"] == "nuclei-s-net"
+
+
+def test_segment_options_reach_the_engine(tmp_path, nuclei):
+    words = f"segment {nuclei} --checkpoint nuclei-s-net --output {tmp_path} --device cpu "
+    words += "--threshold 0.7 --min-size 20 --instances --tile 64 --overlap 16"
+    assert main(words.split()) == 0
+    labels = tmp_path / "cells_labels.tif"
+    request = SegmentRequest.from_dict(read_recipe(labels))
+    assert request == SegmentRequest(
+        "nuclei-s-net", "YX", "cpu", 0.7, 20, "instances", None, 64, 16
+    )
+    np.testing.assert_array_equal(
+        read_labels(labels), segment(read_image(nuclei).array, request).labels
+    )
+
+
+def test_wrong_checkpoint_is_one_error(tmp_path, nuclei, capsys):
+    assert main(["segment", str(nuclei), "--checkpoint", "x", "--output", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("seglite: No checkpoint 'x'. There are: nuclei")
+    words = ["segment", str(nuclei), "--checkpoint", "nuclei-s-net", "--output", str(tmp_path)]
+    assert main([*words, "--threshold", "7"]) == 1
+    assert "between 0 and 1" in capsys.readouterr().err
+
+
+def test_evaluate(tmp_path, capsys):
+    predictions, truths = tmp_path / "p", tmp_path / "t"
+    predictions.mkdir()
+    truths.mkdir()
+    tifffile.imwrite(predictions / "a_labels.tif", np.array([[1, 1, 0, 0]], np.uint8))
+    tifffile.imwrite(truths / "a.tif", np.array([[9, 0, 9, 0]], np.uint16))
+    imsave(predictions / "b.png", np.array([[2, 2], [0, 0]], np.uint8), check_contrast=False)
+    tifffile.imwrite(truths / "b.tif", np.array([[2, 2], [0, 0]], np.uint8))
+    folders = ["--predictions", str(predictions), "--labels", str(truths)]
+    assert main(["evaluate", *folders, "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores == {
+        "mean": {"dice": 0.75, "iou": pytest.approx(2 / 3)},
+        "images": [
+            {"name": "a", "dice": 0.5, "iou": pytest.approx(1 / 3)},
+            {"name": "b", "dice": 1.0, "iou": 1.0},
+        ],
+    }
+    assert main(["evaluate", *folders, "--json", "--per-class"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"][0]["dice"] == 0.0
+    assert main(["evaluate", *folders]) == 0
+    assert "MEAN   0.750  0.667" in capsys.readouterr().out
+    (truths / "c.tif").write_bytes((truths / "b.tif").read_bytes())
+    assert main(["evaluate", *folders]) == 1
+    assert "there is no file for c" in capsys.readouterr().err
+
+
+def test_fine_tune(tmp_path, nuclei, store, capsys):
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    images.mkdir()
+    labels.mkdir()
+    pixels = read_image(nuclei).array
+    for name in ("a", "b"):
+        imsave(images / f"{name}.png", pixels, check_contrast=False)
+        tifffile.imwrite(labels / f"{name}_labels.tif", (pixels > 60).astype(np.uint16))
+    folders = ["--images", str(images), "--labels", str(labels)]
+    options = "--checkpoint nuclei-s-net --name mine --minutes 1 --steps 2 --batch 1 --patch 32"
+    assert main(["fine-tune", *folders, *options.split(), "--device", "cpu"]) == 0
+    told = capsys.readouterr()
+    assert told.out.strip() == "mine"
+    assert "Dice before" in told.err
+    assert store.info("mine").parent == "nuclei-s-net"
+    assert main(["fine-tune", *folders, *options.split()]) == 1
+    assert "There is a checkpoint mine already" in capsys.readouterr().err
+
+
+def test_as_a_module():
+    printed = subprocess.check_output(
+        [sys.executable, "-m", "napari_seglite", "--version"], text=True
+    )
+    assert printed.startswith("seglite ")

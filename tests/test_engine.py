@@ -1,0 +1,213 @@
+"""Axes, normalisation, tiles, masks and metrics, each against something known."""
+
+import numpy as np
+import pytest
+import scipy.ndimage as ndi
+
+from napari_seglite.engine.axes import ImageAxes, guess_axes
+from napari_seglite.engine.masks import into_frames, keep_edits, to_labels
+from napari_seglite.engine.metrics import overlap, overlap_per_class
+from napari_seglite.engine.normalise import Normalisation
+from napari_seglite.engine.requests import SegmentRequest, parse_frames
+from napari_seglite.engine.tiling import count_tiles, plan_axis, predict_tiled
+from napari_seglite.errors import ImageError, SegliteError
+
+
+@pytest.mark.parametrize(
+    ("shape", "rgb", "order"),
+    [
+        ((5, 7), None, "YX"),
+        ((5, 7, 3), None, "YXC"),
+        ((5, 7, 3), False, "ZYX"),
+        ((9, 5, 7), None, "ZYX"),
+        ((9, 5, 7, 4), None, "ZYXC"),
+    ],
+)
+def test_axes_are_guessed(shape, rgb, order):
+    assert guess_axes(shape, rgb).order == order
+
+
+def test_unknown_axes_are_refused_with_a_reason():
+    with pytest.raises(ImageError, match="2-D image, an RGB image, or a stack"):
+        guess_axes((2, 3, 4, 5, 6))
+    with pytest.raises(ImageError, match="Supported are YX"):
+        ImageAxes("XY")
+    with pytest.raises(ImageError, match="empty"):
+        ImageAxes("YX").check((0, 5))
+
+
+def test_frames_come_channel_first():
+    image = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    np.testing.assert_array_equal(ImageAxes("ZYXC").frame(image, 1), image[1].transpose(2, 0, 1))
+    np.testing.assert_array_equal(ImageAxes("CYX").frame(image[0], 0), image[0])
+    assert ImageAxes("CYX").label_shape((3, 4, 5)) == (4, 5)
+
+
+def test_normalisation_maps_percentiles_and_survives_missing_pixels():
+    rng = np.random.default_rng(0)
+    image = rng.normal(1e6, 1e3, (200, 200))
+    normal = Normalisation(1, 99)
+    limits = normal.limits(image)
+    frame = normal.apply(image, limits)
+    assert np.percentile(frame, [1, 99]) == pytest.approx([0, 1], abs=1e-3)
+    damaged = image.copy()
+    damaged[:3] = np.nan
+    damaged[3] = np.inf
+    assert normal.limits(damaged) == pytest.approx(limits, rel=1e-4)
+    assert (normal.apply(damaged, limits)[:4] == 0).all()
+    with pytest.raises(ImageError, match="no finite number"):
+        normal.limits(np.full((4, 4), np.nan))
+
+
+def test_normalisation_of_flat_images():
+    flat = np.full((8, 8), -7, np.int32)
+    assert (Normalisation().apply(flat, Normalisation().limits(flat)) == 0).all()
+    flat[0, 0] = 5  # percentiles fall together, but there is something to see
+    low, high = Normalisation(5, 90).limits(flat)
+    assert (low, high) == (-7, 5)
+
+
+@pytest.mark.parametrize(
+    ("length", "tile", "overlap"), [(100, 64, 16), (513, 512, 64), (1000, 64, 0)]
+)
+def test_tile_weights_sum_to_one(length, tile, overlap):
+    plan = plan_axis(length, tile, overlap)
+    total = np.zeros(length)
+    for start, weights in zip(plan.starts, plan.weights, strict=True):
+        assert 0 <= start <= length - plan.size
+        total[start : start + plan.size] += weights
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    assert plan.size <= tile
+    gaps = np.diff(plan.starts)
+    assert (plan.size - gaps >= overlap).all()
+
+
+def test_tiles_of_a_local_function_equal_the_whole():
+    """A filter that sees 12 pixels far, less than the halo of tiles that overlap by 64."""
+    frame = np.random.default_rng(0).normal(size=(2, 300, 210)).astype(np.float32)
+
+    def smooth(tile):
+        return ndi.uniform_filter(tile, (0, 25, 25), mode="nearest")
+
+    *_, tiled = predict_tiled(smooth, frame, 128, 64)
+    assert np.abs(tiled - smooth(frame)).max() < 1e-3
+    assert len(list(predict_tiled(smooth, frame, 128, 64))) == count_tiles(300, 210, 128, 64) > 4
+
+
+def test_no_step_where_tiles_disagree():
+    """Every tile answers with its own brightness; the blend must not jump between them."""
+    frame = np.broadcast_to(np.linspace(0, 1, 400, dtype=np.float32), (1, 400, 400)).copy()
+
+    def mean_of_tile(tile):
+        return np.full_like(tile, tile.mean())
+
+    *_, blended = predict_tiled(mean_of_tile, frame, 128, 64)
+    levels = [
+        frame[0, 0, s : s + plan_axis(400, 128, 64).size].mean()
+        for s in plan_axis(400, 128, 64).starts
+    ]
+    steps = np.abs(np.diff(blended[0, 200]))
+    assert np.ptp(blended) > 0.4
+    assert steps.max() < 0.1 * np.diff(levels).max()
+
+
+def discs(*centres, radius=9, shape=(60, 90)):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    mask = np.zeros(shape, bool)
+    for cy, cx in centres:
+        mask |= (y - cy) ** 2 + (x - cx) ** 2 < radius**2
+    return mask.astype(np.float32)
+
+
+def test_touching_objects_are_separated():
+    probabilities = discs((30, 20), (30, 36), (30, 70))[None, None]
+    labels = to_labels(probabilities, 0.5, 0, "instances", False)[0]
+    assert labels.dtype == np.uint16
+    assert labels.max() == 3
+    assert len({labels[30, 20], labels[30, 36], labels[30, 70]}) == 3
+    np.testing.assert_array_equal(labels > 0, probabilities[0, 0] > 0.5)
+
+
+def test_objects_keep_one_id_through_a_volume_and_new_ones_in_time():
+    frames = np.stack([discs((30, 20)), discs((30, 21)), discs((30, 22))])[:, None]
+    assert len(np.unique(to_labels(frames, 0.5, 0, "instances", True))) == 2
+    assert len(np.unique(to_labels(frames, 0.5, 0, "instances", False))) == 4
+
+
+@pytest.mark.parametrize("output", ["semantic", "instances"])
+def test_small_objects_go(output):
+    probabilities = (discs((30, 20)) + discs((10, 70), radius=3))[None, None]
+    labels = to_labels(probabilities, 0.5, 60, output, False)[0]
+    assert labels[30, 20] == 1
+    assert labels[10, 70] == 0
+
+
+def test_classes_are_chosen_among_the_foreground():
+    probabilities = np.array([0.3, 0.5, 0.2], np.float32).reshape(1, 3, 1, 1)
+    assert to_labels(probabilities, 0.5, 0, "semantic", False).item() == 1
+    assert to_labels(probabilities, 0.8, 0, "semantic", False).item() == 0
+
+
+def test_hand_edits_survive_a_new_threshold():
+    fresh = np.array([[1, 1, 0, 2]], np.uint16)
+    edited = np.array([[7, 0, 7, 2]], np.uint16)
+    touched = np.array([[True, True, True, False]])
+    np.testing.assert_array_equal(keep_edits(edited, touched, fresh), [[3, 0, 3, 2]])
+    mask = keep_edits(
+        np.array([[0, 1]], np.uint8), np.array([[True, True]]), np.array([[1, 0]], np.uint8)
+    )
+    np.testing.assert_array_equal(mask, [[0, 1]])
+
+
+def test_one_slice_goes_into_a_stack_with_ids_of_its_own():
+    existing = np.array([[[5, 0]], [[9, 9]]], np.uint16)
+    fresh = np.array([[[0, 0]], [[1, 0]]], np.uint16)
+    np.testing.assert_array_equal(into_frames(existing, fresh, (1,)), [[[5, 0]], [[6, 0]]])
+
+
+def test_overlap_by_hand():
+    a, b = np.array([1, 1, 0, 0]), np.array([3, 0, 3, 0])
+    assert (overlap(a, b).dice, overlap(a, b).iou) == (0.5, 1 / 3)
+    assert overlap(a * 0, b * 0).dice == 1
+    assert overlap(a, b * 0).dice == 0
+    assert overlap_per_class(np.array([1, 2, 2]), np.array([1, 1, 2])).dice == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="cannot be compared"):
+        overlap(a, b[:2])
+
+
+def test_requests_repeat_themselves():
+    import shlex
+
+    from napari_seglite.cli import build_parser
+
+    request = SegmentRequest("c", "ZYX", "cpu", 0.25, 7, "instances", (0, 2), 256, 32)
+    assert SegmentRequest.from_dict(request.as_dict()) == request
+    words = shlex.split(request.as_command(["a b.tif"], "out"))
+    parsed = build_parser().parse_args(words[1:])
+    assert parse_frames(parsed.frames) == (0, 2)
+    assert (parsed.threshold, parsed.min_size, parsed.tile, parsed.overlap) == (0.25, 7, 256, 32)
+    assert parsed.instances
+    assert (str(parsed.images[0]), parsed.axes, parsed.device) == ("a b.tif", "ZYX", "cpu")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"threshold": 1.5},
+        {"min_size": -1},
+        {"output": "boxes"},
+        {"tile": 10},
+        {"overlap": 400},
+        {"frames": ()},
+        {"axes": "XY"},
+    ],
+)
+def test_impossible_requests_are_refused(wrong):
+    with pytest.raises(SegliteError):
+        SegmentRequest(**{"checkpoint": "c", "axes": "YX", **wrong})
+
+
+def test_frames_are_read():
+    assert parse_frames("0,3, 5-7") == (0, 3, 5, 6, 7)
+    with pytest.raises(SegliteError, match="names no frames"):
+        parse_frames("first")

@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_seglite import FineTuner, FineTuneRequest
+from napari_seglite.engine.axes import ImageAxes
+from napari_seglite.engine.dataset import PatchSampler, TrainingImage, digest, frames_of, split
+from napari_seglite.engine.normalise import Normalisation
+from napari_seglite.errors import AnnotationError, CheckpointError
+
+
+@pytest.fixture
+def images(blobs):
+    image, mask = blobs
+    normal = Normalisation()
+    frame = normal.apply(image, normal.limits(image))[None]
+    turned = [np.rot90(frame, k, (1, 2)).copy() for k in range(4)]
+    masks = [np.rot90(mask, k).astype(np.uint8) for k in range(4)]
+    return [
+        TrainingImage(f"blobs {k}", f, m)
+        for k, (f, m) in enumerate(zip(turned, masks, strict=True))
+    ]
+
+
+def request(**settings):
+    defaults = {
+        "checkpoint": "untrained",
+        "name": "tuned",
+        "steps": 4,
+        "batch": 2,
+        "patch": 32,
+        "validate_every": 2,
+        "device": "cpu",
+    }
+    return FineTuneRequest(**{**defaults, **settings})
+
+
+def test_learns_and_keeps_its_history(store, untrained, images):
+    events = list(FineTuner(request(steps=60, validate_every=20, learning_rate=2e-3), images).run())
+    start = next(e for e in events if e.kind == "validation")
+    done = events[-1]
+    assert done.kind == "done"
+    assert done.best > start.dice + 0.2
+    assert [e.step for e in events if e.kind == "step"] == list(range(1, 61))
+    info = store.info("tuned")
+    assert info == done.checkpoint
+    assert info.parent == "untrained"
+    assert info.scores == {"validation_dice_before": start.dice, "validation_dice": done.best}
+    assert info.data_digest == digest(images)
+    assert info.settings["seed"] == 0
+    assert info.settings["steps_done"] == 60
+    assert {"torch", "numpy", "python"} <= info.versions.keys()
+
+
+def test_same_seed_same_weights(store, untrained, images):
+    weights = []
+    for name in ("a", "b"):
+        torch.rand(3)  # whatever others did to the global generator must not matter
+        list(FineTuner(request(name=name), images).run())
+        weights.append(store.load(name)[1].state_dict())
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+    list(FineTuner(request(name="c", seed=1, steps=2), images).run())
+
+
+def test_training_leaves_the_global_generator_alone(untrained, images):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    list(FineTuner(request(), images).run())
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_stopping_keeps_what_was_learnt(store, untrained, images):
+    taken = []
+
+    def enough():
+        return len(taken) >= 3
+
+    events = []
+    for event in FineTuner(request(steps=1000, validate_every=2), images).run(enough):
+        taken += [event] if event.kind == "step" else []
+        events.append(event)
+    assert max(e.step for e in events) == 3
+    assert events[-1].kind == "done"
+    assert store.info("tuned").settings["steps_done"] == 3
+
+
+@pytest.fixture
+def perfect(store):
+    """Return a frame with the labels the shipped checkpoint itself gives it: Dice 1."""
+    from napari_seglite import SegmentRequest, sample_data, segment
+
+    image = sample_data.load("fluorescence")[0][:96, :160]
+    labels = segment(image, SegmentRequest("nuclei-s-net", "YX", "cpu")).labels
+    return frames_of("nuclei", image, labels, ImageAxes("YX"), store.info("nuclei-s-net")) * 2
+
+
+def test_never_worse_than_before(store, perfect):
+    """What cannot get better keeps its weights, and says so."""
+    start = {"checkpoint": "nuclei-s-net", "learning_rate": 0.1}
+    *_, done = FineTuner(request(**start, steps=2), perfect).run()
+    assert done.best == 1
+    assert "did not improve" in done.text
+    before, after = store.load("nuclei-s-net")[1].state_dict(), store.load("tuned")[1].state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_patience_ends_training(perfect):
+    start = {"checkpoint": "nuclei-s-net", "learning_rate": 0.1}
+    tuner = FineTuner(request(**start, steps=100, patience=2, validate_every=1), perfect)
+    assert max(e.step for e in tuner.run()) == 2
+
+
+def test_from_scratch(store, images):
+    list(FineTuner(request(checkpoint="s-net"), images).run())
+    assert store.info("tuned").parent is None
+
+
+def test_bad_annotations_are_refused(store, untrained, images):
+    frame = images[0].frame
+    empty = TrainingImage("empty", frame, np.zeros(frame.shape[1:], int))
+    with pytest.raises(AnnotationError, match="all labels are background"):
+        FineTuner(request(), [empty])
+    with pytest.raises(AnnotationError, match="no annotated frame"):
+        FineTuner(request(), [])
+    with pytest.raises(AnnotationError, match="do not cover"):
+        TrainingImage("cells", frame, np.zeros((3, 3), int))
+    with pytest.raises(AnnotationError, match="whole numbers"):
+        TrainingImage("cells", frame, np.zeros(frame.shape[1:]))
+    with pytest.raises(AnnotationError, match="has 2 channels"):
+        FineTuner(request(), [TrainingImage("two", np.repeat(frame, 2, 0), images[0].labels)])
+    with pytest.raises(CheckpointError, match="already"):
+        FineTuner(request(name="untrained"), images)
+    with pytest.raises(ValueError, match="steps must be above 0"):
+        request(steps=0)
+
+
+def test_validation_never_sees_training_pixels(images):
+    rng = np.random.default_rng(0)
+    train, validate = split(images, 0.25, rng)
+    assert len(train) == 3
+    assert len(validate) == 1
+    assert validate[0].name not in {i.name for i in train}
+    (left,), (right,) = split(images[:1], 0.25, rng)
+    assert left.labels.shape[1] + right.labels.shape[1] == images[0].labels.shape[1]
+
+
+def test_patches_repeat_and_labels_follow(images):
+    def draw(seed):
+        return PatchSampler(images, 48, 1.25, 0.5, seed).batch(6)
+
+    frames, labels = draw(0)
+    assert frames.shape == (6, 1, 48, 48)
+    assert labels.shape == (6, 48, 48)
+    again, _ = draw(0)
+    assert torch.equal(frames, again)
+    assert not torch.equal(frames, draw(1)[0])
+    for frame, label in zip(frames, labels, strict=True):
+        if 50 < label.sum() < label.numel() - 50:  # discs stay brighter, or darker if inverted
+            inside, outside = frame[0][label > 0].mean(), frame[0][label == 0].mean()
+            assert abs(inside - outside) > 0.2
+
+
+def test_patches_from_frames_smaller_than_a_patch():
+    tiny = TrainingImage("tiny", np.zeros((1, 5, 3), np.float32), np.ones((5, 3), np.uint8))
+    frames, _ = PatchSampler([tiny], 32, 1.25, 0, 0).batch(2)
+    assert frames.shape == (2, 1, 32, 32)
+
+
+def test_frames_are_normalised_as_for_segmenting(untrained):
+    stack = np.random.default_rng(0).integers(0, 255, (3, 20, 30)).astype(np.uint8)
+    labels = np.zeros(stack.shape, np.uint8)
+    found = frames_of("s", stack, labels, ImageAxes("ZYX"), untrained, (1,))
+    normal = untrained.normalisation
+    np.testing.assert_array_equal(found[0].frame[0], normal.apply(stack[1], normal.limits(stack)))
+    assert found[0].name == "s, slice 1"
+    with pytest.raises(AnnotationError, match="do not cover an image"):
+        frames_of("s", stack, labels[0], ImageAxes("ZYX"), untrained)

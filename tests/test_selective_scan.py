@@ -1,0 +1,150 @@
+import threading
+
+import pytest
+import torch
+
+from src_models import selective_scan as scans
+from src_models.selective_scan import selective_scan
+
+SHAPES = [  # batch, rows, groups, states, tokens
+    (1, 1, 1, 1, 1),
+    (2, 12, 3, 5, 37),
+    (1, 130, 1, 16, 50),
+    (3, 66, 2, 3, 16),
+    (1, 512, 4, 16, 49),
+]
+
+
+def inputs(shape, dtype=torch.float32, seed=0):
+    batch, rows, groups, states, tokens = shape
+    g = torch.Generator().manual_seed(seed)
+
+    def normal(*size):
+        return torch.randn(*size, generator=g, dtype=torch.float64)
+
+    tensors = (
+        normal(batch, rows, tokens),
+        normal(batch, rows, tokens),
+        -normal(rows, states).exp(),
+        normal(batch, groups, states, tokens),
+        normal(batch, groups, states, tokens),
+        normal(rows),
+        normal(rows),
+    )
+    return [t.to(dtype).requires_grad_() for t in tensors]
+
+
+def relative(a, b):
+    return ((a - b).abs().max() / b.abs().max().clamp(min=1e-12)).item()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("softplus", [True, False])
+def test_numba_equals_reference_forward_and_backward(shape, softplus):
+    ours, theirs = inputs(shape), inputs(shape)
+    if not softplus:  # steps must be positive then, or the scan grows without bound
+        ours[1].data.abs_(), theirs[1].data.abs_()
+        ours[6].data.abs_(), theirs[6].data.abs_()
+    y = selective_scan(*ours, delta_softplus=softplus, backend="numba")
+    z = selective_scan(*theirs, delta_softplus=softplus, backend="reference")
+    assert relative(y, z) < 1e-5
+    weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    (y * weights).sum().backward()
+    (z * weights).sum().backward()
+    for a, b in zip(ours, theirs, strict=True):
+        assert relative(a.grad, b.grad) < 1e-4
+
+
+def test_reference_gradients_are_right():
+    assert torch.autograd.gradcheck(
+        lambda *t: selective_scan(*t, delta_softplus=True, backend="reference"),
+        inputs((2, 4, 2, 3, 5), torch.float64),
+    )
+
+
+def test_reference_follows_the_recurrence():
+    u, delta, A, B, C, D, _ = inputs((1, 2, 1, 2, 3), torch.float64)
+    y = selective_scan(u, delta, A, B, C, D, backend="reference")
+    for row in range(2):
+        h = torch.zeros(2, dtype=torch.float64)
+        for t in range(3):
+            step = delta[0, row, t]
+            h = torch.exp(step * A[row]) * h + step * B[0, 0, :, t] * u[0, row, t]
+            expected = (C[0, 0, :, t] * h).sum() + D[row] * u[0, row, t]
+            assert torch.isclose(y[0, row, t], expected)
+
+
+def test_numba_takes_strong_decay_and_other_dtypes():
+    u, delta, A, B, C, D, bias = inputs((1, 4, 1, 2, 20))
+    hard = A * 1e4  # exp underflows: the state must be forgotten, not become NaN
+    y = selective_scan(u, delta, hard, B, C, D, bias, True, backend="numba")
+    z = selective_scan(u, delta, hard, B, C, D, bias, True, backend="reference")
+    assert relative(y, z) < 1e-5
+    half = selective_scan(*(t.bfloat16() for t in (u, delta, A, B, C, D)), backend="numba")
+    assert half.dtype == torch.bfloat16
+    assert torch.isfinite(half).all()
+
+
+def test_numba_keeps_nan_visible():
+    u, delta, A, B, C, D, bias = inputs((1, 2, 1, 2, 8))
+    with torch.no_grad():
+        u[0, 1, 4] = float("nan")
+    y = selective_scan(u, delta, A, B, C, D, bias, True, backend="numba")
+    assert torch.isfinite(y[0, 0]).all()
+    assert torch.isnan(y[0, 1, 4:]).all()
+
+
+def test_numba_may_run_in_several_threads_at_once():
+    arguments = [t.detach() for t in inputs((2, 128, 2, 16, 200))]
+    expected = selective_scan(*arguments, delta_softplus=True)
+    results = []
+
+    def work():
+        results.extend(selective_scan(*arguments, delta_softplus=True) for _ in range(5))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 15
+    assert all(torch.equal(r, expected) for r in results)
+
+
+def test_wrong_shapes_are_named():
+    u, delta, A, B, C, D, bias = inputs((1, 4, 2, 3, 5))
+    with pytest.raises(ValueError, match="delta must both"):
+        selective_scan(u, delta[..., :4], A, B, C, D)
+    with pytest.raises(ValueError, match=r"A must be \(4, N\)"):
+        selective_scan(u, delta, A[:3], B, C, D)
+    with pytest.raises(ValueError, match="B and C"):
+        selective_scan(u, delta, A, B[..., :2], C, D)
+    with pytest.raises(ValueError, match=r"delta_bias must be \(4,\)"):
+        selective_scan(u, delta, A, B, C, D, bias[:2])
+
+
+def test_back_end_can_be_forced(monkeypatch):
+    assert scans.choose_backend("cpu") == "numba"
+    assert scans.choose_backend("cuda") == "reference"
+    monkeypatch.setenv("SEGLITE_SCAN", "reference")
+    assert scans.choose_backend("cpu") == "reference"
+    with pytest.raises(ValueError, match="No scan back end 'fast'"):
+        scans.choose_backend("cpu", "fast")
+
+
+def test_a_fresh_cache_says_that_it_compiles(tmp_path):
+    """In a new process: True before the first scan, False after it and in the next process."""
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "from src_models.selective_scan import needs_compiling, warm_up\n"
+        "print(needs_compiling()); warm_up(); print(needs_compiling())"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    printed = [
+        subprocess.check_output([sys.executable, "-c", code], env=environment, text=True).split()
+        for _ in range(2)
+    ]
+    assert printed == [["True", "False"], ["False", "False"]]
