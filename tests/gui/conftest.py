@@ -44,7 +44,7 @@ def segment(qtbot, dock, click):
     def run():
         panel = dock.segment_panel
         click(panel.segment_button)
-        qtbot.waitUntil(lambda: not panel.busy, timeout=120_000)
+        qtbot.waitUntil(lambda: not panel.busy, timeout=300_000)
         return panel.last.layer if panel.last else None
 
     return run

@@ -1,0 +1,33 @@
+"""Timing side by side in one run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+
+def side_by_side(
+    candidates: Mapping[str, Callable[[], object]], rounds: int = 5
+) -> dict[str, float]:
+    """Return the median seconds of every candidate.
+
+    They take turns, round after round, so that a machine that slows down slows all of them.
+    One round that is not counted goes first.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for number in range(rounds + 1):
+        for name, call in candidates.items():
+            start = time.perf_counter()
+            call()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def table(rows: list[tuple[str, ...]]) -> None:
+    """Print rows as a Markdown table; the first is the header."""
+    for number, row in enumerate(rows):
+        print("| " + " | ".join(row) + " |")
+        if number == 0:
+            print("|" + "---|" * len(row))
