@@ -15,6 +15,8 @@ from common import side_by_side, table
 
 from src_models.selective_scan import selective_scan
 
+scan: Any = selective_scan  # its arguments are unpacked from a list below
+
 ROWS, STATES, GROUPS = 512, 16, 4
 
 
@@ -38,12 +40,12 @@ def inputs(tokens: int) -> Any:
 def forward(arguments: Any, backend: str) -> None:
     """Scan without gradients."""
     with torch.no_grad():
-        selective_scan(*arguments, delta_softplus=True, backend=backend)
+        scan(*arguments, delta_softplus=True, backend=backend)
 
 
 def both_ways(arguments: Any, backend: str) -> None:
     """Scan and go back."""
-    selective_scan(*arguments, delta_softplus=True, backend=backend).sum().backward()
+    scan(*arguments, delta_softplus=True, backend=backend).sum().backward()
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ def build() -> tuple[napari.Viewer, SegliteDock]:
     _, dock = viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")
     viewer.layers["nuclei"].reset_contrast_limits()
     panel = dock.segment_panel
-    panel.checkpoint_box.select("nuclei-s-net")
-    panel.output_box.setCurrentIndex(panel.output_box.findData("instances"))
+    panel.form.checkpoint_box.select("nuclei-s-net")
+    panel.form.output_box.setCurrentIndex(panel.form.output_box.findData("instances"))
     return viewer, dock
 
 

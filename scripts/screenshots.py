@@ -30,7 +30,9 @@ def main() -> None:
     demo.wait(lambda: not dock.segment_panel.busy)
     demo.screenshot(viewer, FOLDER / "segment.png")
 
-    layer = dock.segment_panel.last.layer
+    shown = dock.segment_panel.last
+    assert shown is not None, dock.segment_panel.status.text()
+    layer = shown.layer
     layer.brush_size = 14
     for x in range(300, 330):
         layer.paint((260, x), int(layer.data.max()))

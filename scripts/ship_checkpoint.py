@@ -58,7 +58,15 @@ def main() -> None:
             print(f"{group:26} {dice:.4f}")
         if arguments.dry_run:
             sys.exit()
-        info = replace(info, scores={**info.scores, **scores})
+        # Whoever reads the card shall find both phases of the training.
+        first = trained.info(f"{NAME}-first")
+        info = replace(
+            info,
+            parent=None,
+            description=first.description,
+            settings={"first": first.settings, "second": info.settings},
+            scores={**info.scores, **scores},
+        )
         shipped = CheckpointStore(BUILT_IN, Path(nowhere) / "none")
         shipped.save(info, network.state_dict(), half=True, overwrite=True)
 

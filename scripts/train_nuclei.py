@@ -1,6 +1,7 @@
 """Train the shipped checkpoint ``nuclei-s-net`` from scratch on the CC0 nuclei.
 
-    python scripts/train_nuclei.py DATA/nuclei OUTPUT --minutes 75
+    python scripts/train_nuclei.py DATA/nuclei OUTPUT
+    python scripts/ship_checkpoint.py DATA/nuclei OUTPUT
 
 DATA/nuclei holds ``train/images``, ``train/labels`` and ``train.csv`` with the modality of
 every image. The 2018 Data Science Bowl's stage-1 images with corrected masks are CC0.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,23 +46,13 @@ def read(folder: Path, normalisation: Normalisation) -> list[TrainingImage]:
     return images
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, default=75)
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--seed", type=int, default=45)
-    arguments = parser.parse_args()
-
-    normalisation = Normalisation()
-    images = read(arguments.data, normalisation)
-    request = FineTuneRequest(
+def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
+    """Return the two runs: strong augmentation from scratch, then milder, closer to real images."""
+    first = FineTuneRequest(
         checkpoint="s-net",
-        name=NAME,
-        steps=arguments.steps,
-        minutes=arguments.minutes,
+        name=f"{NAME}-first",
+        steps=1_000_000,
+        minutes=arguments.minutes[0],
         batch=4,
         patch=128,
         learning_rate=1.5e-3,
@@ -73,6 +65,31 @@ def main() -> None:
         seed=arguments.seed,
         device=arguments.device,
     )
+    second = replace(
+        first,
+        checkpoint=first.name,
+        name=NAME,
+        minutes=arguments.minutes[1],
+        learning_rate=6e-4,
+        scale=1.2,
+        invert=0.1,
+        validate_every=200,
+        seed=arguments.seed + 1,
+    )
+    return [first, second]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--minutes", type=float, nargs=2, default=(80, 20), metavar=("1ST", "2ND"))
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--seed", type=int, default=45)
+    arguments = parser.parse_args()
+
+    normalisation = Normalisation()
+    images = read(arguments.data, normalisation)
     template = CheckpointInfo(
         NAME,
         "s-net",
@@ -82,10 +99,14 @@ def main() -> None:
     )
     store = CheckpointStore(arguments.output)
     started = time.monotonic()
-    for event in FineTuner(request, images, store, template).run():
-        if event.kind != "step" or event.step % 20 == 0:
-            loss = "" if event.loss is None else f"loss {event.loss:.4f}"
-            print(f"{time.monotonic() - started:7.0f} s  {event.text}  {loss}", flush=True)
+    for request in phases(arguments):
+        if (store.folder / request.name).exists():
+            print(f"{request.name} is there already")
+            continue
+        for event in FineTuner(request, images, store, template).run():
+            if event.kind != "step" or event.step % 20 == 0:
+                loss = "" if event.loss is None else f"loss {event.loss:.4f}"
+                print(f"{time.monotonic() - started:7.0f} s  {event.text}  {loss}", flush=True)
 
 
 if __name__ == "__main__":

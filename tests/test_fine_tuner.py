@@ -6,7 +6,7 @@ from napari_seglite import FineTuner, FineTuneRequest
 from napari_seglite.engine.axes import ImageAxes
 from napari_seglite.engine.dataset import PatchSampler, TrainingImage, digest, frames_of, split
 from napari_seglite.engine.normalise import Normalisation
-from napari_seglite.errors import AnnotationError, CheckpointError
+from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError
 
 
 @pytest.fixture
@@ -81,8 +81,20 @@ def test_stopping_keeps_what_was_learnt(store, untrained, images):
         taken += [event] if event.kind == "step" else []
         events.append(event)
     assert max(e.step for e in events) == 3
-    assert events[-1].kind == "done"
+    assert [e.kind for e in events[-2:]] == ["validation", "done"]  # the last step is scored
     assert store.info("tuned").settings["steps_done"] == 3
+
+
+def test_aborting_keeps_nothing(store, untrained, images):
+    steps = []
+
+    def closing():
+        return len(steps) > 1
+
+    run = FineTuner(request(), images).run(abort=closing)
+    with pytest.raises(Cancelled):
+        steps.extend(event for event in run if event.kind == "step")
+    assert [info.id for info in store.list()] == ["nuclei-s-net", "untrained"]
 
 
 @pytest.fixture

@@ -140,11 +140,11 @@ def test_a_fresh_cache_says_that_it_compiles(tmp_path):
 
     code = (
         "from src_models.selective_scan import needs_compiling, warm_up\n"
-        "print(needs_compiling()); warm_up(); print(needs_compiling())"
+        "print(needs_compiling()); warm_up(); print(needs_compiling(), needs_compiling(True))"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     printed = [
         subprocess.check_output([sys.executable, "-c", code], env=environment, text=True).split()
         for _ in range(2)
     ]
-    assert printed == [["True", "False"], ["False", "False"]]
+    assert printed == [["True", "False", "True"], ["False", "False", "True"]]

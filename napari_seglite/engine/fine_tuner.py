@@ -12,11 +12,19 @@ import numpy as np
 
 import src_models
 
-from ..errors import AnnotationError, CheckpointError
+from ..errors import AnnotationError, Cancelled, CheckpointError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import devices
 from .dataset import PatchSampler, TrainingImage, digest, split
-from .inference import Stop, interruptible, never, probabilities
+from .inference import (
+    COMPILING,
+    Stop,
+    interruptible,
+    needs_compiling,
+    never,
+    probabilities,
+    warm_up,
+)
 from .metrics import overlap, overlap_per_class
 from .tiling import predict_tiled
 from .versions import versions
@@ -178,10 +186,21 @@ class FineTuner:
                     f"only labels up to {self.info.classes - 1}."
                 )
 
-    def run(self, stop: Stop = never) -> Iterator[TrainingEvent]:
+    def run(self, stop: Stop = never, abort: Stop = never) -> Iterator[TrainingEvent]:
         """Train until done or stopped; the best weights so far become the new checkpoint.
 
-        Stopping ends training after the current step and keeps what was learnt.
+        Parameters
+        ----------
+        stop : callable
+            Once it returns True, training ends after the current step, and what was learnt is
+            scored and kept.
+        abort : callable
+            Once it returns True, `Cancelled` is raised and nothing is kept.
+
+        Yields
+        ------
+        TrainingEvent
+            The last one is ``"done"``.
         """
         import torch
 
@@ -191,27 +210,29 @@ class FineTuner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.seed)
             network = devices.place(self._network(), device)
-            yield from self._prepare_scan(device)
+            if needs_compiling(self.info.network, device, training=True):
+                yield self._message(COMPILING)
+            warm_up(self.info.network, device, training=True)
             rng = np.random.default_rng(request.seed)
             train, validate = split(self.images, request.validation, rng)
             sampler = PatchSampler(
                 train, request.patch, request.scale, request.invert, request.seed
             )
-            yield from self._train(network, sampler, validate, device, stop)
+            learner = _Learner(network, request, device)
+            yield from self._train(learner, sampler, validate, stop, abort)
 
     def _train(
         self,
-        network: nn.Module,
+        learner: _Learner,
         sampler: PatchSampler,
         validate: Sequence[TrainingImage],
-        device: str,
         stop: Stop,
+        abort: Stop,
     ) -> Iterator[TrainingEvent]:
         request, steps = self.request, self.request.steps
-        learner = _Learner(network, request, device)
         started = time.monotonic()
         yield self._message("Scoring the starting point …")
-        best = start = _score(learner.averaged, validate, device, self.info.classes, stop)
+        best = start = self._score(learner, validate, lambda: stop() or abort())
         best_weights = _copy(learner.averaged)
         yield TrainingEvent(
             "validation", 0, steps, 0.0, None, best, best, f"Dice before: {best:.3f}"
@@ -219,17 +240,16 @@ class FineTuner:
 
         since_best, step, progress, dice = 0, 0, 0.0, best
         while progress < 1 and since_best < request.patience and not stop():
+            if abort():
+                raise Cancelled
             loss = learner.step(*sampler.batch(request.batch), progress)
             step += 1
             elapsed = (time.monotonic() - started) / 60
             progress = min(1.0, max(step / steps, elapsed / request.minutes))
-            yield TrainingEvent(
-                "step", step, steps, progress, loss, dice, best, f"Step {step} of {steps}"
-            )
-            if step % request.validate_every == 0 or progress >= 1:
-                if stop():
-                    break
-                dice = _score(learner.averaged, validate, device, self.info.classes, stop)
+            text = f"Step {step} of {steps}"
+            yield TrainingEvent("step", step, steps, progress, loss, dice, best, text)
+            if step % request.validate_every == 0 or progress >= 1 or stop():
+                dice = self._score(learner, validate, abort)
                 since_best += 1
                 if dice > best:
                     best, since_best, best_weights = dice, 0, _copy(learner.averaged)
@@ -264,13 +284,22 @@ class FineTuner:
             return src_models.create(self.info.network, self.info.in_channels, self.info.classes)
         return self.store.load(self.info.parent)[1]
 
-    def _prepare_scan(self, device: str) -> Iterator[TrainingEvent]:
-        from src_models import selective_scan
-
-        if src_models.card(self.info.network).uses_scan and device == "cpu":
-            if selective_scan.needs_compiling():
-                yield self._message("Compiling the scan for this computer, once, about 15 s …")
-            selective_scan.warm_up()
+    def _score(self, learner: _Learner, images: Sequence[TrainingImage], abort: Stop) -> float:
+        """Mean Dice of the averaged weights over whole frames."""
+        network, scores = learner.averaged.eval(), []
+        with interruptible(network, abort):
+            for image in images:
+                *_, predicted = predict_tiled(
+                    lambda tile: probabilities(network, tile, learner.device),
+                    image.frame,
+                    TILE,
+                    OVERLAP,
+                )
+                if self.info.classes == 1:
+                    scores.append(overlap(predicted[0] > 0.5, image.labels).dice)
+                else:
+                    scores.append(overlap_per_class(predicted.argmax(0), image.labels).dice)
+        return float(np.mean(scores))
 
     def _message(self, text: str) -> TrainingEvent:
         return TrainingEvent("message", 0, self.request.steps, 0.0, text=text)
@@ -322,24 +351,6 @@ def _running_average(averaged: torch.Tensor, current: torch.Tensor, count: Any) 
 
 def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-
-
-def _score(
-    network: nn.Module, images: Sequence[TrainingImage], device: str, classes: int, stop: Stop
-) -> float:
-    """Mean Dice over whole frames."""
-    network.eval()
-    scores = []
-    with interruptible(network, stop):
-        for image in images:
-            *_, predicted = predict_tiled(
-                lambda tile: probabilities(network, tile, device), image.frame, TILE, OVERLAP
-            )
-            if classes == 1:
-                scores.append(overlap(predicted[0] > 0.5, image.labels).dice)
-            else:
-                scores.append(overlap_per_class(predicted.argmax(0), image.labels).dice)
-    return float(np.mean(scores))
 
 
 def start_info(

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import src_models
-
 from ..errors import DeviceError, ImageError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import devices
 from .axes import ImageAxes
-from .inference import Stop, interruptible, never, probabilities
+from .inference import (
+    COMPILING,
+    Stop,
+    interruptible,
+    needs_compiling,
+    never,
+    probabilities,
+    warm_up,
+)
 from .masks import to_labels
 from .normalise import image_limits, prepare_frame
 from .requests import SegmentRequest
@@ -155,12 +161,9 @@ class Segmenter:
         yield Progress("Loading the network …", frames=len(frames))
         request = replace(request, device=devices.resolve(request.device))
         info, network = self._network(request)
-        if src_models.card(info.network).uses_scan and request.device == "cpu":
-            from src_models import selective_scan
-
-            if selective_scan.needs_compiling():
-                yield Progress("Compiling the scan for this computer, once, about 15 s …")
-            selective_scan.warm_up()
+        if needs_compiling(info.network, request.device):
+            yield Progress(COMPILING, frames=len(frames))
+        warm_up(info.network, request.device)
 
         limits = image_limits(image, axes, info)
         values: np.ndarray | None = None

@@ -71,8 +71,8 @@ class SegliteDock(QWidget):
         self.fine_tune_panel.reset_choices()
 
     def _on_segmented(self, image: Image, labels: Labels) -> None:
-        checkpoint = self.segment_panel.checkpoint_box.checkpoint
+        checkpoint = self.segment_panel.form.checkpoint_box.checkpoint
         self.fine_tune_panel.take(image, labels, checkpoint)
 
     def _on_trained(self, checkpoint: str) -> None:
-        self.segment_panel.checkpoint_box.refresh(checkpoint)
+        self.segment_panel.form.checkpoint_box.refresh(checkpoint)

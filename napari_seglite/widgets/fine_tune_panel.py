@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -28,6 +27,7 @@ from . import layers
 from .checkpoint_box import CheckpointBox
 from .curve import TrainingCurve
 from .jobs import Job, Stop
+from .status import JobStatus
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -53,6 +53,7 @@ class FineTunePanel(QWidget):
         super().__init__(parent)
         self.viewer, self.store = viewer, store
         self._job: Job | None = None
+        self._saved = False
         self._build()
         self._suggest_name()
         self._layers_changed()
@@ -82,12 +83,7 @@ class FineTunePanel(QWidget):
         self.start_button = QPushButton("Fine-tune")
         self.stop_button = QPushButton("Stop")
         self.stop_button.setToolTip("End after the current step and keep the best weights so far")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.status = QLabel("Correct a result with the brush, then fine-tune on it.")
-        self.status.setWordWrap(True)
-        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
         self.curve = TrainingCurve()
 
         self.form = form = QFormLayout()
@@ -109,7 +105,6 @@ class FineTunePanel(QWidget):
         column = QVBoxLayout(self)
         column.addLayout(form)
         column.addLayout(buttons)
-        column.addWidget(self.bar)
         column.addWidget(self.status)
         column.addWidget(self.curve, 1)
 
@@ -118,7 +113,7 @@ class FineTunePanel(QWidget):
         self.checkpoint_box.currentIndexChanged.connect(self._suggest_name)
         self.start_button.clicked.connect(self.fine_tune)
         self.stop_button.clicked.connect(self.stop)
-        self._set_busy(False)
+        self._enable()
 
     # ------------------------------------------------------------------ state
     @property
@@ -126,10 +121,10 @@ class FineTunePanel(QWidget):
         """Whether training runs."""
         return self._job is not None
 
-    def reset_choices(self, event: Any = None) -> None:
-        """Read the lists of layers again; napari calls this when layers come and go."""
-        self.image_box.reset_choices(event)
-        self.labels_box.reset_choices(event)
+    def reset_choices(self) -> None:
+        """Read the lists of layers again."""
+        self.image_box.reset_choices()
+        self.labels_box.reset_choices()
         self._layers_changed()
 
     def take(self, image: Image, labels: Labels, checkpoint: str) -> None:
@@ -140,7 +135,7 @@ class FineTunePanel(QWidget):
 
     def _layers_changed(self, _: Any = None) -> None:
         self.form.setRowVisible(self.frames, layers.is_stack(self.image_box.value))
-        self.start_button.setEnabled(self._ready())
+        self._enable()
 
     def _ready(self) -> bool:
         both = self.image_box.value is not None and self.labels_box.value is not None
@@ -150,17 +145,13 @@ class FineTunePanel(QWidget):
         if start := self.checkpoint_box.checkpoint:
             self.name.setText(self.store.free_name(start))
 
-    def _set_busy(self, busy: bool) -> None:
+    def _enable(self) -> None:
         self.start_button.setEnabled(self._ready())
-        self.stop_button.setEnabled(busy)
-        if not busy:
-            self.bar.setRange(0, 1)
-            self.bar.setValue(0)
+        self.stop_button.setEnabled(self.busy)
 
     def say(self, text: str, error: bool = False) -> None:
         """Show a line under the buttons."""
-        self.status.setText(text)
-        self.status.setStyleSheet("color: #ff7a7a" if error else "")
+        self.status.say(text, error)
 
     # ------------------------------------------------------------------ training
     def request(self) -> FineTuneRequest:
@@ -202,18 +193,18 @@ class FineTunePanel(QWidget):
             self.say(str(error), error=True)
             return
         self.curve.clear()
-        self.say("Starting …")
-        self.bar.setRange(0, 0)
+        self.status.start()
         # A copy: the user goes on painting while the network learns.
         truth = np.array(labels.data)
         data, name = image.data, image.name
+        self._saved = False
         self._job = job = Job(
-            lambda stop: self._work(request, name, data, truth, axes, frames, stop), self
+            lambda *stops: self._work(request, name, data, truth, axes, frames, *stops), self
         )
         job.progressed.connect(self._on_event)
         job.failed.connect(lambda text: self.say(text, error=True))
         job.ended.connect(self._on_ended)
-        self._set_busy(True)
+        self._enable()
         job.start()
 
     def _work(
@@ -225,13 +216,14 @@ class FineTunePanel(QWidget):
         axes: ImageAxes,
         frames: tuple[int, ...] | None,
         stop: Stop,
+        abort: Stop,
     ) -> Generator[TrainingEvent, None, None]:
         from ..engine.dataset import frames_of
         from ..engine.fine_tuner import FineTuner, start_info
 
         info = start_info(request, self.store)
         images = frames_of(name, data, truth, axes, info, frames)
-        yield from FineTuner(request, images, self.store).run(stop)
+        yield from FineTuner(request, images, self.store).run(stop, abort)
 
     def stop(self) -> None:
         """End training after the current step and keep what was learnt."""
@@ -243,6 +235,7 @@ class FineTunePanel(QWidget):
     def _on_event(self, event: TrainingEvent) -> None:
         if event.kind == "done":
             assert event.checkpoint is not None
+            self._saved = True
             self.say(event.text)
             self.checkpoint_box.refresh(event.checkpoint.id)
             self.trained.emit(event.checkpoint.id)
@@ -250,8 +243,7 @@ class FineTunePanel(QWidget):
         if event.kind == "message":
             self.say(event.text)
             return
-        self.bar.setRange(0, 1000)
-        self.bar.setValue(round(event.progress * 1000))
+        self.status.advance(round(event.progress * 1000), 1000)
         if event.kind == "step" and event.loss is not None:
             self.curve.add_loss(event.step, event.loss)
         if event.kind == "validation" and event.dice is not None:
@@ -261,7 +253,8 @@ class FineTunePanel(QWidget):
             self.say(f"Step {event.step} of {event.steps}{best}")
 
     def _on_ended(self) -> None:
-        if self._job is not None and self._job.stopping and "Saved" not in self.status.text():
-            self.say(self.status.text().replace("Stopping after this step …", "Stopped."))
+        if self._job is not None and self._job.stopping and not self._saved:
+            self.say("Stopped before anything was learnt.")
         self._job = None
-        self._set_busy(False)
+        self.status.rest()
+        self._enable()

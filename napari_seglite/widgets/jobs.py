@@ -26,7 +26,8 @@ class Job(QObject):
     Parameters
     ----------
     work : callable
-        Called with a function that returns True once the job shall stop; returns the generator.
+        Called with two functions and returns the generator. The first returns True once the
+        user stopped the job; the second once the window is closing and nothing matters any more.
     parent : QObject
         Whoever started it; when that goes, the job is stopped.
 
@@ -48,15 +49,18 @@ class Job(QObject):
     ended = Signal()
 
     def __init__(
-        self, work: Callable[[Stop], Generator[Any, None, Any]], parent: QObject | None = None
+        self, work: Callable[[Stop, Stop], Generator[Any, None, Any]], parent: QObject
     ) -> None:
         super().__init__(parent)
-        self._stop = Event()
-        stop = self._stop
+        stop, gone = Event(), Event()
+        self._stop = stop
 
         # A function with a name that reads well in napari's list of tasks.
         def seglite() -> Generator[Any, None, tuple[str, Any]]:
-            return (yield from _guarded(work, lambda: stop.is_set() or worker.abort_requested))
+            return (yield from _guarded(work(stop.is_set, lambda: gone.is_set() or aborted())))
+
+        def aborted() -> bool:
+            return bool(worker.abort_requested)
 
         pool = QThreadPool.globalInstance()
         assert pool is not None
@@ -69,8 +73,9 @@ class Job(QObject):
         worker.yielded.connect(self.progressed)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self.ended)
-        if parent is not None:
-            parent.destroyed.connect(lambda: stop.set())
+        # The job must not keep its arrays alive once it is through.
+        self.ended.connect(self.deleteLater)
+        parent.destroyed.connect(lambda: gone.set())
 
     def start(self) -> None:
         """Begin."""
@@ -94,14 +99,14 @@ class Job(QObject):
 
 
 def _guarded(
-    work: Callable[[Stop], Generator[Any, None, Any]], stop: Stop
+    steps: Generator[Any, None, Any],
 ) -> Generator[Any, None, tuple[str, Any]]:
     """Turn every way a job can end into a value.
 
     The worker would take a RuntimeError for a result, and torch raises those.
     """
     try:
-        return "succeeded", (yield from work(stop))
+        return "succeeded", (yield from steps)
     except Cancelled:
         return "cancelled", None
     except SegliteError as error:

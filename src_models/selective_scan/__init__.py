@@ -134,18 +134,24 @@ def _check_shapes(
             raise ValueError(f"{name} must be ({rows},), not {tuple(vector.shape)}.")
 
 
-def needs_compiling(backend: str | None = None) -> bool:
-    """Whether the next scan on the CPU has to compile its kernel first (about ten seconds)."""
-    if choose_backend("cpu", backend) != "numba":
+def needs_compiling(training: bool = False) -> bool:
+    """Whether the next scan on the CPU has to compile its kernel first, for some seconds.
+
+    Parameters
+    ----------
+    training : bool
+        Whether the way back is needed too.
+    """
+    if choose_backend("cpu") != "numba":
         return False
     from .numba_cpu import needs_compiling as missing
 
-    return missing()
+    return missing(training)
 
 
-def warm_up(backend: str | None = None) -> None:
+def warm_up(training: bool = False) -> None:
     """Compile the kernel, or load it from its cache on disk, on a tiny sequence."""
-    if choose_backend("cpu", backend) == "numba":
+    if choose_backend("cpu") == "numba":
         from .numba_cpu import warm_up as compile_now
 
-        compile_now()
+        compile_now(training)

@@ -283,9 +283,9 @@ def selective_scan_numba(
     return _NumbaScan.apply(u, delta, A, B, C, D).to(out_dtype)
 
 
-def needs_compiling() -> bool:
+def needs_compiling(training: bool) -> bool:
     """Whether neither this process nor the cache on disk holds the compiled kernels."""
-    kernels: tuple[Any, ...] = (_forward, _backward)
+    kernels: tuple[Any, ...] = (_forward, _backward) if training else (_forward,)
     for kernel in kernels:
         if not kernel.signatures:
             cached = Path(kernel.stats.cache_path or ".")
@@ -294,9 +294,10 @@ def needs_compiling() -> bool:
     return False
 
 
-def warm_up() -> None:
-    """Compile both kernels, or load them from the cache on disk."""
-    u = torch.ones(1, 2, 3, requires_grad=True)
+def warm_up(training: bool) -> None:
+    """Compile the kernels, or load them from the cache on disk."""
+    u = torch.ones(1, 2, 3, requires_grad=training)
     vectors = torch.ones(1, 1, 2, 3)
     y = selective_scan_numba(u, u, -torch.ones(2, 2), vectors, vectors, torch.ones(2))
-    y.sum().backward()
+    if training:
+        y.sum().backward()

@@ -30,9 +30,9 @@ def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment
     network = panel._segmenter._loaded[-1]
     network.forward = None  # the network must not be asked again
     for threshold in (0.2, 0.9):
-        panel.threshold.setValue(threshold)
+        panel.form.threshold.setValue(threshold)
     relabelled(qtbot, panel)
-    panel.output_box.setCurrentIndex(1)
+    panel.form.output_box.setCurrentIndex(1)
     relabelled(qtbot, panel)
     expected = segment_array(
         nuclei, SegmentRequest("nuclei-s-net", "YX", threshold=0.9, output="instances")
@@ -51,7 +51,7 @@ def test_hand_edits_outlive_the_threshold(viewer, dock, segment, qtbot, nuclei):
     spot = painted[:6, 136:]
     assert spot.any()
     for threshold in (0.05, 0.95):
-        panel.threshold.setValue(threshold)
+        panel.form.threshold.setValue(threshold)
         relabelled(qtbot, panel)
     np.testing.assert_array_equal(layer.data[0:3, 138:143], 1)
     assert (layer.data != painted).any()
@@ -90,8 +90,8 @@ def test_current_slice_of_a_stack(viewer, dock, segment, nuclei):
     stack = np.stack([nuclei, nuclei[::-1], nuclei[:, ::-1]])
     viewer.add_image(stack, name="stack", scale=(2, 1, 1))
     panel = dock.segment_panel
-    assert panel.scope_box.isVisible()
-    panel.scope_box.setCurrentIndex(1)
+    assert panel.form.scope_box.isVisible()
+    panel.form.scope_box.setCurrentIndex(1)
     viewer.dims.set_current_step(0, 1)
     layer = segment()
     whole = segment_array(stack, SegmentRequest("nuclei-s-net", "ZYX")).labels
@@ -136,7 +136,7 @@ def test_odd_images_get_labels(viewer, segment, image):
 
 
 def test_damaged_checkpoint_gets_a_sentence(viewer, dock, segment, nuclei, untrained, store):
-    dock.segment_panel.checkpoint_box.refresh("untrained")
+    dock.segment_panel.form.checkpoint_box.refresh("untrained")
     weights = store.folder / "untrained" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:500])
     viewer.add_image(nuclei)
@@ -146,22 +146,22 @@ def test_damaged_checkpoint_gets_a_sentence(viewer, dock, segment, nuclei, untra
 
 def test_nothing_open_yet(dock):
     assert not dock.segment_panel.segment_button.isEnabled()
-    assert "Open an image" in dock.segment_panel.image_info.text()
+    assert "Open an image" in dock.segment_panel.form.image_info.text()
     assert not dock.fine_tune_panel.start_button.isEnabled()
 
 
 def test_settings_come_back(viewer, dock, segment, nuclei, plugin_settings):
     viewer.add_image(nuclei)
     panel = dock.segment_panel
-    panel.threshold.setValue(0.7)
-    panel.min_size.setValue(15)
-    panel.output_box.setCurrentIndex(1)
+    panel.form.threshold.setValue(0.7)
+    panel.form.min_size.setValue(15)
+    panel.form.output_box.setCurrentIndex(1)
     segment()
     viewer.window.remove_dock_widget(dock)
     again = viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")[1].segment_panel
-    assert again.threshold.value() == 0.7
-    assert again.min_size.value() == 15
-    assert again.output_box.currentData() == "instances"
+    assert again.form.threshold.value() == 0.7
+    assert again.form.min_size.value() == 15
+    assert again.form.output_box.currentData() == "instances"
 
 
 def test_samples_open(viewer):

@@ -28,9 +28,9 @@ def image_file(request, tmp_path):
 def test_three_doors_one_result(viewer, dock, segment, qtbot, click, tmp_path, image_file):
     viewer.open(image_file, plugin="napari")
     panel = dock.segment_panel
-    panel.threshold.setValue(0.42)
-    panel.min_size.setValue(12)
-    panel.output_box.setCurrentIndex(1)
+    panel.form.threshold.setValue(0.42)
+    panel.form.min_size.setValue(12)
+    panel.form.output_box.setCurrentIndex(1)
     from_panel = segment().data
     assert from_panel.max() > 1
 

@@ -42,7 +42,7 @@ def test_segment_correct_fine_tune_segment(viewer, dock, click, segment, qtbot, 
     assert len(panel.curve.dice) == 2
     assert panel.name.text() == "nuclei-s-net-tuned-2"
 
-    assert dock.segment_panel.checkpoint_box.checkpoint == "nuclei-s-net-tuned-1"
+    assert dock.segment_panel.form.checkpoint_box.checkpoint == "nuclei-s-net-tuned-1"
     dock.tabs.setCurrentIndex(0)
     second = segment()
     assert second.name == "cells nuclei-s-net-tuned-1"

@@ -1,0 +1,184 @@
+"""What the user sets before segmenting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSpinBox, QWidget
+from superqt import QLabeledDoubleSlider
+
+from ..engine.requests import SegmentRequest
+from ..errors import SegliteError
+from ..store.checkpoints import CheckpointStore
+from . import layers, preferences
+from .checkpoint_box import CheckpointBox, describe
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+OUTPUTS = {"semantic": "Mask: one label a class", "instances": "Objects: one label each"}
+SCOPES = {"all": "All slices", "current": "Current slice"}
+DEFAULTS = SegmentRequest("nuclei-s-net", "YX")
+
+
+class SegmentForm(QWidget):
+    """Image, checkpoint, device, and how probabilities become labels.
+
+    Signals
+    -------
+    image_changed()
+        Another image layer was chosen.
+    labelling_changed()
+        Something that takes no network to apply: threshold, smallest object, kind of result.
+    """
+
+    image_changed = Signal()
+    labelling_changed = Signal()
+
+    def __init__(
+        self, viewer: ViewerModel, store: CheckpointStore, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.viewer, self.store = viewer, store
+        self.image_box = layers.layer_box(Image)
+        self.image_info = _small_label()
+        self.checkpoint_box = CheckpointBox(store)
+        self.checkpoint_info = _small_label()
+        self.device_box = QComboBox()
+        self.device_box.addItems(["auto", "cpu"])
+        self.device_box.setToolTip("auto takes the fastest device of this computer")
+        self.scope_box = _combo(SCOPES)
+        self.output_box = _combo(OUTPUTS)
+        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.threshold.setRange(0.01, 0.99)
+        self.threshold.setDecimals(2)
+        self.threshold.setToolTip("Probability from which a pixel belongs to an object")
+        self.min_size = QSpinBox()
+        self.min_size.setRange(0, 1_000_000)
+        self.min_size.setSuffix(" px")
+        self.min_size.setToolTip("Objects of fewer pixels are removed")
+        self._lay_out()
+        self._restore()
+        self._connect()
+        self._show_image()
+        self._show_checkpoint()
+
+    def _lay_out(self) -> None:
+        self._rows = rows = QFormLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        rows.addRow("Image", self.image_box.native)
+        rows.addRow("", self.image_info)
+        rows.addRow("Checkpoint", self.checkpoint_box)
+        rows.addRow("", self.checkpoint_info)
+        rows.addRow("Device", self.device_box)
+        rows.addRow("Slices", self.scope_box)
+        rows.addRow("Result", self.output_box)
+        rows.addRow("Threshold", self.threshold)
+        rows.addRow("Smallest object", self.min_size)
+
+    def _connect(self) -> None:
+        self.image_box.changed.connect(self._show_image)
+        self.checkpoint_box.currentIndexChanged.connect(self._show_checkpoint)
+        for signal in (
+            self.threshold.valueChanged,
+            self.min_size.valueChanged,
+            self.output_box.currentIndexChanged,
+        ):
+            signal.connect(lambda _: self.labelling_changed.emit())
+
+    def _restore(self) -> None:
+        stored = preferences.load(self._kept(DEFAULTS))
+        self.checkpoint_box.select(stored["checkpoint"])
+        self.device_box.setCurrentText(stored["device"])
+        self.output_box.setCurrentIndex(max(0, self.output_box.findData(stored["output"])))
+        self.threshold.setValue(stored["threshold"])
+        self.min_size.setValue(stored["min_size"])
+
+    def remember(self, request: SegmentRequest) -> None:
+        """Keep the settings for the next session."""
+        preferences.save(self._kept(request))
+
+    @staticmethod
+    def _kept(request: SegmentRequest) -> dict[str, Any]:
+        names = ("checkpoint", "device", "output", "threshold", "min_size")
+        return {name: getattr(request, name) for name in names}
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        layer: Image | None = self.image_box.value
+        return layer
+
+    def reset_choices(self) -> None:
+        """Read the list of layers again."""
+        self.image_box.reset_choices()
+        self._show_image()
+
+    def _show_image(self, _: Any = None) -> None:
+        layer = self.image
+        self.image_info.setText(
+            "Open an image to begin" if layer is None else layers.describe(layer)
+        )
+        self._rows.setRowVisible(self.scope_box, layers.is_stack(layer))
+        self.image_changed.emit()
+
+    def _show_checkpoint(self, _: Any = None) -> None:
+        name = self.checkpoint_box.checkpoint
+        try:
+            self.checkpoint_info.setText(describe(self.store.info(name)) if name else "")
+        except SegliteError as error:
+            self.checkpoint_info.setText(str(error))
+
+    def show_devices(self, found: list[str], hint: str) -> None:
+        """Offer the devices of this computer, once they are known."""
+        chosen = self.device_box.currentText()
+        self.device_box.clear()
+        self.device_box.addItems(["auto", *found])
+        self.device_box.setCurrentText(chosen)
+        self.device_box.setToolTip(hint)
+
+    def labelling(self) -> dict[str, Any]:
+        """Return what `Segmentation.relabel` takes."""
+        return {
+            "threshold": round(self.threshold.value(), 4),
+            "min_size": self.min_size.value(),
+            "output": self.output_box.currentData(),
+        }
+
+    def request(self) -> SegmentRequest:
+        """Return what the form is set to.
+
+        Raises
+        ------
+        SegliteError
+            If that cannot be segmented.
+        """
+        layer = self.image
+        if layer is None:
+            raise SegliteError("Open an image first, or one of File > Open Sample > SegLite.")
+        axes = layers.layer_axes(layer)
+        one = axes.stacked and self.scope_box.currentData() == "current"
+        return SegmentRequest(
+            checkpoint=self.checkpoint_box.checkpoint,
+            axes=axes.order,
+            device=self.device_box.currentText(),
+            frames=(layers.current_frame(self.viewer, layer),) if one else None,
+            **self.labelling(),
+        )
+
+
+def _combo(entries: dict[str, str]) -> QComboBox:
+    box = QComboBox()
+    for value, text in entries.items():
+        box.addItem(text, value)
+    return box
+
+
+def _small_label() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setStyleSheet("color: #9aa4b0")
+    return label
