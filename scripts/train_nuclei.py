@@ -97,7 +97,8 @@ def main() -> None:
         normalisation=normalisation,
         description="Nuclei in fluorescence, histology and bright field, grey or RGB.",
     )
-    store = CheckpointStore(arguments.output)
+    # The shipped checkpoint has the name of the one that is trained here.
+    store = CheckpointStore(arguments.output, built_in=arguments.output / "none")
     started = time.monotonic()
     for request in phases(arguments):
         if (store.folder / request.name).exists():

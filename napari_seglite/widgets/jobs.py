@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
 from ..errors import Cancelled, SegliteError
+from .preload import preload_torch
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ def _guarded(
     The worker would take a RuntimeError for a result, and torch raises those.
     """
     try:
+        preload_torch()
         return "succeeded", (yield from steps)
     except Cancelled:
         return "cancelled", None
