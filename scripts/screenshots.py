@@ -40,7 +40,7 @@ def main() -> None:
     panel = dock.fine_tune_panel
     panel.steps.setValue(60)
     panel.fine_tune()
-    demo.wait(lambda: not panel.busy or len(panel.curve.loss) >= 30)
+    demo.wait(lambda: not panel.busy or len(panel.curve.loss) >= 25)
     demo.screenshot(viewer, FOLDER / "fine-tune.png")
     panel.stop()
     demo.wait(lambda: not panel.busy)

@@ -128,6 +128,15 @@ def test_touching_objects_are_separated():
     np.testing.assert_array_equal(labels > 0, probabilities[0, 0] > 0.5)
 
 
+def test_long_objects_stay_whole():
+    y, x = np.mgrid[:80, :160]
+    for angle in np.linspace(0, np.pi, 7):
+        along = (x - 80) * np.cos(angle) + (y - 40) * np.sin(angle)
+        across = (x - 80) * np.sin(angle) - (y - 40) * np.cos(angle)
+        ellipse = ((along / 35) ** 2 + (across / 9) ** 2 < 1).astype(np.float32)
+        assert to_labels(ellipse[None, None], 0.5, 0, "instances", False).max() == 1
+
+
 def test_objects_keep_one_id_through_a_volume_and_new_ones_in_time():
     frames = np.stack([discs((30, 20)), discs((30, 21)), discs((30, 22))])[:, None]
     assert len(np.unique(to_labels(frames, 0.5, 0, "instances", True))) == 2

@@ -6,9 +6,9 @@ import numpy as np
 import scipy.ndimage as ndi
 
 # Bumps of the smoothed distance to the background lower than this do not split an object
-# in two. In sixteenths of a pixel: on floats, h_maxima takes rounding for bumps.
+# in two. In sixteenths of a pixel: whole numbers know no rounding.
 SIXTEENTHS = 16
-SPLIT_DEPTH = 12
+SPLIT_DEPTH = 8
 
 
 def to_labels(
@@ -85,16 +85,21 @@ def _instances(foreground: np.ndarray, min_size: int, volume: bool) -> np.ndarra
 
 
 def _split(foreground: np.ndarray) -> np.ndarray:
-    from skimage.morphology import h_maxima
+    from skimage.morphology import reconstruction
     from skimage.segmentation import watershed
 
     if not foreground.any():
         return np.zeros(foreground.shape, np.int64)
     smooth = ndi.gaussian_filter(ndi.distance_transform_edt(foreground), 1)
     distance = np.where(foreground, smooth * SIXTEENTHS, 0).astype(np.int32)
-    peaks, _ = ndi.label(h_maxima(distance, SPLIT_DEPTH), np.ones((3,) * foreground.ndim))
-    parts, _ = ndi.label(foreground)
+    # Every bump that rises by SPLIT_DEPTH seeds an object. Bumps of equal height on one ridge
+    # are one dome here, where a search for maxima would find several.
+    height = distance - reconstruction(distance - SPLIT_DEPTH, distance).astype(np.int32)
+    domes, count = ndi.label(height > 0, np.ones((3,) * foreground.ndim))
+    tops = ndi.maximum(height, domes, np.arange(count + 1))
+    peaks = np.where(np.asarray(tops)[domes] >= SPLIT_DEPTH, domes, 0) * foreground
     # A part too flat to hold a peak is an object all the same.
+    parts, _ = ndi.label(foreground)
     with_peak = np.zeros(parts.max() + 1, bool)
     with_peak[parts[peaks > 0]] = True
     peaks[~with_peak[parts]] = parts[~with_peak[parts]] + peaks.max()
