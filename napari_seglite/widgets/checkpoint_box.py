@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QWidget
 
 import src_models
@@ -35,7 +36,7 @@ class CheckpointBox(QComboBox):
         self.clear()
         for info in self.store.list():
             self.addItem(info.id, info.id)
-            self.setItemData(self.count() - 1, describe(info), 3)  # Qt.ToolTipRole
+            self.setItemData(self.count() - 1, describe(info), Qt.ItemDataRole.ToolTipRole)
         if self._networks:
             for name in src_models.names():
                 self.addItem(f"{name} (from scratch)", name)

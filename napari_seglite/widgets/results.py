@@ -67,7 +67,7 @@ class Results:
         """Return what shows this image segmented by this checkpoint, if its layer still exists."""
         self._shown = [s for s in self._shown if s.layer in self.viewer.layers]
         for shown in reversed(self._shown):
-            if shown.image == image and shown.result.info.id == checkpoint:
+            if shown.image == image and shown.result.request.checkpoint == checkpoint:
                 # A locked layer belongs to the user, and so does one of another shape by now.
                 free = not getattr(shown.layer, "locked", False)
                 if free and shown.layer.data.shape == shown.written.shape:

@@ -112,12 +112,12 @@ class SegmentPanel(QWidget):
         layer = self.form.image
         assert layer is not None
         shown = self.results.find(layer, request.checkpoint)
+        overwrite = False
         if shown is not None and shown.edited:
             answer = self._ask_about_edits(shown)
             if answer == "cancel":
                 return
-            if answer == "keep":
-                shown = None
+            overwrite = answer == "replace"
         self.form.remember(request)
         self.status.start()
         data = layer.data
@@ -125,7 +125,7 @@ class SegmentPanel(QWidget):
             lambda stop, gone: self._work(data, request, lambda: stop() or gone()), self
         )
         job.progressed.connect(self._on_progress)
-        job.succeeded.connect(lambda result: self._on_result(layer, result, shown))
+        job.succeeded.connect(lambda result: self._on_result(layer, result, shown, overwrite))
         job.failed.connect(lambda text: self.say(f"{layer.name}: {text}", error=True))
         job.ended.connect(self._on_ended)
         self._enable()
@@ -157,11 +157,17 @@ class SegmentPanel(QWidget):
             text += f", {_duration(progress.seconds_left)} left"
         self.say(text)
 
-    def _on_result(self, layer: Image, result: Segmentation, replace: Shown | None) -> None:
+    def _on_result(
+        self, layer: Image, result: Segmentation, shown: Shown | None, overwrite: bool
+    ) -> None:
+        if self._job is None or self._job.stopping:
+            return
         if layer not in self.viewer.layers:
             self.say("The image was removed meanwhile, so its labels were dropped.")
             return
-        if replace is not None and replace.layer not in self.viewer.layers:
+        # Asked again, because the user may have painted or locked or removed the layer meanwhile.
+        replace = self.results.find(layer, result.request.checkpoint)
+        if replace is not shown or (shown is not None and shown.edited and not overwrite):
             replace = None
         self._last = self.results.show(layer, result, replace)
         self.say(" ".join([_summary(result), *result.notices]))
@@ -174,6 +180,11 @@ class SegmentPanel(QWidget):
         self._job = None
         self.status.rest()
         self._enable()
+        last = self.last
+        if last is not None:  # the slider may have moved while the network ran
+            request = last.result.request.as_dict()
+            if any(request[name] != value for name, value in self.form.labelling().items()):
+                self.relabel()
 
     def _ask_about_edits(self, shown: Shown) -> str:
         """Return ``"replace"``, ``"keep"`` (into a new layer) or ``"cancel"``."""
@@ -186,7 +197,7 @@ class SegmentPanel(QWidget):
         box.addButton(QMessageBox.StandardButton.Cancel)
         box.exec()
         clicked = box.clickedButton()
-        return "keep" if clicked is keep else "replace" if clicked is replace else "cancel"
+        return "keep" if clicked == keep else "replace" if clicked == replace else "cancel"
 
     # ------------------------------------------------------------------ labelling anew
     def relabel(self, _: Any = None) -> None:
