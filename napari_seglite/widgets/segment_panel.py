@@ -180,11 +180,7 @@ class SegmentPanel(QWidget):
         self._job = None
         self.status.rest()
         self._enable()
-        last = self.last
-        if last is not None:  # the slider may have moved while the network ran
-            request = last.result.request.as_dict()
-            if any(request[name] != value for name, value in self.form.labelling().items()):
-                self.relabel()
+        self.relabel()  # the slider may have moved while the network ran
 
     def _ask_about_edits(self, shown: Shown) -> str:
         """Return ``"replace"``, ``"keep"`` (into a new layer) or ``"cancel"``."""
@@ -201,14 +197,17 @@ class SegmentPanel(QWidget):
 
     # ------------------------------------------------------------------ labelling anew
     def relabel(self, _: Any = None) -> None:
-        """Apply threshold, smallest object and kind of result to the last probabilities."""
-        shown = self.last
-        if shown is None or self.busy:
+        """Apply threshold, smallest object and kind of result to the probabilities kept."""
+        layer = self.form.image
+        if layer is None or self.busy:
+            return
+        shown = self.results.find(layer, self.form.checkpoint_box.checkpoint)
+        changes = self.form.labelling()
+        if shown is None or changes.items() <= shown.result.request.as_dict().items():
             return
         if self._relabelling is not None:
             self._relabel_again = True  # the slider moves faster than a large stack is labelled
             return
-        changes = self.form.labelling()
         old = shown.result
         self._relabelling = job = Job(lambda *_: _relabelled(old, changes), self)
         job.succeeded.connect(lambda result: self._on_relabelled(shown, old, result))
