@@ -70,10 +70,10 @@ def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
         checkpoint=first.name,
         name=NAME,
         minutes=arguments.minutes[1],
-        learning_rate=6e-4,
-        scale=1.2,
+        learning_rate=8e-4,
+        scale=1.15,
         invert=0.1,
-        validate_every=200,
+        validate_every=300,
         seed=arguments.seed + 1,
     )
     return [first, second]
@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, nargs=2, default=(80, 20), metavar=("1ST", "2ND"))
+    parser.add_argument("--minutes", type=float, nargs=2, default=(80, 22), metavar=("1ST", "2ND"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=45)
     arguments = parser.parse_args()
