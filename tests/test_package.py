@@ -1,19 +1,29 @@
 """The wheel that users install holds everything and is a valid plugin."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
+    # A copy, so that neither an old build gets into the wheel nor a new one into the tree.
+    tree = folder / "tree"
+    for name in ("napari_seglite", "src_models"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=ignore)
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "napari.yaml"):
+        shutil.copy(ROOT / name, tree)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder)]
-    subprocess.run([*command, str(ROOT)], check=True, capture_output=True)
+    subprocess.run([*command, str(tree)], check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
     return path
 
