@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate every true label that has a prediction; one without is an error."""
-    scores = compare_folders(arguments.predictions, arguments.labels, arguments.per_class)
+    """Evaluate every pair of files; what has no partner is named, and left out."""
+    scores, alone = compare_folders(arguments.predictions, arguments.labels, arguments.per_class)
+    for path in alone:
+        print(f"seglite: {path}: no file of that name on the other side, left out", file=sys.stderr)
     mean = Overlap(
         float(np.mean([s.dice for s in scores.values()])),
         float(np.mean([s.iou for s in scores.values()])),
@@ -54,29 +57,36 @@ def stem(path: Path) -> str:
     return path.stem.removesuffix("_labels")
 
 
-def compare_folders(predictions: Path, labels: Path, per_class: bool = False) -> dict[str, Overlap]:
+def compare_folders(
+    predictions: Path, labels: Path, per_class: bool = False
+) -> tuple[dict[str, Overlap], list[Path]]:
     """Score the files of one folder against those of another, by stem.
+
+    Returns
+    -------
+    tuple
+        Scores by stem, and the files without a partner.
 
     Raises
     ------
     AnnotationError
-        If a prediction has no labels or labels have no prediction, or two shapes differ.
+        If no two files belong together, or two shapes differ.
     ImageError
         If a folder or file cannot be read.
     """
-    predicted = _by_stem(predictions)
-    truths = _by_stem(labels)
-    if missing := sorted(truths.keys() ^ predicted.keys()):
-        where = predictions if missing[0] in truths else labels
-        raise AnnotationError(f"{where}: there is no file for {', '.join(missing[:5])}.")
+    predicted, truths = _by_stem(predictions), _by_stem(labels)
+    both = predicted.keys() & truths.keys()
+    if not both:
+        raise AnnotationError(f"No file in {predictions} has the name of one in {labels}.")
     compare = overlap_per_class if per_class else overlap
     scores = {}
-    for name, truth in truths.items():
+    for name in sorted(both):
         try:
-            scores[name] = compare(read_labels(predicted[name]), read_labels(truth))
+            scores[name] = compare(read_labels(predicted[name]), read_labels(truths[name]))
         except ValueError as error:
-            raise AnnotationError(f"{truth}: {error}") from error
-    return scores
+            raise AnnotationError(f"{predicted[name]}: {error}") from error
+    alone = [d[name] for d in (predicted, truths) for name in sorted(d) if name not in both]
+    return scores, alone
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
