@@ -58,13 +58,13 @@ def main() -> None:
             print(f"{group:26} {dice:.4f}")
         if arguments.dry_run:
             sys.exit()
-        # Whoever reads the card shall find both phases of the training.
-        first = trained.info(f"{NAME}-first")
+        # Whoever reads the card shall find all phases of the training.
+        phases = [trained.info(f"{NAME}-{phase}") for phase in ("first", "second")]
         info = replace(
             info,
             parent=None,
-            description=first.description,
-            settings={"first": first.settings, "second": info.settings},
+            description=phases[0].description,
+            settings={"phases": [*(phase.settings for phase in phases), info.settings]},
             scores={**info.scores, **scores},
         )
         shipped = CheckpointStore(BUILT_IN, Path(nowhere) / "none")

@@ -47,7 +47,7 @@ def read(folder: Path, normalisation: Normalisation) -> list[TrainingImage]:
 
 
 def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
-    """Return the two runs: strong augmentation from scratch, then milder, closer to real images."""
+    """Return the runs: strong augmentation from scratch, milder, and images as they are."""
     first = FineTuneRequest(
         checkpoint="s-net",
         name=f"{NAME}-first",
@@ -68,7 +68,7 @@ def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
     second = replace(
         first,
         checkpoint=first.name,
-        name=NAME,
+        name=f"{NAME}-second",
         minutes=arguments.minutes[1],
         learning_rate=8e-4,
         scale=1.15,
@@ -76,14 +76,26 @@ def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
         validate_every=300,
         seed=arguments.seed + 1,
     )
-    return [first, second]
+    third = replace(
+        second,
+        checkpoint=second.name,
+        name=NAME,
+        minutes=arguments.minutes[2],
+        learning_rate=5e-4,
+        scale=1.0,
+        invert=0.05,
+        intensity=0.0,
+        validate_every=150,
+        seed=arguments.seed + 2,
+    )
+    return [first, second, third]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, nargs=2, default=(80, 22), metavar=("1ST", "2ND"))
+    parser.add_argument("--minutes", type=float, nargs=3, default=(80, 22, 12))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=45)
     arguments = parser.parse_args()

@@ -122,7 +122,9 @@ def test_fine_tune(tmp_path, nuclei, store, capsys):
     pixels = read_image(nuclei).array
     for name in ("a", "b"):
         imsave(images / f"{name}.png", pixels, check_contrast=False)
-        tifffile.imwrite(labels / f"{name}_labels.tif", (pixels > 60).astype(np.uint16))
+        tifffile.imwrite(
+            labels / f"{name}_labels.tif", (pixels > pixels.mean() + pixels.std()).astype(np.uint16)
+        )
     folders = ["--images", str(images), "--labels", str(labels)]
     options = "--checkpoint nuclei-s-net --name mine --minutes 1 --steps 2 --batch 1 --patch 32"
     assert main(["fine-tune", *folders, *options.split(), "--device", "cpu"]) == 0

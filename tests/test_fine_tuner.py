@@ -159,7 +159,7 @@ def test_validation_never_sees_training_pixels(images):
 
 def test_patches_repeat_and_labels_follow(images):
     def draw(seed):
-        return PatchSampler(images, 48, 1.25, 0.5, seed).batch(6)
+        return PatchSampler(images, 48, 1.25, 0.5, 1, seed).batch(6)
 
     frames, labels = draw(0)
     assert frames.shape == (6, 1, 48, 48)
@@ -175,7 +175,7 @@ def test_patches_repeat_and_labels_follow(images):
 
 def test_patches_from_frames_smaller_than_a_patch():
     tiny = TrainingImage("tiny", np.zeros((1, 5, 3), np.float32), np.ones((5, 3), np.uint8))
-    frames, _ = PatchSampler([tiny], 32, 1.25, 0, 0).batch(2)
+    frames, _ = PatchSampler([tiny], 32, 1.25, 0, 1, 0).batch(2)
     assert frames.shape == (2, 1, 32, 32)
 
 

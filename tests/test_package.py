@@ -51,7 +51,7 @@ def test_installed_plugin_is_valid(wheel, tmp_path):
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, text=True
     )
     assert found.count(str(target)) == 2
-    npe2 = [sys.executable, "-m", "npe2.cli", "validate", "napari-seglite"]
+    npe2 = [sys.executable, "-m", "npe2", "validate", "napari-seglite"]
     done = subprocess.run(npe2, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Manifest for 'SegLite' valid" in done.stdout

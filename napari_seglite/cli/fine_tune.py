@@ -40,6 +40,7 @@ def add_to(commands: Any) -> None:
         ("learning-rate", float),
         ("scale", float),
         ("invert", float),
+        ("intensity", float),
         ("seed", int),
         ("device", str),
     ):
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         learning_rate=arguments.learning_rate,
         scale=arguments.scale,
         invert=arguments.invert,
+        intensity=arguments.intensity,
         seed=arguments.seed,
         device=arguments.device,
     )

@@ -161,12 +161,20 @@ class PatchSampler:
         Patches are enlarged or shrunk by up to this factor; 1 leaves the size alone.
     invert : float
         Probability that bright and dark change places.
+    intensity : float
+        How often contrast, brightness, sharpness and noise are changed: 0 never, 1 as usual.
     seed : int
         Of every random choice.
     """
 
     def __init__(
-        self, images: Sequence[TrainingImage], patch: int, scale: float, invert: float, seed: int
+        self,
+        images: Sequence[TrainingImage],
+        patch: int,
+        scale: float,
+        invert: float,
+        intensity: float,
+        seed: int,
     ) -> None:
         self.images = list(images)
         self.patch = patch
@@ -174,7 +182,7 @@ class PatchSampler:
         shares = np.array([image.share for image in self.images], float)
         self._shares = shares / shares.sum()
         self._rng = np.random.default_rng(seed)
-        self._transform = _augmentation(patch, scale, invert, seed)
+        self._transform = _augmentation(patch, scale, invert, intensity, seed)
 
     def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw frames ``(size, C, patch, patch)`` float32 and labels ``(size, patch, patch)``."""
@@ -216,7 +224,7 @@ def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarr
     return np.asarray(np.where(folded >= length, period - folded, folded))
 
 
-def _augmentation(patch: int, scale: float, invert: float, seed: int) -> Any:
+def _augmentation(patch: int, scale: float, invert: float, intensity: float, seed: int) -> Any:
     # Over a second to import, so only once training starts.
     from monai.transforms import (
         CenterSpatialCropd,
@@ -252,11 +260,13 @@ def _augmentation(patch: int, scale: float, invert: float, seed: int) -> Any:
             RandFlipd(both, prob=0.5, spatial_axis=1),
             RandRotate90d(both, prob=0.5),
             RandLambdad("frame", prob=invert, func=_invert),
-            RandAdjustContrastd("frame", prob=0.3, gamma=(0.6, 1.6)),
-            RandScaleIntensityd("frame", prob=0.5, factors=0.4),
-            RandShiftIntensityd("frame", prob=0.5, offsets=0.15),
-            RandGaussianSmoothd("frame", prob=0.15, sigma_x=(0.5, 1.5), sigma_y=(0.5, 1.5)),
-            RandGaussianNoised("frame", prob=0.3, std=0.08),
+            RandAdjustContrastd("frame", prob=0.3 * intensity, gamma=(0.6, 1.6)),
+            RandScaleIntensityd("frame", prob=0.5 * intensity, factors=0.4),
+            RandShiftIntensityd("frame", prob=0.5 * intensity, offsets=0.15),
+            RandGaussianSmoothd(
+                "frame", prob=0.15 * intensity, sigma_x=(0.5, 1.5), sigma_y=(0.5, 1.5)
+            ),
+            RandGaussianNoised("frame", prob=0.3 * intensity, std=0.08),
             EnsureTyped(both, track_meta=False),
         ]
     )

@@ -58,7 +58,7 @@ class FineTuneRequest:
         Share of the frames to score on.
     validate_every, patience : int
         Steps between scores, and how many scores without progress end the training.
-    scale, invert : float
+    scale, invert, intensity : float
         Augmentation, see `PatchSampler`.
     seed : int
         Of weights, split and patches.
@@ -79,6 +79,7 @@ class FineTuneRequest:
     patience: int = 6
     scale: float = 1.25
     invert: float = 0.0
+    intensity: float = 1.0
     seed: int = 0
     device: str = "auto"
 
@@ -96,8 +97,10 @@ class FineTuneRequest:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
         if not 0 < self.validation < 1:
             raise ValueError(f"validation must lie between 0 and 1, not {self.validation}.")
-        if self.scale < 1 or not 0 <= self.invert <= 1:
-            raise ValueError("scale must be at least 1 and invert between 0 and 1.")
+        if self.scale < 1 or not 0 <= self.invert <= 1 or not 0 <= self.intensity <= 1:
+            raise ValueError(
+                "scale must be at least 1, and invert and intensity lie between 0 and 1."
+            )
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,12 @@ class FineTuner:
             rng = np.random.default_rng(request.seed)
             train, validate = split(self.images, request.validation, rng)
             sampler = PatchSampler(
-                train, request.patch, request.scale, request.invert, request.seed
+                train,
+                request.patch,
+                request.scale,
+                request.invert,
+                request.intensity,
+                request.seed,
             )
             learner = _Learner(network, request, device)
             yield from self._train(learner, sampler, validate, stop, abort)
