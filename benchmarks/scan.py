@@ -55,7 +55,6 @@ def main() -> None:
         ("forward", forward, 784),
         ("forward", forward, 3136),
         ("forward and backward", both_ways, 784),
-        ("forward and backward", both_ways, 3136),
     ):
         arguments = inputs(tokens)
         backends = ("reference", "numba")
