@@ -1,23 +1,32 @@
 """Lightweight segmentation networks from the literature, behind one constructor.
 
 Importing this package does not import torch; `create` does.
+
+Other distributions add networks through the entry-point group ``napari_seglite.networks``: each
+entry names a `NetworkCard`, in a module that does not import torch either.
 """
 
 from __future__ import annotations
 
+import warnings
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from .cards import CARDS, NetworkCard
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["NetworkCard", "card", "create", "names"]
+__all__ = ["ENTRY_POINTS", "NetworkCard", "card", "create", "names", "training_loss"]
+
+ENTRY_POINTS = "napari_seglite.networks"
 
 
 def names() -> list[str]:
-    """Return the names of all networks."""
-    return sorted(CARDS)
+    """Return the names of all networks, those of other distributions included."""
+    return sorted(_cards())
 
 
 def card(name: str) -> NetworkCard:
@@ -29,7 +38,7 @@ def card(name: str) -> NetworkCard:
         If no network has this name.
     """
     try:
-        return CARDS[name]
+        return _cards()[name]
     except KeyError:
         raise KeyError(f"No network {name!r}; there are: {', '.join(names())}.") from None
 
@@ -51,7 +60,8 @@ def create(name: str, in_channels: int = 1, classes: int = 1, **options: Any) ->
     Returns
     -------
     torch.nn.Module
-        Maps ``(B, in_channels, H, W)`` to logits ``(B, classes, H, W)`` for any H and W.
+        Maps ``(B, in_channels, H, W)`` to logits ``(B, classes, H, W)`` for any H and W. One that
+        reads several slices also takes ``(B, slices, in_channels, H, W)``.
 
     Raises
     ------
@@ -60,14 +70,58 @@ def create(name: str, in_channels: int = 1, classes: int = 1, **options: Any) ->
     ValueError
         If `in_channels` or `classes` is below one.
     """
-    card(name)
+    factory = card(name).factory
     if in_channels < 1 or classes < 1:
         raise ValueError(
             f"A network needs at least one input channel and one class, "
             f"not in_channels={in_channels}, classes={classes}."
         )
-    if name == "s-net":
-        from .s_net import SNet
+    network: nn.Module = _resolve(factory)(in_channels, classes, **options)
+    return network
 
-        return SNet(in_channels, classes, **options)
-    raise AssertionError(f"network {name!r} has a card but no constructor")
+
+def training_loss(
+    network: nn.Module, name: str, frames: Tensor, labels: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Run a network in training and return the loss of its paper.
+
+    Parameters
+    ----------
+    network : Module
+        As `create` built it.
+    name : str
+        Of the network.
+    frames : Tensor
+        What the network takes.
+    labels : Tensor
+        ``(B, H, W)`` integer.
+    weight : Tensor, optional
+        ``(B, H, W)``, 0 where a pixel shall be ignored.
+    """
+    outputs = getattr(network, "supervised", network)(frames)
+    loss: Tensor = _resolve(card(name).loss_function)(outputs, labels, weight)
+    return loss
+
+
+@cache
+def _cards() -> dict[str, NetworkCard]:
+    found = dict(CARDS)
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            other = entry.load()
+        except Exception as error:
+            warnings.warn(f"The network {entry.name} cannot be loaded: {error!r}", stacklevel=2)
+            continue
+        if not isinstance(other, NetworkCard) or other.name in found:
+            warnings.warn(
+                f"The entry point {entry.name} is no card of a network with a name of its own.",
+                stacklevel=2,
+            )
+            continue
+        found[other.name] = other
+    return found
+
+
+def _resolve(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)

@@ -21,17 +21,29 @@ class NetworkCard:
     paper, doi : str
         Where it was published.
     parameters : int
-        Trainable parameters at `parameters_at` input channels and classes.
+        Trainable parameters that inference uses, at `parameters_at`.
     parameters_at : tuple of int
-        Input channels and classes of that count.
+        Input channels and classes of that count and of `gflop`.
+    gflop : float
+        Billions of floating-point operations (two a multiplication and addition) of convolutions
+        and matrix products for one image of 256 x 256 pixels.
     divisor : int
         Height and width are padded to a multiple of this inside the network.
-    context_slices : int
-        Neighbouring slices the network reads beside the one it segments; 0 for a 2-D network.
     loss : str
         What the paper trains with.
+    factory : str
+        ``"package.module:Class"``, called as ``Class(in_channels, classes, **options)``.
+    loss_function : str
+        ``"package.module:function"``, called as ``function(outputs, labels, weight)`` with what
+        the network's ``supervised`` method returns, or else its logits.
+    context_slices : int
+        Slices of a stack that the network reads at once, centred on the one it segments.
+    pruning_levels : tuple of int
+        Depths at which inference can stop early, the whole network last.
     uses_scan : bool
         Whether it contains the selective scan, which is compiled on first use.
+    notes : str
+        What else to know, such as options or what torch cannot do with it.
     """
 
     name: str
@@ -41,10 +53,15 @@ class NetworkCard:
     doi: str
     parameters: int
     parameters_at: tuple[int, int]
+    gflop: float
     divisor: int
-    context_slices: int
     loss: str
-    uses_scan: bool
+    factory: str
+    loss_function: str = "src_models.losses:bce_dice"
+    context_slices: int = 1
+    pruning_levels: tuple[int, ...] = ()
+    uses_scan: bool = False
+    notes: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""
@@ -62,10 +79,72 @@ CARDS = {
             doi="10.1016/j.cmpb.2025.108730",
             parameters=1_522_306,
             parameters_at=(3, 1),
+            gflop=21.1,
             divisor=4,
-            context_slices=0,
             loss="BCE + Dice",
+            factory="src_models.s_net:SNet",
             uses_scan=True,
+        ),
+        NetworkCard(
+            name="u2net-msac",
+            title="MSAC-U2Net",
+            summary="Light nested U-Net with asymmetric kernels: thin structures such as vessels.",
+            paper="Sun et al., Journal of Chongqing University of Technology, 2024",
+            doi="",
+            parameters=465_393,
+            parameters_at=(3, 1),
+            gflop=24.7,
+            divisor=16,
+            loss="BCE + Dice + MS-SSIM",
+            factory="src_models.u2net_msac:U2NetMSAC",
+            loss_function="src_models.losses:bce_dice_ms_ssim",
+        ),
+        NetworkCard(
+            name="unet-sharp",
+            title="UNet#",
+            summary="U-Net with dense and full-scale skips, in 2-D and 3-D; prunable to go faster.",
+            paper="Qian et al., arXiv, 2022",
+            doi="10.48550/arXiv.2205.11759",
+            parameters=10_748_580,
+            parameters_at=(3, 1),
+            gflop=146.3,
+            divisor=16,
+            loss="BCE + Dice on eight outputs + BCE of presence",
+            factory="src_models.unet_sharp:UNetSharp",
+            loss_function="src_models.losses:deep_supervision",
+            pruning_levels=(1, 2, 3, 4),
+            notes="Options: preset base or small (a quarter of the parameters), dims 2 or 3. Its "
+            "decoder heads and guided modules, for training, add 9,800 parameters.",
+        ),
+        NetworkCard(
+            name="celnet",
+            title="CeLNet",
+            summary="Reads the slices before and after: stacks whose slices resemble each other.",
+            paper="Zhang et al., Physics in Medicine and Biology, 2023",
+            doi="10.1088/1361-6560/acd519",
+            parameters=5_209_433,
+            parameters_at=(1, 1),
+            gflop=36.7,
+            divisor=16,
+            loss="Cross-entropy + Dice",
+            factory="src_models.celnet:CeLNet",
+            context_slices=3,
+        ),
+        NetworkCard(
+            name="m2snet",
+            title="M2SNet",
+            summary="Subtracts neighbouring scales of a Res2Net-50: lesions, polyps, big objects.",
+            paper="Zhao et al., arXiv, 2023",
+            doi="10.48550/arXiv.2303.10894",
+            parameters=27_692_585,
+            parameters_at=(3, 1),
+            gflop=17.8,
+            divisor=32,
+            loss="Weighted IoU + weighted BCE + 0.1 LossNet",
+            factory="src_models.m2snet:M2SNet",
+            loss_function="src_models.losses:structure_lossnet",
+            notes="Option: multi_scale False for MSNet. Made to start from Res2Net-50's ImageNet "
+            "weights; LossNet needs VGG-16's.",
         ),
     )
 }

@@ -1,61 +1,220 @@
-"""What the networks are trained with. All losses take logits and integer labels."""
+"""What the networks are trained with.
+
+All losses take logits ``(B, K, H, W)``, integer labels ``(B, H, W)`` and an optional weight
+``(B, H, W)`` that is 0 where a pixel shall be ignored. With one class (K = 1) any label above 0 is
+foreground; with several, label k is class k and class 0 is background. Volumes have a depth before
+the height. Each network's own loss, as its card names it, takes what its ``supervised`` returns.
+"""
 
 from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .lossnet import ENVIRONMENT_VARIABLE, installed
+
+if TYPE_CHECKING:
+    from .unet_sharp import Supervised
+
+# Of the five scales, finest first (Wang et al., 2003).
+_MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_MS_SSIM_WINDOW = 11
+
 
 def soft_dice_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
-    """One minus the Dice coefficient of probabilities, averaged over classes.
+    """One minus the Dice coefficient of probabilities, averaged over foreground classes.
 
     The sums run over the whole batch, so that a patch without foreground does not
     dominate the gradient (Milletari et al., 2016, with the batch variant of nnU-Net).
-
-    Parameters
-    ----------
-    logits : Tensor
-        ``(B, K, H, W)``. One class: foreground against background. Several: class 0 is
-        background and left out.
-    labels : Tensor
-        ``(B, H, W)`` integer; with one class anything above 0 is foreground.
-    weight : Tensor, optional
-        ``(B, H, W)``, 0 where a pixel shall be ignored.
 
     Returns
     -------
     Tensor
         Scalar between 0 and 1.
     """
-    if logits.shape[1] == 1:
-        probabilities = torch.sigmoid(logits)
-        truth = (labels > 0).unsqueeze(1).to(logits.dtype)
-    else:
-        probabilities = torch.softmax(logits, dim=1)[:, 1:]
-        truth = F.one_hot(labels.long(), logits.shape[1]).movedim(-1, 1)[:, 1:].to(logits.dtype)
+    probabilities, truth = _foreground(logits, labels)
     if weight is not None:
         probabilities = probabilities * weight[:, None]
         truth = truth * weight[:, None]
     axes = (0, *range(2, logits.ndim))
     both = (probabilities * truth).sum(axes)
     total = probabilities.sum(axes) + truth.sum(axes)
-    loss: Tensor = (1 - (2 * both + 1) / (total + 1)).mean()
-    return loss
+    return (1 - (2 * both + 1) / (total + 1)).mean()
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy for one class, categorical for several; arguments as above."""
+    """Binary cross-entropy for one class, categorical for several."""
     if logits.shape[1] == 1:
         truth = (labels > 0).to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(logits[:, 0], truth, reduction="none")
     else:
         each = F.cross_entropy(logits, labels.long(), reduction="none")
-    if weight is None:
-        return each.mean()
-    return (each * weight).sum() / weight.sum().clamp(min=1e-6)
+    return _weighted_mean(each, weight)
 
 
 def bce_dice(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Cross-entropy plus Dice in equal parts, S-Net's loss (*given*); arguments as above."""
+    """Cross-entropy plus Dice in equal parts: S-Net's (*given*) and CeLNet's loss (*inferred*)."""
     return cross_entropy(logits, labels, weight) + soft_dice_loss(logits, labels, weight)
+
+
+def focal_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy, class by class, that makes little of easy negatives (*inferred*).
+
+    A background pixel with foreground probability p counts ``p ** 2`` times, as in the focal loss
+    (Lin et al., 2017); foreground counts in full.
+    """
+    z, truth = _one_against_rest(logits, labels)
+    if logits.shape[1] > 1:
+        z, truth = z[:, 1:], truth[:, 1:]
+    each = F.binary_cross_entropy_with_logits(z, truth, reduction="none")
+    each = each * torch.where(truth > 0, 1.0, z.sigmoid() ** 2)
+    return _weighted_mean(each.mean(1), weight)
+
+
+def ms_ssim_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """One minus the multi-scale structural similarity of foreground probabilities and labels.
+
+    Wang et al., 2003. Five scales where the patch is large enough for the window of 11 pixels,
+    fewer with renormalised weights where it is not. Ignored pixels are given their true value.
+    """
+    from monai.metrics.regression import compute_ssim_and_cs
+
+    probabilities, truth = _foreground(logits.float(), labels)
+    if weight is not None:
+        kept = weight[:, None].clamp(0, 1)
+        probabilities = kept * probabilities + (1 - kept) * truth
+    smallest = min(logits.shape[2:])
+    window = min(_MS_SSIM_WINDOW, smallest - 1 + smallest % 2)
+    scales = sum(smallest // 2**k >= window for k in range(len(_MS_SSIM_WEIGHTS)))
+    dims = logits.ndim - 2
+    pool = F.avg_pool2d if dims == 2 else F.avg_pool3d
+    similarity = probabilities.new_ones(())
+    shares = [share / sum(_MS_SSIM_WEIGHTS[:scales]) for share in _MS_SSIM_WEIGHTS[:scales]]
+    for k, share in enumerate(shares):
+        if k:
+            probabilities, truth = pool(probabilities, 2), pool(truth, 2)
+        ssim, contrast = compute_ssim_and_cs(
+            probabilities, truth, dims, (window,) * dims, kernel_sigma=(1.5,) * dims
+        )
+        factor = (ssim if k == scales - 1 else contrast).flatten(1).mean(1)
+        # Below 0 a power has no value, and at 0 no gradient.
+        similarity = similarity * factor.clamp(min=1e-4) ** share
+    return 1 - similarity.mean()
+
+
+def bce_dice_ms_ssim(
+    outputs: Sequence[Tensor], labels: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """BCE + Dice + MS-SSIM, MSAC-U2Net's loss (*given*; equal weights and outputs *inferred*).
+
+    Parameters
+    ----------
+    outputs : sequence of Tensor
+        Logits of the fused and the side heads.
+    labels, weight : Tensor
+        As for all losses here.
+    """
+    terms = (focal_cross_entropy, soft_dice_loss, ms_ssim_loss)
+    return torch.stack(
+        [term(logits, labels, weight) for logits in outputs for term in terms]
+    ).sum() / len(outputs)
+
+
+def deep_supervision(outputs: Supervised, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """BCE + Dice over eight outputs, plus BCE of presence: UNet#'s loss.
+
+    The mean over the outputs and over the two guided modules (*inferred*: equal weights).
+
+    Parameters
+    ----------
+    outputs : Supervised
+        Of `unet_sharp.UNetSharp.supervised`.
+    labels, weight : Tensor
+        As for all losses here.
+    """
+    maps = torch.stack([bce_dice(logits, labels, weight) for logits in outputs.logits]).mean()
+    _, truth = _foreground(outputs.logits[0], labels)
+    if weight is not None:
+        truth = truth * (weight[:, None] > 0)
+    present = truth.flatten(2).amax(-1)
+    both = torch.stack([1 - present, present], dim=-1)  # (B, F, 2): absence, presence
+    guides = [F.binary_cross_entropy_with_logits(g.float(), both) for g in outputs.presence]
+    return maps + torch.stack(guides).mean()
+
+
+def structure_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Weighted IoU plus weighted BCE (*given*), one class against the rest and averaged (*ours*).
+
+    A pixel counts ``1 + 5 |mean of the mask over 31 x 31 - mask|`` times: more near borders.
+    """
+    z, truth = _one_against_rest(logits, labels)
+    emphasis = 1 + 5 * (F.avg_pool2d(truth, 31, stride=1, padding=15) - truth).abs()
+    if weight is not None:
+        emphasis = emphasis * weight[:, None]
+    axes = (2, 3)
+    each = F.binary_cross_entropy_with_logits(z, truth, reduction="none")
+    bce = (emphasis * each).sum(axes) / emphasis.sum(axes).clamp(min=1e-6)
+    p = z.sigmoid()
+    both = (p * truth * emphasis).sum(axes)
+    either = ((p + truth) * emphasis).sum(axes) - both
+    return (bce + 1 - (both + 1) / (either + 1)).mean()
+
+
+def structure_lossnet(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Structure loss plus a tenth of LossNet, M2SNet's loss (*given*).
+
+    LossNet needs VGG-16's ImageNet weights, see `lossnet.installed`; without them a warning says
+    so, once, and the structure loss stands alone.
+    """
+    loss = structure_loss(logits, labels, weight)
+    lossnet = installed(str(logits.device))
+    if lossnet is None:
+        warnings.warn(
+            "M2SNet trains without its LossNet term, because VGG-16's weights are not there. To "
+            f"use it, set {ENVIRONMENT_VARIABLE} to the path of vgg16-397923af.pth.",
+            stacklevel=2,
+        )
+        return loss
+    z, truth = _one_against_rest(logits, labels)
+    p = z.sigmoid()
+    if weight is not None:
+        kept = weight[:, None].clamp(0, 1)
+        p = kept * p + (1 - kept) * truth
+    classes = range(z.shape[1])
+    return loss + 0.1 * torch.stack([lossnet(p[:, k], truth[:, k]) for k in classes]).mean()
+
+
+def _foreground(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities and truth of the foreground classes, ``(B, F, H, W)``."""
+    if logits.shape[1] == 1:
+        return logits.sigmoid(), (labels > 0).unsqueeze(1).to(logits.dtype)
+    return logits.softmax(1)[:, 1:], _one_hot(logits, labels)[:, 1:]
+
+
+def _one_against_rest(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Each class's binary logits and truth, ``(B, K, H, W)``.
+
+    The sigmoid of these logits is the softmax of the given ones, so that a loss on single classes
+    trains what inference computes.
+    """
+    if logits.shape[1] == 1:
+        return logits, (labels > 0).unsqueeze(1).to(logits.dtype)
+    classes = logits.shape[1]
+    own = torch.eye(classes, dtype=torch.bool, device=logits.device)
+    others = logits[:, None].masked_fill(own.reshape(1, classes, classes, 1, 1), -torch.inf)
+    return logits - others.logsumexp(2), _one_hot(logits, labels)
+
+
+def _one_hot(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.one_hot(labels.long(), logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+
+
+def _weighted_mean(each: Tensor, weight: Tensor | None) -> Tensor:
+    if weight is None:
+        return each.mean()
+    return (each * weight).sum() / weight.sum().clamp(min=1e-6)

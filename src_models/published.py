@@ -1,43 +1,134 @@
-"""Authors' checkpoints, renamed to our parameter names."""
+"""Weights that others published: read safely, and renamed to our parameter names."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+Rules = tuple[tuple[str, str], ...]
 
 # Every pattern that matches rewrites the name, in this order.
-_RULES: dict[str, tuple[tuple[str, str], ...]] = {
-    "s-net": (
-        (r"^(encoder2\.1\.\d)\.conv([12])\.", r"\1.conv\2.0."),
-        (r"^(encoder2\.1\.\d)\.bn([12])\.", r"\1.conv\2.1."),
-        (r"^(decoder[12]\.0)\.conv\.([01])\.", r"\1.0.\2."),
-        (r"^(decoder[12]\.0)\.conv\.3\.", r"\1.2.0."),
-        (r"^(decoder[12]\.0)\.conv\.4\.", r"\1.2.1."),
-        (r"^(decoder[12]\.[12])\.conv\.([01])\.", r"\1.conv1.\2."),
-        (r"^(decoder[12]\.[12])\.conv\.3\.", r"\1.conv2.0."),
-        (r"^(decoder[12]\.[12])\.conv\.4\.", r"\1.conv2.1."),
-        (r"^GLFFs\.layers\.", "glff.stages."),
-        (r"^GLFFs\.", "glff."),
-        (r"\.ln_([12])\.", r".norm\1."),
-        (r"\.self_attention\.", ".ss2d."),
-        (r"\.conv2d\.", ".conv."),
-        (r"\.x_proj_weight$", ".x_proj"),
-        (r"\.dt_projs_weight$", ".dt_proj"),
-        (r"\.dt_projs_bias$", ".dt_bias"),
-        (r"\.A_logs$", ".A_log"),
-        (r"\.Ds$", ".D"),
-        (r"\.mlp\.dwconv\.dwconv\.", ".glu.conv."),
-        (r"\.mlp\.", ".glu."),
-        (r"\.conv_layer\.conv0\.", ".msff.square."),
-        (r"\.conv_layer\.conv12\.", ".msff.mix."),
-        (r"\.conv_layer\.bn\.", ".msff.norm."),
-        (r"\.conv_layer\.conv([012])_1\.", r".msff.strips.\1.0."),
-        (r"\.conv_layer\.conv([012])_2\.", r".msff.strips.\1.1."),
-        (r"^final\.", "head."),
+_S_NET: Rules = (
+    (r"^(encoder2\.1\.\d)\.conv([12])\.", r"\1.conv\2.0."),
+    (r"^(encoder2\.1\.\d)\.bn([12])\.", r"\1.conv\2.1."),
+    (r"^(decoder[12]\.0)\.conv\.([01])\.", r"\1.0.\2."),
+    (r"^(decoder[12]\.0)\.conv\.3\.", r"\1.2.0."),
+    (r"^(decoder[12]\.0)\.conv\.4\.", r"\1.2.1."),
+    (r"^(decoder[12]\.[12])\.conv\.([01])\.", r"\1.conv1.\2."),
+    (r"^(decoder[12]\.[12])\.conv\.3\.", r"\1.conv2.0."),
+    (r"^(decoder[12]\.[12])\.conv\.4\.", r"\1.conv2.1."),
+    (r"^GLFFs\.layers\.", "glff.stages."),
+    (r"^GLFFs\.", "glff."),
+    (r"\.ln_([12])\.", r".norm\1."),
+    (r"\.self_attention\.", ".ss2d."),
+    (r"\.conv2d\.", ".conv."),
+    (r"\.x_proj_weight$", ".x_proj"),
+    (r"\.dt_projs_weight$", ".dt_proj"),
+    (r"\.dt_projs_bias$", ".dt_bias"),
+    (r"\.A_logs$", ".A_log"),
+    (r"\.Ds$", ".D"),
+    (r"\.mlp\.dwconv\.dwconv\.", ".glu.conv."),
+    (r"\.mlp\.", ".glu."),
+    (r"\.conv_layer\.conv0\.", ".msff.square."),
+    (r"\.conv_layer\.conv12\.", ".msff.mix."),
+    (r"\.conv_layer\.bn\.", ".msff.norm."),
+    (r"\.conv_layer\.conv([012])_1\.", r".msff.strips.\1.0."),
+    (r"\.conv_layer\.conv([012])_2\.", r".msff.strips.\1.1."),
+    (r"^final\.", "head."),
+)
+_RES2NET: Rules = (
+    (r"^(backbone\.)?conv1\.", r"\1stem."),
+    (r"^(backbone\.)?bn1\.", r"\1stem.7."),
+    (r"\.conv1\.", ".reduce.0."),
+    (r"\.bn1\.", ".reduce.1."),
+    (r"\.convs\.(\d)\.", r".branches.\1.0."),
+    (r"\.bns\.(\d)\.", r".branches.\1.1."),
+    (r"\.conv3\.", ".expand.0."),
+    (r"\.bn3\.", ".expand.1."),
+    (r"\.downsample\.", ".shortcut."),
+    *((rf"^(backbone\.)?layer{k + 1}\.", rf"\1layers.{k}.") for k in range(4)),
+)
+_M2SNET: Rules = (
+    (r"^resnet\.", "backbone."),
+    *_RES2NET,
+    *((rf"^x{k + 2}_dem_1\.", f"reduce.{k}.") for k in range(4)),
+    (r"^conv_3\.", "filters.0."),
+    (r"^conv_5\.", "filters.1."),
+    (r"^x5_x4_x3_x2_x1\.", "units.3.0.mix."),
+    (r"^x5_x4_x3_x2\.", "units.2.1.mix."),
+    (r"^x4_x3_x2_x1\.", "units.2.0.mix."),
+    (r"^x5_x4_x3\.", "units.1.2.mix."),
+    (r"^x4_x3_x2\.", "units.1.1.mix."),
+    (r"^x3_x2_x1\.", "units.1.0.mix."),
+    *((rf"^x{k + 2}_x{k + 1}\.", f"units.0.{k}.mix.") for k in range(4)),
+    (r"^x5_dem_4\.", "last."),
+    (r"^x5_dem_5\.", "top."),
+    *((rf"^level{k + 1}\.", f"levels.{k}.") for k in range(3)),
+    *((rf"^output{4 - k}\.", f"outputs.{k}.") for k in range(3)),
+    (r"^output1\.0\.", "head."),
+)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """How to read one kind of published weights.
+
+    `first` and `last` name, in our words, the weights whose shapes tell the channels and classes;
+    `build` makes the module they are for; `ignored` are published entries that nobody needs.
+    """
+
+    rules: Rules
+    first: str
+    last: str
+    build: Callable[[dict[str, Tensor]], nn.Module]
+    ignored: str = r"(?!)"
+
+
+def _s_net(weights: dict[str, Tensor]) -> nn.Module:
+    from .s_net import SNet
+
+    return SNet(weights["encoder1.0.weight"].shape[1], weights["head.0.weight"].shape[0])
+
+
+def _m2snet(weights: dict[str, Tensor]) -> nn.Module:
+    from .m2snet import M2SNet
+
+    return M2SNet(
+        weights["backbone.stem.0.weight"].shape[1],
+        weights["head.weight"].shape[0],
+        multi_scale="filters.0.norm.weight" in weights,
+    )
+
+
+def _res2net(weights: dict[str, Tensor]) -> nn.Module:
+    from .res2net import Res2Net50
+
+    return Res2Net50(weights["stem.0.weight"].shape[1])
+
+
+def _vgg(weights: dict[str, Tensor]) -> nn.Module:
+    from .lossnet import VGG16Features
+
+    return VGG16Features()
+
+
+_SOURCES = {
+    "s-net": _Source(_S_NET, "encoder1.0.weight", "head.0.weight", _s_net),
+    "m2snet": _Source(
+        _M2SNET, "backbone.stem.0.weight", "head.weight", _m2snet, r"^(resnet\.)?fc\."
+    ),
+    "res2net-50": _Source(
+        _RES2NET, "stem.0.weight", "layers.3.2.expand.0.weight", _res2net, r"^fc\."
+    ),
+    "vgg-16": _Source(
+        (), "features.0.weight", "features.21.weight", _vgg, r"^(classifier|features\.2[3-9])\."
     ),
 }
 
@@ -48,47 +139,48 @@ def convert(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Parameters
     ----------
     name : str
-        The network: ``"s-net"``.
+        ``"s-net"`` or ``"m2snet"`` (also MSNet's), as their authors save them; ``"res2net-50"``
+        (v1b, 26w 4s) or ``"vgg-16"``, trained on ImageNet, whose classifiers are dropped.
     state_dict : mapping
-        As the published code saves it; a ``module.`` in front of every name is dropped.
+        The published one; a ``module.`` in front of every name is dropped.
 
     Returns
     -------
     dict
-        The same tensors under the names that `src_models.create` uses.
+        The same tensors under our names: those of `src_models.create`, of `res2net.Res2Net50`
+        or of `lossnet.VGG16Features`.
 
     Raises
     ------
     KeyError
-        If there is no converter for the network.
+        If there is no converter of this name.
     ValueError
         If names or shapes are left that do not fit; the message lists them.
     """
-    if name not in _RULES:
-        raise KeyError(f"No converter for {name!r}; there are: {', '.join(sorted(_RULES))}.")
-    converted = {_rename(_RULES[name], key): value for key, value in state_dict.items()}
-    _check(name, converted)
+    if name not in _SOURCES:
+        raise KeyError(f"No converter for {name!r}; there are: {', '.join(sorted(_SOURCES))}.")
+    source = _SOURCES[name]
+    converted = {}
+    for key, value in state_dict.items():
+        key = key.removeprefix("module.")
+        if not re.match(source.ignored, key):
+            converted[_rename(source.rules, key)] = value
+    _check(name, source, converted)
     return converted
 
 
-def _rename(rules: tuple[tuple[str, str], ...], key: str) -> str:
-    key = key.removeprefix("module.")
+def _rename(rules: Rules, key: str) -> str:
     for pattern, replacement in rules:
         key = re.sub(pattern, replacement, key)
     return key
 
 
-def _check(name: str, converted: dict[str, Tensor]) -> None:
-    from . import create
-
-    # The two ends of the network tell how many channels and classes it was built for.
-    first = converted.get("encoder1.0.weight")
-    last = converted.get("head.0.weight")
-    if first is None or last is None:
+def _check(name: str, source: _Source, converted: dict[str, Tensor]) -> None:
+    if source.first not in converted or source.last not in converted:
         raise ValueError(
-            f"This is no published {name} checkpoint: its first or last layer is missing."
+            f"These are no published {name} weights: the first or last layer is missing."
         )
-    expected = create(name, first.shape[1], last.shape[0]).state_dict()
+    expected = source.build(converted).state_dict()
     missing = sorted(expected.keys() - converted.keys())
     unknown = sorted(converted.keys() - expected.keys())
     shapes = sorted(
@@ -99,4 +191,94 @@ def _check(name: str, converted: dict[str, Tensor]) -> None:
     if missing or unknown or shapes:
         parts = (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
         told = "; ".join(f"{what}: {', '.join(keys[:5])}" for what, keys in parts if keys)
-        raise ValueError(f"This is no published {name} checkpoint. Parameters {told}.")
+        raise ValueError(f"These are no published {name} weights. Parameters {told}.")
+
+
+def read_weights(source: str | Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """Read a state dict from a file or the web, without running anything inside it.
+
+    Parameters
+    ----------
+    source : str or Path
+        A ``.pth``, ``.pt`` or ``.safetensors`` file, or a URL, which is downloaded once.
+    sha256 : str, optional
+        What the file's SHA-256 must be. A URL needs it.
+
+    Returns
+    -------
+    dict
+        Names and tensors; a ``state_dict`` or ``model`` entry around them is unwrapped.
+
+    Raises
+    ------
+    ValueError
+        If a URL comes without a hash, the hash is another, or the file holds no state dict.
+    FileNotFoundError
+        If there is no such file.
+    """
+    if re.match(r"https?://", str(source)):
+        path = _download(str(source), sha256)
+    else:
+        path = Path(source)
+        if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256.lower():
+            raise ValueError(f"{path} does not have the SHA-256 {sha256}. Get the file again.")
+    return _state_dict(path)
+
+
+def _download(url: str, sha256: str | None) -> Path:
+    import pooch
+
+    if not sha256:
+        raise ValueError(
+            f"Weights from {url} need a SHA-256, so that nobody can put others in their place."
+        )
+    folder = pooch.os_cache("seglite")
+    return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256.lower()}", path=folder))
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    try:
+        # Not the default before torch 2.6, and a pickle could run anything.
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as PyTorch weights: {error}") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, dict) or not all(hasattr(v, "shape") for v in loaded.values()):
+        raise ValueError(f"{path} holds no state dict: names and tensors.")
+    return loaded
+
+
+def adapt_stem(kernel: Tensor, channels: int) -> Tensor:
+    """Make an RGB network's first kernel fit images of other channels.
+
+    Parameters
+    ----------
+    kernel : Tensor
+        ``(outputs, 3, h, w)``.
+    channels : int
+        Of the images.
+
+    Returns
+    -------
+    Tensor
+        ``(outputs, channels, h, w)``: averaged for one channel, repeated for several, and
+        rescaled by their ratio, so that a grey image gives what its RGB copy gave.
+    """
+    published = kernel.shape[1]
+    if channels == published:
+        return kernel
+    if channels == 1:
+        adapted = kernel.mean(1, keepdim=True)
+    else:
+        adapted = kernel[:, [k % published for k in range(channels)]]
+    return adapted * (published / channels)

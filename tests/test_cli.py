@@ -23,7 +23,7 @@ def test_networks_as_json(capsys):
     assert main(["networks", "--json"]) == 0
     (network,) = [n for n in json.loads(capsys.readouterr().out) if n["name"] == "s-net"]
     assert network["parameters"] == 1_522_306
-    assert network["context_slices"] == 0
+    assert network["context_slices"] == 1
     assert "Shang" in network["paper"]
 
 

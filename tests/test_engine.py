@@ -86,7 +86,7 @@ def test_tiles_of_a_local_function_equal_the_whole():
     """A filter that sees 12 pixels far, less than the halo of tiles that overlap by 64."""
     frame = np.random.default_rng(0).normal(size=(2, 300, 210)).astype(np.float32)
 
-    def smooth(tile):
+    def smooth(tile, number=0):
         return ndi.uniform_filter(tile, (0, 25, 25), mode="nearest")
 
     *_, tiled = predict_tiled(smooth, frame, 128, 64)
@@ -98,7 +98,7 @@ def test_no_step_where_tiles_disagree():
     """Every tile answers with its own brightness; the blend must not jump between them."""
     frame = np.broadcast_to(np.linspace(0, 1, 400, dtype=np.float32), (1, 400, 400)).copy()
 
-    def mean_of_tile(tile):
+    def mean_of_tile(tile, number):
         return np.full_like(tile, tile.mean())
 
     *_, blended = predict_tiled(mean_of_tile, frame, 128, 64)

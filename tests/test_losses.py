@@ -3,7 +3,18 @@ import math
 import pytest
 import torch
 
-from src_models.losses import bce_dice, cross_entropy, soft_dice_loss
+from src_models.losses import (
+    bce_dice,
+    cross_entropy,
+    deep_supervision,
+    focal_cross_entropy,
+    ms_ssim_loss,
+    soft_dice_loss,
+    structure_loss,
+    structure_lossnet,
+)
+from src_models.lossnet import VGG16Features, installed
+from src_models.unet_sharp import Supervised
 
 
 def test_one_class_by_hand():
@@ -39,3 +50,130 @@ def test_weight_zero_means_ignored(classes):
     bce_dice(logits, labels, weight).backward()
     assert logits.grad[:, :, 2:].abs().max() == 0
     assert logits.grad[:, :, :2].abs().min() > 0
+
+
+def test_easy_background_counts_little():
+    logits = torch.tensor([[[[0.0, math.log(1 / 3), math.log(3)]]]])  # 1/2, 1/4 and 3/4
+    labels = torch.tensor([[[0, 0, 1]]])
+    expected = -(math.log(1 / 2) / 4 + math.log(3 / 4) / 16 + math.log(3 / 4)) / 3
+    assert focal_cross_entropy(logits, labels).item() == pytest.approx(expected)
+
+
+def test_one_against_the_rest_is_the_softmax():
+    """So that two classes, of which one is background, are worth as much as one class."""
+    z = torch.randn(2, 1, 8, 8)
+    labels = torch.randint(0, 2, (2, 8, 8))
+    pair = torch.cat([torch.zeros_like(z), z], dim=1)
+    # Its mean over both classes: background against the rest is the same mask turned around.
+    both = (structure_loss(z, labels) + structure_loss(-z, 1 - labels)) / 2
+    torch.testing.assert_close(structure_loss(pair, labels), both)
+    torch.testing.assert_close(focal_cross_entropy(pair, labels), focal_cross_entropy(z, labels))
+    torch.testing.assert_close(ms_ssim_loss(pair, labels), ms_ssim_loss(z, labels))
+
+
+def test_structure_loss_by_hand():
+    logits = torch.tensor([[[[0.0, math.log(3)]]]])
+    labels = torch.tensor([[[0, 1]]])
+    # Padding counts as background in the mean over 31 x 31.
+    w = [1 + 5 * abs(1 / 961 - truth) for truth in (0, 1)]
+    bce = -(w[0] * math.log(1 / 2) + w[1] * math.log(3 / 4)) / sum(w)
+    both, either = w[1] * 3 / 4, w[0] / 2 + w[1]
+    expected = bce + 1 - (both + 1) / (either + 1)
+    assert structure_loss(logits, labels).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_ms_ssim_of_one_scale_by_hand():
+    """An image of 11 x 11 pixels has one scale and one window."""
+    torch.manual_seed(0)
+    logits, labels = torch.randn(1, 1, 11, 11), torch.randint(0, 2, (1, 11, 11))
+    x, y = logits.sigmoid()[0, 0].double(), labels[0].double()
+    g = torch.exp(-((torch.arange(11.0) - 5) ** 2) / (2 * 1.5**2)).double()
+    g = torch.outer(g, g) / g.sum() ** 2
+    mx, my = (g * x).sum(), (g * y).sum()
+    vx, vy = (g * x * x).sum() - mx**2, (g * y * y).sum() - my**2
+    cov = (g * x * y).sum() - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    ssim = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    expected = 1 - max(ssim.item(), 1e-4)
+    assert ms_ssim_loss(logits, labels).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 2, 10, 11, 43, 160, 200])
+def test_ms_ssim_takes_any_size(size):
+    labels = torch.randint(0, 2, (1, size, size))
+    logits = torch.randn(1, 1, size, size, requires_grad=True)
+    ms_ssim_loss(logits, labels).backward()
+    assert torch.isfinite(logits.grad).all()
+    perfect = torch.where(labels > 0, 50.0, -50.0)[:, None]
+    assert ms_ssim_loss(perfect, labels).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_deep_supervision_by_hand():
+    logits, labels = torch.randn(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long)
+    absent = torch.tensor([[[2.0, -1.0]]])  # one class: its absence, its presence
+    outputs = Supervised([logits] * 8, [absent, absent])
+    presence = (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1))) / 2
+    expected = bce_dice(logits, labels).item() + presence
+    assert deep_supervision(outputs, labels).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [focal_cross_entropy, ms_ssim_loss, structure_loss])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_ignored_pixels_have_no_gradient(loss, classes):
+    torch.manual_seed(0)
+    logits = torch.randn(2, classes, 24, 24, requires_grad=True)
+    labels = torch.randint(0, max(classes, 2), (2, 24, 24))
+    weight = torch.ones(2, 24, 24)
+    weight[:, 12:] = 0
+    loss(logits, labels, weight).backward()
+    assert logits.grad[:, :, 12:].abs().max() == 0
+    assert logits.grad[:, :, :12].abs().sum() > 0
+
+
+def test_presence_ignores_what_is_ignored():
+    labels = torch.tensor([[[0, 1]]])
+    weight = torch.tensor([[[1.0, 0.0]]])
+    absent = torch.tensor([[[9.0, -9.0]]])
+    outputs = Supervised([torch.full((1, 1, 1, 2), -9.0)] * 8, [absent, absent])
+    assert deep_supervision(outputs, labels, weight).item() < 0.01
+    assert deep_supervision(outputs, labels).item() > 1
+
+
+def test_m2snet_says_that_lossnet_is_missing(monkeypatch):
+    monkeypatch.delenv("SEGLITE_VGG16", raising=False)
+    installed.cache_clear()
+    logits, labels = torch.randn(1, 1, 32, 32), torch.randint(0, 2, (1, 32, 32))
+    with pytest.warns(UserWarning, match="set SEGLITE_VGG16"):
+        loss = structure_lossnet(logits, labels)
+    assert loss == structure_loss(logits, labels)
+
+
+def test_m2snet_adds_a_tenth_of_lossnet(monkeypatch, tmp_path):
+    torch.manual_seed(0)
+    vgg = VGG16Features()
+    torch.save(vgg.state_dict(), tmp_path / "vgg16.pth")
+    monkeypatch.setenv("SEGLITE_VGG16", str(tmp_path / "vgg16.pth"))
+    installed.cache_clear()
+    logits, labels = torch.randn(1, 1, 48, 32, requires_grad=True), torch.randint(0, 2, (1, 48, 32))
+
+    def features(mask):
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        rgb = (mask.repeat(1, 3, 1, 1) - mean[:, None, None]) / std[:, None, None]
+        rgb = torch.nn.functional.interpolate(rgb, (224, 224), mode="bilinear")
+        maps = []
+        for number, layer in enumerate(vgg.features, start=1):
+            rgb = layer(rgb)
+            if number in (4, 9, 16, 23):
+                maps.append(rgb)
+        return maps
+
+    with torch.no_grad():
+        pairs = zip(features(logits.sigmoid()), features(labels[:, None].float()), strict=True)
+        distance = sum(((a - b) ** 2).mean() for a, b in pairs)
+        expected = structure_loss(logits, labels) + 0.1 * distance
+    loss = structure_lossnet(logits, labels)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    loss.backward()
+    assert logits.grad.abs().sum() > 0
+    assert all(p.grad is None for p in installed("cpu").parameters())
+    installed.cache_clear()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AnnotationError
-from .normalise import image_limits, prepare_frame
+from .normalise import image_limits, prepare_slices
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,8 @@ class TrainingImage:
     name : str
         For messages.
     frame : ndarray
-        ``(C, H, W)`` float32, normalised as the checkpoint wants it.
+        ``(C, H, W)`` float32, normalised as the checkpoint wants it; of a network that reads S
+        slices ``(S * C, H, W)``, slice by slice.
     labels : ndarray
         ``(H, W)`` integer; 0 is background.
     share : float
@@ -94,11 +95,16 @@ def frames_of(
     return [
         TrainingImage(
             f"{name}, slice {k}" if axes.stacked else name,
-            prepare_frame(axes.frame(image, k), info, limits),
+            _stacked(prepare_slices(image, axes, k, info, limits)),
             np.asarray(labels[k] if axes.stacked else labels),
         )
         for k in frames
     ]
+
+
+def _stacked(frame: np.ndarray) -> np.ndarray:
+    """``(S, C, H, W)`` as ``(S * C, H, W)``, which augmentation treats alike."""
+    return frame.reshape(-1, *frame.shape[-2:])
 
 
 def digest(images: Sequence[TrainingImage]) -> str:

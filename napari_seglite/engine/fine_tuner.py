@@ -18,11 +18,11 @@ from . import devices
 from .dataset import PatchSampler, TrainingImage, digest, split
 from .inference import (
     COMPILING,
+    Predictor,
     Stop,
     interruptible,
     needs_compiling,
     never,
-    probabilities,
     warm_up,
 )
 from .metrics import overlap, overlap_per_class
@@ -60,8 +60,13 @@ class FineTuneRequest:
         Steps between scores, and how many scores without progress end the training.
     scale, invert, intensity : float
         Augmentation, see `PatchSampler`.
+    frozen_norm : bool
+        Batch norms keep the statistics they start with. A small batch's statistics differ from
+        the running ones that inference uses; a network trained on has to live with the latter.
     seed : int
         Of weights, split and patches.
+    split_seed : int, optional
+        Of the split, where runs that follow each other shall validate on the same frames.
     device : str
         As `devices.resolve` takes it.
     """
@@ -80,7 +85,9 @@ class FineTuneRequest:
     scale: float = 1.25
     invert: float = 0.0
     intensity: float = 1.0
+    frozen_norm: bool = False
     seed: int = 0
+    split_seed: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -178,9 +185,10 @@ class FineTuner:
         if not any(image.labels.any() for image in self.images):
             raise AnnotationError("There is nothing to learn from: all labels are background.")
         for image in self.images:
-            if image.frame.shape[0] != self.info.in_channels:
+            channels = image.frame.shape[0] / self.info.context_slices
+            if channels != self.info.in_channels:
                 raise AnnotationError(
-                    f"{image.name} has {image.frame.shape[0]} channels, but {self.info.network} "
+                    f"{image.name} has {channels:g} channels, but {self.info.network} "
                     f"was built for {self.info.in_channels}."
                 )
             if self.info.classes > 1 and image.labels.max(initial=0) >= self.info.classes:
@@ -216,7 +224,8 @@ class FineTuner:
             if needs_compiling(self.info.network, device, training=True):
                 yield self._message(COMPILING)
             warm_up(self.info.network, device, training=True)
-            rng = np.random.default_rng(request.seed)
+            split_seed = request.seed if request.split_seed is None else request.split_seed
+            rng = np.random.default_rng(split_seed)
             train, validate = split(self.images, request.validation, rng)
             sampler = PatchSampler(
                 train,
@@ -226,7 +235,7 @@ class FineTuner:
                 request.intensity,
                 request.seed,
             )
-            learner = _Learner(network, request, device)
+            learner = _Learner(network, self.info, request, device)
             yield from self._train(learner, sampler, validate, stop, abort)
 
     def _train(
@@ -289,20 +298,19 @@ class FineTuner:
 
     def _network(self) -> nn.Module:
         if self.info.parent is None:
-            return src_models.create(self.info.network, self.info.in_channels, self.info.classes)
+            return self.info.build()
         return self.store.load(self.info.parent)[1]
 
     def _score(self, learner: _Learner, images: Sequence[TrainingImage], abort: Stop) -> float:
         """Mean Dice of the averaged weights over whole frames."""
         network, scores = learner.averaged.eval(), []
+        predict = Predictor(network, learner.device)
         with interruptible(network, abort):
             for image in images:
-                *_, predicted = predict_tiled(
-                    lambda tile: probabilities(network, tile, learner.device),
-                    image.frame,
-                    TILE,
-                    OVERLAP,
-                )
+                frame = image.frame
+                if self.info.context_slices > 1:
+                    frame = frame.reshape(self.info.context_slices, -1, *frame.shape[1:])
+                *_, predicted = predict_tiled(predict, frame, TILE, OVERLAP)
                 if self.info.classes == 1:
                     scores.append(overlap(predicted[0] > 0.5, image.labels).dice)
                 else:
@@ -316,11 +324,17 @@ class FineTuner:
 class _Learner:
     """A network, its optimiser, and the running average of its weights that gets saved."""
 
-    def __init__(self, network: nn.Module, request: FineTuneRequest, device: str) -> None:
+    def __init__(
+        self, network: nn.Module, info: CheckpointInfo, request: FineTuneRequest, device: str
+    ) -> None:
         import torch
         from torch.optim.swa_utils import AveragedModel
 
-        self.network = network.train()
+        self.network, self.info = network.train(), info
+        if request.frozen_norm:
+            for module in network.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=request.learning_rate, weight_decay=request.weight_decay
         )
@@ -335,14 +349,16 @@ class _Learner:
         """Update the weights once; `progress` from 0 to 1 sets the learning rate."""
         import torch
 
-        from src_models.losses import bce_dice
-
         warm = min(1.0, (self._steps + 1) / 20)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
         self.optimiser.zero_grad(set_to_none=True)
-        logits = self.network(frames.to(self.device, memory_format=torch.channels_last))
-        loss = bce_dice(logits, labels.to(self.device))
+        frames = frames.to(self.device, memory_format=torch.channels_last)
+        if self.info.context_slices > 1:
+            frames = frames.unflatten(1, (self.info.context_slices, -1))
+        loss = src_models.training_loss(
+            self.network, self.info.network, frames, labels.to(self.device)
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()

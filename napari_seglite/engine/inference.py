@@ -13,9 +13,11 @@ import src_models
 from ..errors import Cancelled
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 Stop = Callable[[], bool]
+# Of features of neighbouring slices; beyond this they are computed again.
+KEPT_BYTES = 2_000_000_000
 
 
 def never() -> bool:
@@ -62,18 +64,70 @@ def interruptible(network: nn.Module, stop: Stop) -> Iterator[None]:
             hook.remove()
 
 
-def probabilities(network: nn.Module, frame: np.ndarray, device: str) -> np.ndarray:
-    """Run a network on ``(C, H, W)`` float32.
+class Predictor:
+    """A network as a function of tiles.
 
-    Returns
-    -------
-    ndarray
-        ``(K, H, W)`` float32: one foreground probability, or one a class that sum to 1.
+    Of a network that reads several slices, each slice is encoded once while a stack is swept: a
+    tile's features are kept for its neighbours.
+
+    Parameters
+    ----------
+    network : Module
+        On `device`, in evaluation mode.
+    device : str
+        Where it runs.
     """
-    import torch
 
-    with torch.inference_mode():
-        batch = torch.from_numpy(frame)[None].to(device)
-        logits = network(batch).float()
-        values = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-        return np.asarray(values[0].cpu().numpy())
+    def __init__(self, network: nn.Module, device: str) -> None:
+        self.network, self.device = network, device
+        self._indices: tuple[int, ...] = ()
+        self._features: dict[tuple[int, int], list[Tensor]] = {}
+
+    def at(self, indices: tuple[int, ...]) -> Predictor:
+        """Say which slices the tiles that follow show; features of others are dropped."""
+        self._indices = indices
+        self._features = {k: v for k, v in self._features.items() if k[0] in indices}
+        return self
+
+    def __call__(self, tile: np.ndarray, number: int = 0) -> np.ndarray:
+        """Segment a tile.
+
+        Parameters
+        ----------
+        tile : ndarray
+            ``(C, h, w)`` or ``(S, C, h, w)`` float32.
+        number : int
+            Which tile of the frame it is.
+
+        Returns
+        -------
+        ndarray
+            ``(K, h, w)`` float32: one foreground probability, or one a class that sum to 1.
+        """
+        import torch
+
+        with torch.inference_mode():
+            if tile.ndim == 4 and self._indices:
+                network: Any = self.network
+                maps = [
+                    self._encoded(k, number, pixels)
+                    for k, pixels in zip(self._indices, tile, strict=True)
+                ]
+                logits = network.decode(*maps, tile.shape[-2:])
+            else:
+                logits = self.network(torch.from_numpy(tile)[None].to(self.device))
+            logits = logits.float()
+            values = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+            return np.asarray(values[0].cpu().numpy())
+
+    def _encoded(self, index: int, number: int, pixels: np.ndarray) -> list[Tensor]:
+        import torch
+
+        if (index, number) in self._features:
+            return self._features[index, number]
+        network: Any = self.network
+        maps: list[Tensor] = network.encode(torch.from_numpy(pixels)[None].to(self.device))
+        held = sum(m.nbytes for kept in self._features.values() for m in kept)
+        if held < KEPT_BYTES:
+            self._features[index, number] = maps
+        return maps

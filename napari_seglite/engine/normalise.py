@@ -116,3 +116,25 @@ def prepare_frame(
 ) -> np.ndarray:
     """Return the channels of ``(C, H, W)`` that a checkpoint sees, normalised, float32."""
     return info.normalisation.apply(select_channels(frame, info), limits)
+
+
+def prepare_slices(
+    image: Any, axes: ImageAxes, index: int, info: CheckpointInfo, limits: tuple[float, float]
+) -> np.ndarray:
+    """Return what a checkpoint's network reads to segment one frame, normalised, float32.
+
+    Returns
+    -------
+    ndarray
+        ``(C, H, W)``; or ``(S, C, H, W)`` for a network that reads S slices, where a slice beyond
+        the end of the stack is the last one before it.
+    """
+    indices = neighbours(index, axes.frame_count(image.shape), info.context_slices)
+    frames = [prepare_frame(axes.frame(image, k), info, limits) for k in indices]
+    return np.stack(frames) if len(frames) > 1 else frames[0]
+
+
+def neighbours(index: int, count: int, slices: int) -> tuple[int, ...]:
+    """Return which slices of a stack of `count` a network reads to segment one of them."""
+    reach = slices // 2
+    return tuple(min(max(k, 0), count - 1) for k in range(index - reach, index + reach + 1))

@@ -15,15 +15,15 @@ from . import devices
 from .axes import ImageAxes
 from .inference import (
     COMPILING,
+    Predictor,
     Stop,
     interruptible,
     needs_compiling,
     never,
-    probabilities,
     warm_up,
 )
 from .masks import to_labels
-from .normalise import image_limits, prepare_frame
+from .normalise import image_limits, neighbours, prepare_slices
 from .requests import SegmentRequest
 from .tiling import count_tiles, predict_tiled
 from .versions import versions
@@ -193,9 +193,11 @@ class Segmenter:
 
     def _network(self, request: SegmentRequest) -> tuple[CheckpointInfo, nn.Module]:
         sha = self.store.info(request.checkpoint).weights_sha256
+        from src_models.folding import fold
+
         if self._loaded is None or self._loaded[:2] != (sha, request.device):
             info, network = self.store.load(request.checkpoint)
-            network = devices.place(network.eval(), request.device)
+            network = devices.place(fold(network.eval()), request.device)
             self._loaded = (sha, request.device, info, network)
         return self._loaded[2], self._loaded[3]
 
@@ -216,22 +218,19 @@ class Segmenter:
         per_frame = count_tiles(height, width, request.tile, request.overlap)
         total, started = per_frame * len(frames), time.monotonic()
         constant = limits[0] >= limits[1]
+        predictor, count = Predictor(network, request.device), axes.frame_count(image.shape)
         done = 0
         for position, index in enumerate(frames):
-            pixels = prepare_frame(axes.frame(image, index), info, limits)
+            pixels = prepare_slices(image, axes, index, info, limits)
             if constant:  # nothing to see, whatever the network would make of it
-                blank = np.zeros((info.classes, *pixels.shape[1:]), np.float32)
+                blank = np.zeros((info.classes, height, width), np.float32)
                 blank[0] = float(info.classes > 1)
                 done += per_frame
                 yield _progress(position, frames, done, total, started), position, blank
                 continue
             try:
-                for part in predict_tiled(
-                    lambda tile: probabilities(network, tile, request.device),
-                    pixels,
-                    request.tile,
-                    request.overlap,
-                ):
+                predictor.at(neighbours(index, count, info.context_slices))
+                for part in predict_tiled(predictor, pixels, request.tile, request.overlap):
                     done += 1
                     yield _progress(position, frames, done, total, started), position, part
             except torch.OutOfMemoryError as error:

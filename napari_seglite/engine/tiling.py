@@ -78,16 +78,16 @@ def count_tiles(height: int, width: int, tile: int, overlap: int) -> int:
 
 
 def predict_tiled(
-    predict: Callable[[np.ndarray], np.ndarray], frame: np.ndarray, tile: int, overlap: int
+    predict: Callable[[np.ndarray, int], np.ndarray], frame: np.ndarray, tile: int, overlap: int
 ) -> Iterator[np.ndarray]:
     """Apply a function to a frame tile by tile.
 
     Parameters
     ----------
     predict : callable
-        Maps ``(C, h, w)`` float32 to ``(K, h, w)`` float32.
+        Maps ``(..., h, w)`` float32 and the tile's number to ``(K, h, w)`` float32.
     frame : ndarray
-        ``(C, H, W)`` float32.
+        ``(..., H, W)`` float32.
     tile, overlap : int
         In pixels, see `plan_axis`.
 
@@ -99,9 +99,10 @@ def predict_tiled(
     height, width = frame.shape[-2:]
     rows, columns = plan_axis(height, tile, overlap), plan_axis(width, tile, overlap)
     blended: np.ndarray | None = None
-    for (i, top), (j, left) in product(enumerate(rows.starts), enumerate(columns.starts)):
-        window = np.s_[:, top : top + rows.size, left : left + columns.size]
-        values = predict(np.ascontiguousarray(frame[window]))
+    places = product(enumerate(rows.starts), enumerate(columns.starts))
+    for number, ((i, top), (j, left)) in enumerate(places):
+        window = np.s_[..., top : top + rows.size, left : left + columns.size]
+        values = predict(np.ascontiguousarray(frame[window]), number)
         if blended is None:
             blended = np.zeros((values.shape[0], height, width), np.float32)
         blended[window] += values * rows.weights[i][:, None] * columns.weights[j]

@@ -44,6 +44,8 @@ class CheckpointInfo:
         A name that `src_models.create` takes.
     in_channels, classes : int
         As the network was built.
+    options : dict
+        Further arguments of `src_models.create`, such as a preset.
     class_names : tuple of str
         From label 0 (background) upwards: two names for one class.
     normalisation : Normalisation
@@ -64,6 +66,7 @@ class CheckpointInfo:
     network: str
     in_channels: int = 1
     classes: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ("background", "object")
     normalisation: Normalisation = field(default_factory=Normalisation)
     description: str = ""
@@ -91,6 +94,15 @@ class CheckpointInfo:
                 f"Checkpoint {self.id} names {len(self.class_names)} classes; its network with "
                 f"{self.classes} output channels needs {expected}, background included."
             )
+
+    @property
+    def context_slices(self) -> int:
+        """How many slices its network reads at once."""
+        return src_models.card(self.network).context_slices
+
+    def build(self) -> nn.Module:
+        """Return its network with fresh weights."""
+        return src_models.create(self.network, self.in_channels, self.classes, **self.options)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""
@@ -216,7 +228,7 @@ class CheckpointStore:
                     "card describes: the file is damaged or was exchanged. Copy it again."
                 )
             weights = {k: v.float() if v.is_floating_point() else v for k, v in load(blob).items()}
-            network = src_models.create(info.network, info.in_channels, info.classes)
+            network = info.build()
             network.load_state_dict(weights)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(

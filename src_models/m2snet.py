@@ -1,0 +1,116 @@
+"""M2SNet: multi-scale in multi-scale subtraction.
+
+Zhao et al., arXiv 2303.10894; single-scale MSNet, MICCAI 2021. All of it is *given* by the
+paper and its published code, unless marked *ours*.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import ConvNormReLU, initialise, pad_to_multiple, upsample_to
+from .res2net import WIDTHS, Res2Net50
+
+CHANNELS = 64
+
+
+def _cbr(inputs: int = CHANNELS) -> ConvNormReLU:
+    return ConvNormReLU(inputs, CHANNELS, bias=True)
+
+
+class OnesFilter(nn.Module):
+    """The fixed all-ones filter of k x k pixels over all channels, batch norm and ReLU.
+
+    *Ours*: every output channel of such a convolution is the same map, so it is computed once,
+    as the sum over channels and then over the window. Only the norm has parameters.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.norm = nn.BatchNorm2d(CHANNELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, 64, H, W)`` to the same shape."""
+        total = x.sum(1, keepdim=True)
+        box = F.avg_pool2d(total, self.size, 1, self.size // 2) * self.size**2
+        return F.relu(self.norm(box.expand_as(x)))
+
+
+class Subtraction(nn.Module):
+    """Multi-scale subtraction unit: ``cbr(|a - b| + |F3(a) - F3(b)| + |F5(a) - F5(b)|)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = _cbr()
+
+    def forward(self, a: Tensor, b: Tensor, filters: nn.ModuleList) -> Tensor:
+        """Subtract ``(B, 64, H, W)`` from the finer b; the filters are the network's one pair."""
+        a = upsample_to(a, b)
+        gap = (a - b).abs()
+        for each in filters:
+            gap = gap + (each(a) - each(b)).abs()
+        mixed: Tensor = self.mix(gap)
+        return mixed
+
+
+class M2SNet(nn.Module):
+    """M2SNet, 27,692,585 parameters at 3 channels and 1 class.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image; changes the stem alone.
+    classes : int
+        Output channels.
+    multi_scale : bool
+        Without it the units have no fixed filters: that is MSNet, of 27,692,329 parameters.
+    """
+
+    divisor = 32
+
+    def __init__(self, in_channels: int = 1, classes: int = 1, multi_scale: bool = True) -> None:
+        super().__init__()
+        self.backbone = Res2Net50(in_channels)
+        self.reduce = nn.ModuleList(_cbr(width) for width in WIDTHS[1:])  # x2 to x5
+        self.filters = nn.ModuleList(OnesFilter(size) for size in (3, 5) if multi_scale)
+        # units[order][k] subtracts neighbours k and k + 1 of the order before, the finest first.
+        self.units = nn.ModuleList(
+            nn.ModuleList(Subtraction() for _ in range(count)) for count in (4, 3, 2, 1)
+        )
+        self.last = _cbr()
+        self.levels = nn.ModuleList(_cbr() for _ in range(3))
+        self.top = _cbr(WIDTHS[-1])
+        self.outputs = nn.ModuleList(_cbr() for _ in range(3))
+        self.head = nn.Conv2d(CHANNELS, classes, 3, padding=1)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, in_channels, H, W)`` to logits ``(B, classes, H, W)``."""
+        height, width = x.shape[-2:]
+        x = pad_to_multiple(x, (self.divisor, self.divisor))
+        features = self.backbone(x)
+        reduced = [reduce(f) for reduce, f in zip(self.reduce, features[1:], strict=True)]
+        orders = self._subtract([features[0], *reduced])
+
+        # What each level of the decoder reads: the differences of all orders that end there.
+        sums = [torch.stack([order[k] for order in orders[: 4 - k]]).sum(0) for k in range(4)]
+        levels = [level(total) for level, total in zip(self.levels, sums[:3], strict=True)]
+        y = self.top(features[-1])
+        for output, level in zip(self.outputs, (sums[3], levels[2], levels[1]), strict=True):
+            y = output(upsample_to(y, level) + level)
+        y = self.head(upsample_to(y, levels[0]) + levels[0])
+        return upsample_to(y, x)[..., :height, :width]
+
+    def _subtract(self, maps: list[Tensor]) -> list[list[Tensor]]:
+        """Return the differences of orders 1 to 4, each the finest first."""
+        orders: list[list[Tensor]] = []
+        for units in self.units:
+            assert isinstance(units, nn.ModuleList)
+            if len(maps) == 2:  # the published network convolves the coarser one once more
+                maps = [maps[0], self.last(maps[1])]
+            maps = [unit(maps[k + 1], maps[k], self.filters) for k, unit in enumerate(units)]
+            orders.append(maps)
+        return orders

@@ -1,0 +1,208 @@
+"""MSAC-U2Net: a light U2-Net with multi-scale asymmetric convolutions.
+
+Sun et al., Journal of Chongqing University of Technology (Natural Science) 38(21),
+2024, 138-146.
+
+*Given* by the paper's abstract: U2-Net as the base, multi-scale asymmetric kernels
+instead of attention, fewer layers than U2-Net, UNet++ skip connections, the loss.
+*Inferred*, since neither text nor code is public: everything else, which follows U2-Net
+(Qin et al., 2020), UNet++ (Zhou et al., 2018) and ACNet's foldable branches (Ding et al.,
+2019), in a size no larger than U2-NetP.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import ConvNormReLU, initialise, pad_to_multiple, upsample_to
+
+OUTER = 24
+INNER = (12, 16, 16, 16)
+KERNELS = ((3, 3), (1, 3), (3, 1), (1, 5), (5, 1))
+
+
+class MSAC(nn.Module):
+    """Multi-scale asymmetric convolution (*inferred*): parallel kernels, summed, then ReLU.
+
+    Branches of 3x3, 1x3, 3x1, 1x5 and 5x1 pixels, each with batch norm, are five views of one
+    5x5 kernel: richer to train, and after training one convolution, see `folded`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.branches = nn.ModuleList()
+        for kernel in KERNELS:
+            padding = (dilation * (kernel[0] // 2), dilation * (kernel[1] // 2))
+            conv = nn.Conv2d(
+                inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False
+            )
+            norm = nn.BatchNorm2d(outputs)
+            # So that the sum of the branches has the variance of one.
+            nn.init.constant_(norm.weight, len(KERNELS) ** -0.5)
+            self.branches.append(nn.Sequential(conv, norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = self.branches
+        y = first(x)
+        for branch in others:
+            y = y + branch(x)
+        return F.relu(y)
+
+    def folded(self) -> nn.Module:
+        """Return one 5x5 convolution and its ReLU with the same output, for inference."""
+        from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+        pairs: Any = self.branches
+        parts = [fuse_conv_bn_eval(conv, norm) for conv, norm in pairs]
+        largest = max(max(kernel) for kernel in KERNELS)
+        first = parts[0]
+        whole = nn.Conv2d(
+            first.in_channels,
+            first.out_channels,
+            largest,
+            padding=self.dilation * (largest // 2),
+            dilation=self.dilation,
+        )
+        with torch.no_grad():
+            whole.weight.zero_()
+            assert whole.bias is not None
+            whole.bias.zero_()
+            for part in parts:
+                height, width = part.weight.shape[-2:]
+                rows, columns = (largest - height) // 2, (largest - width) // 2
+                centre = whole.weight[:, :, rows : rows + height, columns : columns + width]
+                centre += part.weight
+                whole.bias += part.bias
+        return nn.Sequential(whole.to(first.weight.device), nn.ReLU(inplace=True)).eval()
+
+
+class RSU(nn.Module):
+    """Residual U-block of U2-Net (*given* as the base) with MSAC at its two finest levels.
+
+    Parameters
+    ----------
+    inputs, inner, outputs : int
+        Channels.
+    levels : int
+        Of the small U, the dilated bottom included; it halves the size ``levels - 2`` times.
+    """
+
+    def __init__(self, inputs: int, inner: int, outputs: int, levels: int) -> None:
+        super().__init__()
+        self.entry = ConvNormReLU(inputs, outputs)
+        down: list[nn.Module] = [MSAC(outputs, inner), MSAC(inner, inner)]
+        down += [ConvNormReLU(inner, inner) for _ in range(levels - 3)]
+        up: list[nn.Module] = [MSAC(2 * inner, outputs), MSAC(2 * inner, inner)]
+        up += [ConvNormReLU(2 * inner, inner) for _ in range(levels - 3)]
+        self.down = nn.ModuleList(down)
+        self.bottom = ConvNormReLU(inner, inner, dilation=2)
+        self.up = nn.ModuleList(up)
+
+    def forward(self, x: Tensor) -> Tensor:
+        entry = y = self.entry(x)
+        skips: list[Tensor] = []
+        for level, layer in enumerate(self.down):
+            y = layer(F.max_pool2d(y, 2) if level else y)
+            skips.append(y)
+        y = self.bottom(y)
+        for layer, skip in zip(reversed(self.up), reversed(skips), strict=True):
+            y = layer(torch.cat([upsample_to(y, skip), skip], dim=1))
+        return y + entry
+
+
+class DilatedRSU(nn.Module):
+    """U2-Net's RSU-4F: a residual U that widens by dilation instead of pooling (*given*)."""
+
+    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
+        super().__init__()
+        self.entry = ConvNormReLU(inputs, outputs)
+        self.down1 = MSAC(outputs, inner)
+        self.down2 = MSAC(inner, inner, dilation=2)
+        self.down3 = ConvNormReLU(inner, inner, dilation=4)
+        self.bottom = ConvNormReLU(inner, inner, dilation=8)
+        self.up3 = ConvNormReLU(2 * inner, inner, dilation=4)
+        self.up2 = MSAC(2 * inner, inner, dilation=2)
+        self.up1 = MSAC(2 * inner, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        entry = self.entry(x)
+        down1 = self.down1(entry)
+        down2 = self.down2(down1)
+        down3 = self.down3(down2)
+        y = self.up3(torch.cat([self.bottom(down3), down3], dim=1))
+        y = self.up2(torch.cat([y, down2], dim=1))
+        y = self.up1(torch.cat([y, down1], dim=1))
+        return y + entry
+
+
+class U2NetMSAC(nn.Module):
+    """MSAC-U2Net.
+
+    Four levels of residual U-blocks (*inferred*: U2-Net has six), joined by the dense skips of
+    UNet++ (*given*): node ``X(i, j)`` reads ``X(i, 0..j-1)`` and the doubled ``X(i+1, j-1)``,
+    and is one MSAC for ``j >= 1`` (*inferred*).
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image.
+    classes : int
+        Output channels.
+    """
+
+    divisor = 16
+
+    def __init__(self, in_channels: int = 1, classes: int = 1) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(
+            [
+                RSU(in_channels, INNER[0], OUTER, levels=5),
+                RSU(OUTER, INNER[1], OUTER, levels=4),
+                RSU(OUTER, INNER[2], OUTER, levels=4),
+                DilatedRSU(OUTER, INNER[3], OUTER),
+            ]
+        )
+        self.nodes = nn.ModuleDict(
+            {f"{i}_{j}": MSAC((j + 1) * OUTER, OUTER) for j in (1, 2, 3) for i in range(4 - j)}
+        )
+        self.sides = nn.ModuleList(nn.Conv2d(OUTER, classes, 3, padding=1) for _ in range(4))
+        self.fusion = nn.Conv2d(4 * classes, classes, 1)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, in_channels, H, W)`` to logits ``(B, classes, H, W)``."""
+        return self.supervised(x)[0]
+
+    def supervised(self, x: Tensor) -> list[Tensor]:
+        """Return the fused logits and those of the four side heads, all ``(B, classes, H, W)``."""
+        height, width = x.shape[-2:]
+        x = pad_to_multiple(x, (self.divisor, self.divisor))
+        columns: list[list[Tensor]] = [[]]
+        for level, stage in enumerate(self.stages):
+            x = stage(F.max_pool2d(x, 2) if level else x)
+            columns[0].append(x)
+        for j in (1, 2, 3):
+            columns.append([])
+            for i in range(4 - j):
+                row = [columns[k][i] for k in range(j)]
+                below = upsample_to(columns[j - 1][i + 1], row[0])
+                columns[j].append(self.nodes[f"{i}_{j}"](torch.cat([*row, below], dim=1)))
+
+        features = [columns[1][0], columns[2][0], columns[3][0], columns[0][3]]
+        sides = [
+            upsample_to(side(feature), features[0])
+            for side, feature in zip(self.sides, features, strict=True)
+        ]
+        outputs = [self.fusion(torch.cat(sides, dim=1)), *sides]
+        return [y[..., :height, :width] for y in outputs]
+
+    def fuse(self) -> nn.Module:
+        """Return the network with every MSAC and batch norm folded, see `folding.fold`."""
+        from .folding import fold
+
+        return fold(self)

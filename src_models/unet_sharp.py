@@ -1,0 +1,256 @@
+"""UNet#: dense and full-scale skip connections, supervised and pruned at every depth.
+
+Qian et al., "UNet#: a UNet-like redesigning skip connections for medical image
+segmentation", arXiv 2205.11759.
+
+*Given*: the graph, the widths, the four row heads, deep supervision on eight outputs, pruning,
+two classification-guided modules, and that there is a 3-D form. *Inferred*: where the guided
+modules sit, equal weights of the outputs, and how 3-D pools anisotropic stacks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import CONV, ConvNormReLU, initialise, pad_to_multiple, upsample_to
+
+PRESETS = {"base": (32, 64, 128, 256, 512), "small": (16, 32, 64, 128, 256)}
+DEPTH = 4
+
+
+class Supervised(NamedTuple):
+    """What the loss reads.
+
+    Attributes
+    ----------
+    logits : list of Tensor
+        Eight maps ``(B, classes, H, W)``: four row heads, then four decoder heads.
+    presence : list of Tensor
+        From both guided modules ``(B, F, 2)``: for each of the F foreground classes one logit
+        for its absence and one for its presence.
+    """
+
+    logits: list[Tensor]
+    presence: list[Tensor]
+
+
+class Block(nn.Sequential):
+    """A node: twice a 3x3 convolution with bias, batch norm and ReLU (*given*)."""
+
+    def __init__(self, inputs: int, outputs: int, dims: int) -> None:
+        super().__init__(
+            ConvNormReLU(inputs, outputs, bias=True, dims=dims),
+            ConvNormReLU(outputs, outputs, bias=True, dims=dims),
+        )
+
+
+class Guide(nn.Module):
+    """Classification-guided module: is there any foreground of a class in this image?
+
+    *Given* by UNet 3+, from which UNet# takes it: dropout, a 1x1 convolution to two logits a
+    class, and global max-pooling.
+    """
+
+    def __init__(self, channels: int, classes: int, dims: int) -> None:
+        super().__init__()
+        self.foreground = max(classes - 1, 1)
+        self.dropout = nn.Dropout(0.5)
+        self.conv = CONV[dims](channels, 2 * self.foreground, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits ``(B, F, 2)``: absence and presence of each foreground class."""
+        return self.conv(self.dropout(x)).flatten(2).amax(-1).unflatten(1, (self.foreground, 2))
+
+
+class UNetSharp(nn.Module):
+    """UNet#, 10,748,580 parameters in its trunk and row heads at 3 channels and 1 class.
+
+    Node ``X(i, j)`` is row i (depth) and column j of a triangle with ``i + j <= 4``. It reads all
+    earlier nodes of its row and the whole anti-diagonal below it, enlarged (*given*)::
+
+        X(i, 0) = block(maxpool(X(i-1, 0)))
+        X(i, j) = block(concat(X(i, 0..j-1), up X(i+1, j-1), up X(i+2, j-2), ..., up X(i+j, 0)))
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image.
+    classes : int
+        Output channels.
+    preset : str
+        ``"base"``, 32 to 512 channels, or ``"small"``, half of that.
+    dims : int
+        2 for images, 3 for volumes.
+    spacing : sequence of float, optional
+        Size of a voxel along Z, Y and X, for ``dims=3``: Z is pooled only once Y and X have
+        become as coarse. Without it all three are pooled at every level.
+
+    Attributes
+    ----------
+    level : int
+        1 to 4: with a lower one, inference computes only the nodes ``i + j <= level`` and returns
+        the row head of that column. 4 after construction.
+    gate : bool
+        Whether the presence of each class multiplies its probabilities at inference, so that an
+        empty image gives an empty mask. Off after construction, since a tile of an image may
+        rightly be empty; needs level 4, whose node X(1, 3) it reads.
+
+    Raises
+    ------
+    ValueError
+        If there is no such preset or number of dimensions.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        classes: int = 1,
+        preset: str = "base",
+        dims: int = 2,
+        spacing: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        if preset not in PRESETS:
+            raise ValueError(f"No preset {preset!r} of UNet#; choose {' or '.join(PRESETS)}.")
+        if dims not in CONV:
+            raise ValueError(f"UNet# has 2 or 3 dimensions, not {dims}.")
+        widths = PRESETS[preset]
+        self.level = DEPTH
+        self.gate = False
+        self.pools = pool_strides(dims, spacing)
+        self.nodes = nn.ModuleDict(
+            {
+                f"{i}_{j}": Block(_inputs(i, j, in_channels, widths), widths[i], dims)
+                for j in range(DEPTH + 1)
+                for i in range(DEPTH + 1 - j)
+            }
+        )
+        self.row_heads = nn.ModuleList(CONV[dims](widths[0], classes, 1) for _ in range(DEPTH))
+        # X(4, 0), X(3, 1), X(2, 2), X(1, 3); in training alone.
+        self.decoder_heads = nn.ModuleList(
+            CONV[dims](widths[i], classes, 3, padding=1) for i in range(DEPTH, 0, -1)
+        )
+        self.guide_decoder = Guide(widths[DEPTH], classes, dims)
+        self.guide_rows = Guide(widths[1], classes, dims)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, in_channels, H, W)``, or ``(..., D, H, W)``, to logits of `classes` channels.
+
+        Raises
+        ------
+        ValueError
+            If `gate` is on at a pruned level, or an image is too small to train on.
+        """
+        if self.gate and self.level < DEPTH:
+            raise ValueError(f"The gate reads a node that level {self.level} leaves out. Use 4.")
+        nodes = self._nodes(x, self.level)
+        logits = _crop(self.row_heads[self.level - 1](nodes[0, self.level]), x)
+        if self.gate:
+            logits = _gated(logits, self.guide_rows(nodes[1, 3])[..., 1])
+        return logits
+
+    def row_outputs(self, x: Tensor) -> list[Tensor]:
+        """Return the logits of all four row heads; where they disagree, they are uncertain."""
+        nodes = self._nodes(x, DEPTH)
+        return [_crop(head(nodes[0, j]), x) for j, head in enumerate(self.row_heads, start=1)]
+
+    def supervised(self, x: Tensor) -> Supervised:
+        """Return everything that the loss reads."""
+        nodes = self._nodes(x, DEPTH)
+        rows = [head(nodes[0, j]) for j, head in enumerate(self.row_heads, start=1)]
+        diagonal = [nodes[i, DEPTH - i] for i in range(DEPTH, 0, -1)]
+        deep = [
+            upsample_to(head(node), rows[0])
+            for head, node in zip(self.decoder_heads, diagonal, strict=True)
+        ]
+        presence = [self.guide_decoder(nodes[4, 0]), self.guide_rows(nodes[1, 3])]
+        return Supervised([_crop(y, x) for y in (*rows, *deep)], presence)
+
+    def _nodes(self, x: Tensor, level: int) -> dict[tuple[int, int], Tensor]:
+        pools = self.pools[:level]
+        x = pad_to_multiple(x, tuple(math.prod(sides) for sides in zip(*pools, strict=True)))
+        if self.training:
+            self._check_size(x)
+        nodes: dict[tuple[int, int], Tensor] = {}
+        for i in range(level + 1):
+            x = self.nodes[f"{i}_0"](_max_pool(x, pools[i - 1]) if i else x)
+            nodes[i, 0] = x
+        for j in range(1, level + 1):
+            for i in range(level + 1 - j):
+                row = [nodes[i, k] for k in range(j)]
+                below = [upsample_to(nodes[i + k, j - k], row[0]) for k in range(1, j + 1)]
+                nodes[i, j] = self.nodes[f"{i}_{j}"](torch.cat([*row, *below], dim=1))
+        return nodes
+
+    def _check_size(self, x: Tensor) -> None:
+        whole = [math.prod(sides) for sides in zip(*self.pools, strict=True)]
+        deepest = [length // divisor for length, divisor in zip(x.shape[2:], whole, strict=True)]
+        if x.shape[0] * math.prod(deepest) == 1:
+            smallest = " x ".join(str(divisor + 1) for divisor in whole)
+            raise ValueError(
+                f"UNet# cannot be trained on a single image of {' x '.join(map(str, whole))} "
+                "pixels or less, because its deepest map is then a single value that batch norm "
+                f"would set to zero. Give patches of at least {smallest}, or more than one."
+            )
+
+
+def pool_strides(dims: int, spacing: Sequence[float] | None = None) -> list[tuple[int, ...]]:
+    """Return by how much each of the four poolings shrinks each axis.
+
+    Parameters
+    ----------
+    dims : int
+        2 or 3.
+    spacing : sequence of float, optional
+        Size of a voxel along Z, Y and X. Z is halved only where a voxel is not yet much longer
+        along Z than along Y and X, that is by less than the square root of 2.
+
+    Returns
+    -------
+    list of tuple of int
+        1 or 2 a spatial axis, one tuple a level.
+    """
+    if dims == 2 or spacing is None:
+        return [(2,) * dims] * DEPTH
+    along, across = spacing[0], min(spacing[1:])
+    strides: list[tuple[int, ...]] = []
+    for _ in range(DEPTH):
+        step = 2 if along < across * 2**0.5 else 1
+        strides.append((step, 2, 2))
+        along, across = along * step, across * 2
+    return strides
+
+
+def _inputs(i: int, j: int, in_channels: int, widths: Sequence[int]) -> int:
+    if j == 0:
+        return widths[i - 1] if i else in_channels
+    return j * widths[i] + sum(widths[i + 1 : i + j + 1])
+
+
+def _max_pool(x: Tensor, stride: tuple[int, ...]) -> Tensor:
+    return F.max_pool2d(x, stride) if x.ndim == 4 else F.max_pool3d(x, stride)
+
+
+def _crop(y: Tensor, like: Tensor) -> Tensor:
+    for axis in range(2, y.ndim):
+        y = y.narrow(axis, 0, like.shape[axis])
+    return y
+
+
+def _gated(logits: Tensor, presence: Tensor) -> Tensor:
+    """Multiply foreground probabilities by the probability of presence, in logits."""
+    present = presence.sigmoid().reshape(*presence.shape, *(1,) * (logits.ndim - 2)).float()
+    tiny = torch.finfo(torch.float32).tiny
+    if logits.shape[1] == 1:
+        gated = logits.float().sigmoid() * present
+        return (gated.clamp(min=tiny) / (1 - gated).clamp(min=tiny)).log().to(logits.dtype)
+    foreground = logits.float().softmax(1)[:, 1:] * present
+    background = 1 - foreground.sum(1, keepdim=True)
+    return torch.cat([background, foreground], dim=1).clamp(min=tiny).log().to(logits.dtype)

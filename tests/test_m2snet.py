@@ -1,0 +1,46 @@
+import numpy as np
+import published_weights
+import torch
+import torch.nn.functional as F
+
+import src_models
+from src_models.m2snet import CHANNELS, OnesFilter
+from src_models.published import convert
+
+
+def test_parameters_are_those_of_the_paper():
+    for multi_scale, expected in ((True, 27_692_585), (False, 27_692_329)):
+        network = src_models.create("m2snet", 3, 1, multi_scale=multi_scale)
+        assert sum(p.numel() for p in network.parameters()) == expected
+
+
+def test_published_network_is_reproduced(reference_outputs):
+    network = src_models.create("m2snet", 3, 1).eval()
+    weights = published_weights.weights(reference_outputs, "m2snet")
+    network.load_state_dict(convert("m2snet", weights))
+    with torch.no_grad():
+        logits = network(published_weights.image()).numpy()
+    expected = np.load(reference_outputs / "m2snet-output.npy")
+    assert np.abs(logits - expected).max() < 1e-3 * np.ptp(expected)
+
+
+def test_single_scale_checkpoints_fit_too(reference_outputs):
+    weights = published_weights.weights(reference_outputs, "m2snet")
+    single = {k: v for k, v in weights.items() if not k.startswith("conv_")}
+    network = src_models.create("m2snet", 3, 1, multi_scale=False)
+    network.load_state_dict(convert("m2snet", single))
+
+
+def test_fixed_filter_equals_the_plain_convolution():
+    torch.manual_seed(0)
+    for size in (3, 5):
+        ours = OnesFilter(size).train()
+        plain = torch.nn.BatchNorm2d(CHANNELS).train()
+        x = torch.randn(2, CHANNELS, 9, 12)
+        ones = torch.ones(CHANNELS, CHANNELS, size, size)
+        for _ in range(3):  # the running statistics must agree as well
+            ours(x)
+            plain(F.conv2d(x, ones, padding=size // 2))
+        torch.testing.assert_close(ours.norm.running_var, plain.running_var, rtol=1e-4, atol=1e-3)
+        expected = F.relu(plain.eval()(F.conv2d(x, ones, padding=size // 2)))
+        torch.testing.assert_close(ours.eval()(x), expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,100 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import src_models
+from src_models.unet_sharp import pool_strides
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return src_models.create("unet-sharp", 1, 1, preset="small").eval()
+
+
+@pytest.mark.parametrize(("preset", "expected"), [("base", 10_748_580), ("small", 2_690_132)])
+def test_parameters_of_trunk_and_row_heads(preset, expected):
+    network = src_models.create("unet-sharp", 3, 1, preset=preset)
+    parts = (network.nodes, network.row_heads)
+    assert sum(p.numel() for part in parts for p in part.parameters()) == expected
+
+
+def test_eight_outputs_and_two_guides_are_supervised():
+    network = src_models.create("unet-sharp", 1, 3, preset="small")
+    outputs = network.supervised(torch.randn(2, 1, 40, 50))
+    assert [tuple(y.shape) for y in outputs.logits] == [(2, 3, 40, 50)] * 8
+    assert [tuple(y.shape) for y in outputs.presence] == [(2, 2, 2)] * 2
+
+
+def flops(network, x):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(x)
+    return counter.get_total_flops()
+
+
+def test_pruning_skips_work_and_returns_that_row_head(network):
+    x = torch.randn(1, 1, 48, 64)
+    with torch.no_grad():
+        rows = network.row_outputs(x)
+    work = []
+    for level in (1, 2, 3, 4):
+        network.level = level
+        with torch.no_grad():
+            torch.testing.assert_close(network(x), rows[level - 1])
+            assert network(x[..., :41, :50]).shape == (1, 1, 41, 50)
+        work.append(flops(network, x))
+    assert work[0] < work[1] / 2 < work[2] / 4 < work[3] / 8
+
+
+def test_gate_multiplies_the_probabilities(network):
+    x = torch.randn(1, 1, 32, 32)
+    with torch.no_grad():
+        free = network(x).sigmoid()
+        network.gate = True
+        gated = network(x).sigmoid()
+        presence = network.guide_rows(network._nodes(x, 4)[1, 3])[0, 0, 1].sigmoid()
+    torch.testing.assert_close(gated, free * presence, rtol=1e-4, atol=1e-6)
+    network.level = 3
+    with pytest.raises(ValueError, match="level 3 leaves out"):
+        network(x)
+
+
+def test_gate_of_several_classes_gives_the_rest_to_background():
+    torch.manual_seed(0)
+    network = src_models.create("unet-sharp", 1, 3, preset="small").eval()
+    x = torch.randn(1, 1, 32, 32)
+    with torch.no_grad():
+        free = network(x).softmax(1)
+        network.gate = True
+        gated = network(x).softmax(1)
+        presence = network.guide_rows(network._nodes(x, 4)[1, 3])[0, :, 1].sigmoid()
+    torch.testing.assert_close(gated[:, 1:], free[:, 1:] * presence[:, None, None])
+    assert (gated[:, 0] >= free[:, 0]).all()
+
+
+def test_volumes():
+    network = src_models.create("unet-sharp", 1, 2, preset="small", dims=3, spacing=(4, 1, 1))
+    x = torch.randn(1, 1, 5, 33, 48)
+    with torch.no_grad():
+        assert network.eval()(x).shape == (1, 2, 5, 33, 48)
+    labels = torch.randint(0, 2, (1, 5, 33, 48))
+    loss = src_models.training_loss(network.train(), "unet-sharp", x, labels)
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+def test_z_is_pooled_once_the_plane_is_as_coarse():
+    assert pool_strides(3, (4, 1, 1)) == [(1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)]
+    assert pool_strides(3, (50, 4.6, 4.6)) == [(1, 2, 2)] * 3 + [(2, 2, 2)]
+    assert pool_strides(3) == pool_strides(3, (1, 1, 1)) == [(2, 2, 2)] * 4
+
+
+def test_what_cannot_be_built_or_trained_is_refused(network):
+    with pytest.raises(ValueError, match="base or small"):
+        src_models.create("unet-sharp", preset="huge")
+    with pytest.raises(ValueError, match="2 or 3 dimensions"):
+        src_models.create("unet-sharp", dims=4)
+    with pytest.raises(ValueError, match="at least 17 x 17"):
+        network.train()(torch.randn(1, 1, 16, 16))
+    network(torch.randn(2, 1, 16, 16))
+    network(torch.randn(1, 1, 17, 16))
