@@ -144,7 +144,7 @@ CARDS = {
             factory="src_models.m2snet:M2SNet",
             loss_function="src_models.losses:structure_lossnet",
             notes="Option: multi_scale False for MSNet. Made to start from Res2Net-50's ImageNet "
-            "weights; LossNet needs VGG-16's.",
+            "weights; LossNet needs VGG-16's. In float16 for autocast alone.",
         ),
     )
 }

@@ -31,12 +31,22 @@ class OnesFilter(nn.Module):
         super().__init__()
         self.size = size
         self.norm = nn.BatchNorm2d(CHANNELS)
+        assert self.norm.running_var is not None
+        self.norm.running_var.fill_(CHANNELS * size**2)  # what such a sum starts with, not 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, 64, H, W)`` to the same shape."""
-        total = x.sum(1, keepdim=True)
-        box = F.avg_pool2d(total, self.size, 1, self.size // 2) * self.size**2
-        return F.relu(self.norm(box.expand_as(x)))
+        # Sums over 1,600 numbers overflow half precision, so they leave autocast here.
+        with torch.autocast(x.device.type, enabled=False):
+            total = x.float().sum(1, keepdim=True)
+            box = F.avg_pool2d(total, self.size, 1, self.size // 2) * self.size**2
+            return F.relu(self._normalised(box.expand_as(x))).to(x.dtype)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        if self.norm.weight.dtype == x.dtype:
+            return self.norm(x)
+        parts = (self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias)
+        return F.batch_norm(x, *(p.float() for p in parts if p is not None), eps=self.norm.eps)
 
 
 class Subtraction(nn.Module):

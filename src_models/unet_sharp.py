@@ -107,6 +107,8 @@ class UNetSharp(nn.Module):
         If there is no such preset or number of dimensions.
     """
 
+    divisor = 2**DEPTH
+
     def __init__(
         self,
         in_channels: int = 1,

@@ -22,6 +22,18 @@ def create(name, in_channels=1, classes=1):
     return src_models.create(name, in_channels, classes, **OPTIONS.get(name, {}))
 
 
+def calibrate(network, x):
+    """Give the batch norms the statistics of this input, as training would, and end training."""
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(x)
+    for norm in norms:
+        norm.momentum = 0.1
+    network.eval()
+
+
 def images(name, *shape):
     """Random input: images, or triples of slices for a network that reads them."""
     batch, *rest = shape
@@ -37,16 +49,14 @@ def test_the_five_are_there():
 def test_card_is_true(name):
     card = src_models.card(name)
     channels, classes = card.parameters_at
-    with torch.device("meta"):
-        network = src_models.create(name, channels, classes).eval()
-        count = sum(p.numel() for p in network.parameters())
-        if name == "unet-sharp":  # what only training needs is not counted
-            extra = (network.decoder_heads, network.guide_decoder, network.guide_rows)
-            count -= sum(p.numel() for module in extra for p in module.parameters())
+    network = src_models.create(name, channels, classes).eval()
+    count = sum(p.numel() for p in network.parameters())
+    if name == "unet-sharp":  # what only training needs is not counted
+        extra = (network.decoder_heads, network.guide_decoder, network.guide_rows)
+        count -= sum(p.numel() for module in extra for p in module.parameters())
     assert count == card.parameters
     assert network.divisor == card.divisor
     assert getattr(network, "context_slices", 1) == card.context_slices
-    network = src_models.create(name, channels, classes).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(images(name, 1, channels, 64, 64))
     assert 16 * counter.get_total_flops() / 1e9 == pytest.approx(card.gflop, abs=0.06)
@@ -85,16 +95,23 @@ def test_same_seed_same_weights(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(name, dtype):
-    """Under autocast, and with the weights themselves in half precision."""
-    network = create(name).eval()
-    x = images(name, 1, 1, 64, 48)
+    """Under autocast, and with the weights themselves in half precision.
+
+    In float16 M2SNet is for autocast alone, as its card says: the running variance of its fixed
+    filters lies beyond the largest float16.
+    """
+    network = create(name)
+    x = images(name, 2, 1, 64, 48)
     with torch.no_grad():
+        calibrate(network, x)
         exact = network(x)
         with torch.autocast("cpu", dtype):
             mixed = network(x)
-        half = network.to(dtype)(x.to(dtype))
-    assert half.dtype == dtype
-    for logits in (mixed, half):
+        found = [mixed]
+        if (name, dtype) != ("m2snet", torch.float16):
+            found.append(network.to(dtype)(x.to(dtype)))
+            assert found[-1].dtype == dtype
+    for logits in found:
         assert (logits.float() - exact).abs().max() < 0.1 * (exact.max() - exact.min())
 
 
@@ -103,9 +120,7 @@ def test_folded_for_inference_it_computes_the_same(name):
     network = create(name)
     with pytest.raises(ValueError, match=r"network\.eval\(\) first"):
         fold(network)
-    with torch.no_grad():  # statistics other than those it starts with
-        network.train()(images(name, 2, 1, 64, 64))
-    network.eval()
+    calibrate(network, images(name, 2, 1, 64, 64))
     x = images(name, 1, 1, 61, 47)
     folded = fold(network)
     with torch.no_grad():
@@ -151,7 +166,7 @@ def test_it_can_learn_one_image_by_heart(name, real_images):
     assert dice > 0.95
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "s-net"])
+@pytest.mark.parametrize("name", NAMES)
 def test_torch_can_export_and_compile_it(name):
     network = create(name).eval()
     x = images(name, 1, 1, 64, 64)

@@ -223,44 +223,70 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().to(torch.float32).contiguous().numpy()
 
 
-class _NumbaScan(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
-        u, delta, A, B, C, D = (_array(t) for t in tensors)
-        y = np.empty_like(u)
+# Operators of torch's own kind, so that torch.compile and torch.export take the scan as one node
+# instead of stumbling over NumPy.
+@torch.library.custom_op("seglite::selective_scan", mutates_args=())
+def _scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
+    arrays = [_array(t) for t in (u, delta, A, B, C, D)]
+    u_, delta_, A_, B_, C_, D_ = arrays
+    y = np.empty_like(u_)
 
-        def run(item: int, group: int, block: int, first: int, rows: int) -> None:
-            _forward(
-                u[item], delta[item], A, B[item, group], C[item, group], D, y[item], first, rows
-            )
+    def run(item: int, group: int, block: int, first: int, rows: int) -> None:
+        _forward(
+            *(u_[item], delta_[item], A_, B_[item, group], C_[item, group], D_),
+            *(y[item], first, rows),
+        )
 
-        _for_each_block(u.shape[0], u.shape[1], B.shape[1], run)
-        ctx.save_for_backward(*tensors)
-        return torch.from_numpy(y)
+    _for_each_block(u_.shape[0], u_.shape[1], B_.shape[1], run)
+    return torch.from_numpy(y)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        u, delta, A, B, C, D = (_array(t) for t in ctx.saved_tensors)
-        dy = _array(gradients[0])
-        batch, rows, _ = u.shape
-        groups = B.shape[1]
-        blocks = -(-(rows // groups) // WIDTH)
-        du, ddelta = np.empty_like(u), np.empty_like(u)
-        dA = np.empty((batch, *A.shape), np.float32)
-        dB = np.empty((blocks, *B.shape), np.float32)
-        dC = np.empty((blocks, *C.shape), np.float32)
 
-        def run(item: int, group: int, block: int, first: int, rows: int) -> None:
-            _backward(
-                *(u[item], delta[item], A, B[item, group], C[item, group], D, dy[item]),
-                *(du[item], ddelta[item], dA[item]),
-                *(dB[block, item, group], dC[block, item, group], first, rows),
-            )
+@torch.library.custom_op("seglite::selective_scan_backward", mutates_args=())
+def _scan_backward(
+    dy: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    dy_, u_, delta_, A_, B_, C_, D_ = (_array(t) for t in (dy, u, delta, A, B, C, D))
+    batch, rows, _ = u_.shape
+    groups = B_.shape[1]
+    blocks = -(-(rows // groups) // WIDTH)
+    du, ddelta = np.empty_like(u_), np.empty_like(u_)
+    dA = np.empty((batch, *A_.shape), np.float32)
+    dB = np.empty((blocks, *B_.shape), np.float32)
+    dC = np.empty((blocks, *C_.shape), np.float32)
 
-        _for_each_block(batch, rows, groups, run)
-        dD = np.einsum("brl,brl->r", dy, u, optimize=True)
-        arrays = (du, ddelta, dA.sum(0), dB.sum(0), dC.sum(0), dD)
-        return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
+    def run(item: int, group: int, block: int, first: int, rows: int) -> None:
+        _backward(
+            *(u_[item], delta_[item], A_, B_[item, group], C_[item, group], D_, dy_[item]),
+            *(du[item], ddelta[item], dA[item]),
+            *(dB[block, item, group], dC[block, item, group], first, rows),
+        )
+
+    _for_each_block(batch, rows, groups, run)
+    dD = np.einsum("brl,brl->r", dy_, u_, optimize=True)
+    arrays = (du, ddelta, dA.sum(0), dB.sum(0), dC.sum(0), dD)
+    first, *others = (torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
+    return (first, *others)  # type: ignore[return-value]
+
+
+@_scan.register_fake
+def _(u: Tensor, *_: Tensor) -> Tensor:
+    return torch.empty_like(u, memory_format=torch.contiguous_format)
+
+
+@_scan_backward.register_fake
+def _(dy: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in inputs)
+
+
+def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _differentiate(ctx: Any, dy: Tensor) -> Any:
+    return _scan_backward(dy, *ctx.saved_tensors)
+
+
+_scan.register_autograd(_differentiate, setup_context=_remember)
 
 
 def selective_scan_numba(
@@ -280,7 +306,7 @@ def selective_scan_numba(
         delta = delta + delta_bias.float()[:, None]
     if delta_softplus:
         delta = F.softplus(delta)
-    return _NumbaScan.apply(u, delta, A, B, C, D).to(out_dtype)
+    return _scan(u, delta, A, B, C, D).to(out_dtype)
 
 
 def needs_compiling(training: bool) -> bool:
