@@ -19,7 +19,7 @@ from .cards import CARDS, NetworkCard
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["ENTRY_POINTS", "NetworkCard", "card", "create", "names", "training_loss"]
+__all__ = ["ENTRY_POINTS", "NetworkCard", "card", "create", "names", "register", "training_loss"]
 
 ENTRY_POINTS = "napari_seglite.networks"
 
@@ -101,6 +101,19 @@ def training_loss(
     outputs = getattr(network, "supervised", network)(frames)
     loss: Tensor = _resolve(card(name).loss_function)(outputs, labels, weight)
     return loss
+
+
+def register(card: NetworkCard) -> None:
+    """Add a network for this session; a distribution uses the entry point instead.
+
+    Raises
+    ------
+    ValueError
+        If there is a network of this name.
+    """
+    if card.name in _cards():
+        raise ValueError(f"There is a network {card.name} already.")
+    _cards()[card.name] = card
 
 
 @cache

@@ -43,10 +43,20 @@ class OnesFilter(nn.Module):
             return F.relu(self._normalised(box.expand_as(x))).to(x.dtype)
 
     def _normalised(self, x: Tensor) -> Tensor:
-        if self.norm.weight.dtype == x.dtype:
-            return self.norm(x)
-        parts = (self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias)
-        return F.batch_norm(x, *(p.float() for p in parts if p is not None), eps=self.norm.eps)
+        norm = self.norm
+        if norm.weight.dtype == x.dtype:
+            normalised: Tensor = norm(x)
+            return normalised
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        return F.batch_norm(
+            x,
+            norm.running_mean.float(),
+            norm.running_var.float(),
+            norm.weight.float(),
+            norm.bias.float(),
+            eps=norm.eps,
+        )
 
 
 class Subtraction(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import src_models
 
 from ..engine.dataset import TrainingImage, frames_of
 from ..engine.fine_tuner import FineTuner, FineTuneRequest, start_info
-from ..errors import AnnotationError
-from ..store.checkpoints import CheckpointStore
+from ..errors import AnnotationError, SegliteError
+from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from ..store.images import list_images, read_image, read_labels
 from .evaluate import stem
 
@@ -46,6 +47,18 @@ def add_to(commands: Any) -> None:
     ):
         default = getattr(DEFAULTS, option.replace("-", "_"))
         parser.add_argument(f"--{option}", type=kind, default=default, help=f"default {default}")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of a network that starts from scratch, such as preset=small; may be repeated",
+    )
+    parser.add_argument(
+        "--frozen-norm",
+        action="store_true",
+        help="batch norms keep the statistics they start with",
+    )
     parser.set_defaults(run=run)
 
 
@@ -62,13 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
         scale=arguments.scale,
         invert=arguments.invert,
         intensity=arguments.intensity,
+        frozen_norm=arguments.frozen_norm,
         seed=arguments.seed,
         device=arguments.device,
     )
     store = CheckpointStore()
-    images = read_pairs(arguments.images, arguments.labels, request, store)
+    template = _template(arguments)
+    info = start_info(request, store, template)
+    images = read_pairs(arguments.images, arguments.labels, info)
     show = sys.stderr.isatty()
-    for event in FineTuner(request, images, store).run():
+    for event in FineTuner(request, images, store, template).run():
         if event.kind == "step" and show:
             print(
                 f"\r\x1b[K{event.text}, loss {event.loss:.4f}", end="", file=sys.stderr, flush=True
@@ -79,9 +95,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def read_pairs(
-    images: Path, labels: Path, request: FineTuneRequest, store: CheckpointStore
-) -> list[TrainingImage]:
+def _template(arguments: argparse.Namespace) -> CheckpointInfo | None:
+    """Return the card of a network that starts from scratch with options."""
+    if not arguments.option:
+        return None
+    if arguments.checkpoint not in src_models.names():
+        raise SegliteError("Options can be given to a network that starts from scratch only.")
+    options: dict[str, Any] = {}
+    for text in arguments.option:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise SegliteError(f"Write an option as KEY=VALUE, not {text!r}.")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return CheckpointInfo(arguments.name, arguments.checkpoint, options=options)
+
+
+def read_pairs(images: Path, labels: Path, info: CheckpointInfo) -> list[TrainingImage]:
     """Read the frames of all images that have labels, prepared for a checkpoint.
 
     Raises
@@ -91,7 +123,6 @@ def read_pairs(
     ImageError
         If a file cannot be read.
     """
-    info = start_info(request, store)
     truths = {stem(path): path for path in list_images(labels)}
     pairs = [(path, truths[stem(path)]) for path in list_images(images) if stem(path) in truths]
     if not pairs:

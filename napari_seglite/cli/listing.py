@@ -28,12 +28,23 @@ def networks(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([card.as_dict() for card in cards], indent=2))
         return 0
-    rows: list[tuple[str, ...]] = [("NAME", "PARAMETERS", "CONTEXT", "LOSS", "PAPER")]
+    rows: list[tuple[str, ...]] = [
+        ("NAME", "PARAMETERS", "GFLOP", "SLICES", "PRUNING", "LOSS", "PAPER")
+    ]
     rows += [
-        (c.name, f"{c.parameters:,}", str(c.context_slices), c.loss, f"{c.paper}, doi {c.doi}")
+        (
+            c.name,
+            f"{c.parameters:,}",
+            f"{c.gflop:.1f}",
+            str(c.context_slices),
+            f"{c.pruning_levels[0]} to {c.pruning_levels[-1]}" if c.pruning_levels else "",
+            c.loss,
+            f"{c.paper}, doi {c.doi}" if c.doi else c.paper,
+        )
         for c in cards
     ]
     _print_table(rows)
+    print("\nGFLOP are for 256 x 256 pixels; --json has everything else.")
     return 0
 
 

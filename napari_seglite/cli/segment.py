@@ -32,6 +32,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--frames", help="slices of a stack, such as 0,3,5-9; all if not given")
     parser.add_argument("--tile", type=int, default=DEFAULTS.tile, help="pixels")
     parser.add_argument("--overlap", type=int, default=DEFAULTS.overlap, help="pixels")
+    parser.add_argument(
+        "--pruning-level", type=int, metavar="N", help="compute less of a network that allows it"
+    )
     parser.set_defaults(run=run)
 
 
@@ -64,6 +67,7 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
         frames=parse_frames(arguments.frames) if arguments.frames else None,
         tile=arguments.tile,
         overlap=arguments.overlap,
+        pruning_level=arguments.pruning_level,
     )
     result = _run(segmenter, image, request, path.name)
     for notice in result.notices:

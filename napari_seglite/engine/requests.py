@@ -39,6 +39,8 @@ class SegmentRequest:
         Frames of a stack to segment; None for all.
     tile, overlap : int
         Size of a tile and what neighbouring tiles share, in pixels.
+    pruning_level : int or None
+        Of a network whose card has pruning levels: how deep it computes; None for all of it.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class SegmentRequest:
     frames: tuple[int, ...] | None = None
     tile: int = 512
     overlap: int = 64
+    pruning_level: int | None = None
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)
@@ -95,6 +98,8 @@ class SegmentRequest:
         words += ["--tile", str(self.tile), "--overlap", str(self.overlap)]
         if self.frames is not None:
             words += ["--frames", ",".join(map(str, self.frames))]
+        if self.pruning_level is not None:
+            words += ["--pruning-level", str(self.pruning_level)]
         if self.output == "instances":
             words.append("--instances")
         return shlex.join(words)

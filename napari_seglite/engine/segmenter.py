@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DeviceError, ImageError
+import src_models
+
+from ..errors import DeviceError, ImageError, SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import devices
 from .axes import ImageAxes
@@ -199,7 +201,9 @@ class Segmenter:
             info, network = self.store.load(request.checkpoint)
             network = devices.place(fold(network.eval()), request.device)
             self._loaded = (sha, request.device, info, network)
-        return self._loaded[2], self._loaded[3]
+        info, network = self._loaded[2:]
+        _prune(network, info, request.pruning_level)
+        return info, network
 
     def _frames(
         self,
@@ -253,6 +257,17 @@ def _chosen_frames(request: SegmentRequest, count: int) -> tuple[int, ...]:
     if beyond:
         raise ImageError(f"There is no frame {beyond[0]}: the image has {count}, counted from 0.")
     return frames
+
+
+def _prune(network: Any, info: CheckpointInfo, level: int | None) -> None:
+    levels = src_models.card(info.network).pruning_levels
+    if level is not None and level not in levels:
+        offered = f"levels {levels[0]} to {levels[-1]}" if levels else "no pruning levels"
+        raise SegliteError(
+            f"The network {info.network} of checkpoint {info.id} has {offered}, not {level}."
+        )
+    if levels:
+        network.level = level or levels[-1]
 
 
 def _labels(

@@ -9,6 +9,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider
 
+import src_models
+
 from ..engine.requests import SegmentRequest
 from ..errors import SegliteError
 from ..store.checkpoints import CheckpointStore
@@ -51,6 +53,8 @@ class SegmentForm(QWidget):
         self.device_box.setToolTip("auto takes the fastest device of this computer")
         self.scope_box = _combo(SCOPES)
         self.output_box = _combo(OUTPUTS)
+        self.depth_box = QComboBox()
+        self.depth_box.setToolTip("Less depth is faster and coarser; the network was made for it")
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.threshold.setRange(0.01, 0.99)
         self.threshold.setDecimals(2)
@@ -73,6 +77,7 @@ class SegmentForm(QWidget):
         rows.addRow("", self.image_info)
         rows.addRow("Checkpoint", self.checkpoint_box)
         rows.addRow("", self.checkpoint_info)
+        rows.addRow("Depth", self.depth_box)
         rows.addRow("Device", self.device_box)
         rows.addRow("Slices", self.scope_box)
         rows.addRow("Result", self.output_box)
@@ -127,10 +132,21 @@ class SegmentForm(QWidget):
 
     def _show_checkpoint(self, _: Any = None) -> None:
         name = self.checkpoint_box.checkpoint
+        levels: tuple[int, ...] = ()
         try:
-            self.checkpoint_info.setText(describe(self.store.info(name)) if name else "")
+            if name:
+                info = self.store.info(name)
+                levels = src_models.card(info.network).pruning_levels
+                self.checkpoint_info.setText(describe(info))
+            else:
+                self.checkpoint_info.setText("")
         except SegliteError as error:
             self.checkpoint_info.setText(str(error))
+        self.depth_box.clear()
+        self.depth_box.addItem("Full", None)
+        for level in reversed(levels[:-1]):
+            self.depth_box.addItem(f"Pruned to level {level}", level)
+        self._rows.setRowVisible(self.depth_box, bool(levels))
 
     def show_devices(self, found: list[str], hint: str) -> None:
         """Offer the devices of this computer, once they are known."""
@@ -165,6 +181,7 @@ class SegmentForm(QWidget):
             checkpoint=self.checkpoint_box.checkpoint,
             axes=axes.order,
             device=self.device_box.currentText(),
+            pruning_level=self.depth_box.currentData(),
             frames=(layers.current_frame(self.viewer, layer),) if one else None,
             **self.labelling(),
         )

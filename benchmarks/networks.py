@@ -1,0 +1,137 @@
+"""Every network's inference beside MONAI's BasicUNet and DynUNet, measured in one run.
+
+    python benchmarks/networks.py
+
+Milliseconds for one RGB image (CeLNet: a triple of grey slices), in the memory layouts and with
+batch norms folded; the share of this machine's convolution peak, which is what a plain 3x3
+convolution from 64 to 64 channels reaches in the same run; and the peak memory of a process that
+segments one image, above one that only imported torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import peers
+import torch
+from common import side_by_side, table
+from torch.utils.flop_counter import FlopCounterMode
+
+import src_models
+from src_models.folding import fold
+
+VARIANTS = ("as trained", "channels last", "folded", "folded, channels last")
+
+
+def network_and_input(name: str, size: int) -> tuple[Any, torch.Tensor]:
+    """Return a network in evaluation mode and an input of size x size pixels."""
+    card = src_models.card(name)
+    channels, classes = card.parameters_at
+    slices = [card.context_slices] if card.context_slices > 1 else []
+    torch.manual_seed(0)
+    network = src_models.create(name, channels, classes).eval()
+    return network, torch.randn(1, *slices, channels, size, size)
+
+
+def variant(network: Any, which: str) -> Any:
+    """Return the network as one of `VARIANTS`."""
+    if "folded" in which:
+        network = fold(network)
+    if "channels last" in which:
+        network = network.to(memory_format=torch.channels_last)
+    return network
+
+
+def run(network: Any, image: torch.Tensor) -> None:
+    with torch.inference_mode():
+        network(image)
+
+
+def gflop(network: Any, image: torch.Tensor) -> float:
+    """Billions of operations of convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(image)
+    return float(counter.get_total_flops()) / 1e9
+
+
+def convolution(size: int, channels_last: bool) -> tuple[Callable[[], None], float]:
+    """Return a plain convolution to time, and its GFLOP."""
+    conv = torch.nn.Conv2d(64, 64, 3, padding=1).eval()
+    image = torch.randn(1, 64, size, size)
+    if channels_last:
+        image = image.to(memory_format=torch.channels_last)
+        conv = conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return lambda: run(conv, image), gflop(conv, image)
+
+
+def peak_memory(name: str, size: int) -> float:
+    """Megabytes above the import that a process takes to segment one image."""
+    call = [sys.executable, __file__, "--memory", name, "--size", str(size)]
+    return float(subprocess.check_output(call, text=True).split()[-1])
+
+
+def print_memory(name: str, size: int) -> None:
+    network, image = network_and_input(name, size)
+    network = variant(network, VARIANTS[-1])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run(network, image)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def measure(names: list[str], size: int, rounds: int) -> None:
+    """Print the table for images of size x size pixels."""
+    plain = {last: convolution(size, last) for last in (False, True)}
+    rows: list[tuple[str, ...]] = [
+        ("network", "GFLOP", *(f"{v}, ms" for v in VARIANTS), "share of peak", "memory, MB")
+    ]
+    for name in names:
+        network, image = network_and_input(name, size)
+        work = gflop(network, image)
+        calls: dict[str, Callable[[], object]] = {}
+        for which in VARIANTS:
+            built = variant(copy.deepcopy(network), which)
+            calls[which] = lambda built=built, image=image: run(built, image)  # type: ignore[misc]
+        for last, (call, _) in plain.items():
+            calls[f"peak {last}"] = call
+        seconds = side_by_side(calls, rounds)
+        peak = max(plain[last][1] / seconds[f"peak {last}"] for last in plain)
+        best = min(seconds[which] for which in VARIANTS)
+        cells = [f"{seconds[which] * 1e3:.0f}" for which in VARIANTS]
+        share, memory = work / best / peak, peak_memory(name, size)
+        rows.append((name, f"{work:.1f}", *cells, f"{share:.0%}", f"{memory:.0f}"))
+    print(f"\n{size} x {size} pixels, {torch.get_num_threads()} threads, float32\n")
+    table(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--networks", nargs="+")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parent))
+    peers.register_all()
+    if arguments.memory:
+        print_memory(arguments.memory, arguments.size)
+        return
+    names = arguments.networks or src_models.names()
+    rows: list[tuple[str, ...]] = [("network", "parameters")]
+    for name in names:
+        network, _ = network_and_input(name, 32)
+        rows.append((name, f"{sum(p.numel() for p in network.parameters()):,}"))
+    table(rows)
+    for size in arguments.sizes:
+        measure(names, size, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
