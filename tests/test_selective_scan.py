@@ -125,7 +125,11 @@ def test_wrong_shapes_are_named():
 
 def test_back_end_can_be_forced(monkeypatch):
     assert scans.choose_backend("cpu") == "numba"
-    assert scans.choose_backend("cuda") == "reference"
+    assert scans.choose_backend("mps") == "reference"
+    with pytest.raises(ValueError, match=r"'numba' does not run on 'cuda' here: it needs cpu"):
+        scans.choose_backend("cuda", "numba")
+    with pytest.raises(ValueError, match=r"'triton' does not run on 'cpu'"):
+        scans.choose_backend("cpu", "triton")
     monkeypatch.setenv("SEGLITE_SCAN", "reference")
     assert scans.choose_backend("cpu") == "reference"
     with pytest.raises(ValueError, match="No scan back end 'fast'"):
@@ -148,3 +152,47 @@ def test_a_fresh_cache_says_that_it_compiles(tmp_path):
         for _ in range(2)
     ]
     assert printed == [["True", "False", "True"], ["False", "False", "True"]]
+
+
+INTERPRETED = """
+import sys; sys.path.insert(0, {folder!r})
+from test_selective_scan import inputs, relative, selective_scan
+for shape in ((2, 4, 2, 3, 150), (1, 2, 1, 4, 128), (1, 1, 1, 1, 1)):
+    ours, theirs = inputs(shape), inputs(shape)
+    y = selective_scan(*ours, delta_softplus=True, backend="triton")
+    z = selective_scan(*theirs, delta_softplus=True, backend="reference")
+    (y * y).sum().backward(), (z * z).sum().backward()
+    backward = max(relative(a.grad, b.grad) for a, b in zip(ours, theirs))
+    print(relative(y, z) < 1e-4 and backward < 1e-3)
+"""
+
+
+def test_triton_kernels_in_the_interpreter():
+    """No GPU needed: the kernels' arithmetic, not their speed or their compilation."""
+    import os
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    pytest.importorskip("triton")
+    code = INTERPRETED.format(folder=str(Path(__file__).parent))
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    printed = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert printed.split() == ["True"] * 3
+
+
+@pytest.mark.parametrize("backend", ["triton", "mamba"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cuda_equals_reference_forward_and_backward(shape, backend):
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device here")
+    pytest.importorskip({"triton": "triton", "mamba": "mamba_ssm"}[backend])
+    ours = [t.detach().cuda().requires_grad_() for t in inputs(shape)]
+    theirs = [t.detach().cuda().requires_grad_() for t in inputs(shape)]
+    y = selective_scan(*ours, delta_softplus=True, backend=backend)
+    z = selective_scan(*theirs, delta_softplus=True, backend="reference")
+    assert relative(y, z) < 1e-4
+    (y * y).sum().backward()
+    (z * z).sum().backward()
+    for a, b in zip(ours, theirs, strict=True):
+        assert relative(a.grad, b.grad) < 1e-3

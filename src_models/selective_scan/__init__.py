@@ -7,13 +7,15 @@ the zero-order-hold A and the Euler B that the published code uses)::
     y_t = C_t . h_t + D u_t
 
 Back ends give the same numbers: ``reference`` is plain torch, runs anywhere and
-is the one to read; ``numba`` is compiled for the CPU.
+is the one to read; ``numba`` is compiled for the CPU; ``triton`` is ours and
+``mamba`` the ``mamba-ssm`` package's for CUDA.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -22,13 +24,26 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKENDS", "choose_backend", "needs_compiling", "selective_scan", "warm_up"]
 
-BACKENDS = ("reference", "numba")
+# What each runs on, and the module it needs.
+_NEEDS = {
+    "reference": ("", ""),
+    "numba": ("cpu", "numba"),
+    "mamba": ("cuda", "mamba_ssm"),
+    "triton": ("cuda", "triton"),
+}
+BACKENDS = tuple(_NEEDS)
 ENVIRONMENT_VARIABLE = "SEGLITE_SCAN"
 
 
 @cache
-def _have_numba() -> bool:
-    return importlib.util.find_spec("numba") is not None
+def _installed(module: str) -> bool:
+    return not module or importlib.util.find_spec(module) is not None
+
+
+def _runs_on(backend: str, device: str) -> bool:
+    wanted = _NEEDS[backend][0]
+    interpreted = backend == "triton" and os.environ.get("TRITON_INTERPRET") == "1"
+    return interpreted or not wanted or device == wanted
 
 
 def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
@@ -50,14 +65,23 @@ def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
     Raises
     ------
     ValueError
-        If the forced back end does not exist.
+        If the forced back end does not exist, is not installed or does not run on the device.
     """
     forced = backend or os.environ.get(ENVIRONMENT_VARIABLE)
     if forced:
         if forced not in BACKENDS:
             raise ValueError(f"No scan back end {forced!r}; choose one of {', '.join(BACKENDS)}.")
+        if not _runs_on(forced, device) or not _installed(_NEEDS[forced][1]):
+            raise ValueError(
+                f"The scan back end {forced!r} does not run on {device!r} here: it needs "
+                f"{' and '.join(filter(None, _NEEDS[forced]))}."
+            )
         return forced
-    return "numba" if device == "cpu" and _have_numba() else "reference"
+    for name in ("numba", "mamba", "triton"):
+        wanted, module = _NEEDS[name]
+        if device == wanted and _installed(module):
+            return name
+    return "reference"
 
 
 def selective_scan(
@@ -95,7 +119,7 @@ def selective_scan(
     Returns
     -------
     Tensor
-        ``(B, rows, L)`` in the dtype of `u`. The ``numba`` back end computes in
+        ``(B, rows, L)`` in the dtype of `u`. All back ends but ``reference`` compute in
         float32 whatever comes in.
 
     Raises
@@ -104,11 +128,20 @@ def selective_scan(
         If the shapes do not fit together.
     """
     _check_shapes(u, delta, A, B, C, D, delta_bias)
-    if choose_backend(u.device.type, backend) == "numba" and u.device.type == "cpu":
+    scan = _load(choose_backend(u.device.type, backend))
+    return scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
+
+
+def _load(backend: str) -> Callable[..., Tensor]:
+    if backend == "numba":
         from .numba_cpu import selective_scan_numba as scan
+    elif backend == "triton":
+        from .triton_cuda import selective_scan_triton as scan
+    elif backend == "mamba":
+        from .mamba_cuda import selective_scan_mamba as scan
     else:
         from .reference import selective_scan_reference as scan
-    return scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    return scan
 
 
 def _check_shapes(
