@@ -1,26 +1,45 @@
-"""The selective scan: compiled for the CPU against the loop over tokens.
+"""The selective scan: every back end that a device has against the loop over tokens.
 
     python benchmarks/scan.py
+    python benchmarks/scan.py --device cuda
 
-512 rows, 16 states and 3,136 tokens are one S-Net block at 224x224.
+512 rows, 16 states and 3,136 tokens are one S-Net block at 224x224. The loop takes minutes to go
+back over long sequences and is left out there.
 """
 
 from __future__ import annotations
 
+import argparse
 from functools import partial
 from typing import Any
 
 import torch
 from common import side_by_side, table
 
-from src_models.selective_scan import selective_scan
+from src_models import selective_scan as scans
 
-scan: Any = selective_scan  # its arguments are unpacked from a list below
+scan: Any = scans.selective_scan  # its arguments are unpacked from a list below
 
 ROWS, STATES, GROUPS = 512, 16, 4
+LOOP = "reference"
+# Name, tokens, whether the loop takes part.
+CASES = {
+    "cpu": (
+        ("forward", 784, True),
+        ("forward", 3136, True),
+        ("forward", 65_536, False),
+        ("forward and backward", 784, True),
+        ("forward and backward", 3136, False),
+    ),
+    "cuda": tuple(
+        (way, tokens, tokens <= 65_536 if way == "forward" else tokens <= 3136)
+        for way in ("forward", "forward and backward")
+        for tokens in (3136, 16_384, 65_536, 262_144)
+    ),
+}
 
 
-def inputs(tokens: int) -> Any:
+def inputs(tokens: int, device: str) -> Any:
     """Return random inputs of a scan over this many tokens."""
     torch.manual_seed(0)
     shapes = (
@@ -34,33 +53,64 @@ def inputs(tokens: int) -> Any:
     tensors = [torch.randn(shape) for shape in shapes]
     tensors[1] -= 2
     tensors[2] = -tensors[2].exp()
-    return [t.requires_grad_() for t in tensors]
+    return [t.to(device).requires_grad_() for t in tensors]
 
 
 def forward(arguments: Any, backend: str) -> None:
     """Scan without gradients."""
     with torch.no_grad():
         scan(*arguments, delta_softplus=True, backend=backend)
+    finish(arguments)
 
 
 def both_ways(arguments: Any, backend: str) -> None:
     """Scan and go back."""
     scan(*arguments, delta_softplus=True, backend=backend).sum().backward()
+    finish(arguments)
+
+
+def finish(arguments: Any) -> None:
+    """Wait for the device, which works on while Python goes ahead."""
+    if arguments[0].is_cuda:
+        torch.cuda.synchronize()
+
+
+def available(device: str) -> list[str]:
+    """Return the back ends that run on a device, the loop first."""
+    found = []
+    for backend in scans.BACKENDS:
+        try:
+            found.append(scans.choose_backend(device, backend))
+        except ValueError:
+            continue
+    return found
 
 
 def main() -> None:
-    print(f"{torch.get_num_threads()} threads, {ROWS} rows, {STATES} states\n")
-    rows: list[tuple[str, ...]] = [("scan", "tokens", "token loop", "numba", "ratio")]
-    for name, run, tokens in (
-        ("forward", forward, 784),
-        ("forward", forward, 3136),
-        ("forward and backward", both_ways, 784),
-    ):
-        arguments = inputs(tokens)
-        backends = ("reference", "numba")
-        seconds = side_by_side({b: partial(run, arguments, b) for b in backends})
-        slow, fast = (seconds[b] for b in backends)
-        cells = (f"{slow * 1e3:.0f} ms", f"{fast * 1e3:.1f} ms", f"{slow / fast:.0f}")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=tuple(CASES))
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    where = f"{torch.get_num_threads()} threads"
+    if arguments.device == "cuda":
+        where = torch.cuda.get_device_name()
+    print(f"{where}, {ROWS} rows, {STATES} states, ms (times as fast as the loop)\n")
+    backends = available(arguments.device)
+    rows: list[tuple[str, ...]] = [("scan", "tokens", *backends)]
+    for name, tokens, loop in CASES[arguments.device]:
+        tensors = inputs(tokens, arguments.device)
+        way = forward if name == "forward" else both_ways
+        chosen = [b for b in backends if loop or b != LOOP]
+        seconds = side_by_side({b: partial(way, tensors, b) for b in chosen}, arguments.rounds)
+        cells = []
+        for backend in backends:
+            if backend not in seconds:
+                cells.append("")
+                continue
+            cell = f"{seconds[backend] * 1e3:.1f}"
+            if loop and backend != LOOP:
+                cell += f" ({seconds[LOOP] / seconds[backend]:.0f})"
+            cells.append(cell)
         rows.append((name, f"{tokens:,}", *cells))
     table(rows)
 

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -29,7 +30,9 @@ def test_networks_as_json(capsys):
 
 def test_tables_are_readable(capsys):
     assert main(["networks"]) == 0
-    assert "1,522,306" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert all(f"\n{name} " in listed for name in ("celnet", "m2snet", "s-net", "u2net-msac"))
+    assert re.search(r"unet-sharp +10,748,580 +146.3 +1 +1 to 4 +BCE \+ Dice on eight", listed)
     assert main(["checkpoints"]) == 0
     assert "nuclei-s-net" in capsys.readouterr().out
     assert main(["checkpoints", "--json"]) == 0
@@ -134,6 +137,33 @@ def test_fine_tune(tmp_path, nuclei, store, capsys):
     assert store.info("mine").parent == "nuclei-s-net"
     assert main(["fine-tune", *folders, *options.split()]) == 1
     assert "There is a checkpoint mine already" in capsys.readouterr().err
+
+
+def test_networks_from_scratch_take_options_and_can_be_pruned(tmp_path, nuclei, store, capsys):
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    pixels = read_image(nuclei).array
+    tifffile.imwrite(labels / "cells.tif", (pixels > pixels.mean()).astype(np.uint8))
+    words = f"fine-tune --images {tmp_path} --labels {labels} --checkpoint unet-sharp --name mine"
+    words += " --steps 2 --batch 1 --patch 32 --device cpu"
+    assert main([*words.split(), "--option", "preset"]) == 1
+    assert "KEY=VALUE" in capsys.readouterr().err
+    assert main([*words.split(), "--option", "preset=small"]) == 0
+    assert store.info("mine").options == {"preset": "small"}
+
+    words = f"segment {nuclei} --checkpoint mine --output {tmp_path} --device cpu"
+    assert main([*words.split(), "--pruning-level", "2"]) == 0
+    request = SegmentRequest.from_dict(read_recipe(tmp_path / "cells_labels.tif"))
+    assert request.pruning_level == 2
+    assert "--pruning-level 2" in request.as_command(["cells.png"], ".")
+    pruned = segment(pixels, request).probabilities
+    whole = segment(pixels, SegmentRequest("mine", "YX", "cpu")).probabilities
+    assert np.abs(pruned - whole).max() > 1e-3
+    assert main([*words.split(), "--pruning-level", "7"]) == 1
+    assert "levels 1 to 4, not 7" in capsys.readouterr().err
+    words = words.replace("mine", "nuclei-s-net")
+    assert main([*words.split(), "--pruning-level", "2"]) == 1
+    assert "no pruning levels" in capsys.readouterr().err
 
 
 def test_as_a_module():

@@ -188,3 +188,46 @@ def test_frames_are_normalised_as_for_segmenting(untrained):
     assert found[0].name == "s, slice 1"
     with pytest.raises(AnnotationError, match="do not cover an image"):
         frames_of("s", stack, labels[0], ImageAxes("ZYX"), untrained)
+
+
+def test_frozen_norms_keep_their_statistics(store, untrained, images):
+    list(FineTuner(request(steps=3, validate_every=3, frozen_norm=True), images).run())
+    list(FineTuner(request(name="free", steps=3, validate_every=3), images).run())
+    start, frozen, free = (store.load(n)[1].state_dict() for n in ("untrained", "tuned", "free"))
+    statistics = [key for key in start if "running" in key]
+    assert all(torch.equal(start[key], frozen[key]) for key in statistics)
+    assert not any(torch.equal(start[key], free[key]) for key in statistics)
+    weights = [key for key in start if key.endswith("conv1.0.weight")]
+    assert not any(torch.equal(start[key], frozen[key]) for key in weights)
+
+
+def test_runs_can_share_their_validation_split(untrained, images, monkeypatch):
+    """Seeds of their own, and yet the same frames to score on."""
+    from napari_seglite.engine import fine_tuner
+
+    seen = []
+
+    def watched(*arguments):
+        seen.append([image.name for image in split(*arguments)[1]])
+        return split(*arguments)
+
+    monkeypatch.setattr(fine_tuner, "split", watched)
+    for seed in range(6):
+        settings = {"steps": 1, "batch": 1, "name": f"run-{seed}", "seed": seed}
+        list(FineTuner(request(**settings, split_seed=9), images).run())
+    assert len({tuple(names) for names in seen}) == 1
+
+
+@pytest.mark.parametrize("network", ["u2net-msac", "unet-sharp", "m2snet"])
+def test_every_network_starts_from_scratch_with_its_own_loss(store, images, network):
+    from napari_seglite.store.checkpoints import CheckpointInfo
+
+    options = {"preset": "small"} if network == "unet-sharp" else {}
+    template = CheckpointInfo("mine", network, options=options)
+    settings = {"checkpoint": network, "name": "mine", "steps": 2, "validate_every": 2}
+    *_, done = FineTuner(request(**settings), images, store, template).run()
+    assert done.checkpoint.options == options
+    info, loaded = store.load("mine")
+    assert info.network == network
+    with torch.no_grad():
+        assert loaded.eval()(torch.zeros(1, 1, 32, 32)).shape == (1, 1, 32, 32)

@@ -183,3 +183,31 @@ def test_the_dock_opens_without_torch():
         "viewer.close()"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_depth_is_offered_for_networks_that_can_be_pruned(viewer, dock, segment, store, nuclei):
+    import torch
+
+    import src_models
+    from napari_seglite.store.checkpoints import CheckpointInfo
+
+    torch.manual_seed(0)
+    options = {"preset": "small"}
+    network = src_models.create("unet-sharp", **options)
+    store.save(CheckpointInfo("sharp", "unet-sharp", options=options), network.state_dict())
+    viewer.add_image(nuclei)
+    form = dock.segment_panel.form
+    assert not form.depth_box.isVisible()
+    form.checkpoint_box.refresh("sharp")
+    assert form.depth_box.isVisible()
+    form.depth_box.setCurrentText("Pruned to level 1")
+    assert segment().metadata["seglite"]["pruning_level"] == 1
+    form.checkpoint_box.select("nuclei-s-net")
+    assert not form.depth_box.isVisible()
+    assert form.request().pruning_level is None
+
+
+def test_every_network_can_be_trained_from_scratch(dock):
+    box = dock.fine_tune_panel.checkpoint_box
+    offered = {box.itemData(k) for k in range(box.count())}
+    assert {"celnet", "m2snet", "s-net", "u2net-msac", "unet-sharp"} < offered
