@@ -19,6 +19,7 @@ from .selective_scan import selective_scan
 WIDTH = 64
 STATES = 16
 DROP_PATH = 0.1
+TOKENS_AT_ONCE = 128 * 128
 
 
 class ConvNorm(nn.Sequential):
@@ -112,32 +113,41 @@ class SS2D(nn.Module):
     def _scan(self, x: Tensor) -> Tensor:
         """Scan ``(B, C, H, W)`` in four directions and add them up as ``(B, H, W, C)``."""
         batch, channels, height, width = x.shape
-        length = height * width
-        by_row = x.flatten(2)
-        by_column = x.transpose(2, 3).flatten(2)
-        tokens = torch.stack([by_row, by_column, by_row.flip(-1), by_column.flip(-1)], dim=1)
+        lines = (x.flatten(2), x.transpose(2, 3).flatten(2))
+        shapes = ((batch, channels, height, width), (batch, channels, width, height))
+        # All four at once keep more cores busy; of a large image only one axis fits comfortably.
+        small = height * width <= TOKENS_AT_ONCE
+        total: Tensor | None = None
+        for directions in ((0, 2, 1, 3),) if small else ((0, 2), (1, 3)):
+            tokens = [lines[k % 2].flip(-1) if k > 1 else lines[k % 2] for k in directions]
+            scanned = self._scan_lines(torch.stack(tokens, dim=1), list(directions))
+            for k, y in zip(directions, scanned.unbind(1), strict=True):
+                y = (y.flip(-1) if k > 1 else y).view(shapes[k % 2])
+                y = y.transpose(2, 3) if k % 2 else y
+                total = y if total is None else total + y
+        assert total is not None
+        return total.permute(0, 2, 3, 1).to(x.dtype)
 
+    def _scan_lines(self, tokens: Tensor, directions: list[int]) -> Tensor:
+        """Scan ``(B, K, C, L)``, each of K directions with its own projections."""
+        batch, count, channels, length = tokens.shape
         # The recurrence loses too much in half precision, so it leaves autocast here.
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(tokens.device.type, enabled=False):
             tokens = tokens.float()
-            projected = torch.matmul(self.x_proj.float(), tokens)
+            projected = torch.matmul(self.x_proj.float()[directions], tokens)
             step, B, C = projected.split([self.rank, STATES, STATES], dim=2)
-            delta = torch.matmul(self.dt_proj.float(), step)
+            delta = torch.matmul(self.dt_proj.float()[directions], step)
             scanned = selective_scan(
                 tokens.reshape(batch, -1, length),
                 delta.reshape(batch, -1, length),
-                -torch.exp(self.A_log.float()),
+                -torch.exp(self.A_log.float()).view(4, channels, -1)[directions].flatten(0, 1),
                 B,
                 C,
-                self.D.float(),
-                self.dt_bias.float().flatten(),
+                self.D.float().view(4, channels)[directions].flatten(),
+                self.dt_bias.float()[directions].flatten(),
                 delta_softplus=True,
             )
-        forwards, backwards = scanned.view(batch, 2, 2, channels, length).unbind(1)
-        both = forwards + backwards.flip(-1)
-        rows = both[:, 0].view(batch, channels, height, width)
-        columns = both[:, 1].view(batch, channels, width, height).transpose(2, 3)
-        return (rows + columns).permute(0, 2, 3, 1).to(x.dtype)
+        return scanned.view(batch, count, channels, length)
 
 
 class ConvGLU(nn.Module):

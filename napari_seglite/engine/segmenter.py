@@ -13,7 +13,7 @@ import src_models
 
 from ..errors import DeviceError, ImageError, SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
-from . import devices
+from . import devices, layouts
 from .axes import ImageAxes
 from .inference import (
     COMPILING,
@@ -74,6 +74,8 @@ class Segmentation:
         As it was run, with the device that served it.
     info : CheckpointInfo
         Of the checkpoint.
+    layout : str
+        The memory layout the network had, see `layouts`.
     notices : tuple of str
         What the user should know about the image.
     """
@@ -83,6 +85,7 @@ class Segmentation:
     frames: tuple[int, ...]
     request: SegmentRequest
     info: CheckpointInfo
+    layout: str
     notices: tuple[str, ...] = ()
 
     def recipe(self) -> dict[str, Any]:
@@ -90,6 +93,7 @@ class Segmentation:
         return {
             **self.request.as_dict(),
             "weights_sha256": self.info.weights_sha256,
+            "layout": self.layout,
             "versions": versions(),
         }
 
@@ -106,6 +110,15 @@ class Segmentation:
 
 
 @dataclass
+class _Loaded:
+    sha: str
+    device: str
+    info: CheckpointInfo
+    network: nn.Module
+    layout: str | None = None
+
+
+@dataclass
 class Segmenter:
     """Segments images; keeps the last network in memory for the next call.
 
@@ -116,7 +129,7 @@ class Segmenter:
     """
 
     store: CheckpointStore = field(default_factory=CheckpointStore)
-    _loaded: tuple[str, str, CheckpointInfo, nn.Module] | None = None
+    _loaded: _Loaded | None = None
 
     def run(
         self, image: Any, request: SegmentRequest, stop: Stop = never
@@ -162,7 +175,8 @@ class Segmenter:
 
         yield Progress("Loading the network …", frames=len(frames))
         request = replace(request, device=devices.resolve(request.device))
-        info, network = self._network(request)
+        loaded = self._load(request)
+        info, network = loaded.info, loaded.network
         if needs_compiling(info.network, request.device):
             yield Progress(COMPILING, frames=len(frames))
         warm_up(info.network, request.device)
@@ -170,6 +184,10 @@ class Segmenter:
         limits = image_limits(image, axes, info)
         values: np.ndarray | None = None
         with interruptible(network, stop):
+            if loaded.layout is None:
+                yield Progress(layouts.MEASURING, frames=len(frames))
+                folder = self.store.folder.parent
+                loaded.layout = layouts.measure(folder, info, network, request.device)
             for progress, index, part in self._frames(
                 image, frames, info, network, request, limits
             ):
@@ -179,7 +197,8 @@ class Segmenter:
                 yield progress
         assert values is not None
         yield Progress("Labelling …", frames=len(frames))
-        result = Segmentation(np.empty(0), values, frames, request, info, _notices(image, limits))
+        notices = _notices(image, limits)
+        result = Segmentation(np.empty(0), values, frames, request, info, loaded.layout, notices)
         shape = axes.label_shape(image.shape)
         return replace(result, labels=_labels(result, request, shape))
 
@@ -193,17 +212,19 @@ class Segmenter:
                 result: Segmentation = end.value
                 return result
 
-    def _network(self, request: SegmentRequest) -> tuple[CheckpointInfo, nn.Module]:
-        sha = self.store.info(request.checkpoint).weights_sha256
+    def _load(self, request: SegmentRequest) -> _Loaded:
         from src_models.folding import fold
 
-        if self._loaded is None or self._loaded[:2] != (sha, request.device):
+        sha, device = self.store.info(request.checkpoint).weights_sha256, request.device
+        if self._loaded is None or (self._loaded.sha, self._loaded.device) != (sha, device):
             info, network = self.store.load(request.checkpoint)
-            network = devices.place(fold(network.eval()), request.device)
-            self._loaded = (sha, request.device, info, network)
-        info, network = self._loaded[2:]
-        _prune(network, info, request.pruning_level)
-        return info, network
+            network = devices.place(fold(network.eval()), device)
+            layout = layouts.remembered(self.store.folder.parent, info, device)
+            if layout is not None:
+                layouts.arrange(network, layout)
+            self._loaded = _Loaded(sha, device, info, network, layout)
+        _prune(self._loaded.network, self._loaded.info, request.pruning_level)
+        return self._loaded
 
     def _frames(
         self,

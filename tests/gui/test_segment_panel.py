@@ -27,7 +27,7 @@ def relabelled(qtbot, panel):
 def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment, qtbot, nuclei):
     viewer.add_image(nuclei)
     layer, panel = segment(), dock.segment_panel
-    network = panel._segmenter._loaded[-1]
+    network = panel._segmenter._loaded.network
     network.forward = None  # the network must not be asked again
     for threshold in (0.2, 0.9):
         panel.form.threshold.setValue(threshold)
