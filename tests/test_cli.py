@@ -118,6 +118,32 @@ def test_evaluate(tmp_path, capsys):
     assert main(["evaluate", *folders]) == 1
 
 
+def test_evaluate_in_detail(tmp_path, capsys):
+    predictions, truths = tmp_path / "p", tmp_path / "t"
+    predictions.mkdir()
+    truths.mkdir()
+    cell = np.zeros((9, 9), np.uint8)
+    cell[2:6, 2:6] = 1
+    for name, found, truth in (("a", cell, cell), ("b", cell * 0, cell)):
+        tifffile.imwrite(predictions / f"{name}_labels.tif", found)
+        tifffile.imwrite(truths / f"{name}.tif", truth)
+    folders = ["--predictions", str(predictions), "--labels", str(truths)]
+    assert main(["evaluate", *folders, "--distances", "--instances", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    perfect, missed = scores["images"]
+    assert perfect["hausdorff95"] == perfect["surface_distance"] == 0
+    assert perfect["f1_0.9"] == perfect["ap50"] == perfect["aji"] == perfect["precision"] == 1
+    assert missed["hausdorff95"] is None
+    assert missed["precision"] is None
+    assert missed["sensitivity"] == missed["aji"] == 0
+    assert scores["mean"]["hausdorff95"] == 0
+    assert scores["mean"]["ap50"] == 0.5
+    assert main(["evaluate", *folders, "--instances", "--csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("image,dice,iou,f1_0.5,")
+    assert lines[-1].startswith("mean,0.5,0.5,0.5,")
+
+
 def test_fine_tune(tmp_path, nuclei, store, capsys):
     images, labels = tmp_path / "images", tmp_path / "labels"
     images.mkdir()
