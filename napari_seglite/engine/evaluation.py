@@ -79,13 +79,13 @@ def _surface_distances(
     import torch
     from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 
-    pair = [torch.from_numpy(m[None, None].astype(np.float32)) for m in (a, b)]
+    first, second = (torch.from_numpy(m[None, None].astype(np.float32)) for m in (a, b))
     sizes = list(spacing) if spacing is not None else None
     hausdorff = compute_hausdorff_distance(
-        *pair, include_background=True, percentile=95, spacing=sizes
+        first, second, include_background=True, percentile=95, spacing=sizes
     )
     surface = compute_average_surface_distance(
-        *pair, include_background=True, symmetric=True, spacing=sizes
+        first, second, include_background=True, symmetric=True, spacing=sizes
     )
     return float(hausdorff), float(surface)
 

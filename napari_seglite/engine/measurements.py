@@ -1,0 +1,65 @@
+"""A table of what the objects in labels are like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SIZE = {2: "area", 3: "volume"}
+_SHAPE = ("axis_major_length", "axis_minor_length", "eccentricity", "orientation")
+_ALWAYS = ("solidity", "equivalent_diameter_area")
+_INTENSITY = ("intensity_mean", "intensity_min", "intensity_max", "intensity_std")
+
+
+def measure(
+    labels: np.ndarray, image: np.ndarray | None = None, spacing: Sequence[float] | None = None
+) -> pd.DataFrame:
+    """Measure every object with scikit-image's ``regionprops``.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` or ``(D, H, W)`` integer, one number an object, 0 for background.
+    image : ndarray, optional
+        Of the labels' shape, for intensities; with channels along a last axis each is measured.
+    spacing : sequence of float, optional
+        Size of a pixel along each axis; lengths, areas and volumes are in its unit.
+
+    Returns
+    -------
+    DataFrame
+        A row an object, with its ``label``, its area or volume, centroid, shape (flat objects)
+        and intensities.
+
+    Raises
+    ------
+    ValueError
+        If the image does not have the labels' shape.
+    """
+    import pandas as pd
+    from skimage.measure import regionprops_table
+
+    if image is not None and image.shape[: labels.ndim] != labels.shape:
+        raise ValueError(
+            f"An image of shape {image.shape} cannot be measured under labels of {labels.shape}."
+        )
+    wanted = ["label", "area", "centroid", *_ALWAYS]
+    if labels.ndim == 2:
+        wanted += _SHAPE
+    if image is not None:
+        wanted += _INTENSITY
+    # Whole objects only: the hull of a single line of voxels has no volume, which is no error.
+    with np.errstate(all="ignore"):
+        table = regionprops_table(
+            labels, image, properties=wanted, spacing=None if spacing is None else tuple(spacing)
+        )
+    frame = pd.DataFrame(table)
+    names = {"area": _SIZE[labels.ndim], "equivalent_diameter_area": "equivalent_diameter"}
+    axes = "zyx"[-labels.ndim :]
+    names |= {f"centroid-{k}": f"centroid_{axis}" for k, axis in enumerate(axes)}
+    return frame.rename(columns=names)
