@@ -4,8 +4,8 @@
 
 Milliseconds for one RGB image (CeLNet: a triple of grey slices), in the memory layouts and with
 batch norms folded; the share of this machine's convolution peak, which is what a plain 3x3
-convolution from 64 to 64 channels reaches in the same run; and the peak memory of a process that
-segments one image, above one that only imported torch.
+convolution from 64 to 64 channels reaches in the same run; and the peak memory that one image
+takes beyond the loaded network, in a process of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,17 @@ from torch.utils.flop_counter import FlopCounterMode
 import src_models
 from src_models.folding import fold
 
-VARIANTS = ("as trained", "channels last", "folded", "folded, channels last")
+BFLOAT16 = "folded, channels last, bfloat16"
+VARIANTS = ["as trained", "channels last", "folded", "folded, channels last"]
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself; others only imitate it, slowly."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def network_and_input(name: str, size: int) -> tuple[Any, torch.Tensor]:
@@ -46,12 +56,13 @@ def variant(network: Any, which: str) -> Any:
         network = fold(network)
     if "channels last" in which:
         network = network.to(memory_format=torch.channels_last)
-    return network
+    return network.bfloat16() if which == BFLOAT16 else network
 
 
 def run(network: Any, image: torch.Tensor) -> None:
+    dtype = next(network.parameters()).dtype
     with torch.inference_mode():
-        network(image)
+        network(image.to(dtype))
 
 
 def gflop(network: Any, image: torch.Tensor) -> float:
@@ -72,14 +83,14 @@ def convolution(size: int, channels_last: bool) -> tuple[Callable[[], None], flo
 
 
 def peak_memory(name: str, size: int) -> float:
-    """Megabytes above the import that a process takes to segment one image."""
+    """Megabytes that a process takes to segment one image, beyond the network."""
     call = [sys.executable, __file__, "--memory", name, "--size", str(size)]
     return float(subprocess.check_output(call, text=True).split()[-1])
 
 
 def print_memory(name: str, size: int) -> None:
     network, image = network_and_input(name, size)
-    network = variant(network, VARIANTS[-1])
+    network = variant(network, VARIANTS[3])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run(network, image)
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
@@ -106,7 +117,7 @@ def measure(names: list[str], size: int, rounds: int) -> None:
         cells = [f"{seconds[which] * 1e3:.0f}" for which in VARIANTS]
         share, memory = work / best / peak, peak_memory(name, size)
         rows.append((name, f"{work:.1f}", *cells, f"{share:.0%}", f"{memory:.0f}"))
-    print(f"\n{size} x {size} pixels, {torch.get_num_threads()} threads, float32\n")
+    print(f"\n{size} x {size} pixels, {torch.get_num_threads()} threads\n")
     table(rows)
 
 
@@ -123,6 +134,10 @@ def main() -> None:
     if arguments.memory:
         print_memory(arguments.memory, arguments.size)
         return
+    if has_bfloat16():
+        VARIANTS.append(BFLOAT16)
+    else:
+        print("This processor has no bfloat16, so that is not measured.\n")
     names = arguments.networks or src_models.names()
     rows: list[tuple[str, ...]] = [("network", "parameters")]
     for name in names:
