@@ -18,10 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import CONV, ConvNormReLU, initialise, pad_to_multiple, upsample_to
+from .layers import CONV, MODE, ConvNormReLU, initialise, pad_to_multiple, upsample_to
 
 PRESETS = {"base": (32, 64, 128, 256, 512), "small": (16, 32, 64, 128, 256)}
 DEPTH = 4
+# From this many rows below on, maps are convolved before they are enlarged: there it is faster.
+FAR = 2
 
 
 class Supervised(NamedTuple):
@@ -48,6 +50,61 @@ class Block(nn.Sequential):
             ConvNormReLU(inputs, outputs, bias=True, dims=dims),
             ConvNormReLU(outputs, outputs, bias=True, dims=dims),
         )
+
+    def join(self, row: Sequence[Tensor], below: Sequence[Tensor]) -> Tensor:
+        """Convolve the nodes of a row and those below it, enlarged to the row's size.
+
+        *Ours*: a convolution over a concatenation is a sum of convolutions, and enlarging treats
+        every channel alike, so at inference deep maps are convolved before they are enlarged, see
+        `conv_of_upsampled`. The numbers are the same.
+        """
+        like = row[0]
+        if self.training or torch.is_grad_enabled() or like.ndim != 4:
+            return self(torch.cat([*row, *(upsample_to(x, like) for x in below)], dim=1))
+        first, second = self
+        assert isinstance(first, nn.Sequential)
+        conv, *others = first
+        assert isinstance(conv, nn.Conv2d)
+        near = [*row, *(upsample_to(x, like) for x in below[: FAR - 1])]
+        widths = [x.shape[1] for x in near]
+        weights = conv.weight.split([sum(widths), *(x.shape[1] for x in below[FAR - 1 :])], dim=1)
+        y = F.conv2d(torch.cat(near, dim=1), weights[0], conv.bias, padding=1)
+        for x, weight in zip(below[FAR - 1 :], weights[1:], strict=True):
+            y = y + conv_of_upsampled(x, weight, (like.shape[2], like.shape[3]))
+        for layer in others:
+            y = layer(y)
+        joined: Tensor = second(y)
+        return joined
+
+
+def conv_of_upsampled(x: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return ``conv2d(upsample(x), weight, padding=1)`` without making the enlarged map.
+
+    The nine taps of the kernel are applied as 1x1 convolutions to the small map, enlarged along
+    one axis, shifted and summed, and then along the other.
+
+    Parameters
+    ----------
+    x : Tensor
+        ``(B, C, h, w)``.
+    weight : Tensor
+        ``(K, C, 3, 3)``.
+    size : tuple of int
+        Height and width of the result, multiples of h and w.
+    """
+    batch, _, h, _ = x.shape
+    outputs = weight.shape[0]
+    # Order of the maps: row of the kernel, column of the kernel, output channel.
+    taps = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(9 * outputs, -1, 1, 1))
+    wide = F.interpolate(taps, size=(h, size[1]), mode=MODE[2], align_corners=False)
+    wide = wide.reshape(batch, 3, 3, outputs, h, size[1])
+    rows = wide[:, :, 1] + F.pad(wide[:, :, 0, ..., :-1], (1, 0))
+    rows = rows + F.pad(wide[:, :, 2, ..., 1:], (0, 1))
+    rows = rows.reshape(batch, 3 * outputs, h, size[1])
+    whole = F.interpolate(rows, size=size, mode=MODE[2], align_corners=False)
+    whole = whole.reshape(batch, 3, outputs, *size)
+    above, below = F.pad(whole[:, 0, :, :-1], (0, 0, 1, 0)), F.pad(whole[:, 2, :, 1:], (0, 0, 0, 1))
+    return whole[:, 1] + above + below
 
 
 class Guide(nn.Module):
@@ -187,8 +244,10 @@ class UNetSharp(nn.Module):
         for j in range(1, level + 1):
             for i in range(level + 1 - j):
                 row = [nodes[i, k] for k in range(j)]
-                below = [upsample_to(nodes[i + k, j - k], row[0]) for k in range(1, j + 1)]
-                nodes[i, j] = self.nodes[f"{i}_{j}"](torch.cat([*row, *below], dim=1))
+                below = [nodes[i + k, j - k] for k in range(1, j + 1)]
+                block = self.nodes[f"{i}_{j}"]
+                assert isinstance(block, Block)
+                nodes[i, j] = block.join(row, below)
         return nodes
 
     def _check_size(self, x: Tensor) -> None:

@@ -57,7 +57,8 @@ def test_card_is_true(name):
     assert count == card.parameters
     assert network.divisor == card.divisor
     assert getattr(network, "context_slices", 1) == card.context_slices
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # With gradients, since UNet# at inference saves some of what its card counts.
+    with FlopCounterMode(display=False) as counter:
         network(images(name, 1, channels, 64, 64))
     assert 16 * counter.get_total_flops() / 1e9 == pytest.approx(card.gflop, abs=0.06)
 

@@ -3,7 +3,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import src_models
-from src_models.unet_sharp import pool_strides
+from src_models.unet_sharp import conv_of_upsampled, pool_strides
 
 
 @pytest.fixture
@@ -26,8 +26,28 @@ def test_eight_outputs_and_two_guides_are_supervised():
     assert [tuple(y.shape) for y in outputs.presence] == [(2, 2, 2)] * 2
 
 
-def flops(network, x):
+def test_deep_maps_are_convolved_before_they_are_enlarged_with_the_same_result(network):
+    x = torch.randn(2, 1, 48, 80)
+    plain = network(x)  # with gradients everything is done in the paper's order
+    with torch.no_grad():
+        cheap = network(x)
+    assert (cheap - plain).abs().max() < 1e-4 * (plain.max() - plain.min())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(x)
+    assert counter.get_total_flops() < 0.6 * flops(network, x)
+
+
+def test_convolution_of_an_enlarged_map():
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 5, 3, 4), torch.randn(7, 5, 3, 3)
+    for size in ((6, 8), (24, 32)):
+        enlarged = torch.nn.functional.interpolate(x, size=size, mode="bilinear")
+        expected = torch.nn.functional.conv2d(enlarged, weight, padding=1)
+        torch.testing.assert_close(conv_of_upsampled(x, weight, size), expected)
+
+
+def flops(network, x):
+    with FlopCounterMode(display=False) as counter:
         network(x)
     return counter.get_total_flops()
 
