@@ -7,10 +7,10 @@ import scipy.ndimage as ndi
 from napari_seglite.engine.axes import ImageAxes, guess_axes
 from napari_seglite.engine.masks import into_frames, keep_edits, to_labels
 from napari_seglite.engine.metrics import overlap, overlap_per_class
-from napari_seglite.engine.normalise import Normalisation
-from napari_seglite.engine.requests import SegmentRequest, parse_frames
+from napari_seglite.engine.normalise import Normalisation, select_channels
+from napari_seglite.engine.requests import SegmentRequest, parse_numbers
 from napari_seglite.engine.tiling import count_tiles, plan_axis, predict_tiled
-from napari_seglite.errors import ImageError, SegliteError
+from napari_seglite.errors import CheckpointError, ImageError, SegliteError
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,11 @@ def test_axes_are_guessed(shape, rgb, order):
 
 
 def test_unknown_axes_are_refused_with_a_reason():
-    with pytest.raises(ImageError, match="2-D image, an RGB image, or a stack"):
+    with pytest.raises(ImageError, match="or say what its axes are"):
         guess_axes((2, 3, 4, 5, 6))
-    with pytest.raises(ImageError, match="Supported are YX"):
-        ImageAxes("XY")
+    for order in ("ZX", "YXS", "YYX", "ZZYX", ""):
+        with pytest.raises(ImageError, match="there must be Y and X"):
+            ImageAxes(order)
     with pytest.raises(ImageError, match="empty"):
         ImageAxes("YX").check((0, 5))
 
@@ -41,6 +42,73 @@ def test_frames_come_channel_first():
     np.testing.assert_array_equal(ImageAxes("ZYXC").frame(image, 1), image[1].transpose(2, 0, 1))
     np.testing.assert_array_equal(ImageAxes("CYX").frame(image[0], 0), image[0])
     assert ImageAxes("CYX").label_shape((3, 4, 5)) == (4, 5)
+
+
+SIZES = {"T": 2, "Z": 3, "C": 4, "Y": 5, "X": 6}
+
+
+@pytest.mark.parametrize("order", ["TZCYX", "TCZYX", "CZTXY", "XYZ", "YXTC", "ZCYX"])
+def test_axes_come_in_any_order(order):
+    """Every pixel says where it is; frames and labels must agree with that."""
+    shape = tuple(SIZES[axis] for axis in order)
+    places = np.indices(shape)
+    image = sum(places[k] * 10 ** "XYCZT".index(axis) for k, axis in enumerate(order))
+    axes = ImageAxes(order)
+    stack = [axis for axis in order if axis in "TZ"]
+    assert axes.frame_count(shape) == np.prod([SIZES[axis] for axis in stack])
+    channels = SIZES["C"] if "C" in order else 1
+    frames = []
+    for number, place in enumerate(np.ndindex(*axes.stack_shape(shape))):
+        where = sum(k * 10 ** "XYCZT".index(axis) for k, axis in zip(place, stack, strict=True))
+        c, y, x = np.indices((channels, SIZES["Y"], SIZES["X"]))
+        frame = axes.frame(image, number)
+        np.testing.assert_array_equal(frame, where + c * 100 + y * 10 + x)
+        frames.append(frame[0])
+    without = image.take(0, order.index("C")) if "C" in order else image
+    labels = axes.join(np.stack(frames), shape)
+    np.testing.assert_array_equal(labels, without)
+    np.testing.assert_array_equal(axes.split(labels), frames)
+    assert labels.shape == axes.label_shape(shape)
+
+
+def test_volumes_and_neighbours_keep_to_one_time_point():
+    axes, shape = ImageAxes("TZYX"), (2, 3, 8, 8)
+    assert axes.volumes(shape) == [[0, 1, 2], [3, 4, 5]]
+    assert axes.neighbours(2, shape, 3) == (1, 2, 2)
+    assert axes.neighbours(3, shape, 3) == (3, 3, 4)
+    assert ImageAxes("ZTYX").volumes((3, 2, 8, 8)) == [[0, 2, 4], [1, 3, 5]]
+    assert ImageAxes("ZTYX").neighbours(2, (3, 2, 8, 8), 3) == (0, 2, 4)
+    assert ImageAxes("TYX").neighbours(0, (4, 8, 8), 3) == (0, 0, 1)
+    assert ImageAxes("TYX").volumes((2, 8, 8)) == [[0], [1]]
+    assert ImageAxes("YX").neighbours(0, (8, 8), 3) == (0, 0, 0)
+    assert ImageAxes("ZYX").neighbours(2, (5, 8, 8), 1) == (2,)
+
+
+def test_only_the_frame_that_is_asked_for_is_read():
+    class Remote:
+        shape, asked = (50, 60, 4, 8, 8), []
+
+        def __getitem__(self, where):
+            self.asked.append(where)
+            return np.zeros((4, 8, 8))
+
+    ImageAxes("TZCYX").frame(Remote(), 61)
+    assert Remote.asked == [(1, 1, slice(None), slice(None), slice(None))]
+
+
+def test_channels_are_picked_and_averaged():
+    from napari_seglite.store.checkpoints import CheckpointInfo
+
+    frame = np.stack([np.full((2, 2), k) for k in range(5)])
+    one, two = CheckpointInfo("a", "s-net"), CheckpointInfo("b", "s-net", in_channels=2)
+    assert select_channels(frame, one).mean() == 2
+    assert select_channels(frame, one, (3,)).mean() == 3
+    assert select_channels(frame, one, (3, 4)).mean() == 3.5
+    assert select_channels(frame, two, (4, 1))[:, 0, 0].tolist() == [4, 1]
+    with pytest.raises(ImageError, match="no channel 5: the image has 5"):
+        select_channels(frame, two, (0, 5))
+    with pytest.raises(CheckpointError, match="wants 2 channels"):
+        select_channels(frame, two, (0,))
 
 
 def test_normalisation_maps_percentiles_and_survives_missing_pixels():
@@ -193,7 +261,7 @@ def test_requests_repeat_themselves():
     assert SegmentRequest.from_dict(request.as_dict()) == request
     words = shlex.split(request.as_command(["a b.tif"], "out"))
     parsed = build_parser().parse_args(words[1:])
-    assert parse_frames(parsed.frames) == (0, 2)
+    assert parse_numbers(parsed.frames) == (0, 2)
     assert (parsed.threshold, parsed.min_size, parsed.tile, parsed.overlap) == (0.25, 7, 256, 32)
     assert parsed.instances
     assert (str(parsed.images[0]), parsed.axes, parsed.device) == ("a b.tif", "ZYX", "cpu")
@@ -208,7 +276,8 @@ def test_requests_repeat_themselves():
         {"tile": 10},
         {"overlap": 400},
         {"frames": ()},
-        {"axes": "XY"},
+        {"axes": "ZX"},
+        {"channels": ()},
     ],
 )
 def test_impossible_requests_are_refused(wrong):
@@ -217,6 +286,6 @@ def test_impossible_requests_are_refused(wrong):
 
 
 def test_frames_are_read():
-    assert parse_frames("0,3, 5-7") == (0, 3, 5, 6, 7)
+    assert parse_numbers("0,3, 5-7") == (0, 3, 5, 6, 7)
     with pytest.raises(SegliteError, match="names no frames"):
-        parse_frames("first")
+        parse_numbers("first")

@@ -135,3 +135,23 @@ def test_other_files_are_refused(tmp_path):
     )
     with pytest.raises(ImageError, match=r"5d\.tif: .*cannot be segmented"):
         read_image(tmp_path / "5d.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
+@pytest.mark.parametrize("axes", ["YX", "ZYX", "TYX", "TZYX", "XYZ", "ZTYX"])
+def test_labels_of_any_axes_come_back_as_they_were(tmp_path, dtype, axes):
+    rng = np.random.default_rng(0)
+    sizes = {"T": 2, "Z": 3, "Y": 8, "X": 9}
+    labels = rng.integers(0, 200, [sizes[a] for a in axes]).astype(dtype)
+    # ImageJ's resolution is a fraction of 32-bit integers; powers of two survive it exactly.
+    steps = {"T": 1.0, "Z": 2.0, "Y": 0.25, "X": 0.5}
+    spacing = tuple(steps[a] for a in axes)
+    path = tmp_path / "labels.tif"
+    write_labels(path, labels, recipe={"a": 1}, spacing=spacing, unit="um", axes=axes)
+    found = read_image(path)
+    np.testing.assert_array_equal(found.array, labels)
+    assert found.array.dtype == dtype
+    assert found.axes.order == axes
+    assert found.spacing == pytest.approx(spacing)
+    assert found.unit == "um"
+    assert read_recipe(path) == {"a": 1}

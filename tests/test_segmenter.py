@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -162,3 +164,35 @@ def test_one_segmenter_serves_several_checkpoints(store, untrained, nuclei):
     first = labels(CHECKPOINT)
     assert not np.array_equal(labels("untrained"), first)
     np.testing.assert_array_equal(labels(CHECKPOINT), first)
+
+
+def test_series_of_stacks_in_any_order(store, untrained):
+    """Each time point is a volume of its own, and its slices are those of the plain stack."""
+    rng = np.random.default_rng(0)
+    series = rng.normal(size=(2, 3, 40, 36)).astype(np.float32)
+    request = SegmentRequest("untrained", "TZYX", "cpu", output="instances")
+    segmenter = Segmenter(store)
+    whole = segmenter.segment(series, request)
+    assert whole.labels.shape == series.shape
+    ids = [set(np.unique(volume)) - {0} for volume in whole.labels]
+    assert not ids[0] & ids[1]
+    turned = segmenter.segment(
+        series.transpose(3, 1, 0, 2), SegmentRequest("untrained", "XZTY", "cpu", threshold=0.4)
+    )
+    expected = whole.relabel(threshold=0.4, output="semantic").labels.transpose(3, 1, 0, 2)
+    # Frames are numbered over Z and T there, so only their order differs.
+    np.testing.assert_array_equal(turned.labels, expected)
+    one = segmenter.segment(series, replace(request, frames=(4,)))
+    np.testing.assert_array_equal(one.labels[1, 1] > 0, whole.labels[1, 1] > 0)
+    assert not one.labels[0].any()
+
+
+def test_one_channel_of_many(store, untrained):
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(3, 4, 40, 36)).astype(np.float32)
+    segmenter = Segmenter(store)
+    picked = segmenter.segment(image, SegmentRequest("untrained", "ZCYX", "cpu", channels=(2,)))
+    alone = segmenter.segment(image[:, 2], SegmentRequest("untrained", "ZYX", "cpu"))
+    np.testing.assert_array_equal(picked.labels, alone.labels)
+    with pytest.raises(ImageError, match="no channel 9"):
+        segmenter.segment(image, SegmentRequest("untrained", "ZCYX", "cpu", channels=(9,)))

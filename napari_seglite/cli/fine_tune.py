@@ -12,6 +12,7 @@ import src_models
 
 from ..engine.dataset import TrainingImage, frames_of
 from ..engine.fine_tuner import FineTuner, FineTuneRequest, start_info
+from ..engine.requests import parse_numbers
 from ..errors import AnnotationError, SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from ..store.images import list_images, read_image, read_labels
@@ -54,6 +55,7 @@ def add_to(commands: Any) -> None:
         metavar="KEY=VALUE",
         help="of a network that starts from scratch, such as preset=small; may be repeated",
     )
+    parser.add_argument("--channels", help="of the images, such as 0,2; all if not given")
     parser.add_argument(
         "--frozen-norm",
         action="store_true",
@@ -82,7 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     store = CheckpointStore()
     template = _template(arguments)
     info = start_info(request, store, template)
-    images = read_pairs(arguments.images, arguments.labels, info)
+    channels = parse_numbers(arguments.channels, "channels") if arguments.channels else None
+    images = read_pairs(arguments.images, arguments.labels, info, channels)
     show = sys.stderr.isatty()
     for event in FineTuner(request, images, store, template).run():
         if event.kind == "step" and show:
@@ -113,7 +116,9 @@ def _template(arguments: argparse.Namespace) -> CheckpointInfo | None:
     return CheckpointInfo(arguments.name, arguments.checkpoint, options=options)
 
 
-def read_pairs(images: Path, labels: Path, info: CheckpointInfo) -> list[TrainingImage]:
+def read_pairs(
+    images: Path, labels: Path, info: CheckpointInfo, channels: tuple[int, ...] | None = None
+) -> list[TrainingImage]:
     """Read the frames of all images that have labels, prepared for a checkpoint.
 
     Raises
@@ -130,5 +135,8 @@ def read_pairs(images: Path, labels: Path, info: CheckpointInfo) -> list[Trainin
     found = []
     for path, truth in pairs:
         image = read_image(path)
-        found += frames_of(path.name, image.array, read_labels(truth), image.axes, info)
+        truth_labels = read_labels(truth)
+        found += frames_of(
+            path.name, image.array, truth_labels, image.axes, info, channels=channels
+        )
     return found

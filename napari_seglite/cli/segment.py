@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..engine.requests import SegmentRequest, parse_frames
+from ..engine.axes import ImageAxes
+from ..engine.requests import SegmentRequest, parse_numbers
 from ..engine.segmenter import Segmentation, Segmenter
 from ..errors import SegliteError
 from ..store.images import ImageFile, read_image, write_labels
@@ -30,6 +31,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--min-size", type=int, default=DEFAULTS.min_size, help="pixels")
     parser.add_argument("--instances", action="store_true", help="one label an object")
     parser.add_argument("--frames", help="slices of a stack, such as 0,3,5-9; all if not given")
+    parser.add_argument("--channels", help="of the image, such as 0,2; all if not given")
     parser.add_argument("--tile", type=int, default=DEFAULTS.tile, help="pixels")
     parser.add_argument("--overlap", type=int, default=DEFAULTS.overlap, help="pixels")
     parser.add_argument(
@@ -64,7 +66,8 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
         threshold=arguments.threshold,
         min_size=arguments.min_size,
         output="instances" if arguments.instances else "semantic",
-        frames=parse_frames(arguments.frames) if arguments.frames else None,
+        frames=parse_numbers(arguments.frames) if arguments.frames else None,
+        channels=parse_numbers(arguments.channels, "channels") if arguments.channels else None,
         tile=arguments.tile,
         overlap=arguments.overlap,
         pruning_level=arguments.pruning_level,
@@ -80,7 +83,7 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
         recipe=result.recipe(),
         spacing=image.spacing if len(image.spacing) == ndim else None,
         unit=image.unit,
-        axes=request.axes.replace("C", ""),
+        axes=ImageAxes(request.axes).labels,
     )
     return target
 

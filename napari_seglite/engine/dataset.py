@@ -60,6 +60,7 @@ def frames_of(
     axes: ImageAxes,
     info: CheckpointInfo,
     frames: Sequence[int] | None = None,
+    channels: Sequence[int] | None = None,
 ) -> list[TrainingImage]:
     """Prepare frames of an image and its labels for a checkpoint.
 
@@ -77,6 +78,8 @@ def frames_of(
         Says how many channels and which normalisation.
     frames : sequence of int, optional
         Which frames; all if not given.
+    channels : sequence of int, optional
+        Which channels, see `select_channels`.
 
     Raises
     ------
@@ -91,12 +94,13 @@ def frames_of(
         )
     if frames is None:
         frames = range(axes.frame_count(image.shape))
-    limits = image_limits(image, axes, info)
+    limits = image_limits(image, axes, info, channels)
+    truth = axes.split(np.asarray(labels))
     return [
         TrainingImage(
             f"{name}, slice {k}" if axes.stacked else name,
-            _stacked(prepare_slices(image, axes, k, info, limits)),
-            np.asarray(labels[k] if axes.stacked else labels),
+            _stacked(prepare_slices(image, axes, k, info, limits, channels)),
+            truth[k],
         )
         for k in frames
     ]

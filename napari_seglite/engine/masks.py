@@ -106,6 +106,17 @@ def _split(foreground: np.ndarray) -> np.ndarray:
     return np.asarray(watershed(-distance, peaks, mask=foreground), np.int64)
 
 
+def continued(parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Number the objects of labels that follow each other so that no two share an id."""
+    top, found = 0, []
+    for part in parts:
+        highest = top + int(part.max(initial=0))
+        dtype = np.uint16 if highest < 2**15 else np.uint32
+        found.append(np.where(part > 0, part + np.uint32(top), 0).astype(dtype))
+        top = highest
+    return found
+
+
 def keep_edits(edited: np.ndarray, touched: np.ndarray, fresh: np.ndarray) -> np.ndarray:
     """Carry hand edits over to new labels.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,17 +77,36 @@ class Normalisation:
         return np.clip(scaled, self.clip_low, self.clip_high).astype(np.float32)
 
 
-def select_channels(frame: np.ndarray, info: CheckpointInfo) -> np.ndarray:
+def select_channels(
+    frame: np.ndarray, info: CheckpointInfo, channels: Sequence[int] | None = None
+) -> np.ndarray:
     """Return the channels of ``(C, H, W)`` that a checkpoint sees.
 
-    Alpha is dropped; a checkpoint of one channel sees the mean of all channels.
+    Parameters
+    ----------
+    frame : ndarray
+        ``(C, H, W)``.
+    info : CheckpointInfo
+        A checkpoint of one channel sees the mean of those chosen.
+    channels : sequence of int, optional
+        Which ones, in the order of the checkpoint's inputs; if not given, all but an alpha
+        channel.
 
     Raises
     ------
+    ImageError
+        If the image has no such channel.
     CheckpointError
         If the channels do not fit.
     """
-    if frame.shape[0] == 4 and info.in_channels in (1, 3):
+    if channels is not None:
+        beyond = [k for k in channels if not 0 <= k < frame.shape[0]]
+        if beyond:
+            raise ImageError(
+                f"There is no channel {beyond[0]}: the image has {frame.shape[0]}, counted from 0."
+            )
+        frame = frame[list(channels)]
+    elif frame.shape[0] == 4 and info.in_channels in (1, 3):
         frame = frame[:3]
     if info.in_channels == 1 and frame.shape[0] > 1:
         frame = frame.mean(axis=0, dtype=np.float64, keepdims=True)
@@ -98,7 +118,9 @@ def select_channels(frame: np.ndarray, info: CheckpointInfo) -> np.ndarray:
     return frame
 
 
-def image_limits(image: Any, axes: ImageAxes, info: CheckpointInfo) -> tuple[float, float]:
+def image_limits(
+    image: Any, axes: ImageAxes, info: CheckpointInfo, channels: Sequence[int] | None = None
+) -> tuple[float, float]:
     """Return the intensities of a whole image that become 0 and 1, see `Normalisation.limits`.
 
     All frames of a stack count together, so that an empty slice stays dark.
@@ -106,20 +128,28 @@ def image_limits(image: Any, axes: ImageAxes, info: CheckpointInfo) -> tuple[flo
     count = axes.frame_count(image.shape)
     samples = []
     for index in range(count):
-        pixels = select_channels(axes.frame(image, index), info).reshape(-1)
+        pixels = select_channels(axes.frame(image, index), info, channels).reshape(-1)
         samples.append(pixels[:: max(1, pixels.size * count // SAMPLE)])
     return info.normalisation.limits(np.concatenate(samples))
 
 
 def prepare_frame(
-    frame: np.ndarray, info: CheckpointInfo, limits: tuple[float, float]
+    frame: np.ndarray,
+    info: CheckpointInfo,
+    limits: tuple[float, float],
+    channels: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Return the channels of ``(C, H, W)`` that a checkpoint sees, normalised, float32."""
-    return info.normalisation.apply(select_channels(frame, info), limits)
+    return info.normalisation.apply(select_channels(frame, info, channels), limits)
 
 
 def prepare_slices(
-    image: Any, axes: ImageAxes, index: int, info: CheckpointInfo, limits: tuple[float, float]
+    image: Any,
+    axes: ImageAxes,
+    index: int,
+    info: CheckpointInfo,
+    limits: tuple[float, float],
+    channels: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Return what a checkpoint's network reads to segment one frame, normalised, float32.
 
@@ -129,12 +159,6 @@ def prepare_slices(
         ``(C, H, W)``; or ``(S, C, H, W)`` for a network that reads S slices, where a slice beyond
         the end of the stack is the last one before it.
     """
-    indices = neighbours(index, axes.frame_count(image.shape), info.context_slices)
-    frames = [prepare_frame(axes.frame(image, k), info, limits) for k in indices]
+    indices = axes.neighbours(index, image.shape, info.context_slices)
+    frames = [prepare_frame(axes.frame(image, k), info, limits, channels) for k in indices]
     return np.stack(frames) if len(frames) > 1 else frames[0]
-
-
-def neighbours(index: int, count: int, slices: int) -> tuple[int, ...]:
-    """Return which slices of a stack of `count` a network reads to segment one of them."""
-    reach = slices // 2
-    return tuple(min(max(k, 0), count - 1) for k in range(index - reach, index + reach + 1))

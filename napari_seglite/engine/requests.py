@@ -41,6 +41,9 @@ class SegmentRequest:
         Size of a tile and what neighbouring tiles share, in pixels.
     pruning_level : int or None
         Of a network whose card has pruning levels: how deep it computes; None for all of it.
+    channels : tuple of int or None
+        Channels of the image in the order of the checkpoint's inputs; None for all but alpha. A
+        checkpoint of one input sees their mean.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class SegmentRequest:
     tile: int = 512
     overlap: int = 64
     pruning_level: int | None = None
+    channels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)
@@ -74,19 +78,23 @@ class SegmentRequest:
             )
         if self.frames is not None and not self.frames:
             raise SegliteError("No frame was chosen.")
+        if self.channels is not None and not self.channels:
+            raise SegliteError("No channel was chosen.")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the request as plain JSON data."""
         data = asdict(self)
-        data["frames"] = None if self.frames is None else list(self.frames)
+        for name in ("frames", "channels"):
+            data[name] = None if data[name] is None else list(data[name])
         return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SegmentRequest:
         """Read what `as_dict` returned; anything else in the mapping is ignored."""
         known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
-        if known.get("frames") is not None:
-            known["frames"] = tuple(known["frames"])
+        for name in ("frames", "channels"):
+            if known.get(name) is not None:
+                known[name] = tuple(known[name])
         return cls(**known)
 
     def as_command(self, images: Sequence[str], output: str) -> str:
@@ -98,6 +106,8 @@ class SegmentRequest:
         words += ["--tile", str(self.tile), "--overlap", str(self.overlap)]
         if self.frames is not None:
             words += ["--frames", ",".join(map(str, self.frames))]
+        if self.channels is not None:
+            words += ["--channels", ",".join(map(str, self.channels))]
         if self.pruning_level is not None:
             words += ["--pruning-level", str(self.pruning_level)]
         if self.output == "instances":
@@ -115,19 +125,19 @@ class SegmentRequest:
         )
 
 
-def parse_frames(text: str) -> tuple[int, ...]:
-    """Read frames written as ``0,3,5-9``.
+def parse_numbers(text: str, what: str = "frames") -> tuple[int, ...]:
+    """Read frames or channels written as ``0,3,5-9``.
 
     Raises
     ------
     SegliteError
         If the text is anything else.
     """
-    frames: list[int] = []
+    numbers: list[int] = []
     try:
         for part in text.split(","):
             first, _, last = part.strip().partition("-")
-            frames += range(int(first), int(last or first) + 1)
+            numbers += range(int(first), int(last or first) + 1)
     except ValueError:
-        raise SegliteError(f"{text!r} names no frames; write them like 0,3,5-9.") from None
-    return tuple(frames)
+        raise SegliteError(f"{text!r} names no {what}; write them like 0,3,5-9.") from None
+    return tuple(numbers)

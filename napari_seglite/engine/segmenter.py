@@ -24,8 +24,8 @@ from .inference import (
     never,
     warm_up,
 )
-from .masks import to_labels
-from .normalise import image_limits, neighbours, prepare_slices
+from .masks import continued, to_labels
+from .normalise import image_limits, prepare_slices
 from .requests import SegmentRequest
 from .tiling import count_tiles, predict_tiled
 from .versions import versions
@@ -74,6 +74,8 @@ class Segmentation:
         As it was run, with the device that served it.
     info : CheckpointInfo
         Of the checkpoint.
+    shape : tuple of int
+        Of the image.
     layout : str
         The memory layout the network had, see `layouts`.
     notices : tuple of str
@@ -85,6 +87,7 @@ class Segmentation:
     frames: tuple[int, ...]
     request: SegmentRequest
     info: CheckpointInfo
+    shape: tuple[int, ...]
     layout: str
     notices: tuple[str, ...] = ()
 
@@ -106,7 +109,7 @@ class Segmentation:
             New values for ``threshold``, ``min_size`` and ``output`` of the request.
         """
         request = replace(self.request, **changes)
-        return replace(self, request=request, labels=_labels(self, request))
+        return replace(self, request=request, labels=_labels(self, request, self.shape))
 
 
 @dataclass
@@ -181,7 +184,7 @@ class Segmenter:
             yield Progress(COMPILING, frames=len(frames))
         warm_up(info.network, request.device)
 
-        limits = image_limits(image, axes, info)
+        limits = image_limits(image, axes, info, request.channels)
         values: np.ndarray | None = None
         with interruptible(network, stop):
             if loaded.layout is None:
@@ -198,9 +201,10 @@ class Segmenter:
         assert values is not None
         yield Progress("Labelling …", frames=len(frames))
         notices = _notices(image, limits)
-        result = Segmentation(np.empty(0), values, frames, request, info, loaded.layout, notices)
-        shape = axes.label_shape(image.shape)
-        return replace(result, labels=_labels(result, request, shape))
+        result = Segmentation(
+            np.empty(0), values, frames, request, info, image.shape, loaded.layout, notices
+        )
+        return replace(result, labels=_labels(result, request, image.shape))
 
     def segment(self, image: Any, request: SegmentRequest) -> Segmentation:
         """Do what `run` does in one call and return its result."""
@@ -239,14 +243,14 @@ class Segmenter:
         import torch
 
         axes = ImageAxes(request.axes)
-        _, height, width = axes.frame(image, frames[0]).shape
+        height, width = axes.frame_shape(image.shape)
         per_frame = count_tiles(height, width, request.tile, request.overlap)
         total, started = per_frame * len(frames), time.monotonic()
         constant = limits[0] >= limits[1]
-        predictor, count = Predictor(network, request.device), axes.frame_count(image.shape)
+        predictor = Predictor(network, request.device)
         done = 0
         for position, index in enumerate(frames):
-            pixels = prepare_slices(image, axes, index, info, limits)
+            pixels = prepare_slices(image, axes, index, info, limits, request.channels)
             if constant:  # nothing to see, whatever the network would make of it
                 blank = np.zeros((info.classes, height, width), np.float32)
                 blank[0] = float(info.classes > 1)
@@ -254,7 +258,7 @@ class Segmenter:
                 yield _progress(position, frames, done, total, started), position, blank
                 continue
             try:
-                predictor.at(neighbours(index, count, info.context_slices))
+                predictor.at(axes.neighbours(index, image.shape, info.context_slices))
                 for part in predict_tiled(predictor, pixels, request.tile, request.overlap):
                     done += 1
                     yield _progress(position, frames, done, total, started), position, part
@@ -291,18 +295,21 @@ def _prune(network: Any, info: CheckpointInfo, level: int | None) -> None:
         network.level = level or levels[-1]
 
 
-def _labels(
-    result: Segmentation, request: SegmentRequest, shape: tuple[int, ...] | None = None
-) -> np.ndarray:
-    shape = shape or result.labels.shape
+def _labels(result: Segmentation, request: SegmentRequest, shape: tuple[int, ...]) -> np.ndarray:
+    """Label the frames that were asked for; the others stay 0."""
+    axes = ImageAxes(request.axes)
     # Objects reach across slices only where all slices were segmented.
-    volume = request.axes.startswith("Z") and request.frames is None
-    found = to_labels(
-        result.probabilities, request.threshold, request.min_size, request.output, volume
-    )
-    labels = np.zeros((shape[0] if len(shape) == 3 else 1, *shape[-2:]), found.dtype)
-    labels[list(result.frames)] = found
-    return labels.reshape(shape)
+    whole = request.frames is None and "Z" in axes.stack
+    groups = axes.volumes(shape) if whole else [[k] for k in range(len(result.frames))]
+    settings = (request.threshold, request.min_size, request.output)
+    parts = [to_labels(result.probabilities[g], *settings, volume=whole) for g in groups]
+    if request.output == "instances":
+        parts = continued(parts)
+    dtype = np.result_type(*parts)
+    frames = np.zeros((axes.frame_count(shape), *axes.frame_shape(shape)), dtype)
+    for group, part in zip(groups, parts, strict=True):
+        frames[[result.frames[k] for k in group]] = part
+    return axes.join(frames, shape)
 
 
 def _progress(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.axes import SUPPORTED, ImageAxes, guess_axes
+from ..engine.axes import LETTERS, ImageAxes, guess_axes
 from ..errors import ImageError
 from .atomic import replacing
 
@@ -116,32 +116,32 @@ def write_labels(
     path : str or Path
         Ending in ``.tif``.
     labels : ndarray
-        ``(H, W)`` or ``(frames, H, W)``, uint8, uint16 or uint32. ImageJ knows no uint32;
-        those are written as plain TIFF.
+        uint8, uint16 or uint32. ImageJ knows no uint32 and no other order of axes than TZYX;
+        such labels are written as a TIFF of tifffile's own, which says the same.
     recipe : dict, optional
         Stored in the file; `read_recipe` reads it back.
     spacing, unit : optional
         Size of a pixel along every axis.
     axes : str, optional
-        ``"YX"``, ``"ZYX"`` or ``"TYX"``; guessed if not given.
+        Letters as in `ImageAxes`, without C; guessed if not given.
     """
     import tifffile
 
-    axes = axes or ("YX" if labels.ndim == 2 else "ZYX")
+    axes = axes or "TZYX"[-labels.ndim :]
     spacing = spacing or (1.0,) * labels.ndim
-    text = json.dumps({"seglite": recipe or {}})
     options: dict[str, Any] = {
         "compression": "zlib",
-        "resolution": (1 / spacing[-1], 1 / spacing[-2]),
+        "resolution": tuple(1 / spacing[axes.index(axis)] for axis in "XY"),
     }
-    if labels.dtype == np.uint32:
-        options |= {"description": text, "metadata": None, "photometric": "minisblack"}
+    metadata: dict[str, Any] = {"axes": axes, "unit": unit}
+    if labels.dtype == np.uint32 or axes != "".join(a for a in "TZYX" if a in axes):
+        metadata |= {"spacing": spacing, "seglite": recipe or {}}
+        options |= {"metadata": metadata, "photometric": "minisblack"}
     else:
-        options |= {
-            "imagej": True,
-            "metadata": {"axes": axes, "unit": unit, "Info": text}
-            | ({"spacing": spacing[0]} if axes[0] == "Z" else {}),
-        }
+        metadata["Info"] = json.dumps({"seglite": recipe or {}})
+        if "Z" in axes:
+            metadata["spacing"] = spacing[axes.index("Z")]
+        options |= {"metadata": metadata, "imagej": True}
     with replacing(Path(path)) as temporary:
         tifffile.imwrite(temporary, labels, **options)
 
@@ -171,13 +171,17 @@ def _read_tiff(path: Path) -> ImageFile:
     letters = "".join(letters[k] for k in kept)
     # Pages of unknown meaning, as a plain multi-page TIFF has them, are taken for slices.
     letters = letters.replace("I", "Z").replace("Q", "Z")
-    axes = ImageAxes(letters) if letters in SUPPORTED else guess_axes(pixels.shape)
+    named = set(letters) <= set(LETTERS) and len(set(letters)) == len(letters)
+    axes = ImageAxes(letters) if named else guess_axes(pixels.shape)
     known = tuple(spacing.get(axis, 1.0) for axis in axes.labels)
     return ImageFile(pixels, axes, known, unit)
 
 
 def _spacing(tiff: Any) -> tuple[dict[str, float], str]:
     """Read the size of a pixel from ImageJ metadata and the resolution tags."""
+    own = (tiff.shaped_metadata or [{}])[0]
+    if "seglite" in own:
+        return dict(zip(own["axes"], own["spacing"], strict=True)), own["unit"]
     page, found = tiff.pages.first, {}
     for axis, tag in (("X", "XResolution"), ("Y", "YResolution")):
         pixels, units = page.tags[tag].value if tag in page.tags else (0, 1)

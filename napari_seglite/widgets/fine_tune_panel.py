@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..engine.requests import parse_frames
+from ..engine.requests import parse_numbers
 from ..errors import AnnotationError, SegliteError
 from ..store.checkpoints import CheckpointStore
 from . import layers
@@ -171,11 +171,9 @@ class FineTunePanel(QWidget):
             return None
         if not text or text.startswith("current"):
             return (layers.current_frame(self.viewer, image),)
-        frames = parse_frames(text)
-        if beyond := [k for k in frames if not 0 <= k < image.data.shape[0]]:
-            raise AnnotationError(
-                f"{image.name} has no slice {beyond[0]}; it has {image.data.shape[0]}, from 0."
-            )
+        frames, count = parse_numbers(text), axes.frame_count(image.data.shape)
+        if beyond := [k for k in frames if not 0 <= k < count]:
+            raise AnnotationError(f"{image.name} has no slice {beyond[0]}; it has {count}, from 0.")
         return frames
 
     def fine_tune(self) -> None:

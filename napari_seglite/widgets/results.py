@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..engine.axes import ImageAxes
 from ..engine.masks import into_frames, keep_edits
 from .layers import add_labels
 
@@ -85,9 +86,8 @@ class Results:
             return shown
         untouched = np.zeros(labels.shape, bool)
         if result.request.frames is not None:
-            labels = into_frames(np.asarray(replace.layer.data), labels, result.frames)
-            untouched = replace.edits()
-            untouched[list(result.frames)] = False
+            labels = _merged(np.asarray(replace.layer.data), result)
+            untouched = _without_frames(replace.edits(), result)
         self._write(replace, result, labels, untouched)
         self.viewer.layers.selection.active = replace.layer
         return replace
@@ -97,7 +97,7 @@ class Results:
         touched = shown.edits()
         labels = result.labels
         if result.request.frames is not None:
-            labels = into_frames(shown.written, labels, result.frames)
+            labels = _merged(shown.written, result)
         if touched.any():
             labels = keep_edits(np.asarray(shown.layer.data), touched, labels)
         self._write(shown, result, labels, touched)
@@ -107,3 +107,18 @@ class Results:
         shown.result, shown.written, shown.touched = result, labels.copy(), touched
         shown.layer.data = labels
         shown.layer.metadata = {**shown.layer.metadata, "seglite": result.recipe()}
+
+
+def _merged(existing: np.ndarray, result: Segmentation) -> np.ndarray:
+    """Put the frames that were segmented into labels of the whole image."""
+    axes = ImageAxes(result.request.axes)
+    frames = into_frames(axes.split(existing), axes.split(result.labels), result.frames)
+    return axes.join(frames, result.shape)
+
+
+def _without_frames(touched: np.ndarray, result: Segmentation) -> np.ndarray:
+    """Forget the edits in the frames that were segmented."""
+    axes = ImageAxes(result.request.axes)
+    frames = axes.split(touched).copy()
+    frames[list(result.frames)] = False
+    return axes.join(frames, result.shape)

@@ -106,7 +106,7 @@ def test_current_slice_of_a_stack(viewer, dock, segment, nuclei):
 @pytest.mark.parametrize(
     ("image", "options", "message"),
     [
-        (np.zeros((2, 2, 8, 9)), {}, "2-D image, an RGB image"),
+        (np.zeros((2, 2, 2, 8, 9)), {}, "or say what its axes are"),
         ([np.zeros((64, 64)), np.zeros((32, 32))], {"multiscale": True}, "multiscale"),
         (np.full((20, 20), np.nan), {}, "no finite number"),
     ],
@@ -211,3 +211,38 @@ def test_every_network_can_be_trained_from_scratch(dock):
     box = dock.fine_tune_panel.checkpoint_box
     offered = {box.itemData(k) for k in range(box.count())}
     assert {"celnet", "m2snet", "s-net", "u2net-msac", "unet-sharp"} < offered
+
+
+def test_series_of_stacks_and_its_current_slice(viewer, dock, segment, nuclei):
+    series = np.stack([np.stack([nuclei[:64, :64], nuclei[:64, 64:128]])] * 2)
+    viewer.add_image(series, name="series", axis_labels=("t", "z", "y", "x"), scale=(1, 4, 1, 1))
+    form = dock.segment_panel.form
+    assert form.image_info.text() == "2 time points, 2 slices, grey, 64 × 64, uint8"
+    form.scope_box.setCurrentIndex(1)
+    viewer.dims.set_current_step(0, 1)
+    viewer.dims.set_current_step(1, 0)
+    layer = segment()
+    assert layer.data.shape == series.shape
+    assert layer.metadata["seglite"]["axes"] == "TZYX"
+    assert layer.metadata["seglite"]["frames"] == [2]
+    assert layer.data[1, 0].any()
+    assert not layer.data[0].any()
+    assert not layer.data[1, 1].any()
+    first = layer.data[1, 0].copy()
+    viewer.dims.set_current_step(0, 0)
+    assert segment() == layer  # the frame that was segmented before stays
+    np.testing.assert_array_equal(layer.data[1, 0], first)
+    np.testing.assert_array_equal(layer.data[0, 0], first)
+
+
+def test_labels_lie_on_an_image_with_channels(viewer, dock, segment, nuclei):
+    channels = np.stack([nuclei, nuclei // 2])
+    placed = {"scale": (1, 0.5, 0.25), "translate": (0, 3, 4), "axis_labels": ("c", "y", "x")}
+    image = viewer.add_image(channels, name="two", **placed)
+    assert "2 channels" in dock.segment_panel.form.image_info.text()
+    layer = segment()
+    assert layer.data.shape == nuclei.shape
+    assert tuple(layer.scale) == (0.5, 0.25)
+    assert tuple(layer.translate) == (3, 4)
+    assert layer.axis_labels == ("y", "x")
+    assert tuple(layer.data_to_world((7, 9))) == tuple(image.data_to_world((0, 7, 9))[1:])
