@@ -3,6 +3,7 @@
 # make setup  only sets everything up
 PYTHON ?= python3
 BIN := .venv/bin
+TRITON := 3.9.0
 # A virtual screen where there is none.
 DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
 
@@ -15,6 +16,9 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	# For the tests alone, and apart: in one process with a software OpenGL it crashes.
+	case "$$(uname)" in Linux) $(BIN)/python -m pip install --quiet --no-deps --upgrade \
+		--target .venv/triton triton==$(TRITON);; esac
 	touch $@
 
 demo: setup

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
 from ..errors import Cancelled, SegliteError
-from .preload import preload_torch
+from .preload import keep_triton_out, preload_torch
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +107,7 @@ def _guarded(
     The worker would take a RuntimeError for a result, and torch raises those.
     """
     try:
+        keep_triton_out()
         preload_torch()
         return "succeeded", (yield from steps)
     except Cancelled:

@@ -1,4 +1,4 @@
-"""Load torch's libraries without stopping the window."""
+"""Load torch's libraries without stopping or crashing the window."""
 
 from __future__ import annotations
 
@@ -30,3 +30,16 @@ def preload_torch() -> None:
         return
     dlopen.restype, dlopen.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
     dlopen(os.fsencode(library), os.RTLD_NOW)
+
+
+def keep_triton_out() -> None:
+    """Prevent the import of Triton in a window that is drawn with LLVM's help.
+
+    Mesa's OpenGL for AMD cards and for computers without any brings an LLVM of its own, and
+    Triton's, loaded after it, ends the process. Linux builds of torch bring Triton and import it
+    when an optimiser takes its first step, on the CPU as well.
+    """
+    if sys.platform != "linux" or "triton" in sys.modules:
+        return
+    if "libLLVM" in Path("/proc/self/maps").read_text():
+        sys.modules["triton"] = None  # type: ignore[assignment]

@@ -223,9 +223,6 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().to(torch.float32).contiguous().numpy()
 
 
-# Operators of torch's own kind, so that torch.compile and torch.export take the scan as one node
-# instead of stumbling over NumPy.
-@torch.library.custom_op("seglite::selective_scan", mutates_args=())
 def _scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
     arrays = [_array(t) for t in (u, delta, A, B, C, D)]
     u_, delta_, A_, B_, C_, D_ = arrays
@@ -241,7 +238,6 @@ def _scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) 
     return torch.from_numpy(y)
 
 
-@torch.library.custom_op("seglite::selective_scan_backward", mutates_args=())
 def _scan_backward(
     dy: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -268,12 +264,31 @@ def _scan_backward(
     return (first, *others)  # type: ignore[return-value]
 
 
-@_scan.register_fake
+class _NumbaScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
+        ctx.save_for_backward(*tensors)
+        return _scan(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return _scan_backward(gradients[0], *ctx.saved_tensors)
+
+
+# The same as operators of torch's own kind, which torch.compile and torch.export take as one node
+# instead of stumbling over NumPy. Not used otherwise: calling one loads all of torch's compiler.
+_scan_operator = torch.library.custom_op("seglite::selective_scan", _scan, mutates_args=())
+_scan_backward_operator = torch.library.custom_op(
+    "seglite::selective_scan_backward", _scan_backward, mutates_args=()
+)
+
+
+@_scan_operator.register_fake
 def _(u: Tensor, *_: Tensor) -> Tensor:
     return torch.empty_like(u, memory_format=torch.contiguous_format)
 
 
-@_scan_backward.register_fake
+@_scan_backward_operator.register_fake
 def _(dy: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in inputs)
 
@@ -283,10 +298,10 @@ def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
 
 
 def _differentiate(ctx: Any, dy: Tensor) -> Any:
-    return _scan_backward(dy, *ctx.saved_tensors)
+    return _scan_backward_operator(dy, *ctx.saved_tensors)
 
 
-_scan.register_autograd(_differentiate, setup_context=_remember)
+_scan_operator.register_autograd(_differentiate, setup_context=_remember)
 
 
 def selective_scan_numba(
@@ -306,7 +321,10 @@ def selective_scan_numba(
         delta = delta + delta_bias.float()[:, None]
     if delta_softplus:
         delta = F.softplus(delta)
-    return _scan(u, delta, A, B, C, D).to(out_dtype)
+    if torch.compiler.is_compiling():
+        return _scan_operator(u, delta, A, B, C, D).to(out_dtype)
+    scanned: Tensor = _NumbaScan.apply(u, delta, A, B, C, D)
+    return scanned.to(out_dtype)
 
 
 def needs_compiling(training: bool) -> bool:

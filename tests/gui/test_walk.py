@@ -112,3 +112,40 @@ def test_fine_tuning_works_while_segmenting(viewer, dock, click, segment, qtbot,
     assert segment() is not None
     qtbot.waitUntil(lambda: not training.busy, timeout=PATIENCE)
     assert CheckpointStore().info("nuclei-s-net-tuned-1").settings["steps_done"] == 6
+
+
+TRAIN_UNDER_GL = """
+import sys, napari
+from qtpy.QtWidgets import QApplication
+viewer = napari.Viewer()
+for _ in range(20):
+    QApplication.processEvents()
+from napari_seglite.widgets.preload import keep_triton_out
+keep_triton_out()
+import torch
+weight = torch.nn.Parameter(torch.zeros(3))
+optimiser = torch.optim.AdamW([weight])
+weight.sum().backward()
+optimiser.step()
+from src_models.selective_scan import choose_backend
+print("torch._dynamo" in sys.modules, choose_backend("cuda"))
+viewer.close()
+"""
+
+
+def test_training_survives_triton_beside_a_software_opengl():
+    """Torch imports Triton if it is there, whose LLVM crashes when Mesa's was loaded before."""
+    import os
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    folder = Path(sys.prefix) / "triton"
+    if not folder.is_dir():
+        pytest.skip(f"Triton is not here ({folder}), 'make setup' puts it there on Linux")
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    printed = subprocess.check_output(
+        [sys.executable, "-c", TRAIN_UNDER_GL], env=environment, text=True
+    )
+    if "libLLVM" in Path("/proc/self/maps").read_text():
+        assert printed.split()[-2:] == ["True", "reference"]
