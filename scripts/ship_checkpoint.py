@@ -77,7 +77,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as nowhere:
         trained = CheckpointStore(arguments.trained, Path(nowhere) / "none")
         info, network = trained.load(NAME)
-        threshold = calibrate(network, read(arguments.data, info.normalisation))
+        # A third of them tells the threshold to a hundredth.
+        threshold = calibrate(network, read(arguments.data, info.normalisation)[::3])
         print(f"calibrated: {threshold:.2f} becomes 0.50")
         half = CheckpointStore(Path(nowhere) / "half", Path(nowhere) / "none")
         half.save(info, network.state_dict(), half=True)
@@ -87,7 +88,9 @@ def main() -> None:
         if arguments.dry_run:
             sys.exit()
         # Whoever reads the card shall find all phases of the training.
-        phases = [trained.info(f"{NAME}-{phase}") for phase in ("first", "second", "third")]
+        phases = [
+            trained.info(f"{NAME}-{phase}") for phase in ("first", "second", "third", "fourth")
+        ]
         info = replace(
             info,
             parent=None,

@@ -25,11 +25,6 @@ def scores(real_images):
     return found
 
 
-# Strict: the day the checkpoint gets there, these marks have to go.
-NOT_YET = "the shipped checkpoint reaches {}; it needs a longer training"
-
-
-@pytest.mark.xfail(strict=True, reason=NOT_YET.format("0.893 over all images"))
 def test_dice_over_all_images(scores):
     everything = np.concatenate(list(scores.values()))
     assert len(everything) == 132
@@ -42,7 +37,8 @@ def test_dice_over_all_images(scores):
         pytest.param(
             "fluorescence",
             0.92,
-            marks=pytest.mark.xfail(strict=True, reason=NOT_YET.format("0.909 there")),
+            # Strict: the day the checkpoint gets there, this mark has to go.
+            marks=pytest.mark.xfail(strict=True, reason="the shipped checkpoint reaches 0.917"),
         ),
         ("histology", 0.84),
     ],
