@@ -88,9 +88,7 @@ def main() -> None:
         if arguments.dry_run:
             sys.exit()
         # Whoever reads the card shall find all phases of the training.
-        phases = [
-            trained.info(f"{NAME}-{phase}") for phase in ("first", "second", "third", "fourth")
-        ]
+        phases = [trained.info(f"{NAME}-{phase}") for phase in ("first", "second", "third")]
         info = replace(
             info,
             parent=None,
