@@ -44,8 +44,6 @@ class CheckpointInfo:
         A name that `src_models.create` takes.
     in_channels, classes : int
         As the network was built.
-    options : dict
-        Further arguments of `src_models.create`, such as a preset.
     class_names : tuple of str
         From label 0 (background) upwards: two names for one class.
     normalisation : Normalisation
@@ -60,13 +58,14 @@ class CheckpointInfo:
         How it was trained, with what software, and how well it does.
     weights_sha256 : str
         Of the weights' file; filled in when it is saved.
+    options : dict
+        Further arguments of `src_models.create`, such as a preset.
     """
 
     id: str
     network: str
     in_channels: int = 1
     classes: int = 1
-    options: dict[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ("background", "object")
     normalisation: Normalisation = field(default_factory=Normalisation)
     description: str = ""
@@ -76,6 +75,7 @@ class CheckpointInfo:
     versions: dict[str, str] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
     weights_sha256: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.id):
