@@ -83,11 +83,10 @@ class Predictor:
         self._indices: tuple[int, ...] = ()
         self._features: dict[tuple[int, int], list[Tensor]] = {}
 
-    def at(self, indices: tuple[int, ...]) -> Predictor:
+    def at(self, indices: tuple[int, ...]) -> None:
         """Say which slices the tiles that follow show; features of others are dropped."""
         self._indices = indices
         self._features = {k: v for k, v in self._features.items() if k[0] in indices}
-        return self
 
     def __call__(self, tile: np.ndarray, number: int = 0) -> np.ndarray:
         """Segment a tile.
