@@ -67,13 +67,9 @@ def _neighbours(volume: bool) -> np.ndarray:
 
 def _instances(foreground: np.ndarray, min_size: int, volume: bool) -> np.ndarray:
     """Separate touching objects with a watershed on the distance to the background."""
-    parts = [foreground] if volume else list(foreground[:, None])
-    labels = np.concatenate(
-        [_split(part[0])[None] if len(part) == 1 else _split(part) for part in parts]
-    )
-    if not volume:  # ids go on from frame to frame
-        tops = np.cumsum([0, *(int(frame.max(initial=0)) for frame in labels)])
-        labels = np.where(labels > 0, labels + tops[:-1, None, None], 0)
+    flat = not volume or len(foreground) == 1
+    # Flat, ids go on from frame to frame.
+    labels = np.stack(continued([_split(f) for f in foreground])) if flat else _split(foreground)
     sizes = np.bincount(labels.ravel())
     keep = sizes >= max(min_size, 1)
     keep[0] = False
