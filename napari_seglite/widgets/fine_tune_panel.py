@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QSpinBox,
@@ -73,11 +72,13 @@ class FineTunePanel(QWidget):
         self.minutes = QDoubleSpinBox()
         self.minutes.setRange(0.1, 600)
         self.minutes.setValue(5)
+        self.minutes.setDecimals(1)
         self.minutes.setSuffix(" min")
         self.minutes.setToolTip("Training ends after this time at the latest")
         self.steps = QSpinBox()
         self.steps.setRange(1, 1_000_000)
         self.steps.setValue(200)
+        self.steps.setSuffix(" steps")
         self.steps.setToolTip("Training ends after this many steps at the latest")
 
         self.start_button = QPushButton("Fine-tune")
@@ -93,12 +94,8 @@ class FineTunePanel(QWidget):
         form.addRow("Slices", self.frames)
         form.addRow("Start from", self.checkpoint_box)
         form.addRow("New name", self.name)
-        limits = QHBoxLayout()
-        limits.addWidget(self.minutes)
-        limits.addWidget(QLabel("or"))
-        limits.addWidget(self.steps)
-        limits.addWidget(QLabel("steps"))
-        form.addRow("At most", limits)
+        form.addRow("At most", self.minutes)
+        form.addRow("or", self.steps)
         buttons = QHBoxLayout()
         buttons.addWidget(self.start_button, 2)
         buttons.addWidget(self.stop_button, 1)
