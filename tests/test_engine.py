@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage as ndi
 
 from napari_seglite.engine.axes import ImageAxes, guess_axes
-from napari_seglite.engine.masks import into_frames, keep_edits, to_labels
+from napari_seglite.engine.masks import keep_edits, put_into, to_labels
 from napari_seglite.engine.metrics import overlap, overlap_per_class
 from napari_seglite.engine.normalise import Normalisation, select_channels
 from napari_seglite.engine.requests import SegmentRequest, parse_numbers
@@ -239,7 +239,8 @@ def test_hand_edits_survive_a_new_threshold():
 def test_one_slice_goes_into_a_stack_with_ids_of_its_own():
     existing = np.array([[[5, 0]], [[9, 9]]], np.uint16)
     fresh = np.array([[[0, 0]], [[1, 0]]], np.uint16)
-    np.testing.assert_array_equal(into_frames(existing, fresh, (1,)), [[[5, 0]], [[6, 0]]])
+    taken = np.array([[[False, False]], [[True, True]]])
+    np.testing.assert_array_equal(put_into(existing, fresh, taken), [[[5, 0]], [[6, 0]]])
 
 
 def test_overlap_by_hand():

@@ -32,6 +32,10 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--instances", action="store_true", help="one label an object")
     parser.add_argument("--frames", help="slices of a stack, such as 0,3,5-9; all if not given")
     parser.add_argument("--channels", help="of the image, such as 0,2; all if not given")
+    parser.add_argument(
+        "--region",
+        help="part of the image: top,left,bottom,right in pixels, or a polygon as y,x y,x y,x",
+    )
     parser.add_argument("--tile", type=int, default=DEFAULTS.tile, help="pixels")
     parser.add_argument("--overlap", type=int, default=DEFAULTS.overlap, help="pixels")
     parser.add_argument(
@@ -68,6 +72,7 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
         output="instances" if arguments.instances else "semantic",
         frames=parse_numbers(arguments.frames) if arguments.frames else None,
         channels=parse_numbers(arguments.channels, "channels") if arguments.channels else None,
+        region=arguments.region,
         tile=arguments.tile,
         overlap=arguments.overlap,
         pruning_level=arguments.pruning_level,

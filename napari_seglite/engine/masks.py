@@ -145,25 +145,24 @@ def keep_edits(edited: np.ndarray, touched: np.ndarray, fresh: np.ndarray) -> np
     return merged
 
 
-def into_frames(existing: np.ndarray, fresh: np.ndarray, frames: tuple[int, ...]) -> np.ndarray:
-    """Put some frames of new labels into a stack of older ones.
+def put_into(existing: np.ndarray, fresh: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Put a part of new labels into older ones.
 
     Parameters
     ----------
     existing, fresh : ndarray
-        ``(frames, H, W)``. Objects of `fresh` are numbered above those that stay.
-    frames : tuple of int
-        Which frames of `fresh` to take.
+        Of the same shape. Objects of `fresh` are numbered above those that stay.
+    where : ndarray
+        What to take of `fresh`; boolean, of the same shape.
     """
     merged = existing.copy()
-    chosen = list(frames)
-    merged[chosen] = 0
-    taken = fresh[chosen]
+    merged[where] = 0
+    taken = fresh[where]
     if fresh.dtype != np.uint8:
         top = int(merged.max(initial=0))
         merged = merged.astype(
-            np.result_type(merged, fresh, np.min_scalar_type(top + int(taken.max())))
+            np.result_type(merged, fresh, np.min_scalar_type(top + int(taken.max(initial=0))))
         )
         taken = np.where(taken > 0, taken + np.asarray(top, merged.dtype), 0)
-    merged[chosen] = taken
+    merged[where] = taken
     return merged

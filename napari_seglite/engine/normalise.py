@@ -150,8 +150,9 @@ def prepare_slices(
     info: CheckpointInfo,
     limits: tuple[float, float],
     channels: Sequence[int] | None = None,
+    box: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> np.ndarray:
-    """Return what a checkpoint's network reads to segment one frame, normalised, float32.
+    """Return what a checkpoint's network reads to segment a box of a frame, normalised, float32.
 
     Returns
     -------
@@ -160,5 +161,5 @@ def prepare_slices(
         the end of the stack is the last one before it.
     """
     indices = axes.neighbours(index, image.shape, info.context_slices)
-    frames = [prepare_frame(axes.frame(image, k), info, limits, channels) for k in indices]
+    frames = [prepare_frame(axes.frame(image, k, box), info, limits, channels) for k in indices]
     return np.stack(frames) if len(frames) > 1 else frames[0]

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import SegliteError
 from .axes import ImageAxes
+from .regions import Region
 
 OUTPUTS = ("semantic", "instances")
 
@@ -44,6 +45,8 @@ class SegmentRequest:
     channels : tuple of int or None
         Channels of the image in the order of the checkpoint's inputs; None for all but alpha. A
         checkpoint of one input sees their mean.
+    region : str or None
+        Part of every frame, as `Region.parse` reads it; None for all of it.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class SegmentRequest:
     overlap: int = 64
     pruning_level: int | None = None
     channels: tuple[int, ...] | None = None
+    region: str | None = None
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)
@@ -80,6 +84,8 @@ class SegmentRequest:
             raise SegliteError("No frame was chosen.")
         if self.channels is not None and not self.channels:
             raise SegliteError("No channel was chosen.")
+        if self.region is not None:
+            Region.parse(self.region)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the request as plain JSON data."""
@@ -108,6 +114,8 @@ class SegmentRequest:
             words += ["--frames", ",".join(map(str, self.frames))]
         if self.channels is not None:
             words += ["--channels", ",".join(map(str, self.channels))]
+        if self.region is not None:
+            words += [f"--region={self.region}"]
         if self.pruning_level is not None:
             words += ["--pruning-level", str(self.pruning_level)]
         if self.output == "instances":

@@ -26,6 +26,7 @@ from .inference import (
 )
 from .masks import continued, to_labels
 from .normalise import image_limits, prepare_slices
+from .regions import grown, region_of, within
 from .requests import SegmentRequest
 from .tiling import count_tiles, predict_tiled
 from .versions import versions
@@ -65,9 +66,10 @@ class Segmentation:
     Attributes
     ----------
     labels : ndarray
-        Of the image's shape without channels; 0 in frames that were not asked for.
+        Of the image's shape without channels; 0 where nothing was asked for.
     probabilities : ndarray
-        ``(frames, K, H, W)`` float32, of the frames that were asked for.
+        ``(frames, K, h, w)`` float32, of the frames and of the box around the region that were
+        asked for.
     frames : tuple of int
         Which ones those are.
     request : SegmentRequest
@@ -99,6 +101,20 @@ class Segmentation:
             "layout": self.layout,
             "versions": versions(),
         }
+
+    @property
+    def partial(self) -> bool:
+        """Whether only some frames or a region of them were asked for."""
+        return self.request.frames is not None or self.request.region is not None
+
+    def asked(self) -> np.ndarray:
+        """Return what was asked for of the image, boolean, of the shape of `labels`."""
+        axes, shape = ImageAxes(self.request.axes), self.shape
+        region = region_of(self.request.region, axes.frame_shape(shape))
+        frames = np.zeros((axes.frame_count(shape), *axes.frame_shape(shape)), bool)
+        rows, columns = region.box(axes.frame_shape(shape))
+        frames[list(self.frames), rows, columns] = region.mask(axes.frame_shape(shape))
+        return axes.join(frames, shape)
 
     def relabel(self, **changes: Any) -> Segmentation:
         """Label anew from the same probabilities, without the network.
@@ -172,6 +188,7 @@ class Segmenter:
         axes = ImageAxes(request.axes)
         axes.check(image.shape)
         frames = _chosen_frames(request, axes.frame_count(image.shape))
+        region_of(request.region, axes.frame_shape(image.shape)).box(axes.frame_shape(image.shape))
         dtype = np.dtype(image.dtype)
         if dtype.kind not in "buif":
             raise ImageError(f"Images of {dtype} cannot be segmented. Convert to numbers first.")
@@ -243,25 +260,31 @@ class Segmenter:
         import torch
 
         axes = ImageAxes(request.axes)
-        height, width = axes.frame_shape(image.shape)
+        shape = axes.frame_shape(image.shape)
+        box = region_of(request.region, shape).box(shape)
+        # The network sees what surrounds the region.
+        seen = grown(box, request.overlap // 2, shape)
+        inner = (slice(None), *within(box, seen))
+        height, width = (edge.stop - edge.start for edge in seen)
         per_frame = count_tiles(height, width, request.tile, request.overlap)
         total, started = per_frame * len(frames), time.monotonic()
         constant = limits[0] >= limits[1]
         predictor = Predictor(network, request.device)
         done = 0
         for position, index in enumerate(frames):
-            pixels = prepare_slices(image, axes, index, info, limits, request.channels)
+            pixels = prepare_slices(image, axes, index, info, limits, request.channels, seen)
             if constant:  # nothing to see, whatever the network would make of it
                 blank = np.zeros((info.classes, height, width), np.float32)
                 blank[0] = float(info.classes > 1)
                 done += per_frame
-                yield _progress(position, frames, done, total, started), position, blank
+                yield _progress(position, frames, done, total, started), position, blank[inner]
                 continue
             try:
                 predictor.at(axes.neighbours(index, image.shape, info.context_slices))
                 for part in predict_tiled(predictor, pixels, request.tile, request.overlap):
                     done += 1
-                    yield _progress(position, frames, done, total, started), position, part
+                    now = _progress(position, frames, done, total, started)
+                    yield now, position, part[inner]
             except torch.OutOfMemoryError as error:
                 raise DeviceError(
                     f"{request.device} ran out of memory at tiles of {request.tile} pixels. "
@@ -296,19 +319,27 @@ def _prune(network: Any, info: CheckpointInfo, level: int | None) -> None:
 
 
 def _labels(result: Segmentation, request: SegmentRequest, shape: tuple[int, ...]) -> np.ndarray:
-    """Label the frames that were asked for; the others stay 0."""
+    """Label what was asked for; the rest stays 0."""
     axes = ImageAxes(request.axes)
+    region = region_of(request.region, axes.frame_shape(shape))
+    rows, columns = region.box(axes.frame_shape(shape))
+    probabilities = result.probabilities
+    if request.region is not None:
+        nothing = np.zeros(probabilities.shape[1], np.float32)
+        nothing[0] = float(len(nothing) > 1)
+        inside = region.mask(axes.frame_shape(shape))
+        probabilities = np.where(inside, probabilities, nothing[:, None, None])
     # Objects reach across slices only where all slices were segmented.
     whole = request.frames is None and "Z" in axes.stack
     groups = axes.volumes(shape) if whole else [[k] for k in range(len(result.frames))]
     settings = (request.threshold, request.min_size, request.output)
-    parts = [to_labels(result.probabilities[g], *settings, volume=whole) for g in groups]
+    parts = [to_labels(probabilities[g], *settings, volume=whole) for g in groups]
     if request.output == "instances":
         parts = continued(parts)
     dtype = np.result_type(*parts)
     frames = np.zeros((axes.frame_count(shape), *axes.frame_shape(shape)), dtype)
     for group, part in zip(groups, parts, strict=True):
-        frames[[result.frames[k] for k in group]] = part
+        frames[[result.frames[k] for k in group], rows, columns] = part
     return axes.join(frames, shape)
 
 

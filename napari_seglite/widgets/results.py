@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engine.axes import ImageAxes
-from ..engine.masks import into_frames, keep_edits
+from ..engine.masks import keep_edits, put_into
 from .layers import add_labels
 
 if TYPE_CHECKING:
@@ -85,9 +84,10 @@ class Results:
             self._shown.append(shown)
             return shown
         untouched = np.zeros(labels.shape, bool)
-        if result.request.frames is not None:
-            labels = _merged(np.asarray(replace.layer.data), result)
-            untouched = _without_frames(replace.edits(), result)
+        if result.partial:
+            asked = result.asked()
+            labels = put_into(np.asarray(replace.layer.data), labels, asked)
+            untouched = replace.edits() & ~asked
         self._write(replace, result, labels, untouched)
         self.viewer.layers.selection.active = replace.layer
         return replace
@@ -96,8 +96,8 @@ class Results:
         """Write a result that was labelled anew and keep what the user painted."""
         touched = shown.edits()
         labels = result.labels
-        if result.request.frames is not None:
-            labels = _merged(shown.written, result)
+        if result.partial:
+            labels = put_into(shown.written, labels, result.asked())
         if touched.any():
             labels = keep_edits(np.asarray(shown.layer.data), touched, labels)
         self._write(shown, result, labels, touched)
@@ -107,18 +107,3 @@ class Results:
         shown.result, shown.written, shown.touched = result, labels.copy(), touched
         shown.layer.data = labels
         shown.layer.metadata = {**shown.layer.metadata, "seglite": result.recipe()}
-
-
-def _merged(existing: np.ndarray, result: Segmentation) -> np.ndarray:
-    """Put the frames that were segmented into labels of the whole image."""
-    axes = ImageAxes(result.request.axes)
-    frames = into_frames(axes.split(existing), axes.split(result.labels), result.frames)
-    return axes.join(frames, result.shape)
-
-
-def _without_frames(touched: np.ndarray, result: Segmentation) -> np.ndarray:
-    """Forget the edits in the frames that were segmented."""
-    axes = ImageAxes(result.request.axes)
-    frames = axes.split(touched).copy()
-    frames[list(result.frames)] = False
-    return axes.join(frames, result.shape)

@@ -14,7 +14,7 @@ import src_models
 from ..engine.requests import SegmentRequest
 from ..errors import SegliteError
 from ..store.checkpoints import CheckpointStore
-from . import layers, preferences
+from . import areas, layers, preferences
 from .checkpoint_box import CheckpointBox, describe
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class SegmentForm(QWidget):
         self.device_box.addItems(["auto", "cpu"])
         self.device_box.setToolTip("auto takes the fastest device of this computer")
         self.scope_box = _combo(SCOPES)
+        self.area_box = _combo(areas.AREAS)
+        self.area_box.setToolTip("Only this part of the labels changes")
         self.output_box = _combo(OUTPUTS)
         self.depth_box = QComboBox()
         self.depth_box.setToolTip("Less depth is faster and coarser; the network was made for it")
@@ -80,6 +82,7 @@ class SegmentForm(QWidget):
         rows.addRow("Depth", self.depth_box)
         rows.addRow("Device", self.device_box)
         rows.addRow("Slices", self.scope_box)
+        rows.addRow("Area", self.area_box)
         rows.addRow("Result", self.output_box)
         rows.addRow("Threshold", self.threshold)
         rows.addRow("Smallest object", self.min_size)
@@ -183,6 +186,7 @@ class SegmentForm(QWidget):
             device=self.device_box.currentText(),
             pruning_level=self.depth_box.currentData(),
             frames=(layers.current_frame(self.viewer, layer),) if one else None,
+            region=areas.region(self.viewer, layer, self.area_box.currentData()),
             **self.labelling(),
         )
 

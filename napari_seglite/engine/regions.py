@@ -1,0 +1,119 @@
+"""The part of an image's frames that is segmented."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ImageError
+
+Vertex = tuple[float, float]
+Box = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Polygons, in pixels of a frame; pixels with their centre in any of them belong to it.
+
+    Attributes
+    ----------
+    polygons : tuple of tuple of (float, float)
+        Vertices ``(y, x)``; the centre of the first pixel is ``(0, 0)``.
+    """
+
+    polygons: tuple[tuple[Vertex, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not self.polygons or any(len(polygon) < 3 for polygon in self.polygons):
+            raise ImageError("A region is one polygon or several, of three vertices at least.")
+        if not all(math.isfinite(n) for p in self.polygons for vertex in p for n in vertex):
+            raise ImageError("The vertices of a region must be finite numbers.")
+
+    @classmethod
+    def rectangle(cls, top: float, left: float, bottom: float, right: float) -> Region:
+        """Return the pixels of rows ``top:bottom`` and columns ``left:right``."""
+        a, b, c, d = top - 0.5, left - 0.5, bottom - 0.5, right - 0.5
+        return cls((((a, b), (a, d), (c, d), (c, b)),))
+
+    @classmethod
+    def parse(cls, text: str) -> Region:
+        """Read ``top,left,bottom,right``, or polygons written as ``y,x y,x y,x; y,x …``.
+
+        Raises
+        ------
+        ImageError
+            If the text is neither.
+        """
+        try:
+            polygons = [
+                [tuple(float(n) for n in vertex.split(",")) for vertex in polygon.split()]
+                for polygon in text.split(";")
+            ]
+            if len(polygons) == 1 and len(polygons[0]) == 1:
+                return cls.rectangle(*polygons[0][0])
+            return cls(tuple(tuple((y, x) for y, x in polygon) for polygon in polygons))
+        except (ValueError, TypeError):
+            raise ImageError(
+                f"{text!r} is no region; write top,left,bottom,right in pixels, "
+                "or the vertices of a polygon like 0,0 0,50 40,25."
+            ) from None
+
+    def __str__(self) -> str:
+        """The text that `parse` reads."""
+        (top, left), *_, (bottom, _) = self.polygons[0]
+        right = self.polygons[0][1][1]
+        edges = (top + 0.5, left + 0.5, bottom + 0.5, right + 0.5)
+        if self == Region.rectangle(*edges):
+            return ",".join(f"{n:.9g}" for n in edges)
+        return "; ".join(" ".join(f"{y:.9g},{x:.9g}" for y, x in p) for p in self.polygons)
+
+    def box(self, shape: tuple[int, int]) -> Box:
+        """Return the rows and columns of a frame of this shape that hold the region.
+
+        Raises
+        ------
+        ImageError
+            If it lies beside the frame.
+        """
+        vertices = np.array([vertex for polygon in self.polygons for vertex in polygon])
+        begin = np.maximum(np.ceil(vertices.min(0)), 0).astype(int)
+        end = np.minimum(np.floor(vertices.max(0)) + 1, shape).astype(int)
+        if (begin >= end).any():
+            height, width = shape
+            raise ImageError(f"The region lies outside the image of {width} × {height} pixels.")
+        return slice(int(begin[0]), int(end[0])), slice(int(begin[1]), int(end[1]))
+
+    def mask(self, shape: tuple[int, int]) -> np.ndarray:
+        """Return which pixels of `box` belong to the region, boolean."""
+        from skimage.draw import polygon2mask
+
+        rows, columns = self.box(shape)
+        inside = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+        for polygon in self.polygons:
+            inside |= polygon2mask(inside.shape, np.array(polygon) - (rows.start, columns.start))
+        return inside
+
+
+def region_of(text: str | None, shape: tuple[int, int]) -> Region:
+    """Return the region that a request names, or the whole of a frame."""
+    return Region.parse(text) if text else Region.rectangle(0, 0, *shape)
+
+
+def grown(box: Box, margin: int, shape: tuple[int, int]) -> Box:
+    """Return a box that is larger on every side, as far as the frame reaches."""
+    rows, columns = (
+        slice(max(edge.start - margin, 0), min(edge.stop + margin, length))
+        for edge, length in zip(box, shape, strict=True)
+    )
+    return rows, columns
+
+
+def within(box: Box, outer: Box) -> Box:
+    """Return where a box lies in an outer one, counted from that one's corner."""
+    rows, columns = (
+        slice(edge.start - other.start, edge.stop - other.start)
+        for edge, other in zip(box, outer, strict=True)
+    )
+    return rows, columns

@@ -1,0 +1,95 @@
+"""Which part of an image the user means: all of it, what the viewer shows, or what they drew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..engine.regions import Region
+from ..errors import ImageError
+from .layers import layer_axes
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Shapes
+
+AREAS = {"whole": "Whole image", "visible": "Visible area", "shapes": "Inside drawn shapes"}
+CORNERS_OF_ELLIPSE = 72
+
+
+def region(viewer: ViewerModel, layer: Image, area: str) -> str | None:
+    """Return the region of an image layer's frames, as `Region.parse` reads it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Shows the layer.
+    layer : Image
+        Whose pixels are counted.
+    area : str
+        One of `AREAS`.
+
+    Returns
+    -------
+    str or None
+        None for the whole of it.
+
+    Raises
+    ------
+    ImageError
+        If nothing is visible, or nothing is drawn.
+    """
+    if area == "whole":
+        return None
+    return str(_visible(viewer, layer) if area == "visible" else _drawn(viewer, layer))
+
+
+def _visible(viewer: ViewerModel, layer: Image) -> Region:
+    axes = layer_axes(layer)
+    plane = [axes.order.index(letter) for letter in "YX"]
+    shown = set(np.array(viewer.dims.displayed) - (viewer.dims.ndim - layer.ndim))
+    if viewer.dims.ndisplay != 2 or shown != set(plane):
+        raise ImageError(
+            f"The viewer does not show the slices of {layer.name}. Switch to 2-D and to Y and X, "
+            "or segment the whole image."
+        )
+    (top, left), (bottom, right) = np.asarray(layer.corner_pixels)[:, plane].tolist()
+    if bottom <= top or right <= left:
+        raise ImageError(f"Nothing of {layer.name} is visible. Move it into view.")
+    return Region.rectangle(top, left, bottom + 1, right + 1)
+
+
+def _drawn(viewer: ViewerModel, layer: Image) -> Region:
+    """Return the selected shapes of the Shapes layer on top, or all of them."""
+    from napari.layers import Shapes
+
+    found = [other for other in viewer.layers if isinstance(other, Shapes) and other.nshapes]
+    if not found:
+        raise ImageError("Nothing is drawn. Add a Shapes layer and draw what to segment.")
+    active = viewer.layers.selection.active
+    drawn = active if any(active is other for other in found) else found[-1]
+    chosen = sorted(drawn.selected_data) or range(drawn.nshapes)
+    polygons = [_polygon(drawn, k, layer) for k in chosen if drawn.shape_type[k] != "line"]
+    if not polygons:
+        raise ImageError(f"{drawn.name} holds only lines. Draw a rectangle or a polygon.")
+    return Region(tuple(polygons))
+
+
+def _polygon(drawn: Shapes, number: int, layer: Image) -> tuple[tuple[float, float], ...]:
+    """Return a shape's outline in pixels of an image layer."""
+    vertices = np.asarray(drawn.data[number], float)
+    if drawn.shape_type[number] == "ellipse":
+        centre, (a, b) = vertices.mean(0), (vertices[1:3] - vertices[:2]) / 2
+        angles = np.linspace(0, 2 * np.pi, CORNERS_OF_ELLIPSE, endpoint=False)[:, None]
+        vertices = centre + np.cos(angles) * a + np.sin(angles) * b
+    axes = layer_axes(layer)
+    plane = [axes.order.index(letter) for letter in "YX"]
+    outline = []
+    for vertex in vertices:
+        world = np.asarray(drawn.data_to_world(vertex))
+        # A shape drawn in 2-D has no place along the stack, and needs none.
+        world = np.concatenate([np.zeros(max(layer.ndim - len(world), 0)), world])[-layer.ndim :]
+        pixel = np.asarray(layer.world_to_data(world))[plane]
+        outline.append((float(pixel[0]), float(pixel[1])))
+    return tuple(outline)
