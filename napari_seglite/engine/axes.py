@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,10 @@ class ImageAxes:
         """Height and width of the frames of an image of this shape."""
         return shape[self.order.index("Y")], shape[self.order.index("X")]
 
+    def channel_count(self, shape: tuple[int, ...]) -> int:
+        """Number of channels of an image of this shape; 1 without a channel axis."""
+        return shape[self.order.index("C")] if "C" in self.order else 1
+
     def label_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of labels for an image of this shape."""
         return tuple(n for n, axis in zip(shape, self.order, strict=True) if axis != "C")
@@ -128,6 +133,20 @@ class ImageAxes:
             other[axis] = min(max(place[axis] + step, 0), sizes[axis] - 1)
             found.append(int(np.ravel_multi_index(other, sizes)))
         return tuple(found)
+
+
+def at_level(image: Any, level: int) -> Any:
+    """Return one level of a multiscale image, which is a sequence of arrays, the finest first.
+
+    Raises
+    ------
+    ImageError
+        If it has no such level; a single array has level 0.
+    """
+    levels = image if isinstance(image, Sequence) else [image]
+    if not 0 <= level < len(levels):
+        raise ImageError(f"There is no level {level}: the image has {len(levels)}, from 0.")
+    return levels[level]
 
 
 def guess_axes(shape: tuple[int, ...], rgb: bool | None = None) -> ImageAxes:

@@ -47,6 +47,8 @@ class SegmentRequest:
         checkpoint of one input sees their mean.
     region : str or None
         Part of every frame, as `Region.parse` reads it; None for all of it.
+    level : int
+        Of a multiscale image, 0 for the finest.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class SegmentRequest:
     pruning_level: int | None = None
     channels: tuple[int, ...] | None = None
     region: str | None = None
+    level: int = 0
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)
@@ -116,6 +119,8 @@ class SegmentRequest:
             words += ["--channels", ",".join(map(str, self.channels))]
         if self.region is not None:
             words += [f"--region={self.region}"]
+        if self.level:
+            words += ["--level", str(self.level)]
         if self.pruning_level is not None:
             words += ["--pruning-level", str(self.pruning_level)]
         if self.output == "instances":

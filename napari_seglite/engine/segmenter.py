@@ -14,7 +14,7 @@ import src_models
 from ..errors import DeviceError, ImageError, SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import devices, layouts
-from .axes import ImageAxes
+from .axes import ImageAxes, at_level
 from .inference import (
     COMPILING,
     Predictor,
@@ -158,7 +158,8 @@ class Segmenter:
         Parameters
         ----------
         image : array
-            Anything that NumPy can index, with the request's axes and any real dtype.
+            Anything that NumPy can index, with the request's axes and any real dtype; or a
+            sequence of such, the levels of a multiscale image.
         request : SegmentRequest
             What to do.
         stop : callable
@@ -185,7 +186,7 @@ class Segmenter:
         Cancelled
             If `stop` returned True.
         """
-        axes = ImageAxes(request.axes)
+        axes, image = ImageAxes(request.axes), at_level(image, request.level)
         axes.check(image.shape)
         frames = _chosen_frames(request, axes.frame_count(image.shape))
         region_of(request.region, axes.frame_shape(image.shape)).box(axes.frame_shape(image.shape))

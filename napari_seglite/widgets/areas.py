@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..engine.regions import Region
 from ..errors import ImageError
-from .layers import layer_axes
+from .layers import from_world, layer_axes, pixels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -54,10 +55,21 @@ def _visible(viewer: ViewerModel, layer: Image) -> Region:
             f"The viewer does not show the slices of {layer.name}. Switch to 2-D and to Y and X, "
             "or segment the whole image."
         )
-    (top, left), (bottom, right) = np.asarray(layer.corner_pixels)[:, plane].tolist()
+    # Layers know it, too, but those with levels only roughly.
+    canvas = getattr(viewer, "canvas", None)  # new in napari 0.9
+    size = np.array(canvas.size if canvas is not None else viewer._canvas_size)
+    middle = np.asarray(viewer.camera.center)[-2:]
+    corners = []
+    for sides in product((-0.5, 0.5), repeat=2):
+        world = np.array(viewer.dims.point, float)
+        world[list(viewer.dims.displayed)] = middle + size / viewer.camera.zoom * sides
+        corners.append(from_world(layer, world[-layer.ndim :])[plane])
+    limits = np.array(axes.frame_shape(pixels(layer).shape))
+    top, left = np.clip(np.floor(np.min(corners, 0) + 0.5), 0, limits).astype(int).tolist()
+    bottom, right = np.clip(np.ceil(np.max(corners, 0) + 0.5), 0, limits).astype(int).tolist()
     if bottom <= top or right <= left:
         raise ImageError(f"Nothing of {layer.name} is visible. Move it into view.")
-    return Region.rectangle(top, left, bottom + 1, right + 1)
+    return Region.rectangle(top, left, bottom, right)
 
 
 def _drawn(viewer: ViewerModel, layer: Image) -> Region:
@@ -90,6 +102,6 @@ def _polygon(drawn: Shapes, number: int, layer: Image) -> tuple[tuple[float, flo
         world = np.asarray(drawn.data_to_world(vertex))
         # A shape drawn in 2-D has no place along the stack, and needs none.
         world = np.concatenate([np.zeros(max(layer.ndim - len(world), 0)), world])[-layer.ndim :]
-        pixel = np.asarray(layer.world_to_data(world))[plane]
+        pixel = from_world(layer, world)[plane]
         outline.append((float(pixel[0]), float(pixel[1])))
     return tuple(outline)

@@ -168,7 +168,7 @@ class FineTunePanel(QWidget):
             return None
         if not text or text.startswith("current"):
             return (layers.current_frame(self.viewer, image),)
-        frames, count = parse_numbers(text), axes.frame_count(image.data.shape)
+        frames, count = parse_numbers(text), axes.frame_count(layers.pixels(image).shape)
         if beyond := [k for k in frames if not 0 <= k < count]:
             raise AnnotationError(f"{image.name} has no slice {beyond[0]}; it has {count}, from 0.")
         return frames
@@ -191,10 +191,11 @@ class FineTunePanel(QWidget):
         self.status.start()
         # A copy: the user goes on painting while the network learns.
         truth = np.array(labels.data)
-        data, name = image.data, image.name
+        data, name, channels = layers.pixels(image), image.name, layers.choice(image, "channels")
         self._saved = False
         self._job = job = Job(
-            lambda *stops: self._work(request, name, data, truth, axes, frames, *stops), self
+            lambda *stops: self._work(request, name, data, truth, axes, frames, channels, *stops),
+            self,
         )
         job.progressed.connect(self._on_event)
         job.failed.connect(lambda text: self.say(text, error=True))
@@ -210,6 +211,7 @@ class FineTunePanel(QWidget):
         truth: np.ndarray,
         axes: ImageAxes,
         frames: tuple[int, ...] | None,
+        channels: tuple[int, ...] | None,
         stop: Stop,
         abort: Stop,
     ) -> Generator[TrainingEvent, None, None]:
@@ -217,7 +219,7 @@ class FineTunePanel(QWidget):
         from ..engine.fine_tuner import FineTuner, start_info
 
         info = start_info(request, self.store)
-        images = frames_of(name, data, truth, axes, info, frames)
+        images = frames_of(name, data, truth, axes, info, frames, channels)
         yield from FineTuner(request, images, self.store).run(stop, abort)
 
     def stop(self) -> None:

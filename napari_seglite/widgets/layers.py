@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ _LETTERS = {
     "y": "Y",
     "x": "X",
 }
+# Under this name of a layer's metadata.
+_CHOICES = "seglite_choices"
 _KINDS = {"T": "time points", "Z": "slices"}
 
 
@@ -36,24 +39,87 @@ def layer_box(kind: type) -> ComboBox:
     return box
 
 
-def layer_axes(layer: Image) -> ImageAxes:
-    """Return the axes of an image layer.
+def choice(layer: Image, name: str) -> Any:
+    """Return what the user chose for a layer: ``axes``, ``channels`` or ``level``; or None."""
+    return layer.metadata.get(_CHOICES, {}).get(name)
+
+
+def choose(layer: Image, **choices: Any) -> None:
+    """Keep what the user chose for a layer, with the layer.
 
     Raises
     ------
     ImageError
-        If it is multiscale or has more axes than a stack; the message names the layer.
+        If the image has no such axes or channels; nothing is kept then.
     """
-    if layer.multiscale:
-        raise ImageError(
-            f"{layer.name} is multiscale. Extract one of its levels into a layer and segment that."
-        )
+    before = layer.metadata
+    layer.metadata = {**before, _CHOICES: {**before.get(_CHOICES, {}), **choices}}
     try:
-        axes = _named_axes(layer) or guess_axes(tuple(layer.data.shape), bool(layer.rgb))
-        axes.check(tuple(layer.data.shape))
+        axes = layer_axes(layer)
+        channels = axes.channel_count(pixels(layer).shape)
+        if beyond := [k for k in choice(layer, "channels") or () if not 0 <= k < channels]:
+            raise ImageError(f"{layer.name} has no channel {beyond[0]}; it has {channels}, from 0.")
+    except ImageError:
+        layer.metadata = before
+        raise
+
+
+def pixels(layer: Image) -> Any:
+    """Return the array that is segmented: of a multiscale layer, the chosen level."""
+    return layer.data[choice(layer, "level") or 0] if layer.multiscale else layer.data
+
+
+def layer_axes(layer: Image) -> ImageAxes:
+    """Return the axes of an image layer: chosen by the user, named by the layer, or guessed.
+
+    Raises
+    ------
+    ImageError
+        If it has more axes than a stack, or others than were chosen; the message names the layer.
+    """
+    shape = tuple(pixels(layer).shape)
+    try:
+        if chosen := choice(layer, "axes"):
+            axes = ImageAxes(chosen)
+            if layer.rgb and chosen[-1] != "C":
+                raise ImageError(f"the last axis holds colours, so {chosen} must end in C.")
+        else:
+            axes = _named_axes(layer) or guess_axes(shape, bool(layer.rgb))
+        axes.check(shape)
     except ImageError as error:
         raise ImageError(f"{layer.name}: {error}") from error
     return axes
+
+
+def label_shape(layer: Image) -> tuple[int, ...]:
+    """Return the shape of labels for an image layer."""
+    return layer_axes(layer).label_shape(tuple(pixels(layer).shape))
+
+
+def likely_axes(layer: Image) -> list[str]:
+    """Return the orders of axes that an image layer may well have."""
+    colours = "C" * bool(layer.rgb)
+    others = pixels(layer).ndim - 2 - len(colours)
+    letters = [a for a in "TZC" if a not in colours]
+    return [f"{''.join(some)}YX{colours}" for some in permutations(letters, others)]
+
+
+def _factors(layer: Image) -> np.ndarray:
+    """Return how many of the layer's pixels a pixel of the chosen level spans, by axis."""
+    sizes = np.array(layer.data.shape[: layer.ndim], float)
+    return np.asarray(sizes / pixels(layer).shape[: layer.ndim])
+
+
+def to_world(layer: Image, pixel: np.ndarray) -> np.ndarray:
+    """Return where a pixel of `pixels` lies."""
+    factors = _factors(layer)
+    return np.asarray(layer.data_to_world(pixel * factors + (factors - 1) / 2))
+
+
+def from_world(layer: Image, world: np.ndarray) -> np.ndarray:
+    """Return the pixel of `pixels` that lies at a place, with fractions."""
+    factors = _factors(layer)
+    return np.asarray((np.asarray(layer.world_to_data(world)) - (factors - 1) / 2) / factors)
 
 
 def _named_axes(layer: Image) -> ImageAxes | None:
@@ -85,7 +151,7 @@ def describe(layer: Image) -> str:
         axes = layer_axes(layer)
     except ImageError as error:
         return str(error)
-    shape = tuple(layer.data.shape)
+    shape = tuple(pixels(layer).shape)
     height, width = axes.frame_shape(shape)
     parts = [
         f"{count} {_KINDS[axis]}"
@@ -94,14 +160,14 @@ def describe(layer: Image) -> str:
     if "C" not in axes.order:
         colours = "grey"
     else:
-        colours = "RGB" if layer.rgb else f"{shape[axes.order.index('C')]} channels"
+        colours = "RGB" if layer.rgb else f"{axes.channel_count(shape)} channels"
     return ", ".join([*(parts or ["2-D"]), colours, f"{width} × {height}", str(layer.dtype)])
 
 
 def current_frame(viewer: ViewerModel, layer: Image) -> int:
     """Return the number of the frame of a stack that the viewer shows."""
-    axes, shape = layer_axes(layer), tuple(layer.data.shape)
-    position = layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])
+    axes, shape = layer_axes(layer), tuple(pixels(layer).shape)
+    position = from_world(layer, np.asarray(viewer.dims.point)[-layer.ndim :])
     place = [round(float(position[axes.order.index(axis)])) for axis in axes.stack]
     sizes = axes.stack_shape(shape)
     return int(np.ravel_multi_index(np.clip(place, 0, np.array(sizes) - 1).tolist(), sizes))
@@ -127,15 +193,15 @@ def add_labels(
 
 def _placement(layer: Image, axes: ImageAxes) -> dict[str, Any]:
     """Return what puts labels exactly onto an image layer, whose channel axis they lack."""
-    if layer.rgb or "C" not in axes.order:
+    if not layer.multiscale and (layer.rgb or "C" not in axes.order):
         names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
         return {name: getattr(layer, name) for name in names}
     kept = [k for k, axis in enumerate(axes.order) if axis != "C"]
-    origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
+    origin = to_world(layer, np.zeros(layer.ndim))
     matrix = np.eye(len(kept) + 1)
     matrix[:-1, -1] = origin[kept]
     for column, k in enumerate(kept):
-        step = np.array(layer.data_to_world(np.eye(layer.ndim)[k])) - origin
+        step = to_world(layer, np.eye(layer.ndim)[k]) - origin
         matrix[:-1, column] = step[kept]
     placed: dict[str, Any] = {
         "units": tuple(layer.units[k] for k in kept),

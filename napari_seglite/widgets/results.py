@@ -63,14 +63,21 @@ class Results:
         self.viewer = viewer
         self._shown: list[Shown] = []
 
-    def find(self, image: Image, checkpoint: str) -> Shown | None:
-        """Return what shows this image segmented by this checkpoint, if its layer still exists."""
+    def find(
+        self, image: Image, checkpoint: str, shape: tuple[int, ...] | None = None
+    ) -> Shown | None:
+        """Return what shows this image segmented by this checkpoint, if its layer still exists.
+
+        With a shape, labels of another one are left alone.
+        """
         self._shown = [s for s in self._shown if s.layer in self.viewer.layers]
         for shown in reversed(self._shown):
             if shown.image == image and shown.result.request.checkpoint == checkpoint:
                 # A locked layer belongs to the user, and so does one of another shape by now.
                 free = not getattr(shown.layer, "locked", False)
-                if free and shown.layer.data.shape == shown.written.shape:
+                if free and shown.layer.data.shape == shown.written.shape == (
+                    shape or shown.written.shape
+                ):
                     return shown
         return None
 

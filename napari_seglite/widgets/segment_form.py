@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 import src_models
@@ -16,9 +15,11 @@ from ..errors import SegliteError
 from ..store.checkpoints import CheckpointStore
 from . import areas, layers, preferences
 from .checkpoint_box import CheckpointBox, describe
+from .image_rows import ImageRows, hint
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image
 
 OUTPUTS = {"semantic": "Mask: one label a class", "instances": "Objects: one label each"}
 SCOPES = {"all": "All slices", "current": "Current slice"}
@@ -31,7 +32,7 @@ class SegmentForm(QWidget):
     Signals
     -------
     image_changed()
-        Another image layer was chosen.
+        Another image layer was chosen, or another level, other axes or channels of it.
     labelling_changed()
         Something that takes no network to apply: threshold, smallest object, kind of result.
     """
@@ -44,10 +45,8 @@ class SegmentForm(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer, self.store = viewer, store
-        self.image_box = layers.layer_box(Image)
-        self.image_info = _small_label()
         self.checkpoint_box = CheckpointBox(store)
-        self.checkpoint_info = _small_label()
+        self.checkpoint_info = hint()
         self.device_box = QComboBox()
         self.device_box.addItems(["auto", "cpu"])
         self.device_box.setToolTip("auto takes the fastest device of this computer")
@@ -75,8 +74,7 @@ class SegmentForm(QWidget):
         self._rows = rows = QFormLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        rows.addRow("Image", self.image_box.native)
-        rows.addRow("", self.image_info)
+        self.image_rows = ImageRows(rows)
         rows.addRow("Checkpoint", self.checkpoint_box)
         rows.addRow("", self.checkpoint_info)
         rows.addRow("Depth", self.depth_box)
@@ -88,7 +86,7 @@ class SegmentForm(QWidget):
         rows.addRow("Smallest object", self.min_size)
 
     def _connect(self) -> None:
-        self.image_box.changed.connect(self._show_image)
+        self.image_rows.changed.connect(self._show_image)
         self.checkpoint_box.currentIndexChanged.connect(self._show_checkpoint)
         for signal in (
             self.threshold.valueChanged,
@@ -117,20 +115,14 @@ class SegmentForm(QWidget):
     @property
     def image(self) -> Image | None:
         """The chosen image layer."""
-        layer: Image | None = self.image_box.value
-        return layer
+        return self.image_rows.image
 
     def reset_choices(self) -> None:
         """Read the list of layers again."""
-        self.image_box.reset_choices()
-        self._show_image()
+        self.image_rows.reset_choices()
 
-    def _show_image(self, _: Any = None) -> None:
-        layer = self.image
-        self.image_info.setText(
-            "Open an image to begin" if layer is None else layers.describe(layer)
-        )
-        self._rows.setRowVisible(self.scope_box, layers.is_stack(layer))
+    def _show_image(self) -> None:
+        self._rows.setRowVisible(self.scope_box, layers.is_stack(self.image))
         self.image_changed.emit()
 
     def _show_checkpoint(self, _: Any = None) -> None:
@@ -186,6 +178,8 @@ class SegmentForm(QWidget):
             device=self.device_box.currentText(),
             pruning_level=self.depth_box.currentData(),
             frames=(layers.current_frame(self.viewer, layer),) if one else None,
+            channels=layers.choice(layer, "channels"),
+            level=layers.choice(layer, "level") or 0,
             region=areas.region(self.viewer, layer, self.area_box.currentData()),
             **self.labelling(),
         )
@@ -196,10 +190,3 @@ def _combo(entries: dict[str, str]) -> QComboBox:
     for value, text in entries.items():
         box.addItem(text, value)
     return box
-
-
-def _small_label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setStyleSheet("color: #9aa4b0")
-    return label

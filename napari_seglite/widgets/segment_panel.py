@@ -12,6 +12,7 @@ from ..engine.requests import SegmentRequest
 from ..errors import SegliteError
 from ..store.checkpoints import CheckpointStore
 from .jobs import Job, Stop
+from .layers import label_shape
 from .results import Results, Shown
 from .segment_form import SegmentForm
 from .status import JobStatus
@@ -111,7 +112,7 @@ class SegmentPanel(QWidget):
             return
         layer = self.form.image
         assert layer is not None
-        shown = self.results.find(layer, request.checkpoint)
+        shown = self.results.find(layer, request.checkpoint, label_shape(layer))
         overwrite = False
         if shown is not None and shown.edited:
             answer = self._ask_about_edits(shown)
@@ -166,7 +167,7 @@ class SegmentPanel(QWidget):
             self.say("The image was removed meanwhile, so its labels were dropped.")
             return
         # Asked again, because the user may have painted or locked or removed the layer meanwhile.
-        replace = self.results.find(layer, result.request.checkpoint)
+        replace = self.results.find(layer, result.request.checkpoint, result.labels.shape)
         if replace is not shown or (shown is not None and shown.edited and not overwrite):
             replace = None
         self._last = self.results.show(layer, result, replace)

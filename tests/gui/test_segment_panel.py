@@ -107,7 +107,6 @@ def test_current_slice_of_a_stack(viewer, dock, segment, nuclei):
     ("image", "options", "message"),
     [
         (np.zeros((2, 2, 2, 8, 9)), {}, "or say what its axes are"),
-        ([np.zeros((64, 64)), np.zeros((32, 32))], {"multiscale": True}, "multiscale"),
         (np.full((20, 20), np.nan), {}, "no finite number"),
     ],
 )
@@ -146,7 +145,7 @@ def test_damaged_checkpoint_gets_a_sentence(viewer, dock, segment, nuclei, untra
 
 def test_nothing_open_yet(dock):
     assert not dock.segment_panel.segment_button.isEnabled()
-    assert "Open an image" in dock.segment_panel.form.image_info.text()
+    assert "Open an image" in dock.segment_panel.form.image_rows.info.text()
     assert not dock.fine_tune_panel.start_button.isEnabled()
 
 
@@ -217,7 +216,7 @@ def test_series_of_stacks_and_its_current_slice(viewer, dock, segment, nuclei):
     series = np.stack([np.stack([nuclei[:64, :64], nuclei[:64, 64:128]])] * 2)
     viewer.add_image(series, name="series", axis_labels=("t", "z", "y", "x"), scale=(1, 4, 1, 1))
     form = dock.segment_panel.form
-    assert form.image_info.text() == "2 time points, 2 slices, grey, 64 × 64, uint8"
+    assert form.image_rows.info.text() == "2 time points, 2 slices, grey, 64 × 64, uint8"
     form.scope_box.setCurrentIndex(1)
     viewer.dims.set_current_step(0, 1)
     viewer.dims.set_current_step(1, 0)
@@ -239,7 +238,7 @@ def test_labels_lie_on_an_image_with_channels(viewer, dock, segment, nuclei):
     channels = np.stack([nuclei, nuclei // 2])
     placed = {"scale": (1, 0.5, 0.25), "translate": (0, 3, 4), "axis_labels": ("c", "y", "x")}
     image = viewer.add_image(channels, name="two", **placed)
-    assert "2 channels" in dock.segment_panel.form.image_info.text()
+    assert "2 channels" in dock.segment_panel.form.image_rows.info.text()
     layer = segment()
     assert layer.data.shape == nuclei.shape
     assert tuple(layer.scale) == (0.5, 0.25)

@@ -1,0 +1,162 @@
+"""The rows of a form that say which image, and what its axes are."""
+
+from __future__ import annotations
+
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
+
+from ..engine.requests import parse_numbers
+from ..errors import SegliteError
+from . import layers
+from .status import ERROR_STYLE
+
+HINT_STYLE = "color: #9aa4b0"
+
+
+class ImageRows(QObject):
+    """An image layer, and where that is open, its level, axes and channels.
+
+    What is chosen is kept with the layer. Axes and channels can be typed, too.
+
+    Parameters
+    ----------
+    rows : QFormLayout
+        Gets the rows.
+
+    Signals
+    -------
+    changed()
+        Another layer was chosen, or another level, other axes or channels.
+    """
+
+    changed = Signal()
+
+    def __init__(self, rows: QFormLayout) -> None:
+        super().__init__(rows)
+        self._rows = rows
+        self.box = layers.layer_box(Image)
+        self.info = hint()
+        self.level_box = QComboBox()
+        self.level_box.setToolTip("Coarser levels are faster; the network sees larger objects")
+        self.axes_box = _typed("T time, Z depth, C channels; choose or type, such as ZCYX")
+        self.channels_box = _typed("Which channels, in the order of the checkpoint's inputs")
+        rows.addRow("Image", self.box.native)
+        rows.addRow("", self.info)
+        rows.addRow("Level", self.level_box)
+        rows.addRow("Axes", self.axes_box)
+        rows.addRow("Channels", self.channels_box)
+        self.box.changed.connect(self.refresh)
+        self.level_box.activated.connect(self._level_chosen)
+        for combo, chosen in (
+            (self.axes_box, self._axes_chosen),
+            (self.channels_box, self._channels_chosen),
+        ):
+            combo.activated.connect(chosen)
+            line = combo.lineEdit()
+            assert line is not None
+            line.editingFinished.connect(chosen)
+        self.refresh()
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        layer: Image | None = self.box.value
+        return layer
+
+    def reset_choices(self) -> None:
+        """Read the list of layers again."""
+        self.box.reset_choices()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what the layer is."""
+        layer = self.image
+        self._say("Open an image to begin" if layer is None else layers.describe(layer))
+        several = layer is not None and layer.multiscale
+        self._rows.setRowVisible(self.level_box, several)
+        self.level_box.clear()
+        if layer is not None and several:
+            sizes = [" × ".join(map(str, reversed(level.shape))) for level in layer.data]
+            self.level_box.addItems([f"{k}: {size}" for k, size in enumerate(sizes)])
+            self.level_box.setCurrentIndex(layers.choice(layer, "level") or 0)
+        self._show_axes(layer)
+        self.changed.emit()
+
+    def _show_axes(self, layer: Image | None) -> None:
+        likely = [] if layer is None else layers.likely_axes(layer)
+        self._rows.setRowVisible(self.axes_box, likely not in ([], ["YX"], ["YXC"]))
+        self.axes_box.clear()
+        self.axes_box.addItems(likely)
+        channels = 1
+        if layer is not None:
+            try:
+                axes = layers.layer_axes(layer)
+                channels = axes.channel_count(layers.pixels(layer).shape)
+                self.axes_box.setCurrentText(axes.order)
+            except SegliteError:
+                self.axes_box.setCurrentText("")
+        self._rows.setRowVisible(self.channels_box, channels > 1)
+        self.channels_box.clear()
+        self.channels_box.addItems(["all", *map(str, range(channels))])
+        chosen = None if layer is None else layers.choice(layer, "channels")
+        self.channels_box.setCurrentText("all" if chosen is None else ",".join(map(str, chosen)))
+
+    def _level_chosen(self, level: int) -> None:
+        if self.image is not None:
+            layers.choose(self.image, level=level)
+            self.refresh()
+
+    def _axes_chosen(self, _: int = 0) -> None:
+        layer, text = self.image, self.axes_box.currentText().strip().upper()
+        if layer is not None and text and text != _order(layer):
+            # Channels of other axes are not those that were meant.
+            self._choose(layer, axes=text, channels=None)
+
+    def _channels_chosen(self, _: int = 0) -> None:
+        layer, text = self.image, self.channels_box.currentText().strip().lower()
+        if layer is None:
+            return
+        try:
+            chosen = None if text in ("", "all") else parse_numbers(text, "channels")
+        except SegliteError as error:
+            self._say(str(error), error=True)
+            return
+        if chosen != layers.choice(layer, "channels"):
+            self._choose(layer, channels=chosen)
+
+    def _choose(self, layer: Image, **choices: object) -> None:
+        try:
+            layers.choose(layer, **choices)
+        except SegliteError as error:
+            self._show_axes(layer)
+            self._say(str(error), error=True)
+            return
+        self.refresh()
+
+    def _say(self, text: str, error: bool = False) -> None:
+        self.info.setText(text)
+        self.info.setStyleSheet(ERROR_STYLE if error else HINT_STYLE)
+
+
+def hint() -> QLabel:
+    """Return a label for a few quiet words under a row."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setStyleSheet(HINT_STYLE)
+    return label
+
+
+def _order(layer: Image) -> str:
+    try:
+        return layers.layer_axes(layer).order
+    except SegliteError:
+        return ""
+
+
+def _typed(tip: str) -> QComboBox:
+    box = QComboBox()
+    box.setEditable(True)
+    box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+    box.setToolTip(tip)
+    return box
