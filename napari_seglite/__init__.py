@@ -4,7 +4,7 @@ from napari_seglite import SegmentRequest, read_image, segment
 
 image = read_image("cells.tif")
 request = SegmentRequest("nuclei-s-net", image.axes.order)
-labels = segment(image.array, request).labels
+labels = segment(image.levels, request).labels
 """
 
 from __future__ import annotations

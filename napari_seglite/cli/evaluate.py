@@ -16,6 +16,7 @@ import numpy as np
 from ..engine.evaluation import instance_scores, mask_scores
 from ..engine.metrics import overlap, overlap_per_class
 from ..errors import AnnotationError, ImageError
+from ..store import images
 from ..store.images import list_images, read_labels
 
 Scores = dict[str, float]
@@ -93,7 +94,7 @@ def _plain(scores: Scores) -> dict[str, float | None]:
 
 def stem(path: Path) -> str:
     """Return the name that predictions and labels are matched by."""
-    return path.stem.removesuffix("_labels")
+    return images.stem(path).removesuffix("_labels")
 
 
 def compare_folders(

@@ -11,14 +11,14 @@ from ..engine.axes import ImageAxes
 from ..engine.requests import SegmentRequest, parse_numbers
 from ..engine.segmenter import Segmentation, Segmenter
 from ..errors import SegliteError
-from ..store.images import ImageFile, read_image, write_labels
+from ..store.images import ImageFile, read_image, stem, write_labels
 
 DEFAULTS = SegmentRequest("default", "YX")
 
 
 def add_to(commands: Any) -> None:
     """Add the subcommand."""
-    text = "Segment images and write <stem>_labels.tif for each."
+    text = "Segment images and write <stem>_labels.tif or .zarr for each."
     parser = commands.add_parser("segment", help=text, description=text)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--checkpoint", required=True, metavar="ID", help="id or folder")
@@ -35,6 +35,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--region",
         help="part of the image: top,left,bottom,right in pixels, or a polygon as y,x y,x y,x",
+    )
+    parser.add_argument(
+        "--level", type=int, default=DEFAULTS.level, help="of a multiscale image, 0 the finest"
+    )
+    parser.add_argument(
+        "--format", choices=("tif", "zarr"), default="tif", help="of the labels; zarr is OME-Zarr"
     )
     parser.add_argument("--tile", type=int, default=DEFAULTS.tile, help="pixels")
     parser.add_argument("--overlap", type=int, default=DEFAULTS.overlap, help="pixels")
@@ -73,6 +79,7 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
         frames=parse_numbers(arguments.frames) if arguments.frames else None,
         channels=parse_numbers(arguments.channels, "channels") if arguments.channels else None,
         region=arguments.region,
+        level=arguments.level,
         tile=arguments.tile,
         overlap=arguments.overlap,
         pruning_level=arguments.pruning_level,
@@ -80,13 +87,14 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
     result = _run(segmenter, image, request, path.name)
     for notice in result.notices:
         print(f"seglite: {path}: {notice}", file=sys.stderr)
-    target: Path = arguments.output / f"{path.stem}_labels.tif"
+    target: Path = arguments.output / f"{stem(path)}_labels.{arguments.format}"
     ndim = result.labels.ndim
+    spacing = image.spacing_at(request.level) if len(image.spacing) == ndim else None
     write_labels(
         target,
         result.labels,
         recipe=result.recipe(),
-        spacing=image.spacing if len(image.spacing) == ndim else None,
+        spacing=spacing,
         unit=image.unit,
         axes=ImageAxes(request.axes).labels,
     )
@@ -98,7 +106,7 @@ def _run(
 ) -> Segmentation:
     """Drive the engine and show progress on one line of a terminal."""
     show = sys.stderr.isatty()
-    steps = segmenter.run(image.array, request)
+    steps = segmenter.run(image.levels, request)
     while True:
         try:
             progress = next(steps)

@@ -134,7 +134,7 @@ class SegmentRequest:
             "from napari_seglite import SegmentRequest, read_image, segment\n\n"
             f"image = read_image({image!r})\n"
             f"request = SegmentRequest(\n{settings},\n)\n"
-            "labels = segment(image.array, request).labels\n"
+            "labels = segment(image.levels, request).labels\n"
         )
 
 

@@ -1,0 +1,163 @@
+"""Masks from Cellpose's ``_seg.npy`` files, without unpickling them.
+
+Such a file is a pickled dictionary, and to unpickle a file is to run what it says. Here its
+opcodes are read, as `pickletools` lists them, into plain data: names of classes stay names, and
+calls stay unmade, but for those that describe a NumPy array.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImageError
+from .image_file import ImageFile, describe
+
+_MARK = object()
+_LITERALS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY: dict[str, type] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+_VALUES = ("INT", "LONG", "FLOAT", "UNICODE", "BYTES", "STRING")
+
+
+@dataclass
+class _Call:
+    """A call that the file asks for, and the state it would set; not made."""
+
+    name: Any
+    arguments: tuple[Any, ...]
+    state: Any = None
+    items: list[Any] = field(default_factory=list)
+
+
+def read(path: Path) -> ImageFile:
+    """Read the masks of a ``_seg.npy`` file as labels."""
+    return describe([read_masks(path)], "?", {}, None)
+
+
+def read_masks(path: Path) -> np.ndarray:
+    """Return the masks of a ``_seg.npy`` file: ``(H, W)`` or ``(Z, H, W)``, whole numbers.
+
+    Raises
+    ------
+    ImageError
+        If the file holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            reader = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+            reader(file)
+            content = _interpret(file)
+        array = content[0] if isinstance(content, list) else _object_array(content)
+        masks = _array(array["masks"])
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ImageError(f"{path}: the file is no Cellpose result ({error!r}).") from error
+    if masks.ndim not in (2, 3) or masks.dtype.kind not in "ui":
+        raise ImageError(f"{path}: masks of {masks.dtype}, shape {masks.shape}, are no labels.")
+    return masks
+
+
+def _object_array(call: _Call) -> dict[str, Any]:
+    """Return the only entry of an object array."""
+    (entry,) = call.state[4]
+    if not isinstance(entry, dict):
+        raise ValueError("it holds no dictionary")
+    return entry
+
+
+def _array(call: _Call) -> np.ndarray:
+    """Build the array that a call describes."""
+    _, shape, dtype, fortran, data = call.state
+    code = str(dtype.arguments[0])
+    kind = np.dtype(code).newbyteorder(dtype.state[1] if dtype.state else "=")
+    if kind.hasobject:
+        raise ValueError("its masks are objects")
+    if isinstance(data, str):
+        data = data.encode("latin1")
+    if isinstance(data, _Call):  # protocol 2 writes bytes as text
+        data = data.arguments[0].encode(data.arguments[1])
+    return np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C").copy()
+
+
+def _interpret(file: Any) -> Any:
+    """Return what the opcodes build, calls unmade."""
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    argument: Any
+    for opcode, argument, _ in pickletools.genops(file):
+        name = opcode.name
+        if name in ("PROTO", "FRAME"):
+            continue
+        if name == "STOP":
+            return stack.pop()
+        if name == "MEMOIZE":
+            memo[len(memo)] = stack[-1]
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            memo[argument] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        elif name == "MARK":
+            stack.append(_MARK)
+        elif name in _LITERALS:
+            stack.append(_LITERALS[name])
+        elif name in _EMPTY:
+            stack.append(_EMPTY[name]())
+        elif name == "GLOBAL" or any(word in name for word in _VALUES):
+            stack.append(argument)
+        else:
+            _combine(name, stack)
+    raise ValueError("it ends too early")
+
+
+def _combine(name: str, stack: list[Any]) -> None:
+    """Do what an opcode does with what lies on the stack."""
+    if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+        stack.append(tuple(_pop(stack, int(name[-1]))))
+    elif name in ("TUPLE", "LIST", "DICT"):
+        found = _since_mark(stack)
+        stack.append(
+            tuple(found)
+            if name == "TUPLE"
+            else found
+            if name == "LIST"
+            else dict(zip(found[::2], found[1::2], strict=True))
+        )
+    elif name == "STACK_GLOBAL":
+        stack.append(" ".join(_pop(stack, 2)))
+    elif name in ("REDUCE", "NEWOBJ"):
+        function, arguments = _pop(stack, 2)
+        stack.append(_Call(function, arguments))
+    elif name == "BUILD":
+        state = stack.pop()
+        stack[-1].state = state
+    elif name in ("SETITEM", "SETITEMS"):
+        found = _pop(stack, 2) if name == "SETITEM" else _since_mark(stack)
+        target = stack[-1]
+        pairs = zip(found[::2], found[1::2], strict=True)
+        if isinstance(target, dict):
+            target.update(pairs)
+        else:
+            target.items.extend(pairs)
+    elif name in ("APPEND", "APPENDS"):
+        found = _pop(stack, 1) if name == "APPEND" else _since_mark(stack)
+        target = stack[-1]
+        (target if isinstance(target, list) else target.items).extend(found)
+    else:
+        raise ValueError(f"it uses {name}, which no array needs")
+
+
+def _pop(stack: list[Any], count: int) -> list[Any]:
+    found = stack[-count:]
+    del stack[-count:]
+    return found
+
+
+def _since_mark(stack: list[Any]) -> list[Any]:
+    place = len(stack) - 1 - stack[::-1].index(_MARK)
+    found = stack[place + 1 :]
+    del stack[place:]
+    return found

@@ -1,0 +1,74 @@
+"""Makers' own formats, each through its library: ``pip install napari-seglite[microscopes]``."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImageError
+from .image_file import ImageFile, describe
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ImageError(
+            "such files need a library of their own: pip install 'napari-seglite[microscopes]'."
+        ) from None
+
+
+def read_nd2(path: Path) -> ImageFile:
+    """Read a Nikon ND2 file of one position."""
+    with _library("nd2").ND2File(path) as file:
+        letters = "".join("C" if axis == "S" else axis for axis in file.sizes)
+        voxel = file.voxel_size()
+        return describe([file.asarray()], letters, dict(zip("XYZ", voxel, strict=True)), "um")
+
+
+def read_lif(path: Path) -> ImageFile:
+    """Read the first image of a Leica LIF file."""
+    with _library("liffile").LifFile(path) as file:
+        if not file.images:
+            raise ImageError("the file holds no image.")
+        image = file.images[0]
+        steps = {
+            axis: abs(float(image.coords[axis][1] - image.coords[axis][0])) * 1e6
+            for axis in "XYZ"
+            if len(image.coords.get(axis, ())) > 1
+        }
+        letters = "".join("C" if axis == "S" else axis for axis in image.dims)
+        return describe([image.asarray()], letters, steps, "um")
+
+
+def read_czi(path: Path) -> ImageFile:
+    """Read the whole plane of a Zeiss CZI file, its slices, time points and channels."""
+    with _library("pylibCZIrw.czi").open_czi(str(path)) as file:
+        sizes = {a: end for a, (_, end) in file.total_bounding_box.items()}
+        axes = [a for a in "TZC" if sizes.get(a, 1) > 1]
+        shape = [sizes[a] for a in axes]
+        planes = [
+            file.read(plane=dict(zip(axes, map(int, place), strict=True)))
+            for place in np.ndindex(*shape)
+        ]
+        steps = _czi_steps(file.metadata)
+    colour = planes[0].shape[-1] > 1
+    if colour and "C" in axes:
+        raise ImageError("the file holds several channels of colours; extract one of them.")
+    # Colours are stored blue first.
+    planes = [plane[..., ::-1] if colour else plane[..., 0] for plane in planes]
+    pixels = np.stack(planes).reshape(*shape, *planes[0].shape)
+    return describe([pixels], "".join(axes) + "YX" + "C" * colour, steps, "um")
+
+
+def _czi_steps(metadata: dict[str, Any]) -> dict[str, float]:
+    """Read micrometres per pixel; the file has metres."""
+    try:
+        found = metadata["ImageDocument"]["Metadata"]["Scaling"]["Items"]["Distance"]
+    except (KeyError, TypeError):
+        return {}
+    entries = found if isinstance(found, list) else [found]
+    return {entry["@Id"]: float(entry["Value"]) * 1e6 for entry in entries}

@@ -1,0 +1,151 @@
+"""OME-Zarr 0.4 and 0.5: images and stacks with levels, and labels beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImageError
+from .atomic import replacing
+from .image_file import ImageFile, describe
+
+_LONG = {"um": "micrometer", "nm": "nanometer", "mm": "millimeter"}
+_TYPES = {"T": "time", "Z": "space", "Y": "space", "X": "space"}
+CHUNK = 512
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr array or group."""
+    return any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
+def read(path: Path) -> ImageFile:
+    """Open an OME-Zarr image, or a Zarr array that says nothing of its axes; reads no pixels yet.
+
+    Raises
+    ------
+    ImageError
+        If the folder holds no image.
+    """
+    import zarr
+
+    node: Any = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Array):
+        return describe([node], str(node.attrs.get("axes", "?")), {}, None)
+    scales = _multiscales(node)
+    if scales is None and "0" in node:  # as bioformats2raw lays out its series
+        node = node["0"]
+        scales = _multiscales(node)
+    if scales is None:
+        raise ImageError("the folder holds no OME-Zarr image; give the folder of one image.")
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales["axes"]]
+    datasets = scales["datasets"]
+    factors = np.ones(len(axes))
+    for entry in [
+        *datasets[0].get("coordinateTransformations", ()),
+        *scales.get("coordinateTransformations", ()),
+    ]:
+        if entry["type"] == "scale":
+            factors *= entry["scale"]
+    letters = "".join(axis["name"] for axis in axes).upper()
+    levels = [_without_single(node[dataset["path"]], letters) for dataset in datasets]
+    kept = "".join(
+        a
+        for a, n in zip(letters, node[datasets[0]["path"]].shape, strict=True)
+        if n != 1 or a in "YX"
+    )
+    unit = next((axis.get("unit") for axis in reversed(axes) if "unit" in axis), None)
+    return describe(levels, kept, dict(zip(letters, factors.tolist(), strict=True)), unit)
+
+
+def _multiscales(node: Any) -> dict[str, Any] | None:
+    attributes = node.attrs.asdict()
+    found = attributes.get("ome", attributes).get("multiscales")
+    return found[0] if found else None
+
+
+def _without_single(array: Any, letters: str) -> Any:
+    """Drop axes of one entry, which OME-Zarr 0.4 images often carry along."""
+    single = [k for k, n in enumerate(array.shape) if n == 1 and letters[k] not in "YX"]
+    if not single:
+        return array
+    import dask.array
+
+    return dask.array.from_zarr(array).squeeze(tuple(single))
+
+
+def write(
+    path: Path,
+    labels: np.ndarray,
+    recipe: dict[str, Any],
+    spacing: tuple[float, ...],
+    unit: str,
+    axes: str,
+    version: str = "0.5",
+) -> None:
+    """Write labels with levels for viewing, see `images.write_labels`.
+
+    Every level takes every other pixel of the finer one along Y and X, so that no label is mixed.
+
+    Parameters
+    ----------
+    version : str
+        Of OME-Zarr: ``"0.4"`` or ``"0.5"``.
+    """
+    import zarr
+
+    if path.exists() and not recipe_of(path):
+        raise ImageError(f"{path}: there is a folder of this name that SegLite did not write.")
+    units = {} if unit == "pixel" else {"unit": _LONG.get(unit, unit)}
+    with replacing(path) as scratch:
+        group = zarr.create_group(scratch, zarr_format=2 if version == "0.4" else 3)
+        scales: dict[str, Any] = {
+            "name": path.name.split(".")[0],
+            "axes": [
+                {"name": a.lower(), "type": _TYPES[a], **(units if a in "ZYX" else {})}
+                for a in axes
+            ],
+            "datasets": _write_levels(group, labels, spacing, axes, version),
+        }
+        found: dict[str, Any] = {"multiscales": [scales], "image-label": {"version": version}}
+        if version == "0.4":
+            scales["version"] = version
+        else:
+            found = {"ome": {"version": version, **found}}
+        group.attrs.update({**found, "seglite": recipe or {"labels": "painted"}})
+
+
+def _write_levels(
+    group: Any, labels: np.ndarray, spacing: tuple[float, ...], axes: str, version: str
+) -> list[dict[str, Any]]:
+    """Write all levels and return their entries in the metadata."""
+    slashes = {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if version == "0.4" else {}
+    step = np.array([2 if axis in "YX" else 1 for axis in axes])
+    level, scale = labels, np.array(spacing)
+    entries: list[dict[str, Any]] = []
+    while True:
+        path = str(len(entries))
+        sizes = zip(level.shape, axes, strict=True)
+        chunks = tuple(min(n, CHUNK) if axis in "YX" else 1 for n, axis in sizes)
+        stored = group.create_array(
+            path, shape=level.shape, dtype=level.dtype, chunks=chunks, **slashes
+        )
+        stored[:] = level
+        transforms = [{"type": "scale", "scale": scale.tolist()}]
+        entries.append({"path": path, "coordinateTransformations": transforms})
+        if max(level.shape[axes.index(axis)] for axis in "YX") <= CHUNK:
+            return entries
+        level, scale = level[tuple(slice(None, None, n) for n in step)], scale * step
+
+
+def recipe_of(path: Path) -> dict[str, Any]:
+    """Return the recipe stored by `write`; empty if there is none."""
+    import zarr
+
+    try:
+        node: Any = zarr.open(path, mode="r")
+        return dict(node.attrs.get("seglite", {}))
+    except (OSError, ValueError, TypeError):
+        return {}

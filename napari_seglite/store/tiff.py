@@ -1,0 +1,122 @@
+"""TIFF: plain, ImageJ's, OME's, pyramids; and labels as ImageJ opens them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .atomic import replacing
+from .image_file import ImageFile, describe
+
+# Larger images are read piece by piece as they are needed.
+LAZY_BYTES = 500_000_000
+
+
+def read(path: Path) -> ImageFile:
+    """Read the first series of a TIFF, all its levels, with axes and spacing."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        letters = series.axes.upper().replace("S", "C")
+        spacing, unit = _spacing(tiff)
+        kept = [k for k, n in enumerate(series.shape) if n != 1 or letters[k] in "YX"]
+        large = series.nbytes > LAZY_BYTES and len(kept) == len(series.shape)
+        levels = [
+            _lazy(path, k) if large else level.asarray() for k, level in enumerate(series.levels)
+        ]
+    if not large:
+        levels = [level.reshape([level.shape[k] for k in kept]) for level in levels]
+    letters = "".join(letters[k] for k in kept)
+    # Pages of unknown meaning, as a plain multi-page TIFF has them, are taken for slices.
+    return describe(levels, letters.replace("I", "Z").replace("Q", "Z"), spacing, unit)
+
+
+def _lazy(path: Path, level: int) -> Any:
+    """Return an array that reads from the file only what it is asked for."""
+    import tifffile
+    import zarr
+
+    # The store keeps the file open for as long as the array lives.
+    return zarr.open_array(tifffile.imread(path, aszarr=True, level=level), mode="r")
+
+
+def write(
+    path: Path,
+    labels: np.ndarray,
+    recipe: dict[str, Any],
+    spacing: tuple[float, ...],
+    unit: str,
+    axes: str,
+) -> None:
+    """Write labels, see `images.write_labels`.
+
+    ImageJ knows no uint32 and no other order of axes than TZYX; such labels are written as a TIFF
+    of tifffile's own, which says the same.
+    """
+    import tifffile
+
+    options: dict[str, Any] = {
+        "compression": "zlib",
+        "resolution": tuple(1 / spacing[axes.index(axis)] for axis in "XY"),
+    }
+    metadata: dict[str, Any] = {"axes": axes, "unit": unit}
+    if labels.dtype == np.uint32 or axes != "".join(a for a in "TZYX" if a in axes):
+        metadata |= {"spacing": spacing, "seglite": recipe}
+        options |= {"metadata": metadata, "photometric": "minisblack"}
+    else:
+        metadata["Info"] = json.dumps({"seglite": recipe})
+        if "Z" in axes:
+            metadata["spacing"] = spacing[axes.index("Z")]
+        options |= {"metadata": metadata, "imagej": True}
+    with replacing(path) as temporary:
+        tifffile.imwrite(temporary, labels, **options)
+
+
+def recipe_of(path: Path) -> dict[str, Any]:
+    """Return the recipe stored by `write`; empty if there is none."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        text = (tiff.imagej_metadata or {}).get("Info") or tiff.pages.first.description
+    try:
+        return dict(json.loads(text)["seglite"])
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _spacing(tiff: Any) -> tuple[dict[str, float], str | None]:
+    """Read the size of a pixel from what OME, ImageJ or this program wrote, and its unit."""
+    own = (tiff.shaped_metadata or [{}])[0]
+    if "seglite" in own:
+        return dict(zip(own["axes"], own["spacing"], strict=True)), own["unit"]
+    if tiff.is_ome:
+        return _ome_spacing(tiff.ome_metadata)
+    page, found = tiff.pages.first, {}
+    for axis, tag in (("X", "XResolution"), ("Y", "YResolution")):
+        pixels, units = page.tags[tag].value if tag in page.tags else (0, 1)
+        if pixels > 0 and units > 0:
+            found[axis] = units / pixels
+    metadata = tiff.imagej_metadata or {}
+    unit = metadata.get("unit")
+    if not unit:  # resolution alone is dots per inch of some printer
+        return {}, None
+    if "spacing" in metadata:
+        found["Z"] = float(metadata["spacing"])
+    return found, unit
+
+
+def _ome_spacing(xml: str) -> tuple[dict[str, float], str | None]:
+    from tifffile import xml2dict
+
+    image = xml2dict(xml)["OME"]["Image"]
+    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+    found = {
+        axis: float(pixels[f"PhysicalSize{axis}"])
+        for axis in "XYZ"
+        if f"PhysicalSize{axis}" in pixels
+    }
+    return found, pixels.get("PhysicalSizeXUnit", "um")
