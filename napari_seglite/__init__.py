@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .engine.fine_tuner import FineTuner, FineTuneRequest
     from .engine.requests import SegmentRequest
-    from .engine.segmenter import Segmentation, Segmenter, segment
+    from .engine.segmentation import Segmentation
+    from .engine.segmenter import Segmenter, segment
     from .store.checkpoints import CheckpointInfo, CheckpointStore
     from .store.images import read_image, write_labels
 
@@ -24,7 +25,7 @@ _HOMES = {
     "FineTuneRequest": "engine.fine_tuner",
     "FineTuner": "engine.fine_tuner",
     "SegmentRequest": "engine.requests",
-    "Segmentation": "engine.segmenter",
+    "Segmentation": "engine.segmentation",
     "Segmenter": "engine.segmenter",
     "segment": "engine.segmenter",
     "CheckpointInfo": "store.checkpoints",

@@ -59,7 +59,7 @@ def test_sweeping_a_stack_encodes_every_slice_once(network, store, monkeypatch):
     triples = torch.stack([frames[[max(k - 1, 0), k, min(k + 1, 4)]] for k in range(5)])
     with torch.no_grad():
         direct = network(triples).sigmoid().numpy()
-    assert np.abs(whole.probabilities - direct).max() < 1e-5
+    np.testing.assert_allclose(whole.probabilities, direct, atol=3e-4)  # half precision
     assert found.probabilities.shape == direct.shape
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..engine.axes import ImageAxes
 from ..engine.requests import SegmentRequest, parse_numbers
-from ..engine.segmenter import Segmentation, Segmenter
+from ..engine.segmentation import Segmentation
+from ..engine.segmenter import Segmenter
 from ..errors import SegliteError
 from ..store.images import ImageFile, read_image, stem, write_labels
 

@@ -42,6 +42,24 @@ def resolve(device: str) -> str:
     return device
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch means that memory ran out, of whichever device."""
+    import torch
+
+    of_others = ("DefaultCPUAllocator", "MPS backend out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(t in str(error) for t in of_others)
+
+
+def release(device: str) -> None:
+    """Give the memory that torch keeps for later back to a GPU's other users."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
+
+
 def place(network: nn.Module, device: str) -> nn.Module:
     """Move a network to a device, its weights laid out channels last, which convolves faster.
 

@@ -310,7 +310,7 @@ class FineTuner:
                 frame = image.frame
                 if self.info.context_slices > 1:
                     frame = frame.reshape(self.info.context_slices, -1, *frame.shape[1:])
-                *_, predicted = predict_tiled(predict, frame, TILE, OVERLAP)
+                predicted = predict_tiled(predict, frame, TILE, OVERLAP)
                 if self.info.classes == 1:
                     scores.append(overlap(predicted[0] > 0.5, image.labels).dice)
                 else:

@@ -2,30 +2,162 @@
 
 from __future__ import annotations
 
-import numpy as np
-import scipy.ndimage as ndi
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-# Bumps of the smoothed distance to the background lower than this do not split an object
-# in two. In sixteenths of a pixel: whole numbers know no rounding.
-SIXTEENTHS = 16
-SPLIT_DEPTH = 8
+import numpy as np
+
+from .arrays import Block, Frames, blocks
+from .axes import ImageAxes
+from .objects import Parts, find_parts, split_parts
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """Where probabilities say that there is something, as a mask that is read block by block.
+
+    Attributes
+    ----------
+    probabilities : array
+        ``(N, K, h, w)`` float16 or float32, 0 to 1; NumPy or Zarr. With K > 1, class 0 is
+        background.
+    threshold : float
+        A pixel is foreground where its probability of not being background is higher.
+    inside : ndarray or None
+        ``(h, w)`` boolean; nothing else is foreground.
+    """
+
+    probabilities: Any
+    threshold: float
+    inside: np.ndarray | None = None
+
+    def plane(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
+        """Return a box of a frame of the mask."""
+        several = self.probabilities.shape[1] > 1
+        # Float16 has no number for most thresholds, so the comparison is made in float32.
+        found = np.asarray(self.probabilities[frame, 0, rows, columns], np.float32)
+        mask = (1 - found if several else found) > np.float32(self.threshold)
+        return mask if self.inside is None else mask & self.inside[rows, columns]
+
+    def classes(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
+        """Return the likeliest class beside the background, uint8."""
+        if self.probabilities.shape[1] == 1:
+            return np.ones((), np.uint8)
+        found = np.asarray(self.probabilities[frame, 1:, rows, columns])
+        return np.asarray(found.argmax(0) + 1, np.uint8)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was labelled.
+
+    Attributes
+    ----------
+    pixels : int
+        That are not background.
+    objects : int
+        Separate objects; 0 of semantic labels.
+    """
+
+    pixels: int
+    objects: int
+
+
+def write_labels(
+    foreground: Foreground,
+    groups: Sequence[Sequence[int]],
+    target: Frames,
+    min_size: int,
+    output: str,
+) -> Counts:
+    """Label frames, block by block.
+
+    Parameters
+    ----------
+    foreground : Foreground
+        What to label.
+    groups : sequence of sequence of int
+        The frames that belong to one volume; single ones are labelled by themselves.
+    target : Frames
+        Gets uint8 classes, or ids from 1 that no two objects of any group share.
+    min_size : int
+        Objects of fewer pixels are left out.
+    output : str
+        ``"semantic"`` or ``"instances"``.
+    """
+    pixels = objects = 0
+    shape = foreground.probabilities.shape[-2:]
+    for group in groups:
+        volume = _Volume(foreground, group, target)
+        if output == "instances":
+            parts = find_parts(volume.read, volume.shape(shape))
+            objects += split_parts(parts, min_size, volume.write, volume.read_back, objects)
+            pixels += sum(int((volume.read_back(b) > 0).sum()) for b in parts.blocks)
+        elif min_size > 1:
+            pixels += _without_small(find_parts(volume.read, volume.shape(shape)), min_size, volume)
+        else:
+            for block in blocks(volume.shape(shape)):
+                pixels += volume.write_classes(block, volume.read(block))
+    return Counts(pixels, objects)
+
+
+def _without_small(parts: Parts, min_size: int, volume: _Volume) -> int:
+    pixels = 0
+    for block, local, of in parts.each():
+        kept = np.concatenate([[False], parts.sizes[of] >= min_size])
+        pixels += volume.write_classes(block, kept[local])
+    return pixels
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """Frames that belong together: blocks have three axes; of a single frame, two."""
+
+    foreground: Foreground
+    frames: Sequence[int]
+    target: Frames
+
+    def shape(self, plane: tuple[int, int]) -> tuple[int, ...]:
+        return (len(self.frames), *plane) if len(self.frames) > 1 else plane
+
+    def _planes(self, block: Block) -> list[tuple[int, slice, slice]]:
+        chosen = self.frames[block[0]] if len(block) == 3 else self.frames
+        return [(frame, block[-2], block[-1]) for frame in chosen]
+
+    def _stacked(self, planes: list[np.ndarray], block: Block) -> np.ndarray:
+        return np.stack(planes) if len(block) == 3 else planes[0]
+
+    def read(self, block: Block) -> np.ndarray:
+        return self._stacked([self.foreground.plane(*p) for p in self._planes(block)], block)
+
+    def read_back(self, block: Block) -> np.ndarray:
+        return self._stacked([self.target.read(*p) for p in self._planes(block)], block)
+
+    def write(self, block: Block, values: np.ndarray) -> None:
+        for plane, part in zip(self._planes(block), self._each(values, block), strict=True):
+            self.target.write(*plane, part)
+
+    def write_classes(self, block: Block, mask: np.ndarray) -> int:
+        for plane, part in zip(self._planes(block), self._each(mask, block), strict=True):
+            self.target.write(*plane, np.where(part, self.foreground.classes(*plane), 0))
+        return int(np.count_nonzero(mask))
+
+    def _each(self, values: np.ndarray, block: Block) -> Sequence[np.ndarray]:
+        return list(values) if len(block) == 3 else [values]
 
 
 def to_labels(
     probabilities: np.ndarray, threshold: float, min_size: int, output: str, volume: bool
 ) -> np.ndarray:
-    """Turn probabilities into labels.
+    """Turn probabilities in memory into labels.
 
     Parameters
     ----------
     probabilities : ndarray
-        ``(frames, K, H, W)`` float32, 0 to 1. With K > 1, class 0 is background.
-    threshold : float
-        A pixel is foreground where its probability of not being background is higher.
-    min_size : int
-        Objects of fewer pixels are removed.
-    output : str
-        ``"semantic"`` or ``"instances"``.
+        ``(frames, K, H, W)``, see `Foreground`.
+    threshold, min_size, output
+        See `Foreground` and `write_labels`.
     volume : bool
         Whether objects reach across frames, as in a Z stack.
 
@@ -35,82 +167,19 @@ def to_labels(
         ``(frames, H, W)``. Semantic: uint8 classes. Instances: uint16, or uint32 if the ids
         need it, consecutive from 1 and with room for objects painted later.
     """
-    foreground = _foreground(probabilities) > threshold
-    if output == "instances":
-        return _instances(foreground, min_size, volume)
-    if min_size > 1:
-        foreground = _without_small(foreground, min_size, volume)
-    if probabilities.shape[1] == 1:
-        return foreground.astype(np.uint8)
-    classes = probabilities[:, 1:].argmax(1).astype(np.uint8) + 1
-    return np.where(foreground, classes, 0).astype(np.uint8)
+    count, _, height, width = probabilities.shape
+    labels = np.zeros((count, height, width), np.uint32)
+    groups = [list(range(count))] if volume else [[k] for k in range(count)]
+    target = Frames(labels, ImageAxes("ZYX"), labels.shape)
+    found = write_labels(Foreground(probabilities, threshold), groups, target, min_size, output)
+    return labels.astype(label_dtype(output, found.objects))
 
 
-def _foreground(probabilities: np.ndarray) -> np.ndarray:
-    return probabilities[:, 0] if probabilities.shape[1] == 1 else 1 - probabilities[:, 0]
-
-
-def _without_small(foreground: np.ndarray, min_size: int, volume: bool) -> np.ndarray:
-    labels, _ = ndi.label(foreground, _neighbours(volume))
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray((sizes >= min_size)[labels])
-
-
-def _neighbours(volume: bool) -> np.ndarray:
-    """Pixels that touch along an edge belong together; across frames only in a volume."""
-    structure = ndi.generate_binary_structure(3, 1)
-    if not volume:
-        structure[[0, 2]] = False
-    return np.asarray(structure)
-
-
-def _instances(foreground: np.ndarray, min_size: int, volume: bool) -> np.ndarray:
-    """Separate touching objects with a watershed on the distance to the background."""
-    flat = not volume or len(foreground) == 1
-    # Flat, ids go on from frame to frame.
-    labels = np.stack(continued([_split(f) for f in foreground])) if flat else _split(foreground)
-    sizes = np.bincount(labels.ravel())
-    keep = sizes >= max(min_size, 1)
-    keep[0] = False
-    renumbered = np.cumsum(keep) * keep
-    dtype = (
-        np.uint16 if renumbered[-1:].max(initial=0) < 2**15 and keep.sum() < 2**15 else np.uint32
-    )
-    return renumbered.astype(dtype)[labels]
-
-
-def _split(foreground: np.ndarray) -> np.ndarray:
-    from skimage.morphology import reconstruction
-    from skimage.segmentation import watershed
-
-    if not foreground.any():
-        return np.zeros(foreground.shape, np.int64)
-    smooth = ndi.gaussian_filter(ndi.distance_transform_edt(foreground), 1)
-    distance = np.where(foreground, smooth * SIXTEENTHS, 0).astype(np.int32)
-    # Every bump that rises by SPLIT_DEPTH seeds an object. Bumps of equal height on one ridge
-    # are one dome here, where a search for maxima would find several.
-    height = distance - reconstruction(distance - SPLIT_DEPTH, distance).astype(np.int32)
-    domes, count = ndi.label(height > 0, np.ones((3,) * foreground.ndim))
-    tops = ndi.maximum(height, domes, np.arange(count + 1))
-    peaks = np.where(np.asarray(tops)[domes] >= SPLIT_DEPTH, domes, 0) * foreground
-    # A part too flat to hold a peak is an object all the same.
-    parts, _ = ndi.label(foreground)
-    with_peak = np.zeros(parts.max() + 1, bool)
-    with_peak[parts[peaks > 0]] = True
-    peaks[~with_peak[parts]] = parts[~with_peak[parts]] + peaks.max()
-    return np.asarray(watershed(-distance, peaks, mask=foreground), np.int64)
-
-
-def continued(parts: list[np.ndarray]) -> list[np.ndarray]:
-    """Number the objects of labels that follow each other so that no two share an id."""
-    top, found = 0, []
-    for part in parts:
-        highest = top + int(part.max(initial=0))
-        dtype = np.uint16 if highest < 2**15 else np.uint32
-        found.append(np.where(part > 0, part + np.uint32(top), 0).astype(dtype))
-        top = highest
-    return found
+def label_dtype(output: str, objects: int) -> type[np.unsignedinteger[Any]]:
+    """Return the smallest type that leaves room for objects painted later."""
+    if output == "semantic":
+        return np.uint8
+    return np.uint16 if objects < 2**15 else np.uint32
 
 
 def keep_edits(edited: np.ndarray, touched: np.ndarray, fresh: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Percentiles of a large stack are read from about this many of its pixels.
 SAMPLE = 4_000_000
+# What is read at a time; files are often cut into chunks of a power of two.
+BAND_ROWS, BAND_PIXELS = 256, 8_000_000
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,11 @@ class Normalisation:
         low, high = limits
         if high <= low:
             return np.zeros(frame.shape, np.float32)
-        scaled = (frame.astype(np.float64) - low) / (high - low)
-        scaled = np.where(np.isfinite(scaled), scaled, 0)
-        return np.clip(scaled, self.clip_low, self.clip_high).astype(np.float32)
+        scaled = frame.astype(np.float64)
+        scaled -= low  # in place: a row of tiles of a large image is large itself
+        scaled /= high - low
+        scaled[~np.isfinite(scaled)] = 0
+        return np.clip(scaled, self.clip_low, self.clip_high, out=scaled).astype(np.float32)
 
 
 def select_channels(
@@ -125,12 +129,34 @@ def image_limits(
 
     All frames of a stack count together, so that an empty slice stays dark.
     """
-    count = axes.frame_count(image.shape)
-    samples = []
+    return survey(image, axes, info, channels)[0]
+
+
+def survey(
+    image: Any, axes: ImageAxes, info: CheckpointInfo, channels: Sequence[int] | None = None
+) -> tuple[tuple[float, float], int]:
+    """Read a whole image once, in bands of rows.
+
+    Returns
+    -------
+    tuple
+        What `image_limits` returns, and how many entries are NaN or infinite.
+    """
+    count, (height, width) = axes.frame_count(image.shape), axes.frame_shape(image.shape)
+    real = np.dtype(image.dtype).kind == "f"
+    band = max(1, BAND_PIXELS // width // BAND_ROWS) * BAND_ROWS
+    samples, missing = [], 0
     for index in range(count):
-        pixels = select_channels(axes.frame(image, index), info, channels).reshape(-1)
-        samples.append(pixels[:: max(1, pixels.size * count // SAMPLE)])
-    return info.normalisation.limits(np.concatenate(samples))
+        for top in range(0, height, band):
+            rows = slice(top, min(top + band, height))
+            frame = axes.frame(image, index, (rows, slice(0, width)))
+            if real:
+                missing += frame.size - int(np.count_nonzero(np.isfinite(frame)))
+            pixels = select_channels(frame, info, channels).reshape(info.in_channels, -1)
+            step = max(1, info.in_channels * height * width * count // SAMPLE)
+            # The same pixels, however many rows are read at a time.
+            samples.append(pixels[:, -top * width % step :: step].ravel())
+    return info.normalisation.limits(np.concatenate(samples)), missing
 
 
 def prepare_frame(

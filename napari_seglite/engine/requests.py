@@ -16,6 +16,7 @@ from .axes import ImageAxes
 from .regions import Region
 
 OUTPUTS = ("semantic", "instances")
+SMALLEST_TILE = 64
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ class SegmentRequest:
             raise SegliteError(f"The smallest object cannot have {self.min_size} pixels.")
         if self.output not in OUTPUTS:
             raise SegliteError(f"The output is one of {', '.join(OUTPUTS)}, not {self.output!r}.")
-        if self.tile < 64 or not 0 <= self.overlap <= self.tile // 2:
+        if self.tile < SMALLEST_TILE or not 0 <= self.overlap <= self.tile // 2:
             raise SegliteError(
-                f"Tiles must be at least 64 pixels and overlap by at most half, "
+                f"Tiles must be at least {SMALLEST_TILE} pixels and overlap by at most half, "
                 f"not {self.tile} and {self.overlap}."
             )
         if self.frames is not None and not self.frames:

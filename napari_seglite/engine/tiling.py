@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -72,38 +72,91 @@ def _fade(pixels: np.ndarray, begin: int, end: int) -> np.ndarray:
 
 
 def count_tiles(height: int, width: int, tile: int, overlap: int) -> int:
-    """Number of tiles that `tiles` yields for a frame."""
+    """Number of tiles that a frame is cut into."""
     rows, columns = plan_axis(height, tile, overlap), plan_axis(width, tile, overlap)
     return len(rows.starts) * len(columns.starts)
 
 
-def predict_tiled(
-    predict: Callable[[np.ndarray, int], np.ndarray], frame: np.ndarray, tile: int, overlap: int
-) -> Iterator[np.ndarray]:
-    """Apply a function to a frame tile by tile.
+@dataclass(frozen=True)
+class Band:
+    """Rows of a frame that are finished.
+
+    Attributes
+    ----------
+    rows : slice
+        Which ones.
+    values : ndarray
+        ``(K, rows, W)`` float32.
+    """
+
+    rows: slice
+    values: np.ndarray
+
+
+def predict_bands(
+    predict: Callable[[np.ndarray, int], np.ndarray],
+    read: Callable[[slice], np.ndarray],
+    shape: tuple[int, int],
+    tile: int,
+    overlap: int,
+) -> Iterator[Band | None]:
+    """Apply a function to a frame tile by tile; no more than two rows of tiles are in memory.
 
     Parameters
     ----------
     predict : callable
         Maps ``(..., h, w)`` float32 and the tile's number to ``(K, h, w)`` float32.
-    frame : ndarray
-        ``(..., H, W)`` float32.
+    read : callable
+        Returns some rows of the frame, ``(..., rows, W)`` float32; called in a thread of its own,
+        for the next row of tiles while one is predicted.
+    shape : tuple of int
+        Height and width of the frame.
     tile, overlap : int
         In pixels, see `plan_axis`.
 
     Yields
     ------
-    ndarray
-        ``(K, H, W)`` float32, the same array after every tile; complete after the last.
+    Band or None
+        After every tile: None, or what the tile has finished.
     """
-    height, width = frame.shape[-2:]
-    rows, columns = plan_axis(height, tile, overlap), plan_axis(width, tile, overlap)
-    blended: np.ndarray | None = None
-    places = product(enumerate(rows.starts), enumerate(columns.starts))
-    for number, ((i, top), (j, left)) in enumerate(places):
-        window = np.s_[..., top : top + rows.size, left : left + columns.size]
-        values = predict(np.ascontiguousarray(frame[window]), number)
-        if blended is None:
-            blended = np.zeros((values.shape[0], height, width), np.float32)
-        blended[window] += values * rows.weights[i][:, None] * columns.weights[j]
-        yield blended
+    rows, columns = plan_axis(shape[0], tile, overlap), plan_axis(shape[1], tile, overlap)
+    windows = [slice(top, top + rows.size) for top in rows.starts]
+    ends = [*rows.starts[1:], shape[0]]
+    carried: np.ndarray | None = None
+    with ThreadPoolExecutor(1) as reader:
+        coming = [reader.submit(read, windows[0])]
+        for i, window in enumerate(windows):
+            pixels = coming.pop().result()
+            if i + 1 < len(windows):
+                coming.append(reader.submit(read, windows[i + 1]))
+            blended: np.ndarray | None = None
+            for j, left in enumerate(columns.starts):
+                place = np.s_[..., left : left + columns.size]
+                number = i * len(columns.starts) + j
+                values = predict(np.ascontiguousarray(pixels[place]), number)
+                if blended is None:
+                    blended = np.zeros((values.shape[0], rows.size, shape[1]), np.float32)
+                    if carried is not None:
+                        blended[:, : carried.shape[1]] = carried
+                blended[place] += values * rows.weights[i][:, None] * columns.weights[j]
+                if j + 1 < len(columns.starts):
+                    yield None
+            assert blended is not None
+            finished = ends[i] - window.start
+            carried = blended[:, finished:].copy()
+            yield Band(slice(window.start, ends[i]), blended[:, :finished])
+
+
+def predict_tiled(
+    predict: Callable[[np.ndarray, int], np.ndarray], frame: np.ndarray, tile: int, overlap: int
+) -> np.ndarray:
+    """Apply a function to a frame in memory, ``(..., H, W)`` float32, see `predict_bands`.
+
+    Returns
+    -------
+    ndarray
+        ``(K, H, W)`` float32.
+    """
+    shape = frame.shape[-2:]
+    bands = predict_bands(predict, lambda rows: frame[..., rows, :], shape, tile, overlap)
+    return np.concatenate([band.values for band in bands if band is not None], axis=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.arrays import blocks
 from ..errors import ImageError
 from .atomic import replacing
 from .image_file import ImageFile, describe
@@ -123,7 +124,8 @@ def _write_levels(
     """Write all levels and return their entries in the metadata."""
     slashes = {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if version == "0.4" else {}
     step = np.array([2 if axis in "YX" else 1 for axis in axes])
-    level, scale = labels, np.array(spacing)
+    level: Any = labels
+    scale = np.array(spacing)
     entries: list[dict[str, Any]] = []
     while True:
         path = str(len(entries))
@@ -132,12 +134,31 @@ def _write_levels(
         stored = group.create_array(
             path, shape=level.shape, dtype=level.dtype, chunks=chunks, **slashes
         )
-        stored[:] = level
+        for place in np.ndindex(level.shape[:-2]):
+            for block in blocks(level.shape[-2:]):
+                stored[(*place, *block)] = level[(*place, *block)]
         transforms = [{"type": "scale", "scale": scale.tolist()}]
         entries.append({"path": path, "coordinateTransformations": transforms})
         if max(level.shape[axes.index(axis)] for axis in "YX") <= CHUNK:
             return entries
-        level, scale = level[tuple(slice(None, None, n) for n in step)], scale * step
+        level, scale = _Thinned(stored, step), scale * step
+
+
+class _Thinned:
+    """Every n-th entry along each axis of an array, read as it is needed."""
+
+    def __init__(self, array: Any, step: np.ndarray) -> None:
+        self.array, self.step, self.dtype = array, step, array.dtype
+        self.shape = tuple(-(-n // int(k)) for n, k in zip(array.shape, step, strict=True))
+
+    def __getitem__(self, where: tuple[Any, ...]) -> np.ndarray:
+        wanted = [
+            slice(part.start * int(n), (part.stop - 1) * int(n) + 1, int(n))
+            if isinstance(part, slice)
+            else part * int(n)
+            for part, n in zip(where, self.step, strict=True)
+        ]
+        return np.asarray(self.array[tuple(wanted)])
 
 
 def recipe_of(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from ..engine.segmenter import Segmentation
+    from ..engine.segmentation import Segmentation
 
 
 @dataclass
@@ -27,27 +27,40 @@ class Shown:
         What was segmented, and the labels.
     result : Segmentation
         With the probabilities that the threshold is moved over.
-    written : ndarray
-        The labels as the plugin last wrote them.
-    touched : ndarray
+    written : ndarray or None
+        The labels as the plugin last wrote them; None of labels too large for memory.
+    touched : ndarray or None
         Where the user had changed them before that; boolean.
+    painted : bool
+        Whether the user painted, where there is no copy to compare with.
+    top : int
+        The highest id that there may be.
     """
 
     image: Image
     layer: Labels
     result: Segmentation
-    written: np.ndarray
-    touched: np.ndarray
+    written: np.ndarray | None
+    touched: np.ndarray | None
+    painted: bool = False
+    top: int = 0
 
     def edits(self) -> np.ndarray:
-        """Where the user changed the labels, now or earlier."""
+        """Where the user changed the labels, now or earlier; only of labels in memory."""
+        assert self.touched is not None
         changed: np.ndarray = np.asarray(self.layer.data) != self.written
         return changed | self.touched
 
     @property
     def edited(self) -> bool:
         """Whether the user changed anything."""
+        if self.written is None or self.touched is None:
+            return self.painted
         return bool(self.touched.any()) or not np.array_equal(self.layer.data, self.written)
+
+    def note_painting(self, _: Any = None) -> None:
+        """Remember that the user painted."""
+        self.painted, self.top = True, max(self.top, int(self.layer.selected_label))
 
 
 class Results:
@@ -75,9 +88,8 @@ class Results:
             if shown.image == image and shown.result.request.checkpoint == checkpoint:
                 # A locked layer belongs to the user, and so does one of another shape by now.
                 free = not getattr(shown.layer, "locked", False)
-                if free and shown.layer.data.shape == shown.written.shape == (
-                    shape or shown.written.shape
-                ):
+                own = shown.result.labels.shape
+                if free and shown.layer.data.shape == own == (shape or own):
                     return shown
         return None
 
@@ -86,21 +98,42 @@ class Results:
         labels = result.labels
         if replace is None:
             name = f"{image.name} {result.info.id}"
-            layer = add_labels(self.viewer, image, name, labels.copy(), result.recipe())
-            shown = Shown(image, layer, result, labels.copy(), np.zeros(labels.shape, bool))
+            small = isinstance(labels, np.ndarray)
+            layer = add_labels(
+                self.viewer, image, name, labels.copy() if small else labels, result.recipe()
+            )
+            written = labels.copy() if small else None
+            touched = np.zeros(labels.shape, bool) if small else None
+            shown = Shown(image, layer, result, written, touched, top=result.counts.objects)
+            if not small:
+                layer.events.paint.connect(shown.note_painting)
             self._shown.append(shown)
             return shown
-        untouched = np.zeros(labels.shape, bool)
-        if result.partial:
-            asked = result.asked()
-            labels = put_into(np.asarray(replace.layer.data), labels, asked)
-            untouched = replace.edits() & ~asked
-        self._write(replace, result, labels, untouched)
+        if replace.written is None:
+            self._write_large(replace, result)
+        else:
+            untouched = np.zeros(labels.shape, bool)
+            if result.partial:
+                asked = result.asked()
+                labels = put_into(np.asarray(replace.layer.data), labels, asked)
+                untouched = replace.edits() & ~asked
+            self._write(replace, result, labels, untouched)
         self.viewer.layers.selection.active = replace.layer
         return replace
 
-    def update(self, shown: Shown, result: Segmentation) -> None:
-        """Write a result that was labelled anew and keep what the user painted."""
+    def update(self, shown: Shown, result: Segmentation) -> bool:
+        """Write a result that was labelled anew and keep what the user painted.
+
+        Returns
+        -------
+        bool
+            False where that cannot be kept, because the labels are too large to be compared;
+            nothing is written then.
+        """
+        if shown.written is None:
+            if not shown.painted:
+                self._write_large(shown, result)
+            return not shown.painted
         touched = shown.edits()
         labels = result.labels
         if result.partial:
@@ -108,9 +141,22 @@ class Results:
         if touched.any():
             labels = keep_edits(np.asarray(shown.layer.data), touched, labels)
         self._write(shown, result, labels, touched)
+        return True
 
     @staticmethod
     def _write(shown: Shown, result: Segmentation, labels: np.ndarray, touched: np.ndarray) -> None:
         shown.result, shown.written, shown.touched = result, labels.copy(), touched
         shown.layer.data = labels
+        shown.layer.metadata = {**shown.layer.metadata, "seglite": result.recipe()}
+
+    @staticmethod
+    def _write_large(shown: Shown, result: Segmentation) -> None:
+        shown.result = result
+        if result.partial:
+            result.put_into(shown.layer.data, shown.top)
+            shown.top += result.counts.objects
+            shown.layer.refresh(extent=False)
+        else:
+            shown.layer.data = result.labels
+            shown.painted, shown.top = False, result.counts.objects
         shown.layer.metadata = {**shown.layer.metadata, "seglite": result.recipe()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ..engine.segmenter import Progress, Segmentation, Segmenter
+    from ..engine.segmentation import Segmentation
+    from ..engine.segmenter import Segmenter
+    from ..engine.sweep import Progress
 
 
 class SegmentPanel(QWidget):
@@ -220,8 +223,10 @@ class SegmentPanel(QWidget):
         if shown.result is not old:
             return  # segmented anew meanwhile
         if shown.layer in self.viewer.layers and not getattr(shown.layer, "locked", False):
-            self.results.update(shown, result)
-            self.say(_summary(result))
+            if self.results.update(shown, result):
+                self.say(_summary(result))
+            else:
+                self.say("You edited labels that are too large to be compared. They stay as is.")
 
     def _on_relabel_ended(self) -> None:
         self._relabelling = None
@@ -262,9 +267,8 @@ def _relabelled(old: Segmentation, changes: dict[str, Any]) -> Generator[None, N
 def _summary(result: Segmentation) -> str:
     where = "" if result.request.frames is None else f" in slice {result.frames[0]}"
     if result.request.output == "instances":
-        count = int(result.labels.max(initial=0))
-        return f"Found {count} objects{where}."
-    share = float((result.labels > 0).mean())
+        return f"Found {result.counts.objects} objects{where}."
+    share = result.counts.pixels / max(1, math.prod(result.labels.shape))
     return f"Labelled {share:.1%} of the pixels{where}."
 
 

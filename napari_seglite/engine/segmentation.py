@@ -1,0 +1,140 @@
+"""The result of a segmentation: probabilities, and the labels made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..store.checkpoints import CheckpointInfo
+from . import arrays
+from .arrays import Frames, blocks
+from .axes import ImageAxes
+from .masks import Counts, Foreground, label_dtype, write_labels
+from .regions import region_of
+from .requests import SegmentRequest
+from .versions import versions
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The result of a segmentation.
+
+    Attributes
+    ----------
+    labels : array
+        Of the image's shape without channels; 0 where nothing was asked for.
+    probabilities : array
+        ``(frames, K, h, w)`` float16, of the frames and of the box around the region that were
+        asked for.
+    frames : tuple of int
+        Which ones those are.
+    request : SegmentRequest
+        As it was run, with the device that served it.
+    info : CheckpointInfo
+        Of the checkpoint.
+    shape : tuple of int
+        Of the image.
+    layout : str
+        The memory layout the network had, see `layouts`.
+    notices : tuple of str
+        What the user should know about the image.
+    counts : Counts
+        What was labelled.
+    """
+
+    labels: Any
+    probabilities: Any
+    frames: tuple[int, ...]
+    request: SegmentRequest
+    info: CheckpointInfo
+    shape: tuple[int, ...]
+    layout: str
+    notices: tuple[str, ...] = ()
+    counts: Counts = field(default_factory=lambda: Counts(0, 0))
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what it takes to repeat this result, as plain JSON data."""
+        return {
+            **self.request.as_dict(),
+            "weights_sha256": self.info.weights_sha256,
+            "layout": self.layout,
+            "versions": versions(),
+        }
+
+    @property
+    def partial(self) -> bool:
+        """Whether only some frames or a region of them were asked for."""
+        return self.request.frames is not None or self.request.region is not None
+
+    def asked(self) -> np.ndarray:
+        """Return what was asked for of the image, boolean, of the shape of `labels`."""
+        axes, shape = ImageAxes(self.request.axes), self.shape
+        region = region_of(self.request.region, axes.frame_shape(shape))
+        frames = np.zeros((axes.frame_count(shape), *axes.frame_shape(shape)), bool)
+        rows, columns = region.box(axes.frame_shape(shape))
+        frames[list(self.frames), rows, columns] = region.mask(axes.frame_shape(shape))
+        return axes.join(frames, shape)
+
+    def put_into(self, existing: Any, top: int) -> None:
+        """Put what was asked for into labels that are too large for memory, block by block.
+
+        Parameters
+        ----------
+        existing : array
+            Of the shape of `labels`; changed.
+        top : int
+            Objects are numbered above this.
+        """
+        axes, shape = ImageAxes(self.request.axes), self.shape
+        plane = axes.frame_shape(shape)
+        region = region_of(self.request.region, plane)
+        rows, columns = region.box(plane)
+        inside, corner = region.mask(plane), (rows.start, columns.start)
+        old, new = (Frames(a, axes, shape, self.frames, corner) for a in (existing, self.labels))
+        above = top if self.request.output == "instances" else 0
+        for position in range(len(self.frames)):
+            for block in blocks(inside.shape):
+                fresh = new.read(position, block[0], block[1])
+                fresh = np.where(fresh > 0, fresh.astype(np.int64) + above, 0)
+                merged = np.where(inside[block], fresh, old.read(position, block[0], block[1]))
+                old.write(position, block[0], block[1], merged.astype(existing.dtype))
+
+    def relabel(self, **changes: Any) -> Segmentation:
+        """Label anew from the same probabilities, without the network.
+
+        Parameters
+        ----------
+        **changes
+            New values for ``threshold``, ``min_size`` and ``output`` of the request.
+        """
+        return labelled(self, replace(self.request, **changes))
+
+
+def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
+    """Label what was asked for; the rest stays 0."""
+    shape = result.shape
+    axes = ImageAxes(request.axes)
+    region = region_of(request.region, axes.frame_shape(shape))
+    rows, columns = region.box(axes.frame_shape(shape))
+    inside = None if request.region is None else region.mask(axes.frame_shape(shape))
+    # Objects reach across slices only where all slices were segmented.
+    whole = request.frames is None and "Z" in axes.stack
+    groups = axes.volumes(shape) if whole else [[k] for k in range(len(result.frames))]
+
+    def frames(labels: Any) -> Frames:
+        return Frames(labels, axes, shape, result.frames, (rows.start, columns.start))
+
+    semantic = request.output == "semantic"
+    labels = arrays.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
+    counts = write_labels(
+        Foreground(result.probabilities, request.threshold, inside),
+        groups,
+        frames(labels),
+        request.min_size,
+        request.output,
+    )
+    if isinstance(labels, np.ndarray):
+        labels = labels.astype(label_dtype(request.output, counts.objects), copy=False)
+    return replace(result, request=request, labels=labels, counts=counts)

@@ -1,0 +1,209 @@
+"""One pass of a network over the frames of an image, tile by tile, with what memory there is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DeviceError
+from ..store.checkpoints import CheckpointInfo
+from . import devices
+from .axes import ImageAxes
+from .inference import Predictor, warm_up
+from .normalise import prepare_slices
+from .regions import Box, grown, region_of, within
+from .requests import SMALLEST_TILE, SegmentRequest
+from .tiling import Band, count_tiles, predict_bands
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a segmentation is.
+
+    Attributes
+    ----------
+    text : str
+        For the status line.
+    done, total : int
+        Tiles; total 0 where it is not known yet.
+    frame, frames : int
+        The frame in work and how many there are, counted from 1.
+    seconds_left : float or None
+        Once it can be told.
+    """
+
+    text: str
+    done: int = 0
+    total: int = 0
+    frame: int = 0
+    frames: int = 0
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Area:
+    """The box of every frame that was asked for, and what the network sees around it."""
+
+    box: Box
+    seen: Box
+
+    @classmethod
+    def of(cls, image: Any, request: SegmentRequest) -> Area:
+        """Return what a request asks of an image."""
+        shape = ImageAxes(request.axes).frame_shape(image.shape)
+        box = region_of(request.region, shape).box(shape)
+        return cls(box, grown(box, request.overlap // 2, shape))
+
+    @property
+    def inner_shape(self) -> tuple[int, int]:
+        """Height and width of what was asked for."""
+        rows, columns = self.box
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of what the network sees."""
+        rows, columns = self.seen
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    def seen_rows(self, rows: slice) -> Box:
+        """Return where some rows of what is seen lie in the image."""
+        top = self.seen[0].start
+        return slice(top + rows.start, top + rows.stop), self.seen[1]
+
+    def inner(self, band: Band | None) -> Band | None:
+        """Return the part of a band that lies in the box, its rows counted from there."""
+        if band is None:
+            return None
+        rows, columns = within(self.box, self.seen)
+        begin, end = max(band.rows.start, rows.start), min(band.rows.stop, rows.stop)
+        if begin >= end:
+            return None
+        kept = slice(begin - band.rows.start, end - band.rows.start)
+        place = slice(begin - rows.start, end - rows.start)
+        return Band(place, band.values[:, kept, columns])
+
+
+@dataclass
+class Sweep:
+    """A network on its way over an image.
+
+    Where memory runs out, tiles are halved, then the CPU takes over; the frame begins anew.
+
+    Attributes
+    ----------
+    image : array
+        With the request's axes.
+    frames : tuple of int
+        Which ones.
+    info : CheckpointInfo
+        Of the checkpoint.
+    network : Module
+        On the request's device, in evaluation mode.
+    request : SegmentRequest
+        In the end, with the device and the tiles that were used.
+    limits : tuple of float
+        Intensities that become 0 and 1; equal if there is nothing to see.
+    notices : list of str
+        What the user should know.
+    """
+
+    image: Any
+    frames: tuple[int, ...]
+    info: CheckpointInfo
+    network: nn.Module
+    request: SegmentRequest
+    limits: tuple[float, float]
+    notices: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.area = Area.of(self.image, self.request)
+        self._done, self._started = 0, 0.0
+        self._predictor = Predictor(self.network, self.request.device)
+
+    def run(self) -> Generator[tuple[Progress, int, Band | None]]:
+        """Yield progress, the frame's position, and rows of `area.box` that are finished.
+
+        Raises
+        ------
+        DeviceError
+            If the smallest tiles do not fit into the CPU's memory.
+        """
+        self._started = time.monotonic()
+        position = 0
+        while position < len(self.frames):
+            self._done = position * self._per_frame
+            try:
+                yield from self._frame(position)
+            except RuntimeError as error:
+                if not devices.out_of_memory(error):
+                    raise
+                self.back_off(error)
+                continue
+            position += 1
+
+    @property
+    def _per_frame(self) -> int:
+        return count_tiles(*self.area.shape, self.request.tile, self.request.overlap)
+
+    def _frame(self, position: int) -> Generator[tuple[Progress, int, Band | None]]:
+        if self.limits[0] >= self.limits[1]:  # whatever the network would make of it
+            self._done += self._per_frame
+            yield self._progress(position), position, None
+            return
+        request, info = self.request, self.info
+        axes, index = ImageAxes(request.axes), self.frames[position]
+
+        def read(rows: slice) -> np.ndarray:
+            box = self.area.seen_rows(rows)
+            return prepare_slices(self.image, axes, index, info, self.limits, request.channels, box)
+
+        predictor = self._predictor
+        predictor.at(axes.neighbours(index, self.image.shape, info.context_slices))
+        for band in predict_bands(predictor, read, self.area.shape, request.tile, request.overlap):
+            self._done += 1
+            yield self._progress(position), position, self.area.inner(band)
+
+    def back_off(self, error: Exception) -> None:
+        """Go on with smaller tiles, or on the CPU.
+
+        Raises
+        ------
+        DeviceError
+            If neither is left.
+        """
+        request = self.request
+        devices.release(request.device)
+        if request.tile // 2 >= SMALLEST_TILE:
+            tile = request.tile // 2
+            overlap = min(request.overlap, tile // 4)
+            self.request = replace(request, tile=tile, overlap=overlap)
+            text = f"Memory ran out, so tiles of {tile} pixels were used."
+        elif request.device != "cpu":
+            devices.place(self.network, "cpu")
+            warm_up(self.info.network, "cpu")
+            self.request = replace(request, device="cpu")
+            text = f"The memory of {request.device} ran out, so the CPU was used."
+        else:
+            raise DeviceError(
+                "The memory does not suffice for the smallest tiles. Close other programs, or "
+                "choose a smaller network."
+            ) from error
+        self.notices.append(text)
+        self.area = Area.of(self.image, self.request)
+        self._predictor = Predictor(self.network, self.request.device)
+
+    def _progress(self, position: int) -> Progress:
+        total = self._per_frame * len(self.frames)
+        left = (time.monotonic() - self._started) / self._done * (total - self._done)
+        text = f"Tile {self._done} of {total}"
+        if len(self.frames) > 1:
+            text = f"Slice {position + 1} of {len(self.frames)}, tile {self._done} of {total}"
+        return Progress(text, self._done, total, position + 1, len(self.frames), left)

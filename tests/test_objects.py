@@ -1,0 +1,126 @@
+"""Objects do not depend on how a mask is cut into blocks."""
+
+import numpy as np
+import pytest
+import scipy.ndimage as ndi
+import zarr
+
+from napari_seglite.engine import arrays
+from napari_seglite.engine.arrays import Frames, blocks
+from napari_seglite.engine.axes import ImageAxes
+from napari_seglite.engine.masks import Foreground, to_labels, write_labels
+from napari_seglite.engine.objects import find_parts, split
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Cut everything into blocks of 16 pixels and 2 slices."""
+    for name, value in {"CHUNK": 16, "DEPTH": 2, "BLOCK_PIXELS": 600}.items():
+        monkeypatch.setattr(arrays, name, value)
+
+
+def speckle(shape, seed=0):
+    """Return a mask of many odd parts, some of them large."""
+    noise = np.random.default_rng(seed).normal(size=shape)
+    return ndi.gaussian_filter(noise, 2) > 0.02
+
+
+@pytest.mark.parametrize("shape", [(40, 70), (16, 16), (5, 33, 40), (1, 1), (0 + 3, 50, 17)])
+def test_blocks_cover_everything_once(small_blocks, shape):
+    seen = np.zeros(shape, int)
+    for block in blocks(shape):
+        seen[block] += 1
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("shape", [(90, 130), (7, 50, 60)])
+def test_parts_equal_those_of_the_whole(small_blocks, shape):
+    mask = speckle(shape)
+    parts = find_parts(lambda block: mask[block], shape)
+    labels, count = ndi.label(mask)
+    assert len(parts.sizes) == count > 2
+    order = np.argsort(parts.first)
+    np.testing.assert_array_equal(parts.sizes[order], np.bincount(labels.ravel())[1:])
+    for number, box in zip(order, ndi.find_objects(labels), strict=True):
+        assert parts.begin[number].tolist() == [edge.start for edge in box]
+        assert parts.end[number].tolist() == [edge.stop for edge in box]
+
+
+@pytest.mark.parametrize("output", ["semantic", "instances"])
+@pytest.mark.parametrize("volume", [False, True])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_labels_do_not_depend_on_blocks(monkeypatch, output, volume, classes):
+    values = ndi.gaussian_filter(
+        np.random.default_rng(1).normal(size=(5, classes, 80, 90)), (1, 0, 3, 3)
+    )
+    probabilities = np.exp(25 * values)
+    probabilities /= probabilities.sum(1, keepdims=True) + (classes == 1)
+    settings = (probabilities.astype(np.float16), 0.5, 12, output, volume)
+    whole = to_labels(*settings)
+    monkeypatch.setattr(arrays, "CHUNK", 16)
+    monkeypatch.setattr(arrays, "DEPTH", 2)
+    monkeypatch.setattr(arrays, "BLOCK_PIXELS", 600)
+    np.testing.assert_array_equal(to_labels(*settings), whole)
+    assert whole.max() > (10 if output == "instances" else classes - 2)
+
+
+def test_objects_are_numbered_in_the_order_of_their_first_pixels(small_blocks):
+    mask = speckle((60, 80))[None, None].astype(np.float32)
+    labels = to_labels(mask, 0.5, 5, "instances", False)[0]
+    ids, first = np.unique(labels, return_index=True)
+    assert ids.tolist() == list(range(len(ids)))
+    assert (np.diff(first[1:]) > 0).all()
+    sizes = np.bincount(labels.ravel())[1:]
+    assert sizes.min() >= 5
+
+
+def test_a_part_is_split_without_regard_to_what_is_near():
+    y, x = np.mgrid[:40, :60]
+    two = ((y - 20) ** 2 + (x - 18) ** 2 < 120) | ((y - 20) ** 2 + (x - 36) ** 2 < 120)
+    assert split(two).max() == 2
+    np.testing.assert_array_equal(split(two[8:32, 6:48]), split(two)[8:32, 6:48])
+    assert split(np.ones((3, 4), bool)).tolist() == np.ones((3, 4)).tolist()
+
+
+@pytest.mark.parametrize("output", ["semantic", "instances"])
+def test_what_does_not_fit_into_memory_is_labelled_on_disk(small_blocks, monkeypatch, output):
+    probabilities = speckle((3, 70, 90))[:, None].astype(np.float16)
+    expected = to_labels(probabilities, 0.5, 10, output, True)
+    monkeypatch.setattr(arrays, "IN_MEMORY", 1000)
+    kept = arrays.zeros(probabilities.shape, np.float16)
+    assert isinstance(kept, zarr.Array)
+    kept[:] = probabilities
+    labels = arrays.zeros((3, 70, 90), np.uint32)
+    target = Frames(labels, ImageAxes("ZYX"), labels.shape)
+    counts = write_labels(Foreground(kept, 0.5), [[0, 1, 2]], target, 10, output)
+    np.testing.assert_array_equal(labels[:], expected)
+    assert counts.pixels == np.count_nonzero(expected)
+
+
+def test_a_temporary_folder_goes_with_its_array(monkeypatch, tmp_path):
+    import gc
+
+    monkeypatch.setattr(arrays, "IN_MEMORY", 10)
+    monkeypatch.setattr(arrays.tempfile, "tempdir", str(tmp_path))
+    array = arrays.zeros((30, 30), np.uint8)
+    array[:] = 1
+    assert len(list(tmp_path.iterdir())) == 1
+    del array
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("order", ["ZYX", "XYZ", "TXZY", "YX"])
+def test_frames_of_axes_in_any_order(order):
+    sizes = {"T": 2, "Z": 3, "Y": 5, "X": 7}
+    shape = tuple(sizes[a] for a in order)
+    axes = ImageAxes(order)
+    labels = np.arange(np.prod(shape)).reshape(shape)
+    planes = axes.split(labels)
+    last = len(planes) - 1
+    frames = Frames(labels, axes, shape, [last], (1, 2))
+    box = (slice(0, 2), slice(1, 4))
+    np.testing.assert_array_equal(frames.read(0, *box), planes[last][1:3, 3:6])
+    frames.write(0, *box, np.full((2, 3), -1))
+    assert (axes.split(labels)[last][1:3, 3:6] == -1).all()
+    assert (labels == -1).sum() == 6
