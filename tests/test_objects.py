@@ -124,3 +124,40 @@ def test_frames_of_axes_in_any_order(order):
     frames.write(0, *box, np.full((2, 3), -1))
     assert (axes.split(labels)[last][1:3, 3:6] == -1).all()
     assert (labels == -1).sum() == 6
+
+
+def labelled(probabilities, **settings):
+    labels = np.zeros((len(probabilities), *probabilities.shape[-2:]), np.uint32)
+    target = Frames(labels, ImageAxes("ZYX"), labels.shape)
+    smooth = settings.pop("smooth", 0.0)
+    groups = [[k] for k in range(len(labels))]
+    write_labels(
+        Foreground(probabilities, 0.5, smooth=smooth), groups, target, 0, "semantic", **settings
+    )
+    return labels
+
+
+def test_holes_are_filled_slice_by_slice(small_blocks):
+    mask = speckle((2, 90, 110), seed=4)
+    filled = labelled(mask[:, None].astype(np.float16), fill_holes=10**6)
+    expected = np.stack([ndi.binary_fill_holes(plane) for plane in mask])
+    assert expected.sum() > mask.sum() + 50
+    np.testing.assert_array_equal(filled > 0, expected)
+
+
+def test_large_holes_stay():
+    mask = np.ones((1, 1, 40, 60), np.float16)
+    mask[0, 0, 5:8, 5:8] = 0  # 9 pixels
+    mask[0, 0, 20:24, 20:25] = 0  # 20 pixels
+    mask[0, 0, :2, 40:42] = 0  # at the border, so no hole
+    filled = labelled(mask, fill_holes=9)[0]
+    assert filled[5:8, 5:8].all()
+    assert not filled[20:24, 20:25].any()
+    assert not filled[:2, 40:42].any()
+
+
+def test_smoothing_does_not_depend_on_blocks(small_blocks):
+    probabilities = np.random.default_rng(2).random((2, 1, 70, 90)).astype(np.float16)
+    expected = [ndi.gaussian_filter(p[0].astype(np.float32), 2.5, mode="nearest") > 0.5
+                for p in probabilities]  # fmt: skip
+    np.testing.assert_array_equal(labelled(probabilities, smooth=2.5) > 0, expected)

@@ -89,7 +89,9 @@ def test_nothing_outside_a_polygon_is_labelled(blobs, untrained):
 def test_the_shell_takes_a_region(blobs, untrained, tmp_path):
     image, _ = blobs
     tifffile.imwrite(tmp_path / "blobs.tif", image)
-    request = SegmentRequest(untrained.id, "YX", device="cpu", region=TRIANGLE, min_size=0)
+    request = SegmentRequest(
+        untrained.id, "YX", device="cpu", region=TRIANGLE, smooth=1.5, fill_holes=9
+    )
     command = request.as_command([str(tmp_path / "blobs.tif")], str(tmp_path))
     assert main(shlex.split(command)[1:]) == 0
     labels = tifffile.imread(tmp_path / "blobs_labels.tif")

@@ -30,6 +30,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--device", default=DEFAULTS.device, help="auto, cpu, cuda or mps")
     parser.add_argument("--threshold", type=float, default=DEFAULTS.threshold)
     parser.add_argument("--min-size", type=int, default=DEFAULTS.min_size, help="pixels")
+    parser.add_argument(
+        "--smooth", type=float, default=DEFAULTS.smooth, help="width of a Gaussian, pixels"
+    )
+    parser.add_argument(
+        "--fill-holes", type=int, default=DEFAULTS.fill_holes, help="largest hole to fill, pixels"
+    )
     parser.add_argument("--instances", action="store_true", help="one label an object")
     parser.add_argument("--frames", help="slices of a stack, such as 0,3,5-9; all if not given")
     parser.add_argument("--channels", help="of the image, such as 0,2; all if not given")
@@ -76,6 +82,8 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
         device=arguments.device,
         threshold=arguments.threshold,
         min_size=arguments.min_size,
+        smooth=arguments.smooth,
+        fill_holes=arguments.fill_holes,
         output="instances" if arguments.instances else "semantic",
         frames=parse_numbers(arguments.frames) if arguments.frames else None,
         channels=parse_numbers(arguments.channels, "channels") if arguments.channels else None,

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.ndimage as ndi
 
+from . import arrays
 from .arrays import Block, Frames, blocks
 from .axes import ImageAxes
 from .objects import Parts, find_parts, split_parts
+from .regions import grown, within
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,25 @@ class Foreground:
         A pixel is foreground where its probability of not being background is higher.
     inside : ndarray or None
         ``(h, w)`` boolean; nothing else is foreground.
+    smooth : float
+        Standard deviation in pixels of a Gaussian that is laid over the probabilities first.
     """
 
     probabilities: Any
     threshold: float
     inside: np.ndarray | None = None
+    smooth: float = 0.0
 
     def plane(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
         """Return a box of a frame of the mask."""
         several = self.probabilities.shape[1] > 1
+        box = (rows, columns)
+        # As far as the Gaussian reaches, so that it does not matter where blocks end.
+        seen = grown(box, int(4 * self.smooth + 0.5), self.probabilities.shape[-2:])
         # Float16 has no number for most thresholds, so the comparison is made in float32.
-        found = np.asarray(self.probabilities[frame, 0, rows, columns], np.float32)
+        found = np.asarray(self.probabilities[frame, 0, *seen], np.float32)
+        if self.smooth:
+            found = ndi.gaussian_filter(found, self.smooth, mode="nearest")[within(box, seen)]
         mask = (1 - found if several else found) > np.float32(self.threshold)
         return mask if self.inside is None else mask & self.inside[rows, columns]
 
@@ -46,6 +57,41 @@ class Foreground:
             return np.ones((), np.uint8)
         found = np.asarray(self.probabilities[frame, 1:, rows, columns])
         return np.asarray(found.argmax(0) + 1, np.uint8)
+
+
+@dataclass(frozen=True)
+class _Stored(Foreground):
+    """A mask that was worked on and kept."""
+
+    mask: Any = None
+
+    def plane(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
+        return np.asarray(self.mask[frame, rows, columns])
+
+
+def without_holes(foreground: Foreground, largest: int) -> Foreground:
+    """Fill the holes of a mask, slice by slice.
+
+    Parameters
+    ----------
+    foreground : Foreground
+        The mask.
+    largest : int
+        Holes of more pixels stay, and so does what reaches the border.
+    """
+    count, shape = foreground.probabilities.shape[0], foreground.probabilities.shape[-2:]
+    mask = arrays.zeros((count, *shape), bool)
+    for frame in range(count):
+
+        def outside(block: Block, frame: int = frame) -> np.ndarray:
+            return ~foreground.plane(frame, block[0], block[1])
+
+        parts = find_parts(outside, shape)
+        at_border = (parts.begin == 0).any(1) | (parts.end == shape).any(1)
+        filled = (parts.sizes <= largest) & ~at_border
+        for block, local, of in parts.each():
+            mask[frame, *block] = np.concatenate([[True], filled[of]])[local]
+    return _Stored(**vars(foreground), mask=mask)
 
 
 @dataclass(frozen=True)
@@ -70,6 +116,7 @@ def write_labels(
     target: Frames,
     min_size: int,
     output: str,
+    fill_holes: int = 0,
 ) -> Counts:
     """Label frames, block by block.
 
@@ -85,7 +132,11 @@ def write_labels(
         Objects of fewer pixels are left out.
     output : str
         ``"semantic"`` or ``"instances"``.
+    fill_holes : int
+        Holes of up to so many pixels are filled first.
     """
+    if fill_holes:
+        foreground = without_holes(foreground, fill_holes)
     pixels = objects = 0
     shape = foreground.probabilities.shape[-2:]
     for group in groups:

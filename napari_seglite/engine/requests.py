@@ -50,6 +50,10 @@ class SegmentRequest:
         Part of every frame, as `Region.parse` reads it; None for all of it.
     level : int
         Of a multiscale image, 0 for the finest.
+    smooth : float
+        Width (standard deviation) in pixels of a Gaussian over the probabilities; 0 for none.
+    fill_holes : int
+        Holes of up to so many pixels are filled, slice by slice; 0 for none.
 
     Raises
     ------
@@ -70,6 +74,8 @@ class SegmentRequest:
     channels: tuple[int, ...] | None = None
     region: str | None = None
     level: int = 0
+    smooth: float = 0.0
+    fill_holes: int = 0
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)
@@ -77,6 +83,10 @@ class SegmentRequest:
             raise SegliteError(f"The threshold must lie between 0 and 1, not {self.threshold}.")
         if self.min_size < 0:
             raise SegliteError(f"The smallest object cannot have {self.min_size} pixels.")
+        if not 0 <= self.smooth <= 50:
+            raise SegliteError(f"Smoothing must lie between 0 and 50 pixels, not {self.smooth}.")
+        if self.fill_holes < 0:
+            raise SegliteError(f"Holes of {self.fill_holes} pixels cannot be filled.")
         if self.output not in OUTPUTS:
             raise SegliteError(f"The output is one of {', '.join(OUTPUTS)}, not {self.output!r}.")
         if self.tile < SMALLEST_TILE or not 0 <= self.overlap <= self.tile // 2:
@@ -120,6 +130,10 @@ class SegmentRequest:
             words += ["--channels", ",".join(map(str, self.channels))]
         if self.region is not None:
             words += [f"--region={self.region}"]
+        if self.smooth:
+            words += ["--smooth", str(self.smooth)]
+        if self.fill_holes:
+            words += ["--fill-holes", str(self.fill_holes)]
         if self.level:
             words += ["--level", str(self.level)]
         if self.pruning_level is not None:

@@ -107,7 +107,8 @@ class Segmentation:
         Parameters
         ----------
         **changes
-            New values for ``threshold``, ``min_size`` and ``output`` of the request.
+            New values for ``threshold``, ``smooth``, ``fill_holes``, ``min_size`` and ``output`` of
+            the request.
         """
         return labelled(self, replace(self.request, **changes))
 
@@ -129,11 +130,12 @@ def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
     semantic = request.output == "semantic"
     labels = arrays.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
     counts = write_labels(
-        Foreground(result.probabilities, request.threshold, inside),
+        Foreground(result.probabilities, request.threshold, inside, request.smooth),
         groups,
         frames(labels),
         request.min_size,
         request.output,
+        request.fill_holes,
     )
     if isinstance(labels, np.ndarray):
         labels = labels.astype(label_dtype(request.output, counts.objects), copy=False)

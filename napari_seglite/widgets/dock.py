@@ -1,4 +1,4 @@
-"""The SegLite dock: segmenting and fine-tuning, one tab each."""
+"""The SegLite dock: segmenting, fine-tuning and evaluating, one tab each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..store.checkpoints import CheckpointStore
+from .evaluate_panel import EvaluatePanel
 from .fine_tune_panel import FineTunePanel
 from .segment_panel import SegmentPanel
 
@@ -24,7 +25,7 @@ class SegliteDock(QWidget):
     napari_viewer : ViewerModel
         Handed over by napari, which knows it by this parameter's name.
     store : CheckpointStore, optional
-        Shared by both panels.
+        Shared by the panels.
     """
 
     def __init__(self, napari_viewer: ViewerModel, store: CheckpointStore | None = None) -> None:
@@ -33,8 +34,13 @@ class SegliteDock(QWidget):
         self.viewer = napari_viewer
         self.segment_panel = SegmentPanel(napari_viewer, store)
         self.fine_tune_panel = FineTunePanel(napari_viewer, store)
+        self.evaluate_panel = EvaluatePanel(napari_viewer)
         self.tabs = QTabWidget()
-        for panel, title in ((self.segment_panel, "Segment"), (self.fine_tune_panel, "Fine-tune")):
+        for panel, title in (
+            (self.segment_panel, "Segment"),
+            (self.fine_tune_panel, "Fine-tune"),
+            (self.evaluate_panel, "Evaluate"),
+        ):
             area = QScrollArea()
             area.setWidgetResizable(True)
             area.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -69,6 +75,7 @@ class SegliteDock(QWidget):
         """Read the lists of layers again."""
         self.segment_panel.reset_choices()
         self.fine_tune_panel.reset_choices()
+        self.evaluate_panel.reset_choices()
 
     def _on_segmented(self, image: Image, labels: Labels) -> None:
         checkpoint = self.segment_panel.form.checkpoint_box.checkpoint

@@ -42,7 +42,7 @@ class ImageRows(QObject):
         self.axes_box = _typed("T time, Z depth, C channels; choose or type, such as ZCYX")
         self.channels_box = _typed("Which channels, in the order of the checkpoint's inputs")
         rows.addRow("Image", self.box.native)
-        rows.addRow("", self.info)
+        rows.addRow(self.info)
         rows.addRow("Level", self.level_box)
         rows.addRow("Axes", self.axes_box)
         rows.addRow("Channels", self.channels_box)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 import src_models
@@ -60,6 +60,16 @@ class SegmentForm(QWidget):
         self.threshold.setRange(0.01, 0.99)
         self.threshold.setDecimals(2)
         self.threshold.setToolTip("Probability from which a pixel belongs to an object")
+        self.smooth = QDoubleSpinBox()
+        self.smooth.setRange(0, 50)
+        self.smooth.setDecimals(1)
+        self.smooth.setSingleStep(0.5)
+        self.smooth.setSuffix(" px")
+        self.smooth.setToolTip("Evens out borders; width of a Gaussian over the probabilities")
+        self.fill_holes = QSpinBox()
+        self.fill_holes.setRange(0, 1_000_000)
+        self.fill_holes.setSuffix(" px")
+        self.fill_holes.setToolTip("Holes of up to so many pixels are filled, slice by slice")
         self.min_size = QSpinBox()
         self.min_size.setRange(0, 1_000_000)
         self.min_size.setSuffix(" px")
@@ -76,13 +86,15 @@ class SegmentForm(QWidget):
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.image_rows = ImageRows(rows)
         rows.addRow("Checkpoint", self.checkpoint_box)
-        rows.addRow("", self.checkpoint_info)
+        rows.addRow(self.checkpoint_info)
         rows.addRow("Depth", self.depth_box)
         rows.addRow("Device", self.device_box)
         rows.addRow("Slices", self.scope_box)
         rows.addRow("Area", self.area_box)
         rows.addRow("Result", self.output_box)
         rows.addRow("Threshold", self.threshold)
+        rows.addRow("Smoothing", self.smooth)
+        rows.addRow("Fill holes up to", self.fill_holes)
         rows.addRow("Smallest object", self.min_size)
 
     def _connect(self) -> None:
@@ -90,6 +102,8 @@ class SegmentForm(QWidget):
         self.checkpoint_box.currentIndexChanged.connect(self._show_checkpoint)
         for signal in (
             self.threshold.valueChanged,
+            self.smooth.valueChanged,
+            self.fill_holes.valueChanged,
             self.min_size.valueChanged,
             self.output_box.currentIndexChanged,
         ):
@@ -101,6 +115,8 @@ class SegmentForm(QWidget):
         self.device_box.setCurrentText(stored["device"])
         self.output_box.setCurrentIndex(max(0, self.output_box.findData(stored["output"])))
         self.threshold.setValue(stored["threshold"])
+        self.smooth.setValue(stored["smooth"])
+        self.fill_holes.setValue(stored["fill_holes"])
         self.min_size.setValue(stored["min_size"])
 
     def remember(self, request: SegmentRequest) -> None:
@@ -109,7 +125,7 @@ class SegmentForm(QWidget):
 
     @staticmethod
     def _kept(request: SegmentRequest) -> dict[str, Any]:
-        names = ("checkpoint", "device", "output", "threshold", "min_size")
+        names = ("checkpoint", "device", "output", "threshold", "smooth", "fill_holes", "min_size")
         return {name: getattr(request, name) for name in names}
 
     @property
@@ -155,6 +171,8 @@ class SegmentForm(QWidget):
         """Return what `Segmentation.relabel` takes."""
         return {
             "threshold": round(self.threshold.value(), 4),
+            "smooth": round(self.smooth.value(), 1),
+            "fill_holes": self.fill_holes.value(),
             "min_size": self.min_size.value(),
             "output": self.output_box.currentData(),
         }

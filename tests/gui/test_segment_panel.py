@@ -40,6 +40,12 @@ def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment
     np.testing.assert_array_equal(layer.data, expected)
     assert layer.data.dtype == np.uint16
     assert layer.metadata["seglite"]["threshold"] == 0.9
+    panel.form.smooth.setValue(2)
+    panel.form.fill_holes.setValue(50)
+    relabelled(qtbot, panel)
+    request = SegmentRequest.from_dict(layer.metadata["seglite"])
+    assert (request.smooth, request.fill_holes) == (2.0, 50)
+    np.testing.assert_array_equal(layer.data, segment_array(nuclei, request).labels)
 
 
 def test_hand_edits_outlive_the_threshold(viewer, dock, segment, qtbot, nuclei):
