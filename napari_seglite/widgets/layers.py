@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
+    from ..engine.uncertainty import Uncertainty
+
 
 # What people call their axes.
 _LETTERS = {
@@ -189,6 +191,27 @@ def add_labels(
     added.brush_size = max(3, min(labels.shape[-2:]) // 40)
     added.mode = "paint"
     return added
+
+
+def add_uncertainty(viewer: ViewerModel, layer: Image, name: str, found: Uncertainty) -> None:
+    """Add an image of uncertainty over an image layer, or put it into the one of that name."""
+    before = [other for other in viewer.layers if other.name == name]
+    if before and before[0].data.shape == found.values.shape:
+        before[0].data = found.values
+        before[0].metadata = {"seglite_scores": found.scores}
+        return
+    active = viewer.layers.selection.active
+    viewer.add_image(
+        found.values,
+        name=name,
+        colormap="magma",
+        blending="additive",
+        contrast_limits=(0, 1),
+        opacity=0.7,
+        metadata={"seglite_scores": found.scores},
+        **_placement(layer, layer_axes(layer)),
+    )
+    viewer.layers.selection.active = active  # the labels, with the brush ready
 
 
 def _placement(layer: Image, axes: ImageAxes) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 import src_models
@@ -70,6 +70,8 @@ class SegmentForm(QWidget):
         self.fill_holes.setRange(0, 1_000_000)
         self.fill_holes.setSuffix(" px")
         self.fill_holes.setToolTip("Holes of up to so many pixels are filled, slice by slice")
+        self.uncertainty = QCheckBox("Show uncertainty")
+        self.uncertainty.setToolTip("Adds an image that is bright where the network is unsure")
         self.min_size = QSpinBox()
         self.min_size.setRange(0, 1_000_000)
         self.min_size.setSuffix(" px")
@@ -96,6 +98,7 @@ class SegmentForm(QWidget):
         rows.addRow("Smoothing", self.smooth)
         rows.addRow("Fill holes up to", self.fill_holes)
         rows.addRow("Smallest object", self.min_size)
+        rows.addRow("", self.uncertainty)
 
     def _connect(self) -> None:
         self.image_rows.changed.connect(self._show_image)

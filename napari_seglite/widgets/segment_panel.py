@@ -13,7 +13,7 @@ from ..engine.requests import SegmentRequest
 from ..errors import SegliteError
 from ..store.checkpoints import CheckpointStore
 from .jobs import Job, Stop
-from .layers import label_shape
+from .layers import add_uncertainty, label_shape
 from .results import Results, Shown
 from .segment_form import SegmentForm
 from .status import JobStatus
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..engine.segmentation import Segmentation
     from ..engine.segmenter import Segmenter
     from ..engine.sweep import Progress
+    from ..engine.uncertainty import Uncertainty
 
 
 class SegmentPanel(QWidget):
@@ -47,6 +48,7 @@ class SegmentPanel(QWidget):
         self._segmenter: Segmenter | None = None
         self._job: Job | None = None
         self._relabelling: Job | None = None
+        self._explaining: Job | None = None
         self._relabel_again = False
         self._last: Shown | None = None
         self._build()
@@ -177,6 +179,21 @@ class SegmentPanel(QWidget):
         self.say(" ".join([_summary(result), *result.notices]))
         self._list_devices(result.request.device)
         self.segmented.emit(layer, self._last.layer)
+        if self.form.uncertainty.isChecked():
+            self._show_uncertainty(layer, result)
+
+    def _show_uncertainty(self, layer: Image, result: Segmentation) -> None:
+        self._explaining = job = Job(lambda stop, gone: _explained(result, gone), self)
+        job.succeeded.connect(lambda found: self._on_uncertainty(layer, result, found))
+        job.failed.connect(lambda text: self.say(text, error=True))
+        job.start()
+
+    def _on_uncertainty(self, layer: Image, result: Segmentation, found: Uncertainty) -> None:
+        self._explaining = None
+        if layer in self.viewer.layers:
+            add_uncertainty(self.viewer, layer, f"{layer.name} {result.info.id} uncertainty", found)
+            if len(found.scores) > 1:
+                self.say(f"{self.status.text()} Least certain: slice {found.worst}.")
 
     def _on_ended(self) -> None:
         if self._job is not None and self._job.stopping:
@@ -262,6 +279,14 @@ class SegmentPanel(QWidget):
 def _relabelled(old: Segmentation, changes: dict[str, Any]) -> Generator[None, None, Segmentation]:
     yield
     return old.relabel(**changes)
+
+
+def _explained(result: Segmentation, gone: Stop) -> Generator[None, None, Uncertainty]:
+    from ..engine.uncertainty import uncertainty
+
+    *_, found = uncertainty(result, gone)
+    yield
+    return found
 
 
 def _summary(result: Segmentation) -> str:

@@ -251,3 +251,21 @@ def test_labels_lie_on_an_image_with_channels(viewer, dock, segment, nuclei):
     assert tuple(layer.translate) == (3, 4)
     assert layer.axis_labels == ("y", "x")
     assert tuple(layer.data_to_world((7, 9))) == tuple(image.data_to_world((0, 7, 9))[1:])
+
+
+def test_uncertainty_lies_on_the_image_and_names_the_worst_slice(
+    viewer, dock, segment, qtbot, nuclei
+):
+    stack = np.stack([nuclei[:64, :64], nuclei[:64, :64] // 8])
+    image = viewer.add_image(stack, name="stack", scale=(3, 1, 1))
+    panel = dock.segment_panel
+    panel.form.uncertainty.setChecked(True)
+    labels = segment()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
+    shown = viewer.layers["stack nuclei-s-net uncertainty"]
+    assert shown.data.shape == stack.shape
+    assert 0.3 < shown.data.max() <= 1
+    np.testing.assert_array_equal(shown.scale, image.scale)
+    scores = shown.metadata["seglite_scores"]
+    assert f"Least certain: slice {max(scores, key=scores.get)}" in panel.status.text()
+    assert viewer.layers.selection.active == labels
