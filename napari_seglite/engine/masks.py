@@ -31,12 +31,15 @@ class Foreground:
         ``(h, w)`` boolean; nothing else is foreground.
     smooth : float
         Standard deviation in pixels of a Gaussian that is laid over the probabilities first.
+    finished : sequence of int or None
+        How many rows of each frame there are; what lies below is no foreground.
     """
 
     probabilities: Any
     threshold: float
     inside: np.ndarray | None = None
     smooth: float = 0.0
+    finished: Sequence[int] | None = None
 
     def plane(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
         """Return a box of a frame of the mask."""
@@ -49,6 +52,8 @@ class Foreground:
         if self.smooth:
             found = ndi.gaussian_filter(found, self.smooth, mode="nearest")[within(box, seen)]
         mask = (1 - found if several else found) > np.float32(self.threshold)
+        if self.finished is not None:
+            mask[max(self.finished[frame] - rows.start, 0) :] = False
         return mask if self.inside is None else mask & self.inside[rows, columns]
 
     def classes(self, frame: int, rows: slice, columns: slice) -> np.ndarray:

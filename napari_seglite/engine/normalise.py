@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CheckpointError, ImageError
+from ..errors import Cancelled, CheckpointError, ImageError
 
 if TYPE_CHECKING:
     from ..store.checkpoints import CheckpointInfo
@@ -133,9 +133,15 @@ def image_limits(
 
 
 def survey(
-    image: Any, axes: ImageAxes, info: CheckpointInfo, channels: Sequence[int] | None = None
+    image: Any,
+    axes: ImageAxes,
+    info: CheckpointInfo,
+    channels: Sequence[int] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[tuple[float, float], int]:
     """Read a whole image once, in bands of rows.
+
+    Once `stop` returns True, `Cancelled` is raised.
 
     Returns
     -------
@@ -148,6 +154,8 @@ def survey(
     samples, missing = [], 0
     for index in range(count):
         for top in range(0, height, band):
+            if stop():
+                raise Cancelled
             rows = slice(top, min(top + band, height))
             frame = axes.frame(image, index, (rows, slice(0, width)))
             if real:

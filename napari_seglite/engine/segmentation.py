@@ -42,6 +42,9 @@ class Segmentation:
         What the user should know about the image.
     counts : Counts
         What was labelled.
+    bands, rows : tuple of int
+        How many bands of tiles, and rows of the box, are finished in each frame; of a result that
+        was cancelled, not all are. Empty if all are.
     """
 
     labels: Any
@@ -53,6 +56,8 @@ class Segmentation:
     layout: str
     notices: tuple[str, ...] = ()
     counts: Counts = field(default_factory=lambda: Counts(0, 0))
+    bands: tuple[int, ...] = ()
+    rows: tuple[int, ...] = ()
 
     def recipe(self) -> dict[str, Any]:
         """Return what it takes to repeat this result, as plain JSON data."""
@@ -65,16 +70,30 @@ class Segmentation:
 
     @property
     def partial(self) -> bool:
-        """Whether only some frames or a region of them were asked for."""
-        return self.request.frames is not None or self.request.region is not None
+        """Whether only some frames or a region of them were segmented."""
+        some = self.request.frames is not None or self.request.region is not None
+        return some or not self.complete
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was not cancelled."""
+        return not self.rows
+
+    @property
+    def share(self) -> float:
+        """How much is finished, 0 to 1."""
+        whole = self.probabilities.shape[0] * self.probabilities.shape[2]
+        return 1.0 if self.complete else sum(self.rows) / whole
 
     def asked(self) -> np.ndarray:
-        """Return what was asked for of the image, boolean, of the shape of `labels`."""
+        """Return what was segmented of the image, boolean, of the shape of `labels`."""
         axes, shape = ImageAxes(self.request.axes), self.shape
         region = region_of(self.request.region, axes.frame_shape(shape))
         frames = np.zeros((axes.frame_count(shape), *axes.frame_shape(shape)), bool)
         rows, columns = region.box(axes.frame_shape(shape))
         frames[list(self.frames), rows, columns] = region.mask(axes.frame_shape(shape))
+        for frame, done in zip(self.frames, self.rows, strict=False):
+            frames[frame, rows.start + done :] = False
         return axes.join(frames, shape)
 
     def put_into(self, existing: Any, top: int) -> None:
@@ -95,7 +114,8 @@ class Segmentation:
         old, new = (Frames(a, axes, shape, self.frames, corner) for a in (existing, self.labels))
         above = top if self.request.output == "instances" else 0
         for position in range(len(self.frames)):
-            for block in blocks(inside.shape):
+            done = self.rows[position] if self.rows else len(inside)
+            for block in blocks((done, inside.shape[1])):
                 fresh = new.read(position, block[0], block[1])
                 fresh = np.where(fresh > 0, fresh.astype(np.int64) + above, 0)
                 merged = np.where(inside[block], fresh, old.read(position, block[0], block[1]))
@@ -130,7 +150,9 @@ def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
     semantic = request.output == "semantic"
     labels = arrays.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
     counts = write_labels(
-        Foreground(result.probabilities, request.threshold, inside, request.smooth),
+        Foreground(
+            result.probabilities, request.threshold, inside, request.smooth, result.rows or None
+        ),
         groups,
         frames(labels),
         request.min_size,

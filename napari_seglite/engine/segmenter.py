@@ -10,7 +10,7 @@ import numpy as np
 
 import src_models
 
-from ..errors import ImageError, SegliteError
+from ..errors import Cancelled, ImageError, SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import arrays, devices, layouts
 from .axes import ImageAxes, at_level
@@ -47,7 +47,11 @@ class Segmenter:
     _loaded: _Loaded | None = None
 
     def run(
-        self, image: Any, request: SegmentRequest, stop: Stop = never
+        self,
+        image: Any,
+        request: SegmentRequest,
+        stop: Stop = never,
+        resume: Segmentation | None = None,
     ) -> Generator[Progress, None, Segmentation]:
         """Segment an image.
 
@@ -59,7 +63,11 @@ class Segmenter:
         request : SegmentRequest
             What to do.
         stop : callable
-            Asked between layers; once it returns True, `Cancelled` is raised.
+            Asked between layers; once it returns True, what is finished is returned, and if nothing
+            is, `Cancelled` is raised.
+        resume : Segmentation, optional
+            Of the same image, and cancelled: what it finished is not done again, if the request
+            is the same but for how probabilities become labels.
 
         Yields
         ------
@@ -80,7 +88,7 @@ class Segmenter:
         DeviceError
             If there is no such device, or no device has enough memory for the smallest tiles.
         Cancelled
-            If `stop` returned True.
+            If `stop` returned True before anything was finished.
         """
         axes, image = ImageAxes(request.axes), at_level(image, request.level)
         axes.check(image.shape)
@@ -97,9 +105,13 @@ class Segmenter:
             yield Progress(COMPILING, frames=len(frames))
         warm_up(info.network, request.device)
 
-        limits, missing = survey(image, axes, info, request.channels)
+        yield Progress("Reading the image …", frames=len(frames))
+        limits, missing = survey(image, axes, info, request.channels, stop)
         sweep = Sweep(image, frames, info, network, request, limits)
-        values = arrays.zeros((len(frames), info.classes, *sweep.area.inner_shape), np.float16)
+        if resume is not None and _continues(resume, sweep):
+            values, sweep.bands = resume.probabilities, list(resume.bands or sweep.bands)
+        else:
+            values = arrays.zeros((len(frames), info.classes, *sweep.area.inner_shape), np.float16)
         if limits[0] >= limits[1] and info.classes > 1:
             values[:, 0] = 1  # background
         with interruptible(network, stop):
@@ -107,10 +119,16 @@ class Segmenter:
                 yield Progress(layouts.MEASURING, frames=len(frames))
                 folder = self.store.folder.parent
                 loaded.layout = layouts.measure(folder, info, network, request.device)
-            for progress, position, band in sweep.run():
-                if band is not None:
-                    values[position, :, band.rows, :] = band.values.astype(np.float16)
-                yield progress
+            cancelled = False
+            try:
+                for progress, position, band in sweep.run():
+                    if band is not None:
+                        values[position, :, band.rows, :] = band.values.astype(np.float16)
+                    yield progress
+            except Cancelled:
+                if not any(sweep.rows_done()):
+                    raise
+                cancelled = True
         request = sweep.request
         loaded.device = request.device
         devices.release(request.device)
@@ -125,6 +143,8 @@ class Segmenter:
             shape=image.shape,
             layout=loaded.layout,
             notices=(*notices, *sweep.notices),
+            bands=tuple(sweep.bands) if cancelled else (),
+            rows=sweep.rows_done() if cancelled else (),
         )
         return labelled(result, request)
 
@@ -166,6 +186,18 @@ def _chosen_frames(request: SegmentRequest, count: int) -> tuple[int, ...]:
     if beyond:
         raise ImageError(f"There is no frame {beyond[0]}: the image has {count}, counted from 0.")
     return frames
+
+
+def _continues(before: Segmentation, sweep: Sweep) -> bool:
+    """Whether a cancelled result is the beginning of a sweep."""
+    labelling = ("threshold", "smooth", "fill_holes", "min_size", "output")
+    same = {name: getattr(before.request, name) for name in labelling}
+    return (
+        not before.complete
+        and replace(sweep.request, **same) == before.request
+        and before.info.weights_sha256 == sweep.info.weights_sha256
+        and before.shape == sweep.image.shape
+    )
 
 
 def _prune(network: Any, info: CheckpointInfo, level: int | None) -> None:

@@ -17,10 +17,14 @@ from .inference import Predictor, warm_up
 from .normalise import prepare_slices
 from .regions import Box, grown, region_of, within
 from .requests import SMALLEST_TILE, SegmentRequest
-from .tiling import Band, count_tiles, predict_bands
+from .tiling import Band, count_bands, count_tiles, plan_axis, predict_bands
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+# More bands than any frame has.
+WHOLE = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class Sweep:
         Intensities that become 0 and 1; equal if there is nothing to see.
     notices : list of str
         What the user should know.
+    bands : list of int
+        How many bands of each frame are finished, when it begins and from then on.
     """
 
     image: Any
@@ -122,9 +128,11 @@ class Sweep:
     request: SegmentRequest
     limits: tuple[float, float]
     notices: list[str] = field(default_factory=list)
+    bands: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.area = Area.of(self.image, self.request)
+        self.bands = self.bands or [0] * len(self.frames)
         self._done, self._started = 0, 0.0
         self._predictor = Predictor(self.network, self.request.device)
 
@@ -138,22 +146,46 @@ class Sweep:
         """
         self._started = time.monotonic()
         position = 0
+        self._before = self._tiles_done()
         while position < len(self.frames):
-            self._done = position * self._per_frame
+            self._done = self._tiles_done()
             try:
                 yield from self._frame(position)
             except RuntimeError as error:
                 if not devices.out_of_memory(error):
                     raise
                 self.back_off(error)
+                self.bands[position] = 0
                 continue
+            self.bands[position] = WHOLE
             position += 1
+
+    def rows_done(self) -> tuple[int, ...]:
+        """Return how many rows of each frame's box are finished."""
+        request, rows = self.request, self.area.box[0]
+        starts = plan_axis(self.area.shape[0], request.tile, request.overlap).starts
+        ends = [0, *(top + self.area.seen[0].start - rows.start for top in starts[1:])]
+        height = rows.stop - rows.start
+        return tuple(
+            height if bands >= len(starts) else min(max(ends[bands], 0), height)
+            for bands in self.bands
+        )
+
+    def _tiles_done(self) -> int:
+        per_band = self._per_frame // self._bands_per_frame
+        return sum(min(bands, self._bands_per_frame) * per_band for bands in self.bands)
+
+    @property
+    def _bands_per_frame(self) -> int:
+        return count_bands(self.area.shape[0], self.request.tile, self.request.overlap)
 
     @property
     def _per_frame(self) -> int:
         return count_tiles(*self.area.shape, self.request.tile, self.request.overlap)
 
     def _frame(self, position: int) -> Generator[tuple[Progress, int, Band | None]]:
+        if self.bands[position] >= self._bands_per_frame:
+            return
         if self.limits[0] >= self.limits[1]:  # whatever the network would make of it
             self._done += self._per_frame
             yield self._progress(position), position, None
@@ -167,9 +199,11 @@ class Sweep:
 
         predictor = self._predictor
         predictor.at(axes.neighbours(index, self.image.shape, info.context_slices))
-        for band in predict_bands(predictor, read, self.area.shape, request.tile, request.overlap):
+        tiles = (self.area.shape, request.tile, request.overlap, self.bands[position])
+        for band in predict_bands(predictor, read, *tiles):
             self._done += 1
             yield self._progress(position), position, self.area.inner(band)
+            self.bands[position] += band is not None  # after it was taken
 
     def back_off(self, error: Exception) -> None:
         """Go on with smaller tiles, or on the CPU.
@@ -202,7 +236,9 @@ class Sweep:
 
     def _progress(self, position: int) -> Progress:
         total = self._per_frame * len(self.frames)
-        left = (time.monotonic() - self._started) / self._done * (total - self._done)
+        passed = time.monotonic() - self._started
+        speed = (self._done - self._before) / passed if passed > 0 else 0.0
+        left = (total - self._done) / speed if speed > 0 else None
         text = f"Tile {self._done} of {total}"
         if len(self.frames) > 1:
             text = f"Slice {position + 1} of {len(self.frames)}, tile {self._done} of {total}"

@@ -71,6 +71,11 @@ def _fade(pixels: np.ndarray, begin: int, end: int) -> np.ndarray:
     return np.clip((pixels - middle) / width + 0.5, 0, 1)
 
 
+def count_bands(height: int, tile: int, overlap: int) -> int:
+    """Number of bands that `predict_bands` yields for a frame of this height."""
+    return len(plan_axis(height, tile, overlap).starts)
+
+
 def count_tiles(height: int, width: int, tile: int, overlap: int) -> int:
     """Number of tiles that a frame is cut into."""
     rows, columns = plan_axis(height, tile, overlap), plan_axis(width, tile, overlap)
@@ -99,6 +104,7 @@ def predict_bands(
     shape: tuple[int, int],
     tile: int,
     overlap: int,
+    first: int = 0,
 ) -> Iterator[Band | None]:
     """Apply a function to a frame tile by tile; no more than two rows of tiles are in memory.
 
@@ -113,6 +119,8 @@ def predict_bands(
         Height and width of the frame.
     tile, overlap : int
         In pixels, see `plan_axis`.
+    first : int
+        Where to begin: the number of bands that were finished before.
 
     Yields
     ------
@@ -122,10 +130,12 @@ def predict_bands(
     rows, columns = plan_axis(shape[0], tile, overlap), plan_axis(shape[1], tile, overlap)
     windows = [slice(top, top + rows.size) for top in rows.starts]
     ends = [*rows.starts[1:], shape[0]]
+    begin = max(first - 1, 0)  # the band before shares rows with the first
     carried: np.ndarray | None = None
     with ThreadPoolExecutor(1) as reader:
-        coming = [reader.submit(read, windows[0])]
-        for i, window in enumerate(windows):
+        coming = [reader.submit(read, windows[begin])]
+        for i in range(begin, len(windows)):
+            window = windows[i]
             pixels = coming.pop().result()
             if i + 1 < len(windows):
                 coming.append(reader.submit(read, windows[i + 1]))
@@ -139,12 +149,13 @@ def predict_bands(
                     if carried is not None:
                         blended[:, : carried.shape[1]] = carried
                 blended[place] += values * rows.weights[i][:, None] * columns.weights[j]
-                if j + 1 < len(columns.starts):
+                if i >= first and j + 1 < len(columns.starts):
                     yield None
             assert blended is not None
             finished = ends[i] - window.start
             carried = blended[:, finished:].copy()
-            yield Band(slice(window.start, ends[i]), blended[:, :finished])
+            if i >= first:
+                yield Band(slice(window.start, ends[i]), blended[:, :finished])
 
 
 def predict_tiled(

@@ -35,6 +35,8 @@ class Shown:
         Whether the user painted, where there is no copy to compare with.
     top : int
         The highest id that there may be.
+    source : array
+        The pixels that were segmented.
     """
 
     image: Image
@@ -44,6 +46,7 @@ class Shown:
     touched: np.ndarray | None
     painted: bool = False
     top: int = 0
+    source: Any = None
 
     def edits(self) -> np.ndarray:
         """Where the user changed the labels, now or earlier; only of labels in memory."""
@@ -105,10 +108,12 @@ class Results:
             written = labels.copy() if small else None
             touched = np.zeros(labels.shape, bool) if small else None
             shown = Shown(image, layer, result, written, touched, top=result.counts.objects)
+            shown.source = image.data
             if not small:
                 layer.events.paint.connect(shown.note_painting)
             self._shown.append(shown)
             return shown
+        replace.source = image.data
         if replace.written is None:
             self._write_large(replace, result)
         else:

@@ -51,6 +51,7 @@ class SegmentPanel(QWidget):
         self._explaining: Job | None = None
         self._relabel_again = False
         self._last: Shown | None = None
+        self._wrote = False
         self._build()
 
     def _build(self) -> None:
@@ -125,10 +126,12 @@ class SegmentPanel(QWidget):
                 return
             overwrite = answer == "replace"
         self.form.remember(request)
+        self._wrote = False
         self.status.start()
         data = layer.data
+        before = shown.result if shown is not None and shown.source is data else None
         self._job = job = Job(
-            lambda stop, gone: self._work(data, request, lambda: stop() or gone()), self
+            lambda stop, gone: self._work(data, request, lambda: stop() or gone(), before), self
         )
         job.progressed.connect(self._on_progress)
         job.succeeded.connect(lambda result: self._on_result(layer, result, shown, overwrite))
@@ -138,17 +141,17 @@ class SegmentPanel(QWidget):
         job.start()
 
     def _work(
-        self, data: Any, request: SegmentRequest, stop: Stop
+        self, data: Any, request: SegmentRequest, stop: Stop, before: Segmentation | None
     ) -> Generator[Progress, None, Segmentation]:
         # Imported in the thread: torch takes over a second, and the panel shall not wait.
         from ..engine.segmenter import Segmenter
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self.store)
-        return (yield from self._segmenter.run(data, request, stop))
+        return (yield from self._segmenter.run(data, request, stop, before))
 
     def cancel(self) -> None:
-        """Stop the running segmentation; nothing is written."""
+        """Stop the running segmentation; what is finished stays."""
         if self._job is not None:
             self._job.stop()
             self.cancel_button.setEnabled(False)
@@ -166,8 +169,6 @@ class SegmentPanel(QWidget):
     def _on_result(
         self, layer: Image, result: Segmentation, shown: Shown | None, overwrite: bool
     ) -> None:
-        if self._job is None or self._job.stopping:
-            return
         if layer not in self.viewer.layers:
             self.say("The image was removed meanwhile, so its labels were dropped.")
             return
@@ -176,6 +177,7 @@ class SegmentPanel(QWidget):
         if replace is not shown or (shown is not None and shown.edited and not overwrite):
             replace = None
         self._last = self.results.show(layer, result, replace)
+        self._wrote = True
         self.say(" ".join([_summary(result), *result.notices]))
         self._list_devices(result.request.device)
         self.segmented.emit(layer, self._last.layer)
@@ -196,7 +198,7 @@ class SegmentPanel(QWidget):
                 self.say(f"{self.status.text()} Least certain: slice {found.worst}.")
 
     def _on_ended(self) -> None:
-        if self._job is not None and self._job.stopping:
+        if self._job is not None and self._job.stopping and not self._wrote:
             self.say("Cancelled. Nothing was changed.")
         self._job = None
         self.status.rest()
@@ -290,6 +292,8 @@ def _explained(result: Segmentation, gone: Stop) -> Generator[None, None, Uncert
 
 
 def _summary(result: Segmentation) -> str:
+    if not result.complete:
+        return f"Stopped at {result.share:.0%}. Segment again to go on from there."
     where = "" if result.request.frames is None else f" in slice {result.frames[0]}"
     if result.request.output == "instances":
         return f"Found {result.counts.objects} objects{where}."

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_seglite import CheckpointStore
+from napari_seglite import CheckpointStore, SegmentRequest
+from napari_seglite import segment as segment_array
 
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
 
@@ -85,6 +86,23 @@ def test_cancel_leaves_everything_as_it_was(viewer, dock, click, qtbot, nuclei):
     assert len(viewer.layers) == 1
     assert panel.segment_button.isEnabled()
     assert not panel.cancel_button.isEnabled()
+
+
+def test_cancel_keeps_the_slices_that_are_finished(viewer, dock, segment, click, qtbot, nuclei):
+    stack = np.stack([nuclei[:96, :96]] * 4)
+    viewer.add_image(stack, name="stack")
+    panel = dock.segment_panel
+    click(panel.segment_button)
+    panel._job.progressed.connect(lambda progress: progress.done == 2 and panel.cancel())
+    qtbot.waitUntil(lambda: not panel.busy, timeout=300_000)
+    assert "Stopped at" in panel.status.text()
+    labels = panel.last.layer
+    assert labels.data[0].any()
+    assert not labels.data[3].any()
+    assert segment() == labels
+    assert panel.last.result.complete
+    expected = segment_array(stack, SegmentRequest("nuclei-s-net", "ZYX")).labels
+    np.testing.assert_array_equal(labels.data, expected)
 
 
 def test_stop_keeps_the_best_so_far(viewer, dock, click, segment, qtbot, nuclei):
