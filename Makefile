@@ -34,9 +34,10 @@ lint: setup
 tests: setup
 	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAYED) $(BIN)/python -m pytest
 
-# The same windows with the other Qt binding.
+# The same windows with the other Qt binding, but for what is about numbers alone.
 tests-pyside: setup
-	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAYED) $(BIN)/python -m pytest tests/gui
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAYED) $(BIN)/python -m pytest tests/gui \
+		--ignore tests/gui/test_three_doors.py --ignore tests/gui/test_large_results.py
 
 screenshots: setup
 	$(DISPLAYED) $(BIN)/python scripts/screenshots.py

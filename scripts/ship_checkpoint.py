@@ -59,7 +59,7 @@ def calibrate(network: Any, images: list[TrainingImage]) -> float:
     thresholds = np.arange(0.3, 0.81, 0.02)
     dice = []
     for image in images:
-        *_, found = predict_tiled(predict, image.frame, TILE, OVERLAP)
+        found = predict_tiled(predict, image.frame, TILE, OVERLAP)
         dice.append([overlap(found[0] > t, image.labels).dice for t in thresholds])
     best = float(thresholds[np.mean(dice, 0).argmax()])
     with torch.no_grad():

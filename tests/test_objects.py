@@ -78,8 +78,19 @@ def test_a_part_is_split_without_regard_to_what_is_near():
     y, x = np.mgrid[:40, :60]
     two = ((y - 20) ** 2 + (x - 18) ** 2 < 120) | ((y - 20) ** 2 + (x - 36) ** 2 < 120)
     assert split(two).max() == 2
-    np.testing.assert_array_equal(split(two[8:32, 6:48]), split(two)[8:32, 6:48])
+    rows, columns = ndi.find_objects(two.astype(int))[0]
+    np.testing.assert_array_equal(split(two[rows, columns], 4), split(two)[rows, columns])
     assert split(np.ones((3, 4), bool)).tolist() == np.ones((3, 4)).tolist()
+
+
+def test_touching_objects_of_a_thin_stack_are_separated():
+    y, x = np.mgrid[:40, :60]
+    two = ((y - 20) ** 2 + (x - 18) ** 2 < 120) | ((y - 20) ** 2 + (x - 36) ** 2 < 120)
+    stack = np.stack([two] * 3)[:, None].astype(np.float32)
+    # The stack ends above and below; that is no border of the objects.
+    labels = to_labels(stack, 0.5, 0, "instances", True)
+    assert labels.max() == 2
+    np.testing.assert_array_equal(labels[0], to_labels(stack[:1], 0.5, 0, "instances", False)[0])
 
 
 @pytest.mark.parametrize("output", ["semantic", "instances"])

@@ -7,7 +7,7 @@ order of their first pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ from .arrays import Block, blocks
 # in two. In sixteenths of a pixel: whole numbers know no rounding.
 SIXTEENTHS = 16
 SPLIT_DEPTH = 8
+# Pixels that the smoothing sees on either side.
+REACH = 4
 
 Read = Callable[[Block], np.ndarray]
 Write = Callable[[Block, np.ndarray], None]
@@ -180,7 +182,9 @@ def split_parts(parts: Parts, min_size: int, write: Write, read_back: Read, top:
     first: list[int] = []  # of every object, in the order of their provisional ids
 
     def add(mask: np.ndarray, corner: np.ndarray, ids: np.ndarray) -> None:
-        objects = split(mask)
+        beyond = np.array(parts.shape) - corner - mask.shape
+        around = [(REACH * (a > 0), REACH * (b > 0)) for a, b in zip(corner, beyond, strict=True)]
+        objects = split(mask, around)
         sizes = np.bincount(objects.ravel())
         starts = _first_pixels(objects, len(sizes) - 1, corner, parts.shape)
         for number in np.flatnonzero(sizes >= max(min_size, 1)):
@@ -214,13 +218,16 @@ def split_parts(parts: Parts, min_size: int, write: Write, read_back: Read, top:
     return len(first)
 
 
-def split(mask: np.ndarray) -> np.ndarray:
+def split(mask: np.ndarray, around: Sequence[tuple[int, int]] | int = 0) -> np.ndarray:
     """Separate the objects of one connected part, by a watershed on the distance to its border.
 
     Parameters
     ----------
     mask : ndarray
-        Boolean, 2-D or 3-D.
+        Boolean, 2-D or 3-D; the box around the part.
+    around : int or sequence of (int, int)
+        How much background there is before and behind, along each axis. Where the image ends
+        there is none: an object that is cut off there goes on.
 
     Returns
     -------
@@ -230,8 +237,10 @@ def split(mask: np.ndarray) -> np.ndarray:
     from skimage.morphology import reconstruction
     from skimage.segmentation import watershed
 
-    outer = np.pad(mask, 1)  # what lies around the part is background
-    smooth = ndi.gaussian_filter(ndi.distance_transform_edt(outer), 1, mode="constant")
+    outer = np.pad(mask, around)
+    if outer.all():
+        return mask.astype(np.int64)
+    smooth = ndi.gaussian_filter(ndi.distance_transform_edt(outer), 1)
     distance = np.where(outer, smooth * SIXTEENTHS, 0).astype(np.int32)
     # Every bump that rises by SPLIT_DEPTH seeds an object. Bumps of equal height on one ridge
     # are one dome here, where a search for maxima would find several.
