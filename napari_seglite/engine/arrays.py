@@ -22,7 +22,7 @@ CHUNK, DEPTH, BLOCK_PIXELS = 512, 64, 16_777_216
 Block = tuple[slice, ...]
 
 
-def zeros(shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...] | None = None) -> Any:
+def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
     """Return an array of zeros: NumPy, or Zarr in a folder that goes when the array does.
 
     Parameters
@@ -31,15 +31,13 @@ def zeros(shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...] | None = N
         Of the array.
     dtype : data-type
         Of the array.
-    chunks : tuple of int, optional
-        Of the Zarr array; single planes of the last two axes, cut into `CHUNK`, if not given.
     """
     if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY:
         return np.zeros(shape, dtype)
     import zarr
 
-    if chunks is None:
-        chunks = (1,) * (len(shape) - 2) + tuple(min(n, CHUNK) for n in shape[-2:])
+    # Single planes of the last two axes, cut into pieces.
+    chunks = (1,) * (len(shape) - 2) + tuple(min(n, CHUNK) for n in shape[-2:])
     folder = tempfile.mkdtemp(prefix="seglite-")
     array = zarr.create_array(folder, shape=shape, dtype=dtype, chunks=chunks)
     weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)

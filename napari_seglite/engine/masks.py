@@ -148,8 +148,8 @@ def write_labels(
         volume = _Volume(foreground, group, target)
         if output == "instances":
             parts = find_parts(volume.read, volume.shape(shape))
-            objects += split_parts(parts, min_size, volume.write, volume.read_back, objects)
-            pixels += sum(int((volume.read_back(b) > 0).sum()) for b in parts.blocks)
+            sizes = split_parts(parts, min_size, volume.write, volume.read_back, objects)
+            objects, pixels = objects + len(sizes), pixels + sum(sizes)
         elif min_size > 1:
             pixels += _without_small(find_parts(volume.read, volume.shape(shape)), min_size, volume)
         else:

@@ -161,7 +161,9 @@ def _joined(pairs: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
-def split_parts(parts: Parts, min_size: int, write: Write, read_back: Read, top: int = 0) -> int:
+def split_parts(
+    parts: Parts, min_size: int, write: Write, read_back: Read, top: int = 0
+) -> list[int]:
     """Separate the objects that touch, and write them, numbered above `top`.
 
     Parameters
@@ -175,11 +177,13 @@ def split_parts(parts: Parts, min_size: int, write: Write, read_back: Read, top:
 
     Returns
     -------
-    int
-        How many objects there are.
+    list of int
+        Pixels of every object; in no order.
     """
     large = parts.sizes >= max(min_size, 1)
-    first: list[int] = []  # of every object, in the order of their provisional ids
+    # Of every object, in the order of their provisional ids.
+    first: list[int] = []
+    found: list[int] = []
 
     def add(mask: np.ndarray, corner: np.ndarray, ids: np.ndarray) -> None:
         beyond = np.array(parts.shape) - corner - mask.shape
@@ -190,6 +194,7 @@ def split_parts(parts: Parts, min_size: int, write: Write, read_back: Read, top:
         for number in np.flatnonzero(sizes >= max(min_size, 1)):
             if number > 0:
                 first.append(int(starts[int(number) - 1]))
+                found.append(int(sizes[number]))
                 ids[objects == number] = len(first)
 
     crossing = np.zeros(len(parts.sizes), bool)
@@ -215,7 +220,7 @@ def split_parts(parts: Parts, min_size: int, write: Write, read_back: Read, top:
     order[np.argsort(first, kind="stable") + 1] = np.arange(1, len(first) + 1) + top
     for block in parts.blocks:
         write(block, order[read_back(block)])
-    return len(first)
+    return found
 
 
 def split(mask: np.ndarray, around: Sequence[tuple[int, int]] | int = 0) -> np.ndarray:

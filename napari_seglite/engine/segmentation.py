@@ -12,7 +12,7 @@ from . import arrays
 from .arrays import Frames, blocks
 from .axes import ImageAxes
 from .masks import Counts, Foreground, label_dtype, write_labels
-from .regions import region_of
+from .regions import Region, region_of
 from .requests import SegmentRequest
 from .versions import versions
 
@@ -85,13 +85,27 @@ class Segmentation:
         whole = self.probabilities.shape[0] * self.probabilities.shape[2]
         return 1.0 if self.complete else sum(self.rows) / whole
 
+    @property
+    def region(self) -> Region:
+        """What was asked for of every frame."""
+        return region_of(self.request.region, self._plane)
+
+    @property
+    def _plane(self) -> tuple[int, int]:
+        return ImageAxes(self.request.axes).frame_shape(self.shape)
+
+    def frames_in(self, array: Any) -> Frames:
+        """Return the segmented frames of an array of the labels' shape, from the region's box."""
+        rows, columns = self.region.box(self._plane)
+        axes = ImageAxes(self.request.axes)
+        return Frames(array, axes, self.shape, self.frames, (rows.start, columns.start))
+
     def asked(self) -> np.ndarray:
         """Return what was segmented of the image, boolean, of the shape of `labels`."""
         axes, shape = ImageAxes(self.request.axes), self.shape
-        region = region_of(self.request.region, axes.frame_shape(shape))
-        frames = np.zeros((axes.frame_count(shape), *axes.frame_shape(shape)), bool)
-        rows, columns = region.box(axes.frame_shape(shape))
-        frames[list(self.frames), rows, columns] = region.mask(axes.frame_shape(shape))
+        frames = np.zeros((axes.frame_count(shape), *self._plane), bool)
+        rows, columns = self.region.box(self._plane)
+        frames[list(self.frames), rows, columns] = self.region.mask(self._plane)
         for frame, done in zip(self.frames, self.rows, strict=False):
             frames[frame, rows.start + done :] = False
         return axes.join(frames, shape)
@@ -106,12 +120,8 @@ class Segmentation:
         top : int
             Objects are numbered above this.
         """
-        axes, shape = ImageAxes(self.request.axes), self.shape
-        plane = axes.frame_shape(shape)
-        region = region_of(self.request.region, plane)
-        rows, columns = region.box(plane)
-        inside, corner = region.mask(plane), (rows.start, columns.start)
-        old, new = (Frames(a, axes, shape, self.frames, corner) for a in (existing, self.labels))
+        inside = self.region.mask(self._plane)
+        old, new = self.frames_in(existing), self.frames_in(self.labels)
         above = top if self.request.output == "instances" else 0
         for position in range(len(self.frames)):
             done = self.rows[position] if self.rows else len(inside)
@@ -137,15 +147,12 @@ def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
     """Label what was asked for; the rest stays 0."""
     shape = result.shape
     axes = ImageAxes(request.axes)
-    region = region_of(request.region, axes.frame_shape(shape))
-    rows, columns = region.box(axes.frame_shape(shape))
-    inside = None if request.region is None else region.mask(axes.frame_shape(shape))
+    inside = None
+    if request.region is not None:
+        inside = result.region.mask(axes.frame_shape(shape))
     # Objects reach across slices only where all slices were segmented.
     whole = request.frames is None and "Z" in axes.stack
     groups = axes.volumes(shape) if whole else [[k] for k in range(len(result.frames))]
-
-    def frames(labels: Any) -> Frames:
-        return Frames(labels, axes, shape, result.frames, (rows.start, columns.start))
 
     semantic = request.output == "semantic"
     labels = arrays.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
@@ -154,7 +161,7 @@ def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
             result.probabilities, request.threshold, inside, request.smooth, result.rows or None
         ),
         groups,
-        frames(labels),
+        result.frames_in(labels),
         request.min_size,
         request.output,
         request.fill_holes,

@@ -10,10 +10,9 @@ import numpy as np
 
 from ..errors import Cancelled
 from . import arrays
-from .arrays import Frames, blocks
+from .arrays import blocks
 from .axes import ImageAxes
 from .inference import Stop, never
-from .regions import region_of
 from .segmentation import Segmentation
 
 
@@ -59,12 +58,8 @@ def uncertainty(result: Segmentation, stop: Stop = never) -> Iterator[Uncertaint
     Cancelled
         If `stop` returned True.
     """
-    axes, shape = ImageAxes(result.request.axes), result.shape
-    rows, columns = region_of(result.request.region, axes.frame_shape(shape)).box(
-        axes.frame_shape(shape)
-    )
-    values = arrays.zeros(axes.label_shape(shape), np.float16)
-    target = Frames(values, axes, shape, result.frames, (rows.start, columns.start))
+    values = arrays.zeros(ImageAxes(result.request.axes).label_shape(result.shape), np.float16)
+    target = result.frames_in(values)
     plane = result.probabilities.shape[-2:]
     scores: dict[int, float] = {}
     for position, frame in enumerate(result.frames):
