@@ -100,38 +100,22 @@ class Segmenter:
         yield Progress("Loading the network …", frames=len(frames))
         request = replace(request, device=devices.resolve(request.device))
         loaded = self._load(request)
-        info, network = loaded.info, loaded.network
+        info = loaded.info
         if needs_compiling(info.network, request.device):
             yield Progress(COMPILING, frames=len(frames))
         warm_up(info.network, request.device)
 
         yield Progress("Reading the image …", frames=len(frames))
         limits, missing = survey(image, axes, info, request.channels, stop)
-        sweep = Sweep(image, frames, info, network, request, limits)
+        sweep = Sweep(image, frames, info, loaded.network, request, limits)
         if resume is not None and _continues(resume, sweep):
             values, sweep.bands = resume.probabilities, list(resume.bands or sweep.bands)
         else:
             values = arrays.zeros((len(frames), info.classes, *sweep.area.inner_shape), np.float16)
         if limits[0] >= limits[1] and info.classes > 1:
             values[:, 0] = 1  # background
-        with interruptible(network, stop):
-            if loaded.layout is None:
-                yield Progress(layouts.MEASURING, frames=len(frames))
-                folder = self.store.folder.parent
-                loaded.layout = layouts.measure(folder, info, network, request.device)
-            cancelled = False
-            try:
-                for progress, position, band in sweep.run():
-                    if band is not None:
-                        values[position, :, band.rows, :] = band.values.astype(np.float16)
-                    yield progress
-            except Cancelled:
-                if not any(sweep.rows_done()):
-                    raise
-                cancelled = True
+        finished = yield from self._fill(values, sweep, loaded, stop)
         request = sweep.request
-        loaded.device = request.device
-        devices.release(request.device)
         yield Progress("Labelling …", frames=len(frames))
         notices = _notices(missing, limits)
         result = Segmentation(
@@ -141,10 +125,10 @@ class Segmenter:
             request=request,
             info=info,
             shape=image.shape,
-            layout=loaded.layout,
+            layout=loaded.layout or "",
             notices=(*notices, *sweep.notices),
-            bands=tuple(sweep.bands) if cancelled else (),
-            rows=sweep.rows_done() if cancelled else (),
+            bands=() if finished else tuple(sweep.bands),
+            rows=() if finished else sweep.rows_done(),
         )
         return labelled(result, request)
 
@@ -157,6 +141,29 @@ class Segmenter:
             except StopIteration as end:
                 result: Segmentation = end.value
                 return result
+
+    def _fill(
+        self, values: Any, sweep: Sweep, loaded: _Loaded, stop: Stop
+    ) -> Generator[Progress, None, bool]:
+        """Write the probabilities of a sweep; return False if it was stopped on its way."""
+        try:
+            with interruptible(sweep.network, stop):
+                if loaded.layout is None:
+                    yield Progress(layouts.MEASURING, frames=len(sweep.frames))
+                    folder, device = self.store.folder.parent, sweep.request.device
+                    loaded.layout = layouts.measure(folder, loaded.info, sweep.network, device)
+                for progress, position, band in sweep.run():
+                    if band is not None:
+                        values[position, :, band.rows, :] = band.values.astype(np.float16)
+                    yield progress
+        except Cancelled:
+            if not any(sweep.rows_done()):
+                raise
+            return False
+        finally:
+            loaded.device = sweep.request.device
+            devices.release(loaded.device)
+        return True
 
     def _load(self, request: SegmentRequest) -> _Loaded:
         from src_models.folding import fold
