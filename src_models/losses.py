@@ -37,7 +37,7 @@ def soft_dice_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None)
     Tensor
         Scalar between 0 and 1.
     """
-    probabilities, truth = _foreground(logits, labels)
+    probabilities, truth = _foreground(_precise(logits), labels)
     if weight is not None:
         probabilities = probabilities * weight[:, None]
         truth = truth * weight[:, None]
@@ -49,12 +49,18 @@ def soft_dice_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None)
 
 def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
     """Binary cross-entropy for one class, categorical for several."""
+    logits = _precise(logits)
     if logits.shape[1] == 1:
         truth = (labels > 0).to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(logits[:, 0], truth, reduction="none")
     else:
         each = F.cross_entropy(logits, labels.long(), reduction="none")
     return _weighted_mean(each, weight)
+
+
+def _precise(logits: Tensor) -> Tensor:
+    """Logits in at least float32: sums over many pixels are too coarse in half precision."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def bce_dice(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:

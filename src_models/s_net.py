@@ -113,41 +113,56 @@ class SS2D(nn.Module):
     def _scan(self, x: Tensor) -> Tensor:
         """Scan ``(B, C, H, W)`` in four directions and add them up as ``(B, H, W, C)``."""
         batch, channels, height, width = x.shape
-        lines = (x.flatten(2), x.transpose(2, 3).flatten(2))
-        shapes = ((batch, channels, height, width), (batch, channels, width, height))
-        # All four at once keep more cores busy; of a large image only one axis fits comfortably.
-        small = height * width <= TOKENS_AT_ONCE
+        lines = (x.permute(0, 2, 3, 1).flatten(1, 2), x.permute(0, 3, 2, 1).flatten(1, 2))
+        shapes = ((batch, height, width, channels), (batch, width, height, channels))
         total: Tensor | None = None
-        for directions in ((0, 2, 1, 3),) if small else ((0, 2), (1, 3)):
-            tokens = [lines[k % 2].flip(-1) if k > 1 else lines[k % 2] for k in directions]
-            scanned = self._scan_lines(torch.stack(tokens, dim=1), list(directions))
+        for directions in _together(x):
+            tokens = [lines[k % 2].flip(1) if k > 1 else lines[k % 2] for k in directions]
+            one = len(tokens) == 1
+            stacked = tokens[0].unsqueeze(1) if one else torch.stack(tokens, dim=1)
+            scanned = self._scan_lines(stacked, directions)
             for k, y in zip(directions, scanned.unbind(1), strict=True):
-                y = (y.flip(-1) if k > 1 else y).view(shapes[k % 2])
-                y = y.transpose(2, 3) if k % 2 else y
+                y = (y.flip(1) if k > 1 else y).reshape(shapes[k % 2])
+                y = y.transpose(1, 2) if k % 2 else y
                 total = y if total is None else total + y
         assert total is not None
-        return total.permute(0, 2, 3, 1).to(x.dtype)
+        return total.to(x.dtype)
 
     def _scan_lines(self, tokens: Tensor, directions: list[int]) -> Tensor:
-        """Scan ``(B, K, C, L)``, each of K directions with its own projections."""
-        batch, count, channels, length = tokens.shape
+        """Scan ``(B, K, L, C)``, each of K directions with its own projections."""
+        channels = tokens.shape[-1]
+
+        def rows(t: Tensor) -> Tensor:
+            return t.transpose(2, 3).flatten(1, 2)
+
         # The recurrence loses too much in half precision, so it leaves autocast here.
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = tokens.float()
-            projected = torch.matmul(self.x_proj.float()[directions], tokens)
-            step, B, C = projected.split([self.rank, STATES, STATES], dim=2)
-            delta = torch.matmul(self.dt_proj.float()[directions], step)
+            projected = torch.matmul(tokens, self.x_proj.float()[directions].transpose(1, 2))
+            step, B, C = projected.split([self.rank, STATES, STATES], dim=-1)
+            delta = torch.matmul(step, self.dt_proj.float()[directions].transpose(1, 2))
             scanned = selective_scan(
-                tokens.reshape(batch, -1, length),
-                delta.reshape(batch, -1, length),
+                rows(tokens),
+                rows(delta),
                 -torch.exp(self.A_log.float()).view(4, channels, -1)[directions].flatten(0, 1),
-                B,
-                C,
+                B.transpose(2, 3),
+                C.transpose(2, 3),
                 self.D.float().view(4, channels)[directions].flatten(),
                 self.dt_bias.float()[directions].flatten(),
                 delta_softplus=True,
             )
-        return scanned.view(batch, count, channels, length)
+        return scanned.unflatten(1, (-1, channels)).transpose(2, 3)
+
+
+def _together(x: Tensor) -> list[list[int]]:
+    """Return which of the four directions are scanned at once.
+
+    On a CPU one after the other, whose tokens then need not be copied beside each other. On a GPU
+    all four keep more of it busy; of a large image only one axis fits comfortably.
+    """
+    if x.device.type == "cpu":
+        return [[0], [2], [1], [3]]
+    return [[0, 2, 1, 3]] if x.shape[-2] * x.shape[-1] <= TOKENS_AT_ONCE else [[0, 2], [1, 3]]
 
 
 class ConvGLU(nn.Module):

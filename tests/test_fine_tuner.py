@@ -117,6 +117,27 @@ def test_never_worse_than_before(store, perfect):
     assert all(torch.equal(before[k], after[k]) for k in before)
 
 
+def test_a_run_that_comes_to_rest_keeps_its_last_weights(store, perfect):
+    start = {"checkpoint": "nuclei-s-net", "learning_rate": 0.1}
+    *_, done = FineTuner(request(**start, steps=2, keep_best=False), perfect).run()
+    before, after = store.load("nuclei-s-net")[1].state_dict(), store.load("tuned")[1].state_dict()
+    assert done.best < 1
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert "did not improve" not in done.text
+    assert done.checkpoint.scores["validation_dice"] == done.best
+
+
+def test_bfloat16_learns_as_float32_does(store, untrained, images):
+    losses = {}
+    for coarse in (False, True):
+        wanted = request(name=f"coarse-{coarse}", steps=6, bfloat16=coarse)
+        losses[coarse] = [e.loss for e in FineTuner(wanted, images).run() if e.kind == "step"]
+        weights = store.load(wanted.name)[1].state_dict()
+        assert all(w.dtype != torch.bfloat16 for w in weights.values())
+    assert losses[True] != losses[False]
+    np.testing.assert_allclose(losses[True], losses[False], rtol=0.03)
+
+
 def test_patience_ends_training(perfect):
     start = {"checkpoint": "nuclei-s-net", "learning_rate": 0.1}
     tuner = FineTuner(request(**start, steps=100, patience=2, validate_every=1), perfect)

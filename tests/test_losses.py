@@ -27,6 +27,15 @@ def test_one_class_by_hand():
     assert bce_dice(logits, labels).item() == pytest.approx(bce + dice)
 
 
+def test_half_precision_is_summed_in_full():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 1, 200, 200, generator=generator).bfloat16()
+    labels = (torch.rand(2, 200, 200, generator=generator) < 0.3).long()
+    found = bce_dice(logits, labels)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, bce_dice(logits.float(), labels))
+
+
 def test_several_classes_by_hand():
     probabilities = torch.tensor([[0.5, 0.2], [0.25, 0.2], [0.25, 0.6]])  # class, pixel
     logits = probabilities.log()[None, :, None]
