@@ -197,3 +197,29 @@ def test_as_a_module():
         [sys.executable, "-m", "napari_seglite", "--version"], text=True
     )
     assert printed.startswith("seglite ")
+
+
+def test_rescaling_and_uncertainty(tmp_path, nuclei, store, capsys):
+    from dataclasses import replace
+
+    info, network = store.load("nuclei-s-net")
+    store.save(replace(info, id="sized", spacing=(0.5, 0.5)), network.state_dict())
+    image = tmp_path / "small.tif"
+    pixels = read_image(nuclei).array
+    tifffile.imwrite(
+        image, pixels, imagej=True, resolution=(4, 4), metadata={"unit": "um", "axes": "YX"}
+    )
+    options = ["--checkpoint", "sized", "--output", str(tmp_path), "--device", "cpu"]
+    more = ["--rescale", "match", "--ensemble", "flips", "--uncertainty"]
+    assert main(["segment", str(image), *options, *more]) == 0
+    request = SegmentRequest("sized", "YX", "cpu", rescale=0.5, ensemble="flips")
+    expected = segment(pixels, request)
+    np.testing.assert_array_equal(read_labels(tmp_path / "small_labels.tif"), expected.labels)
+    assert read_recipe(tmp_path / "small_labels.tif")["rescale"] == 0.5
+    spread = tifffile.imread(tmp_path / "small_uncertainty.tif")
+    np.testing.assert_allclose(spread, expected.disagreement[0], atol=1e-3)
+    capsys.readouterr()
+    assert main(["segment", str(nuclei), *options, "--rescale", "match"]) == 1
+    assert "the pixel size of the image is unknown" in capsys.readouterr().err
+    assert main(["segment", str(nuclei), *options, "--rescale", "big"]) == 1
+    assert "takes a number or match, not 'big'" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import src_models
 from ..engine.dataset import TrainingImage, frames_of
 from ..engine.fine_tuner import FineTuner, FineTuneRequest, start_info
 from ..engine.requests import parse_numbers
+from ..engine.spacing import PixelSize, micrometres
 from ..errors import AnnotationError, SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from ..store.images import list_images, read_image, read_labels
@@ -85,7 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     template = _template(arguments)
     info = start_info(request, store, template)
     channels = parse_numbers(arguments.channels, "channels") if arguments.channels else None
-    images = read_pairs(arguments.images, arguments.labels, info, channels)
+    images, spacing = read_pairs(arguments.images, arguments.labels, info, channels)
+    request = replace(request, spacing=spacing)
     show = sys.stderr.isatty()
     for event in FineTuner(request, images, store, template).run():
         if event.kind == "step" and show:
@@ -118,8 +121,10 @@ def _template(arguments: argparse.Namespace) -> CheckpointInfo | None:
 
 def read_pairs(
     images: Path, labels: Path, info: CheckpointInfo, channels: tuple[int, ...] | None = None
-) -> list[TrainingImage]:
+) -> tuple[list[TrainingImage], PixelSize | None]:
     """Read the frames of all images that have labels, prepared for a checkpoint.
+
+    Returns them with the size of their pixels, if all have the same.
 
     Raises
     ------
@@ -132,11 +137,12 @@ def read_pairs(
     pairs = [(path, truths[stem(path)]) for path in list_images(images) if stem(path) in truths]
     if not pairs:
         raise AnnotationError(f"No image in {images} has labels of the same name in {labels}.")
-    found = []
+    found, sizes = [], set()
     for path, truth in pairs:
         image = read_image(path)
+        sizes.add(micrometres(image.spacing, image.unit))
         truth_labels = read_labels(truth)
         found += frames_of(
             path.name, image.array, truth_labels, image.axes, info, channels=channels
         )
-    return found
+    return found, sizes.pop() if len(sizes) == 1 else None

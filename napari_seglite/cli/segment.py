@@ -7,11 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..engine.axes import ImageAxes
-from ..engine.requests import SegmentRequest, parse_numbers
+from ..engine.requests import ENSEMBLES, SegmentRequest, parse_numbers
 from ..engine.segmentation import Segmentation
 from ..engine.segmenter import Segmenter
+from ..engine.spacing import matching_rescale, micrometres
+from ..engine.uncertainty import uncertainty
 from ..errors import SegliteError
+from ..store.checkpoints import CheckpointInfo
 from ..store.images import ImageFile, read_image, stem, write_labels
 
 DEFAULTS = SegmentRequest("default", "YX")
@@ -47,6 +52,23 @@ def add_to(commands: Any) -> None:
         "--level", type=int, default=DEFAULTS.level, help="of a multiscale image, 0 the finest"
     )
     parser.add_argument(
+        "--rescale",
+        default="1",
+        metavar="FACTOR",
+        help="how much larger the network sees the images; match for the pixel size it learnt",
+    )
+    parser.add_argument(
+        "--ensemble",
+        choices=ENSEMBLES,
+        default=DEFAULTS.ensemble,
+        help="mean of mirrored images or of a network's heads",
+    )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also write <stem>_uncertainty.tif, 0 where the network is sure",
+    )
+    parser.add_argument(
         "--format", choices=("tif", "zarr"), default="tif", help="of the labels; zarr is OME-Zarr"
     )
     parser.add_argument("--tile", type=int, default=DEFAULTS.tile, help="pixels")
@@ -76,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) -> Path:
     image = read_image(path)
+    info = segmenter.store.info(arguments.checkpoint)
     request = SegmentRequest(
         checkpoint=arguments.checkpoint,
         axes=arguments.axes or image.axes.order,
@@ -92,6 +115,8 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
         tile=arguments.tile,
         overlap=arguments.overlap,
         pruning_level=arguments.pruning_level,
+        rescale=_rescale(arguments, image, info),
+        ensemble=arguments.ensemble,
     )
     result = _run(segmenter, image, request, path.name)
     for notice in result.notices:
@@ -99,15 +124,36 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
     target: Path = arguments.output / f"{stem(path)}_labels.{arguments.format}"
     ndim = result.labels.ndim
     spacing = image.spacing_at(request.level) if len(image.spacing) == ndim else None
-    write_labels(
-        target,
-        result.labels,
-        recipe=result.recipe(),
-        spacing=spacing,
-        unit=image.unit,
-        axes=ImageAxes(request.axes).labels,
-    )
+    place: dict[str, Any] = {
+        "recipe": result.recipe(),
+        "spacing": spacing,
+        "unit": image.unit,
+        "axes": ImageAxes(request.axes).labels,
+    }
+    write_labels(target, result.labels, **place)
+    if arguments.uncertainty:
+        *_, found = uncertainty(result)
+        values = np.asarray(found.values[:], np.float32)
+        write_labels(arguments.output / f"{stem(path)}_uncertainty.tif", values, **place)
     return target
+
+
+def _rescale(arguments: argparse.Namespace, image: ImageFile, info: CheckpointInfo) -> float:
+    if arguments.rescale != "match":
+        try:
+            return float(arguments.rescale)
+        except ValueError:
+            raise SegliteError(
+                f"--rescale takes a number or match, not {arguments.rescale!r}."
+            ) from None
+    factor = matching_rescale(info, micrometres(image.spacing_at(arguments.level), image.unit))
+    if factor is None:
+        missing = "checkpoint " + info.id if info.spacing is None else "image"
+        raise SegliteError(
+            f"Sizes cannot be matched: the pixel size of the {missing} is unknown. "
+            "Give --rescale a number."
+        )
+    return factor
 
 
 def _run(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from .inference import (
     never,
     warm_up,
 )
+from .learner import Learner, copy_weights
 from .metrics import overlap, overlap_per_class
 from .tiling import predict_tiled
 from .versions import versions
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-TILE, OVERLAP = 512, 64
+TILE, OVERLAP = 512, 48
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class FineTuneRequest:
         Of the split, where runs that follow each other shall validate on the same frames.
     device : str
         As `devices.resolve` takes it.
+    spacing : tuple of float, optional
+        Height and width of the images' pixels in micrometres, for the new checkpoint's card.
     """
 
     checkpoint: str
@@ -97,6 +99,7 @@ class FineTuneRequest:
     seed: int = 0
     split_seed: int | None = None
     device: str = "auto"
+    spacing: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -243,12 +246,12 @@ class FineTuner:
                 request.intensity,
                 request.seed,
             )
-            learner = _Learner(network, self.info, request, device)
+            learner = Learner(network, self.info, request, device)
             yield from self._train(learner, sampler, validate, stop, abort)
 
     def _train(
         self,
-        learner: _Learner,
+        learner: Learner,
         sampler: PatchSampler,
         validate: Sequence[TrainingImage],
         stop: Stop,
@@ -258,7 +261,7 @@ class FineTuner:
         started = time.monotonic()
         yield self._message("Scoring the starting point …")
         best = start = self._score(learner, validate, lambda: stop() or abort())
-        best_weights = _copy(learner.averaged)
+        best_weights = copy_weights(learner.averaged)
         yield TrainingEvent(
             "validation", 0, steps, 0.0, None, best, best, f"Dice before: {best:.3f}"
         )
@@ -277,7 +280,7 @@ class FineTuner:
                 dice = self._score(learner, validate, abort)
                 since_best += 1
                 if dice > best or not self.request.keep_best:
-                    best, since_best, best_weights = dice, 0, _copy(learner.averaged)
+                    best, since_best, best_weights = dice, 0, copy_weights(learner.averaged)
                 text = f"Step {step}: Dice {dice:.3f}, best {best:.3f}"
                 yield TrainingEvent("validation", step, steps, progress, loss, dice, best, text)
         yield self._finish(best_weights, step, start, best, time.monotonic() - started)
@@ -309,7 +312,7 @@ class FineTuner:
             return self.info.build()
         return self.store.load(self.info.parent)[1]
 
-    def _score(self, learner: _Learner, images: Sequence[TrainingImage], abort: Stop) -> float:
+    def _score(self, learner: Learner, images: Sequence[TrainingImage], abort: Stop) -> float:
         """Mean Dice of the averaged weights over whole frames."""
         network, scores = learner.averaged.eval(), []
         predict = Predictor(network, learner.device)
@@ -329,64 +332,6 @@ class FineTuner:
         return TrainingEvent("message", 0, self.request.steps, 0.0, text=text)
 
 
-class _Learner:
-    """A network, its optimiser, and the running average of its weights that gets saved."""
-
-    def __init__(
-        self, network: nn.Module, info: CheckpointInfo, request: FineTuneRequest, device: str
-    ) -> None:
-        import torch
-        from torch.optim.swa_utils import AveragedModel
-
-        self.network, self.info = network.train(), info
-        if request.frozen_norm:
-            for module in network.modules():
-                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=request.learning_rate, weight_decay=request.weight_decay
-        )
-        self.rate = request.learning_rate
-        self.device, self.bfloat16 = device, request.bfloat16
-        average = AveragedModel(network, avg_fn=_running_average, use_buffers=True)
-        self.averaged: nn.Module = average.module
-        self._average = average
-        self._steps = 0
-
-    def step(self, frames: torch.Tensor, labels: torch.Tensor, progress: float) -> float:
-        """Update the weights once; `progress` from 0 to 1 sets the learning rate."""
-        import torch
-
-        warm = min(1.0, (self._steps + 1) / 20)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
-        self.optimiser.zero_grad(set_to_none=True)
-        frames = frames.to(self.device, memory_format=torch.channels_last)
-        if self.info.context_slices > 1:
-            frames = frames.unflatten(1, (self.info.context_slices, -1))
-        kind = torch.device(self.device).type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
-            loss = src_models.training_loss(
-                self.network, self.info.network, frames, labels.to(self.device)
-            )
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self._average.update_parameters(self.network)
-        self._steps += 1
-        return float(loss.detach())
-
-
-def _running_average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:
-    """Exponential moving average whose memory grows from a few steps to a hundred."""
-    keep = min(0.99, (1 + float(count)) / (10 + float(count)))
-    return averaged + (current - averaged) * (1 - keep)
-
-
-def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-
-
 def start_info(
     request: FineTuneRequest, store: CheckpointStore, template: CheckpointInfo | None = None
 ) -> CheckpointInfo:
@@ -399,7 +344,16 @@ def start_info(
     """
     if request.checkpoint in src_models.names():
         blank = template or CheckpointInfo(request.name, request.checkpoint)
-        return replace(blank, id=request.name, network=request.checkpoint, parent=None)
+        spacing = request.spacing or blank.spacing
+        return replace(
+            blank, id=request.name, network=request.checkpoint, parent=None, spacing=spacing
+        )
     parent = store.info(request.checkpoint)
     description = f"Fine-tuned from {parent.id}."
-    return replace(parent, id=request.name, parent=request.checkpoint, description=description)
+    return replace(
+        parent,
+        id=request.name,
+        parent=request.checkpoint,
+        description=description,
+        spacing=request.spacing or parent.spacing,
+    )

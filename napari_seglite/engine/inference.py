@@ -64,6 +64,10 @@ def interruptible(network: nn.Module, stop: Stop) -> Iterator[None]:
             hook.remove()
 
 
+# Axes along which the members of an ensemble of flips see a tile mirrored.
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+
+
 class Predictor:
     """A network as a function of tiles.
 
@@ -76,12 +80,14 @@ class Predictor:
         On `device`, in evaluation mode.
     device : str
         Where it runs.
+    ensemble : str
+        As in `SegmentRequest`.
     """
 
-    def __init__(self, network: nn.Module, device: str) -> None:
-        self.network, self.device = network, device
+    def __init__(self, network: nn.Module, device: str, ensemble: str = "none") -> None:
+        self.network, self.device, self.ensemble = network, device, ensemble
         self._indices: tuple[int, ...] = ()
-        self._features: dict[tuple[int, int], list[Tensor]] = {}
+        self._features: dict[tuple[int, ...], list[Tensor]] = {}
 
     def at(self, indices: tuple[int, ...]) -> None:
         """Say which slices the tiles that follow show; features of others are dropped."""
@@ -101,32 +107,51 @@ class Predictor:
         Returns
         -------
         ndarray
-            ``(K, h, w)`` float32: one foreground probability, or one a class that sum to 1.
+            ``(K, h, w)`` float32: one foreground probability, or one a class that sum to 1. Of an
+            ensemble one channel more, its disagreement: twice the standard deviation, 0 to 1.
         """
         import torch
 
         with torch.inference_mode():
+            members = [_probabilities(logits) for logits in self._members(tile, number)]
+            if self.ensemble == "none":
+                return np.asarray(members[0].numpy())
+            stacked = torch.stack(members)
+            spread = 2 * stacked.std(0, correction=0).amax(0, keepdim=True)
+            return np.asarray(torch.cat([stacked.mean(0), spread]).numpy())
+
+    def _members(self, tile: np.ndarray, number: int) -> Iterator[Tensor]:
+        import torch
+
+        network: Any = self.network
+        if self.ensemble == "heads":
+            yield from network.row_outputs(torch.from_numpy(tile)[None].to(self.device))
+            return
+        for k, flip in enumerate(_FLIPS if self.ensemble == "flips" else _FLIPS[:1]):
+            seen = torch.from_numpy(tile).flip(flip) if flip else torch.from_numpy(tile)
             if tile.ndim == 4 and self._indices:
-                network: Any = self.network
                 maps = [
-                    self._encoded(k, number, pixels)
-                    for k, pixels in zip(self._indices, tile, strict=True)
+                    self._encoded(pixels, index, number, k)
+                    for index, pixels in zip(self._indices, seen, strict=True)
                 ]
                 logits = network.decode(*maps, tile.shape[-2:])
             else:
-                logits = self.network(torch.from_numpy(tile)[None].to(self.device))
-            logits = logits.float()
-            values = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-            return np.asarray(values[0].cpu().numpy())
+                logits = network(seen[None].to(self.device))
+            yield logits.flip(flip) if flip else logits
 
-    def _encoded(self, index: int, number: int, pixels: np.ndarray) -> list[Tensor]:
-        import torch
-
-        if (index, number) in self._features:
-            return self._features[index, number]
+    def _encoded(self, pixels: Tensor, *place: int) -> list[Tensor]:
+        """Return the features of a tile at a place: slice, tile, flip."""
+        if place in self._features:
+            return self._features[place]
         network: Any = self.network
-        maps: list[Tensor] = network.encode(torch.from_numpy(pixels)[None].to(self.device))
+        maps: list[Tensor] = network.encode(pixels[None].to(self.device))
         held = sum(m.nbytes for kept in self._features.values() for m in kept)
         if held < KEPT_BYTES:
-            self._features[index, number] = maps
+            self._features[place] = maps
         return maps
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    logits = logits.float()
+    values = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+    return values[0].cpu()

@@ -16,6 +16,8 @@ from .axes import ImageAxes
 from .regions import Region
 
 OUTPUTS = ("semantic", "instances")
+ENSEMBLES = ("none", "flips", "heads")
+RESCALE = (0.1, 10.0)
 SMALLEST_TILE = 64
 
 
@@ -54,6 +56,13 @@ class SegmentRequest:
         Width (standard deviation) in pixels of a Gaussian over the probabilities; 0 for none.
     fill_holes : int
         Holes of up to so many pixels are filled, slice by slice; 0 for none.
+    rescale : float
+        How much larger (or, below 1, smaller) the network sees the image; the labels have the
+        image's own pixels.
+    ensemble : str
+        Whose mean the probabilities are: ``"none"``, the network alone; ``"flips"``, four runs
+        over the image and its mirror images; ``"heads"``, the row heads of a network that has
+        some. Where they disagree, the result is uncertain.
 
     Raises
     ------
@@ -69,13 +78,15 @@ class SegmentRequest:
     output: str = "semantic"
     frames: tuple[int, ...] | None = None
     tile: int = 512
-    overlap: int = 64
+    overlap: int = 48
     pruning_level: int | None = None
     channels: tuple[int, ...] | None = None
     region: str | None = None
     level: int = 0
     smooth: float = 0.0
     fill_holes: int = 0
+    rescale: float = 1.0
+    ensemble: str = "none"
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)
@@ -89,6 +100,13 @@ class SegmentRequest:
             raise SegliteError(f"Holes of {self.fill_holes} pixels cannot be filled.")
         if self.output not in OUTPUTS:
             raise SegliteError(f"The output is one of {', '.join(OUTPUTS)}, not {self.output!r}.")
+        if self.ensemble not in ENSEMBLES:
+            offered = ", ".join(ENSEMBLES)
+            raise SegliteError(f"The ensemble is one of {offered}, not {self.ensemble!r}.")
+        if not RESCALE[0] <= self.rescale <= RESCALE[1]:
+            raise SegliteError(
+                f"Images can be rescaled by {RESCALE[0]} to {RESCALE[1]:g}, not {self.rescale}."
+            )
         if self.tile < SMALLEST_TILE or not 0 <= self.overlap <= self.tile // 2:
             raise SegliteError(
                 f"Tiles must be at least {SMALLEST_TILE} pixels and overlap by at most half, "
@@ -136,6 +154,10 @@ class SegmentRequest:
             words += ["--fill-holes", str(self.fill_holes)]
         if self.level:
             words += ["--level", str(self.level)]
+        if self.rescale != 1:
+            words += ["--rescale", str(self.rescale)]
+        if self.ensemble != "none":
+            words += ["--ensemble", self.ensemble]
         if self.pruning_level is not None:
             words += ["--pruning-level", str(self.pruning_level)]
         if self.output == "instances":

@@ -45,6 +45,8 @@ class Segmentation:
     bands, rows : tuple of int
         How many bands of tiles, and rows of the box, are finished in each frame; of a result that
         was cancelled, not all are. Empty if all are.
+    disagreement : array or None
+        ``(frames, h, w)`` float16, 0 to 1: of an ensemble, how much its members differ.
     """
 
     labels: Any
@@ -58,6 +60,7 @@ class Segmentation:
     counts: Counts = field(default_factory=lambda: Counts(0, 0))
     bands: tuple[int, ...] = ()
     rows: tuple[int, ...] = ()
+    disagreement: Any = None
 
     def recipe(self) -> dict[str, Any]:
         """Return what it takes to repeat this result, as plain JSON data."""

@@ -108,13 +108,17 @@ class Segmenter:
         yield Progress("Reading the image …", frames=len(frames))
         limits, missing = survey(image, axes, info, request.channels, stop)
         sweep = Sweep(image, frames, info, loaded.network, request, limits)
+        inner = sweep.area.inner_shape
         if resume is not None and _continues(resume, sweep):
-            values, sweep.bands = resume.probabilities, list(resume.bands or sweep.bands)
+            values, spread = resume.probabilities, resume.disagreement
+            sweep.resume(resume.bands or sweep.bands)
         else:
-            values = arrays.zeros((len(frames), info.classes, *sweep.area.inner_shape), np.float16)
+            values, spread = arrays.zeros((len(frames), info.classes, *inner), np.float16), None
+            if request.ensemble != "none":
+                spread = arrays.zeros((len(frames), *inner), np.float16)
         if limits[0] >= limits[1] and info.classes > 1:
             values[:, 0] = 1  # background
-        finished = yield from self._fill(values, sweep, loaded, stop)
+        finished = yield from self._fill(values, spread, sweep, loaded, stop)
         request = sweep.request
         yield Progress("Labelling …", frames=len(frames))
         notices = _notices(missing, limits)
@@ -129,6 +133,7 @@ class Segmenter:
             notices=(*notices, *sweep.notices),
             bands=() if finished else tuple(sweep.bands),
             rows=() if finished else sweep.rows_done(),
+            disagreement=spread,
         )
         return labelled(result, request)
 
@@ -143,9 +148,12 @@ class Segmenter:
                 return result
 
     def _fill(
-        self, values: Any, sweep: Sweep, loaded: _Loaded, stop: Stop
+        self, values: Any, spread: Any, sweep: Sweep, loaded: _Loaded, stop: Stop
     ) -> Generator[Progress, None, bool]:
-        """Write the probabilities of a sweep; return False if it was stopped on its way."""
+        """Write the probabilities of a sweep, and where an ensemble disagrees.
+
+        Returns False if it was stopped on its way.
+        """
         try:
             with interruptible(sweep.network, stop):
                 if loaded.layout is None:
@@ -154,7 +162,13 @@ class Segmenter:
                     loaded.layout = layouts.measure(folder, loaded.info, sweep.network, device)
                 for progress, position, band in sweep.run():
                     if band is not None:
-                        values[position, :, band.rows, :] = band.values.astype(np.float16)
+                        found, classes = band.values.astype(np.float16), values.shape[1]
+                        values[position, :, band.rows, :] = found[:classes]
+                        if spread is not None:
+                            spread[position, band.rows, :] = found[classes]
+                        progress = replace(
+                            progress, finished=sweep.finished(position, band, found[:classes])
+                        )
                     yield progress
         except Cancelled:
             if not any(sweep.rows_done()):
@@ -177,6 +191,12 @@ class Segmenter:
                 layouts.arrange(network, layout)
             self._loaded = _Loaded(sha, device, info, network, layout)
         _prune(self._loaded.network, self._loaded.info, request.pruning_level)
+        if request.ensemble == "heads" and not hasattr(self._loaded.network, "row_outputs"):
+            info = self._loaded.info
+            raise SegliteError(
+                f"The network {info.network} of checkpoint {info.id} has one head alone. "
+                "Choose flips."
+            )
         return self._loaded
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from .inference import Predictor, warm_up
 from .normalise import prepare_slices
 from .regions import Box, grown, region_of, within
 from .requests import SMALLEST_TILE, SegmentRequest
+from .rescaling import Grid
 from .tiling import Band, count_bands, count_tiles, plan_axis, predict_bands
 
 if TYPE_CHECKING:
@@ -25,6 +27,25 @@ if TYPE_CHECKING:
 
 # More bands than any frame has.
 WHOLE = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Probabilities of a box of a frame.
+
+    Attributes
+    ----------
+    frame : int
+        Which one.
+    box : tuple of slice
+        Its rows and columns.
+    values : ndarray
+        ``(K, rows, columns)`` float16.
+    """
+
+    frame: int
+    box: Box
+    values: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,10 @@ class Progress:
         The frame in work and how many there are, counted from 1.
     seconds_left : float or None
         Once it can be told.
+    pixels_per_second : float or None
+        Of the image, once it can be told.
+    finished : Finished or None
+        What became known with this step.
     """
 
     text: str
@@ -49,6 +74,8 @@ class Progress:
     frame: int = 0
     frames: int = 0
     seconds_left: float | None = None
+    pixels_per_second: float | None = None
+    finished: Finished | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +84,15 @@ class Area:
 
     box: Box
     seen: Box
+    grid: Grid
 
     @classmethod
     def of(cls, image: Any, request: SegmentRequest) -> Area:
         """Return what a request asks of an image."""
         shape = ImageAxes(request.axes).frame_shape(image.shape)
         box = region_of(request.region, shape).box(shape)
-        return cls(box, grown(box, request.overlap // 2, shape))
+        seen = grown(box, math.ceil(request.overlap / 2 / request.rescale), shape)
+        return cls(box, seen, Grid(shape, seen, request.rescale))
 
     @property
     def inner_shape(self) -> tuple[int, int]:
@@ -73,14 +102,8 @@ class Area:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of what the network sees."""
-        rows, columns = self.seen
-        return rows.stop - rows.start, columns.stop - columns.start
-
-    def seen_rows(self, rows: slice) -> Box:
-        """Return where some rows of what is seen lie in the image."""
-        top = self.seen[0].start
-        return slice(top + rows.start, top + rows.stop), self.seen[1]
+        """Height and width of what the network sees, in its pixels."""
+        return self.grid.shape
 
     def inner(self, band: Band | None) -> Band | None:
         """Return the part of a band that lies in the box, its rows counted from there."""
@@ -134,7 +157,15 @@ class Sweep:
         self.area = Area.of(self.image, self.request)
         self.bands = self.bands or [0] * len(self.frames)
         self._done, self._started = 0, 0.0
-        self._predictor = Predictor(self.network, self.request.device)
+        self._predictor = self._new_predictor()
+
+    def _new_predictor(self) -> Predictor:
+        return Predictor(self.network, self.request.device, self.request.ensemble)
+
+    def resume(self, bands: Sequence[int]) -> None:
+        """Begin after so many bands of each frame; a rescaled frame that is not whole anew."""
+        whole = self._bands_per_frame
+        self.bands = [n if n >= whole or self.area.grid.same else 0 for n in bands]
 
     def run(self) -> Generator[tuple[Progress, int, Band | None]]:
         """Yield progress, the frame's position, and rows of `area.box` that are finished.
@@ -164,12 +195,19 @@ class Sweep:
         """Return how many rows of each frame's box are finished."""
         request, rows = self.request, self.area.box[0]
         starts = plan_axis(self.area.shape[0], request.tile, request.overlap).starts
-        ends = [0, *(top + self.area.seen[0].start - rows.start for top in starts[1:])]
+        above = rows.start - self.area.seen[0].start
+        ends = [0, *(self.area.grid.finished(top) - above for top in starts[1:])]
         height = rows.stop - rows.start
         return tuple(
             height if bands >= len(starts) else min(max(ends[bands], 0), height)
             for bands in self.bands
         )
+
+    def finished(self, position: int, band: Band, values: np.ndarray) -> Finished:
+        """Say where in the image a band lies, whose rows are counted from the box."""
+        rows, columns = self.area.box
+        place = slice(rows.start + band.rows.start, rows.start + band.rows.stop)
+        return Finished(self.frames[position], (place, columns), values)
 
     def _tiles_done(self) -> int:
         per_band = self._per_frame // self._bands_per_frame
@@ -193,16 +231,21 @@ class Sweep:
         request, info = self.request, self.info
         axes, index = ImageAxes(request.axes), self.frames[position]
 
-        def read(rows: slice) -> np.ndarray:
-            box = self.area.seen_rows(rows)
+        def read(box: Box) -> np.ndarray:
             return prepare_slices(self.image, axes, index, info, self.limits, request.channels, box)
 
         predictor = self._predictor
         predictor.at(axes.neighbours(index, self.image.shape, info.context_slices))
-        tiles = (self.area.shape, request.tile, request.overlap, self.bands[position])
-        for band in predict_bands(predictor, read, *tiles):
-            self._done += 1
+        grid, first = self.area.grid, self.bands[position]
+        tiles = (grid.shape, request.tile, request.overlap, first)
+        seen = self._counted(position, predict_bands(predictor, grid.read(read), *tiles))
+        for band in grid.back(seen):
             yield self._progress(position), position, self.area.inner(band)
+
+    def _counted(self, position: int, bands: Iterator[Band | None]) -> Iterator[Band | None]:
+        for band in bands:
+            self._done += 1
+            yield band
             self.bands[position] += band is not None  # after it was taken
 
     def back_off(self, error: Exception) -> None:
@@ -232,7 +275,7 @@ class Sweep:
             ) from error
         self.notices.append(text)
         self.area = Area.of(self.image, self.request)
-        self._predictor = Predictor(self.network, self.request.device)
+        self._predictor = self._new_predictor()
 
     def _progress(self, position: int) -> Progress:
         total = self._per_frame * len(self.frames)
@@ -242,4 +285,5 @@ class Sweep:
         text = f"Tile {self._done} of {total}"
         if len(self.frames) > 1:
             text = f"Slice {position + 1} of {len(self.frames)}, tile {self._done} of {total}"
-        return Progress(text, self._done, total, position + 1, len(self.frames), left)
+        rate = speed * math.prod(self.area.inner_shape) / self._per_frame if speed > 0 else None
+        return Progress(text, self._done, total, position + 1, len(self.frames), left, rate)

@@ -18,13 +18,13 @@ from .segmentation import Segmentation
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Entropy of the probabilities.
+    """Entropy of the probabilities, or the disagreement of an ensemble.
 
     Attributes
     ----------
     values : array
         float16, of the labels' shape; 0 where the network is sure or was not asked, 1 where all
-        classes are equally likely.
+        classes are equally likely, or half of an ensemble says yes and half says no.
     scores : dict
         Mean of each frame that was segmented.
     """
@@ -39,7 +39,7 @@ class Uncertainty:
 
 
 def uncertainty(result: Segmentation, stop: Stop = never) -> Iterator[Uncertainty]:
-    """Compute the entropy of a segmentation's probabilities, frame by frame.
+    """Compute how uncertain a segmentation is, frame by frame.
 
     Parameters
     ----------
@@ -67,7 +67,10 @@ def uncertainty(result: Segmentation, stop: Stop = never) -> Iterator[Uncertaint
         for block in blocks(plane):
             if stop():
                 raise Cancelled
-            found = entropy(np.asarray(result.probabilities[position, :, *block]))
+            if result.disagreement is None:
+                found = entropy(np.asarray(result.probabilities[position, :, *block]))
+            else:
+                found = np.asarray(result.disagreement[position, *block], np.float32)
             total += float(found.sum())
             target.write(position, block[0], block[1], found.astype(np.float16))
         scores[frame] = total / (plane[0] * plane[1])

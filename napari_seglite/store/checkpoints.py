@@ -60,6 +60,8 @@ class CheckpointInfo:
         Of the weights' file; filled in when it is saved.
     options : dict
         Further arguments of `src_models.create`, such as a preset.
+    spacing : tuple of float or None
+        Height and width in micrometres of the pixels it learnt from, if they are known.
     """
 
     id: str
@@ -76,6 +78,7 @@ class CheckpointInfo:
     scores: dict[str, float] = field(default_factory=dict)
     weights_sha256: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    spacing: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.id):
@@ -126,6 +129,9 @@ class CheckpointInfo:
             known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
             known["class_names"] = tuple(known["class_names"])
             known["normalisation"] = Normalisation(**known["normalisation"])
+            if known.get("spacing") is not None:
+                height, width = map(float, known["spacing"])
+                known["spacing"] = (height, width)
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(

@@ -136,7 +136,7 @@ def write_labels(
     path : str or Path
         Ending in ``.tif`` or ``.zarr``.
     labels : ndarray
-        uint8, uint16 or uint32.
+        uint8, uint16 or uint32; as TIFF also float32, such as uncertainty.
     recipe : dict, optional
         Stored in the file; `read_recipe` reads it back.
     spacing, unit : optional

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -183,7 +184,7 @@ class FineTunePanel(QWidget):
                 raise AnnotationError("Choose an image and a Labels layer that you corrected.")
             axes = layers.layer_axes(image)
             frames = self._chosen_frames(image, axes)
-            request = self.request()
+            request = replace(self.request(), spacing=layers.pixel_size(image))
         except (SegliteError, ValueError) as error:
             self.say(str(error), error=True)
             return

@@ -10,6 +10,7 @@ from magicgui.widgets import ComboBox, create_widget
 from qtpy.QtWidgets import QComboBox
 
 from ..engine.axes import ImageAxes, guess_axes
+from ..engine.spacing import PixelSize, micrometres
 from ..errors import ImageError
 
 if TYPE_CHECKING:
@@ -124,6 +125,16 @@ def from_world(layer: Image, world: np.ndarray) -> np.ndarray:
     return np.asarray((np.asarray(layer.world_to_data(world)) - (factors - 1) / 2) / factors)
 
 
+def pixel_size(layer: Image) -> PixelSize | None:
+    """Return height and width in micrometres of a pixel of `pixels`, if the layer knows them."""
+    order = layer_axes(layer).order
+    where = [order.index(axis) for axis in "YX"]
+    if len({str(layer.units[k]) for k in where}) > 1:
+        return None
+    sizes = np.asarray(layer.scale, float) * _factors(layer)
+    return micrometres([sizes[k] for k in where], layer.units[where[0]])
+
+
 def _named_axes(layer: Image) -> ImageAxes | None:
     """Return the axes that a layer's labels name, or None if they do not name them all.
 
@@ -184,7 +195,7 @@ def add_labels(
         name=name,
         opacity=0.5,
         metadata={"seglite": recipe, "seglite_image": layer.name},
-        **_placement(layer, layer_axes(layer)),
+        **placement(layer, layer_axes(layer)),
     )
     viewer.layers.selection.active = added
     added.selected_label = 1
@@ -209,12 +220,12 @@ def add_uncertainty(viewer: ViewerModel, layer: Image, name: str, found: Uncerta
         contrast_limits=(0, 1),
         opacity=0.7,
         metadata={"seglite_scores": found.scores},
-        **_placement(layer, layer_axes(layer)),
+        **placement(layer, layer_axes(layer)),
     )
     viewer.layers.selection.active = active  # the labels, with the brush ready
 
 
-def _placement(layer: Image, axes: ImageAxes) -> dict[str, Any]:
+def placement(layer: Image, axes: ImageAxes) -> dict[str, Any]:
     """Return what puts labels exactly onto an image layer, whose channel axis they lack."""
     if not layer.multiscale and (layer.rgb or "C" not in axes.order):
         names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")

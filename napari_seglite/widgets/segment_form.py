@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
 from superqt import QLabeledDoubleSlider
 
 import src_models
 
-from ..engine.requests import SegmentRequest
+from ..engine.requests import ENSEMBLES, RESCALE, SegmentRequest
+from ..engine.spacing import matching_rescale
 from ..errors import SegliteError
 from ..store.checkpoints import CheckpointStore
 from . import areas, layers, preferences
@@ -23,6 +32,12 @@ if TYPE_CHECKING:
 
 OUTPUTS = {"semantic": "Mask: one label a class", "instances": "Objects: one label each"}
 SCOPES = {"all": "All slices", "current": "Current slice"}
+UNCERTAINTIES = {
+    "": "Do not show",
+    "entropy": "Of the probabilities",
+    "flips": "Between mirror images, 4 runs",
+    "heads": "Between the network's heads",
+}
 DEFAULTS = SegmentRequest("nuclei-s-net", "YX")
 
 
@@ -70,8 +85,16 @@ class SegmentForm(QWidget):
         self.fill_holes.setRange(0, 1_000_000)
         self.fill_holes.setSuffix(" px")
         self.fill_holes.setToolTip("Holes of up to so many pixels are filled, slice by slice")
-        self.uncertainty = QCheckBox("Show uncertainty")
+        self.uncertainty = _combo(UNCERTAINTIES)
         self.uncertainty.setToolTip("Adds an image that is bright where the network is unsure")
+        self.rescale = QDoubleSpinBox()
+        self.rescale.setRange(*RESCALE)
+        self.rescale.setSingleStep(0.1)
+        self.rescale.setPrefix("× ")
+        self.rescale.setValue(1)
+        self.rescale.setToolTip("How much larger the network sees the image; labels keep its size")
+        self.match_button = QPushButton()
+        self.match_button.setToolTip("Show the network pixels of the size it learnt")
         self.min_size = QSpinBox()
         self.min_size.setRange(0, 1_000_000)
         self.min_size.setSuffix(" px")
@@ -90,6 +113,10 @@ class SegmentForm(QWidget):
         rows.addRow("Checkpoint", self.checkpoint_box)
         rows.addRow(self.checkpoint_info)
         rows.addRow("Depth", self.depth_box)
+        sizes = QHBoxLayout()
+        sizes.addWidget(self.rescale, 1)
+        sizes.addWidget(self.match_button)
+        rows.addRow("Rescale", sizes)
         rows.addRow("Device", self.device_box)
         rows.addRow("Slices", self.scope_box)
         rows.addRow("Area", self.area_box)
@@ -98,11 +125,12 @@ class SegmentForm(QWidget):
         rows.addRow("Smoothing", self.smooth)
         rows.addRow("Fill holes up to", self.fill_holes)
         rows.addRow("Smallest object", self.min_size)
-        rows.addRow("", self.uncertainty)
+        rows.addRow("Uncertainty", self.uncertainty)
 
     def _connect(self) -> None:
         self.image_rows.changed.connect(self._show_image)
         self.checkpoint_box.currentIndexChanged.connect(self._show_checkpoint)
+        self.match_button.clicked.connect(self._match)
         for signal in (
             self.threshold.valueChanged,
             self.smooth.valueChanged,
@@ -142,7 +170,25 @@ class SegmentForm(QWidget):
 
     def _show_image(self) -> None:
         self._rows.setRowVisible(self.scope_box, layers.is_stack(self.image))
+        self._offer_match()
         self.image_changed.emit()
+
+    def _offer_match(self) -> None:
+        factor = self._matching()
+        self.match_button.setVisible(factor is not None)
+        self.match_button.setText(f"Match (× {factor})")
+
+    def _matching(self) -> float | None:
+        try:
+            if self.image is not None and (name := self.checkpoint_box.checkpoint):
+                return matching_rescale(self.store.info(name), layers.pixel_size(self.image))
+        except SegliteError:
+            pass  # the rows about image and checkpoint say what is wrong
+        return None
+
+    def _match(self) -> None:
+        if (factor := self._matching()) is not None:
+            self.rescale.setValue(factor)
 
     def _show_checkpoint(self, _: Any = None) -> None:
         name = self.checkpoint_box.checkpoint
@@ -161,6 +207,15 @@ class SegmentForm(QWidget):
         for level in reversed(levels[:-1]):
             self.depth_box.addItem(f"Pruned to level {level}", level)
         self._rows.setRowVisible(self.depth_box, bool(levels))
+        self._offer_heads(bool(levels))  # there is one a level
+        self._offer_match()
+
+    def _offer_heads(self, there: bool) -> None:
+        found = self.uncertainty.findData("heads")
+        if there and found < 0:
+            self.uncertainty.addItem(UNCERTAINTIES["heads"], "heads")
+        elif not there and found >= 0:
+            self.uncertainty.removeItem(found)
 
     def show_devices(self, found: list[str], hint: str) -> None:
         """Offer the devices of this computer, once they are known."""
@@ -202,6 +257,8 @@ class SegmentForm(QWidget):
             channels=layers.choice(layer, "channels"),
             level=layers.choice(layer, "level") or 0,
             region=areas.region(self.viewer, layer, self.area_box.currentData()),
+            rescale=round(self.rescale.value(), 2),
+            ensemble=shown if (shown := self.uncertainty.currentData()) in ENSEMBLES else "none",
             **self.labelling(),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ..errors import SegliteError
 from ..store.checkpoints import CheckpointStore
 from .jobs import Job, Stop
 from .layers import add_uncertainty, label_shape
+from .preview import Preview
 from .results import Results, Shown
 from .segment_form import SegmentForm
 from .status import JobStatus
@@ -51,6 +53,7 @@ class SegmentPanel(QWidget):
         self._explaining: Job | None = None
         self._relabel_again = False
         self._last: Shown | None = None
+        self._preview: Preview | None = None
         self._wrote = False
         self._build()
 
@@ -129,6 +132,7 @@ class SegmentPanel(QWidget):
         self._wrote = False
         self.status.start()
         data = layer.data
+        self._preview = Preview(self.viewer, layer, request)
         before = shown.result if shown is not None and shown.source is data else None
         self._job = job = Job(
             lambda stop, gone: self._work(data, request, lambda: stop() or gone(), before), self
@@ -148,7 +152,18 @@ class SegmentPanel(QWidget):
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self.store)
-        return (yield from self._segmenter.run(data, request, stop, before))
+        preview, steps = self._preview, self._segmenter.run(data, request, stop, before)
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                result: Segmentation = end.value
+                return result
+            if progress.finished is not None and preview is not None:
+                preview.write(progress.finished)
+            yield dataclasses.replace(
+                progress, finished=None
+            )  # the pixels need not wait in a queue
 
     def cancel(self) -> None:
         """Stop the running segmentation; what is finished stays."""
@@ -160,15 +175,20 @@ class SegmentPanel(QWidget):
     def _on_progress(self, progress: Progress) -> None:
         if self._job is None or self._job.stopping:
             return
+        if self._preview is not None:
+            self._preview.look()
         self.status.advance(progress.done, progress.total)
         text = progress.text
         if progress.seconds_left is not None and progress.done < progress.total:
             text += f", {_duration(progress.seconds_left)} left"
+        if progress.pixels_per_second is not None:
+            text += f" ({progress.pixels_per_second / 1e6:.2g} megapixels a second)"
         self.say(text)
 
     def _on_result(
         self, layer: Image, result: Segmentation, shown: Shown | None, overwrite: bool
     ) -> None:
+        self._end_preview()
         if layer not in self.viewer.layers:
             self.say("The image was removed meanwhile, so its labels were dropped.")
             return
@@ -181,7 +201,7 @@ class SegmentPanel(QWidget):
         self.say(" ".join([_summary(result), *result.notices]))
         self._list_devices(result.request.device)
         self.segmented.emit(layer, self._last.layer)
-        if self.form.uncertainty.isChecked():
+        if self.form.uncertainty.currentData():
             self._show_uncertainty(layer, result)
 
     def _show_uncertainty(self, layer: Image, result: Segmentation) -> None:
@@ -198,12 +218,18 @@ class SegmentPanel(QWidget):
                 self.say(f"{self.status.text()} Least certain: slice {found.worst}.")
 
     def _on_ended(self) -> None:
+        self._end_preview()
         if self._job is not None and self._job.stopping and not self._wrote:
             self.say("Cancelled. Nothing was changed.")
         self._job = None
         self.status.rest()
         self._enable()
         self.relabel()  # the slider may have moved while the network ran
+
+    def _end_preview(self) -> None:
+        if self._preview is not None:
+            self._preview.close()
+            self._preview = None
 
     def _ask_about_edits(self, shown: Shown) -> str:
         """Return ``"replace"``, ``"keep"`` (into a new layer) or ``"cancel"``."""

@@ -259,7 +259,7 @@ def test_uncertainty_lies_on_the_image_and_names_the_worst_slice(
     stack = np.stack([nuclei[:64, :64], nuclei[:64, :64] // 8])
     image = viewer.add_image(stack, name="stack", scale=(3, 1, 1))
     panel = dock.segment_panel
-    panel.form.uncertainty.setChecked(True)
+    panel.form.uncertainty.setCurrentIndex(panel.form.uncertainty.findData("entropy"))
     labels = segment()
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
     shown = viewer.layers["stack nuclei-s-net uncertainty"]

@@ -1,0 +1,149 @@
+"""A frame as the network sees it, larger or smaller, and its result on the frame's own grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .regions import Box
+from .tiling import Band
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Part of a frame in its own pixels, and in those that the network sees.
+
+    The network's pixels begin at the frame's corner whatever part is meant, so that regions and
+    tiles agree. The centre of its pixel i lies at ``(i + 1/2) / factor - 1/2`` of the frame's.
+
+    Attributes
+    ----------
+    frame : tuple of int
+        Height and width of the frame.
+    part : tuple of slice
+        Its rows and columns that are meant.
+    factor : float
+        How many of the network's pixels there are to one of the frame's, along each axis.
+    """
+
+    frame: tuple[int, int]
+    part: Box
+    factor: float = 1.0
+
+    @property
+    def same(self) -> bool:
+        """Whether the network sees the frame's own pixels."""
+        return self.factor == 1
+
+    @property
+    def _seen(self) -> Box:
+        """The part in the network's pixels, from the frame's corner."""
+        found = []
+        for edge, length in zip(self.part, self.frame, strict=True):
+            stop = min(math.ceil(edge.stop * self.factor), max(round(length * self.factor), 1))
+            found.append(slice(min(math.floor(edge.start * self.factor), stop - 1), stop))
+        rows, columns = found
+        return rows, columns
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of what the network sees, in its pixels."""
+        rows, columns = self._seen
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    def finished(self, rows: int) -> int:
+        """Return how many rows of the part follow from so many of the network's."""
+        whole = self.part[0].stop - self.part[0].start
+        if rows >= self.shape[0]:
+            return whole
+        # As far as the centre of the network's last row.
+        last = (self._seen[0].start + rows - 0.5) / self.factor - 0.5
+        return min(max(math.floor(last) + 1 - self.part[0].start, 0), whole)
+
+    def read(self, source: Callable[[Box], np.ndarray]) -> Callable[[slice], np.ndarray]:
+        """Return a function that reads rows the network sees, ``(..., rows, W)`` float32.
+
+        Pixels are interpolated linearly; what becomes smaller is blurred before.
+
+        Parameters
+        ----------
+        source : callable
+            Reads a box of the frame, ``(..., h, w)`` float32.
+        """
+        top = self.part[0].start
+        if self.same:
+            return lambda rows: source((slice(top + rows.start, top + rows.stop), self.part[1]))
+        blur = max(0.0, (1 / self.factor - 1) / 2)
+
+        def read(rows: slice) -> np.ndarray:
+            from scipy.ndimage import gaussian_filter
+
+            above, columns = self._seen
+            seen = (slice(above.start + rows.start, above.start + rows.stop), columns)
+            box = self._around(seen, 2 + math.ceil(4 * blur))
+            pixels = source(box)
+            if blur:
+                sigma = (0.0,) * (pixels.ndim - 2) + (blur, blur)
+                pixels = gaussian_filter(pixels, sigma, mode="nearest")
+            first = [
+                (s.start + 0.5) / self.factor - 0.5 - b.start
+                for s, b in zip(seen, box, strict=True)
+            ]
+            size = (rows.stop - rows.start, columns.stop - columns.start)
+            return _sample(pixels, 1 / self.factor, first, size)
+
+        return read
+
+    def _around(self, seen: Box, margin: int) -> Box:
+        """Return the frame's own pixels around some of the network's."""
+        rows, columns = (
+            slice(
+                max(math.floor((edge.start + 0.5) / self.factor - 0.5) - margin, 0),
+                min(math.ceil((edge.stop - 0.5) / self.factor - 0.5) + margin + 1, length),
+            )
+            for edge, length in zip(seen, self.frame, strict=True)
+        )
+        return rows, columns
+
+    def back(self, bands: Iterator[Band | None]) -> Iterator[Band | None]:
+        """Turn bands of what the network sees into bands of the part's own rows."""
+        if self.same:
+            yield from bands
+            return
+        corner = [edge.start for edge in self._seen]
+        carried: np.ndarray | None = None
+        done = 0
+        for band in bands:
+            end = done if band is None else self.finished(band.rows.stop)
+            if band is not None:
+                values, above = band.values, corner[0] + band.rows.start
+                if carried is not None:  # the row before lies beside rows that are still to come
+                    values, above = np.concatenate([carried, values], axis=1), above - 1
+                carried = values[:, -1:].copy()
+            if end <= done:
+                yield None
+                continue
+            starts = (self.part[0].start + done, self.part[1].start)
+            first = [
+                (start + 0.5) * self.factor - 0.5 - origin
+                for start, origin in zip(starts, (above, corner[1]), strict=True)
+            ]
+            size = (end - done, self.part[1].stop - self.part[1].start)
+            yield Band(slice(done, end), _sample(values, self.factor, first, size))
+            done = end
+
+
+def _sample(
+    planes: np.ndarray, step: float, first: list[float], size: tuple[int, int]
+) -> np.ndarray:
+    """Sample ``(..., h, w)`` linearly, from a first place on in equal steps."""
+    from scipy.ndimage import affine_transform
+
+    flat = planes.reshape(-1, *planes.shape[-2:])
+    found = np.empty((len(flat), *size), np.float32)
+    for plane, out in zip(flat, found, strict=True):
+        affine_transform(plane, (step, step), first, size, out, order=1, mode="nearest")
+    return found.reshape(*planes.shape[:-2], *size)
