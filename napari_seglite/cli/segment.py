@@ -7,17 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..engine.axes import ImageAxes
+from ..batch import FORMATS, BatchRequest, run_batch
 from ..engine.requests import ENSEMBLES, SegmentRequest, parse_numbers
-from ..engine.segmentation import Segmentation
 from ..engine.segmenter import Segmenter
-from ..engine.spacing import matching_rescale, micrometres
-from ..engine.uncertainty import uncertainty
 from ..errors import SegliteError
-from ..store.checkpoints import CheckpointInfo
-from ..store.images import ImageFile, read_image, stem, write_labels
 
 DEFAULTS = SegmentRequest("default", "YX")
 
@@ -69,7 +62,7 @@ def add_to(commands: Any) -> None:
         help="also write <stem>_uncertainty.tif, 0 where the network is sure",
     )
     parser.add_argument(
-        "--format", choices=("tif", "zarr"), default="tif", help="of the labels; zarr is OME-Zarr"
+        "--format", choices=FORMATS, default="tif", help="of the labels; zarr is OME-Zarr"
     )
     parser.add_argument("--tile", type=int, default=DEFAULTS.tile, help="pixels")
     parser.add_argument("--overlap", type=int, default=DEFAULTS.overlap, help="pixels")
@@ -81,27 +74,39 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment every image; a bad one is reported and the rest go on."""
-    segmenter = Segmenter()
-    segmenter.store.info(arguments.checkpoint)  # a wrong name is one error, not one an image
+    show = sys.stderr.isatty()
     failed = 0
-    for path in arguments.images:
-        try:
-            target = _segment(segmenter, path, arguments)
-            print(target)
-        except SegliteError as error:
+    for event in run_batch(arguments.images, _request(arguments), Segmenter()):
+        if event.progress is not None:
+            text = event.progress.text
+            if show:
+                line = f"\r\x1b[K{event.path.name}: {text}"
+                print(line, end="", file=sys.stderr, flush=True)
+            elif "Compiling" in text:
+                print(f"seglite: {text}", file=sys.stderr)
+            continue
+        if show:
+            print("\r\x1b[K", end="", file=sys.stderr)
+        for notice in event.notices:
+            print(f"seglite: {event.path}: {notice}", file=sys.stderr)
+        if event.error:
             failed += 1
-            text = str(error)
-            named = text if str(path) in text else f"{path}: {text}"
-            print(f"seglite: {named}", file=sys.stderr)
+            print(f"seglite: {event.error}", file=sys.stderr)
+        else:
+            print(event.target)
     return 1 if failed else 0
 
 
-def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) -> Path:
-    image = read_image(path)
-    info = segmenter.store.info(arguments.checkpoint)
-    request = SegmentRequest(
+def _request(arguments: argparse.Namespace) -> BatchRequest:
+    try:
+        rescale = 1.0 if arguments.rescale == "match" else float(arguments.rescale)
+    except ValueError:
+        raise SegliteError(
+            f"--rescale takes a number or match, not {arguments.rescale!r}."
+        ) from None
+    segment = SegmentRequest(
         checkpoint=arguments.checkpoint,
-        axes=arguments.axes or image.axes.order,
+        axes=arguments.axes or "YX",
         device=arguments.device,
         threshold=arguments.threshold,
         min_size=arguments.min_size,
@@ -115,62 +120,14 @@ def _segment(segmenter: Segmenter, path: Path, arguments: argparse.Namespace) ->
         tile=arguments.tile,
         overlap=arguments.overlap,
         pruning_level=arguments.pruning_level,
-        rescale=_rescale(arguments, image, info),
+        rescale=rescale,
         ensemble=arguments.ensemble,
     )
-    result = _run(segmenter, image, request, path.name)
-    for notice in result.notices:
-        print(f"seglite: {path}: {notice}", file=sys.stderr)
-    target: Path = arguments.output / f"{stem(path)}_labels.{arguments.format}"
-    ndim = result.labels.ndim
-    spacing = image.spacing_at(request.level) if len(image.spacing) == ndim else None
-    place: dict[str, Any] = {
-        "recipe": result.recipe(),
-        "spacing": spacing,
-        "unit": image.unit,
-        "axes": ImageAxes(request.axes).labels,
-    }
-    write_labels(target, result.labels, **place)
-    if arguments.uncertainty:
-        *_, found = uncertainty(result)
-        values = np.asarray(found.values[:], np.float32)
-        write_labels(arguments.output / f"{stem(path)}_uncertainty.tif", values, **place)
-    return target
-
-
-def _rescale(arguments: argparse.Namespace, image: ImageFile, info: CheckpointInfo) -> float:
-    if arguments.rescale != "match":
-        try:
-            return float(arguments.rescale)
-        except ValueError:
-            raise SegliteError(
-                f"--rescale takes a number or match, not {arguments.rescale!r}."
-            ) from None
-    factor = matching_rescale(info, micrometres(image.spacing_at(arguments.level), image.unit))
-    if factor is None:
-        missing = "checkpoint " + info.id if info.spacing is None else "image"
-        raise SegliteError(
-            f"Sizes cannot be matched: the pixel size of the {missing} is unknown. "
-            "Give --rescale a number."
-        )
-    return factor
-
-
-def _run(
-    segmenter: Segmenter, image: ImageFile, request: SegmentRequest, name: str
-) -> Segmentation:
-    """Drive the engine and show progress on one line of a terminal."""
-    show = sys.stderr.isatty()
-    steps = segmenter.run(image.levels, request)
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            if show:
-                print("\r\x1b[K", end="", file=sys.stderr)
-            result: Segmentation = end.value
-            return result
-        if show:
-            print(f"\r\x1b[K{name}: {progress.text}", end="", file=sys.stderr, flush=True)
-        elif "Compiling" in progress.text:
-            print(f"seglite: {progress.text}", file=sys.stderr)
+    return BatchRequest(
+        segment,
+        arguments.output,
+        axes=arguments.axes,
+        format=arguments.format,
+        uncertainty=arguments.uncertainty,
+        match=arguments.rescale == "match",
+    )

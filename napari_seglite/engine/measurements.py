@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..errors import Cancelled
+from .inference import Stop, never
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,3 +66,50 @@ def measure(
     axes = "zyx"[-labels.ndim :]
     names |= {f"centroid-{k}": f"centroid_{axis}" for k, axis in enumerate(axes)}
     return frame.rename(columns=names)
+
+
+def measure_series(
+    labels: Any,
+    image: Any = None,
+    spacing: Sequence[float] | None = None,
+    axes: str = "",
+    stop: Stop = never,
+) -> Iterator[tuple[int, int, pd.DataFrame]]:
+    """Measure a flat image, a volume, or each time point of a series.
+
+    Parameters
+    ----------
+    labels : array
+        Integer, with `axes`.
+    image : array, optional
+        Of the labels' shape, for intensities.
+    spacing : sequence of float, optional
+        Size of a pixel along each axis.
+    axes : str
+        Letters of the labels' axes; guessed if not given.
+    stop : callable
+        Asked between time points; once it returns True, `Cancelled` is raised.
+
+    Yields
+    ------
+    tuple of int, int and DataFrame
+        How many time points are done, of how many, and what `measure` says of all so far, by
+        ``label``; of a series with a column ``t``.
+    """
+    import pandas as pd
+
+    axes = axes or "TZYX"[-labels.ndim :]
+    when = axes.index("T") if "T" in axes else None
+    count = 1 if when is None else labels.shape[when]
+    kept = None if spacing is None else [s for k, s in enumerate(spacing) if k != when]
+    tables: list[pd.DataFrame] = []
+    for t in range(count):
+        if stop():
+            raise Cancelled
+        place = tuple(t if k == when else slice(None) for k in range(labels.ndim))
+        pixels = None if image is None else np.asarray(image[place])
+        table = measure(np.asarray(labels[place]), pixels, kept).set_index("label")
+        if when is not None:
+            table.insert(0, "t", t)
+        tables.append(table)
+        yield t + 1, count, pd.concat(tables)

@@ -1,4 +1,4 @@
-"""The SegLite dock: segmenting, fine-tuning and evaluating, one tab each."""
+"""The SegLite dock: a tab for each thing to do."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..store.checkpoints import CheckpointStore
+from .batch_panel import BatchPanel
 from .evaluate_panel import EvaluatePanel
 from .fine_tune_panel import FineTunePanel
+from .measure_panel import MeasurePanel
 from .segment_panel import SegmentPanel
 
 if TYPE_CHECKING:
@@ -35,11 +37,15 @@ class SegliteDock(QWidget):
         self.segment_panel = SegmentPanel(napari_viewer, store)
         self.fine_tune_panel = FineTunePanel(napari_viewer, store)
         self.evaluate_panel = EvaluatePanel(napari_viewer)
+        self.measure_panel = MeasurePanel()
+        self.batch_panel = BatchPanel(store, self.segment_panel.form.settings)
         self.tabs = QTabWidget()
         for panel, title in (
             (self.segment_panel, "Segment"),
             (self.fine_tune_panel, "Fine-tune"),
             (self.evaluate_panel, "Evaluate"),
+            (self.measure_panel, "Measure"),
+            (self.batch_panel, "Batch"),
         ):
             area = QScrollArea()
             area.setWidgetResizable(True)
@@ -76,10 +82,12 @@ class SegliteDock(QWidget):
         self.segment_panel.reset_choices()
         self.fine_tune_panel.reset_choices()
         self.evaluate_panel.reset_choices()
+        self.measure_panel.reset_choices()
 
     def _on_segmented(self, image: Image, labels: Labels) -> None:
         checkpoint = self.segment_panel.form.checkpoint_box.checkpoint
         self.fine_tune_panel.take(image, labels, checkpoint)
+        self.measure_panel.take(image, labels)
 
     def _on_trained(self, checkpoint: str) -> None:
         self.segment_panel.form.checkpoint_box.refresh(checkpoint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,25 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QApplication,
-    QCheckBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..engine.comparison import ADDED, MISSED, OTHER_CLASS, Comparison, compare
-from ..store.atomic import replacing
 from . import layers
 from .jobs import Job, Stop
+from .result_table import ResultTable, side_by_side
 from .status import JobStatus
 
 if TYPE_CHECKING:
@@ -69,9 +55,8 @@ class EvaluatePanel(QWidget):
         self.compare_button = QPushButton("Compare")
         self.cancel_button = QPushButton("Cancel")
         self.status = JobStatus("Compare labels with others that you trust.")
-        self.table = QTableWidget()
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.copy_button, self.save_button = QPushButton("Copy table"), QPushButton("Save as CSV …")
+        self.results = ResultTable("scores.csv")
+        self.results.said.connect(self.status.say)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Labels", self.labels_box.native)
@@ -83,17 +68,14 @@ class EvaluatePanel(QWidget):
             (self.objects, self.overlay),
             (self.compare_button, self.cancel_button),
         ):
-            column.addLayout(_side_by_side(row))
+            column.addLayout(side_by_side(*row))
         column.addWidget(self.status)
-        column.addWidget(self.table, 1)
-        column.addLayout(_side_by_side((self.copy_button, self.save_button)))
+        column.addWidget(self.results, 1)
 
         for box in (self.labels_box, self.truth_box):
             box.changed.connect(self._enable)
         self.compare_button.clicked.connect(self.compare)
         self.cancel_button.clicked.connect(self.cancel)
-        self.copy_button.clicked.connect(self.copy)
-        self.save_button.clicked.connect(self._ask_and_save)
         self._enable()
 
     # ------------------------------------------------------------------ state
@@ -112,8 +94,6 @@ class EvaluatePanel(QWidget):
         both = self.labels_box.value is not None and self.truth_box.value is not None
         self.compare_button.setEnabled(both and not self.busy)
         self.cancel_button.setEnabled(self.busy)
-        for button in (self.copy_button, self.save_button):
-            button.setEnabled(self.comparison is not None)
 
     # ------------------------------------------------------------------ comparing
     def compare(self) -> None:
@@ -133,6 +113,7 @@ class EvaluatePanel(QWidget):
             "objects": self.objects.isChecked(),
         }
         self.comparison = None
+        self.results.show_frame(None)
         self.status.start()
         self._job = job = Job(lambda stop, gone: _work(pair, options, stop, gone), self)
         job.progressed.connect(lambda row: self.status.say(f"Comparing: {row} …"))
@@ -154,8 +135,9 @@ class EvaluatePanel(QWidget):
         if self._job is None or self._job.stopping:
             return
         self.comparison = comparison
-        self._fill()
-        scores = comparison.rows["all"]
+        table, scores = comparison.table(), comparison.rows["all"]
+        titles = {name: TITLES.get(name, name.replace("f1_", "F1 at ")) for name in table}
+        self.results.show_frame(table, titles)
         unit = str(truth.units[-1])
         self.status.say(
             f"Dice {scores['dice']:.3f}, 95 % Hausdorff distance {scores['hausdorff95']:.3g} {unit}"
@@ -188,49 +170,9 @@ class EvaluatePanel(QWidget):
         self.status.rest()
         self._enable()
 
-    # ------------------------------------------------------------------ the table
-    def _fill(self) -> None:
-        assert self.comparison is not None
-        rows = self.comparison.rows
-        parts, names = list(rows), list(rows["all"])
-        titles = [TITLES.get(name, name.replace("f1_", "F1 at ")) for name in names]
-        values = [[rows[part].get(name, math.nan) for name in names] for part in parts]
-        if len(parts) == 1:  # a single part is easier to read downwards
-            parts, titles, values = titles, parts, [[value] for value in values[0]]
-        self.table.setRowCount(len(parts))
-        self.table.setColumnCount(len(titles))
-        self.table.setVerticalHeaderLabels(parts)
-        self.table.setHorizontalHeaderLabels(titles)
-        for i, row in enumerate(values):
-            for j, value in enumerate(row):
-                item = QTableWidgetItem("–" if math.isnan(value) else f"{value:.3f}")
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                self.table.setItem(i, j, item)
-        self.table.resizeColumnsToContents()
-
-    def copy(self) -> None:
-        """Put the table onto the clipboard, as spreadsheets take it."""
-        clipboard = QApplication.clipboard()
-        if self.comparison is not None and clipboard is not None:
-            clipboard.setText(self.comparison.table().to_csv(sep="\t"))
-            self.status.say("Copied.")
-
-    def _ask_and_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the table", "scores.csv", "CSV (*.csv)")
-        if path:
-            self.save(Path(path))
-
     def save(self, path: Path) -> None:
         """Write the table as CSV."""
-        if self.comparison is None:
-            return
-        try:
-            with replacing(path) as scratch:
-                self.comparison.table().to_csv(scratch)
-        except OSError as error:
-            self.status.say(f"{path} cannot be written: {error.strerror}.", error=True)
-            return
-        self.status.say(f"Saved {path.name}.")
+        self.results.save(path)
 
 
 def _work(
@@ -241,10 +183,3 @@ def _work(
         so_far = comparison
         yield row
     return so_far
-
-
-def _side_by_side(widgets: tuple[QWidget, ...]) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    return row

@@ -33,9 +33,9 @@ _CHOICES = "seglite_choices"
 _KINDS = {"T": "time points", "Z": "slices"}
 
 
-def layer_box(kind: type) -> ComboBox:
+def layer_box(kind: type, optional: bool = False) -> ComboBox:
     """Return a list of the viewer's layers of a kind, `Image` or `Labels`, to choose from."""
-    box = create_widget(annotation=kind)
+    box = create_widget(annotation=kind, options={"nullable": optional})
     assert isinstance(box, ComboBox)
     # A long layer name must not widen the dock.
     box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -135,12 +135,17 @@ def pixel_size(layer: Image) -> PixelSize | None:
     return micrometres([sizes[k] for k in where], layer.units[where[0]])
 
 
+def letter(name: Any) -> str:
+    """Return the letter of an axis that goes by a name; empty if nobody knows."""
+    return _LETTERS.get(str(name).lower(), "")
+
+
 def _named_axes(layer: Image) -> ImageAxes | None:
     """Return the axes that a layer's labels name, or None if they do not name them all.
 
     Of a stack that says only what its first axis is, the others are Y and X.
     """
-    letters = [_LETTERS.get(str(name).lower(), "") for name in layer.axis_labels]
+    letters = [letter(name) for name in layer.axis_labels]
     if letters[-2:] == ["", ""]:
         letters[-2:] = ["Y", "X"]
     if not all(letters) or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):

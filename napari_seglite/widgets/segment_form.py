@@ -235,6 +235,18 @@ class SegmentForm(QWidget):
             "output": self.output_box.currentData(),
         }
 
+    def settings(self) -> dict[str, Any]:
+        """Return what is set whatever the image is, as arguments of `SegmentRequest`."""
+        shown = self.uncertainty.currentData()
+        return {
+            "checkpoint": self.checkpoint_box.checkpoint,
+            "device": self.device_box.currentText(),
+            "pruning_level": self.depth_box.currentData(),
+            "rescale": round(self.rescale.value(), 2),
+            "ensemble": shown if shown in ENSEMBLES else "none",
+            **self.labelling(),
+        }
+
     def request(self) -> SegmentRequest:
         """Return what the form is set to.
 
@@ -249,17 +261,12 @@ class SegmentForm(QWidget):
         axes = layers.layer_axes(layer)
         one = axes.stacked and self.scope_box.currentData() == "current"
         return SegmentRequest(
-            checkpoint=self.checkpoint_box.checkpoint,
             axes=axes.order,
-            device=self.device_box.currentText(),
-            pruning_level=self.depth_box.currentData(),
             frames=(layers.current_frame(self.viewer, layer),) if one else None,
             channels=layers.choice(layer, "channels"),
             level=layers.choice(layer, "level") or 0,
             region=areas.region(self.viewer, layer, self.area_box.currentData()),
-            rescale=round(self.rescale.value(), 2),
-            ensemble=shown if (shown := self.uncertainty.currentData()) in ENSEMBLES else "none",
-            **self.labelling(),
+            **self.settings(),
         )
 
 

@@ -35,10 +35,10 @@ def compare(qtbot, panel, click, pair):
 def test_a_table_and_an_overlay(viewer, panel, pair, qtbot, click, tmp_path):
     panel.slices.setChecked(True)
     compare(qtbot, panel, click, pair)
-    assert [panel.table.verticalHeaderItem(k).text() for k in range(3)] == [
+    assert [panel.results.table.verticalHeaderItem(k).text() for k in range(3)] == [
         "all", "slice 0", "slice 1",
     ]  # fmt: skip
-    assert panel.table.item(0, 0).text() == "0.800"
+    assert panel.results.table.item(0, 0).text() == "0.800"
     assert "Dice 0.800" in panel.status.text()
     assert "micrometer" in panel.status.text()
     errors = viewer.layers["found errors"]
@@ -46,7 +46,7 @@ def test_a_table_and_an_overlay(viewer, panel, pair, qtbot, click, tmp_path):
     assert errors.data[0, 20, 32] == ADDED
     np.testing.assert_array_equal(errors.scale, pair[1].scale)
     np.testing.assert_array_equal(errors.translate, pair[1].translate)
-    click(panel.copy_button)
+    click(panel.results.copy_button)
     assert QApplication.clipboard().text().startswith("part\tdice")
     panel.save(tmp_path / "scores.csv")
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
@@ -56,8 +56,8 @@ def test_a_table_and_an_overlay(viewer, panel, pair, qtbot, click, tmp_path):
     panel.slices.setChecked(False)
     pair[0].data = pair[1].data.copy()
     compare(qtbot, panel, click, pair)
-    assert panel.table.verticalHeaderItem(0).text() == "Dice"
-    assert panel.table.item(0, 0).text() == "1.000"
+    assert panel.results.table.verticalHeaderItem(0).text() == "Dice"
+    assert panel.results.table.item(0, 0).text() == "1.000"
     assert len(viewer.layers) == 3
     assert not viewer.layers["found errors"].data.any()
 
@@ -68,4 +68,4 @@ def test_what_cannot_be_compared_is_said(viewer, panel, pair, qtbot, click):
     other = viewer.add_labels(np.zeros((3, 4), np.uint8), name="small")
     compare(qtbot, panel, click, (pair[0], other))
     assert "found, small:" in panel.status.text()
-    assert not panel.save_button.isEnabled()
+    assert not panel.results.save_button.isEnabled()
