@@ -49,6 +49,12 @@ def stalls(run: Callable[[], None]) -> tuple[float, list[float]]:
     return time.perf_counter() - start, sorted(waits, reverse=True)
 
 
+def wait_a_moment() -> None:
+    """Let the window draw."""
+    end = time.perf_counter() + 0.5
+    wait(lambda: time.perf_counter() > end)
+
+
 def main() -> None:
     viewer = napari.Viewer()
     for _ in range(50):
@@ -69,8 +75,17 @@ def main() -> None:
         training.fine_tune()
         wait(lambda: not training.busy)
 
+    def layers_alone() -> None:
+        for _ in range(2):  # a running job's preview, then its result
+            layer = viewer.add_labels(np.zeros(viewer.layers[0].data.shape, np.uint8))
+            wait_a_moment()
+            viewer.layers.remove(layer)
+            wait_a_moment()
+
     rows: list[tuple[str, ...]] = [("job", "took", "longest stall", "second", "stalls over 50 ms")]
     for name, run in (
+        ("napari's first two Labels layers, without us", layers_alone),
+        ("two more of them", layers_alone),
         ("first segmentation (imports torch)", segment),
         ("segmentation again", segment),
         ("first fine-tuning (imports MONAI)", fine_tune),

@@ -27,6 +27,7 @@ from . import layers
 from .checkpoint_box import CheckpointBox
 from .curve import TrainingCurve
 from .jobs import Job, Stop
+from .preload import load_training
 from .status import JobStatus
 
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ class FineTunePanel(QWidget):
         stop: Stop,
         abort: Stop,
     ) -> Generator[TrainingEvent, None, None]:
+        load_training()
         from ..engine.dataset import frames_of
         from ..engine.fine_tuner import FineTuner, start_info
 

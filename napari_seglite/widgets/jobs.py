@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
 from ..errors import Cancelled, SegliteError
-from .preload import keep_triton_out, preload_torch
+from .preload import keep_triton_out, load_torch
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def _guarded(
     """
     try:
         keep_triton_out()
-        preload_torch()
+        load_torch()
         return "succeeded", (yield from steps)
     except Cancelled:
         return "cancelled", None

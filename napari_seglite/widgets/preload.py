@@ -1,12 +1,60 @@
-"""Load torch's libraries without stopping or crashing the window."""
+"""Load torch and what else a job needs without stopping or crashing the window."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
+
+
+_lock, _loading = Lock(), 0
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Load modules without garbage collections, and spare their objects from later ones.
+
+    An import makes some hundred thousand objects, which sets off full collections, and each of
+    them stops every thread for a quarter of a second once torch is there.
+    """
+    global _loading
+    with _lock:
+        if _loading == 0:
+            gc.disable()
+        _loading += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _loading -= 1
+            if _loading == 0:
+                gc.freeze()
+                gc.enable()
+
+
+def load_torch() -> None:
+    """Import torch, in the calling thread."""
+    if "torch" not in sys.modules:
+        with uncollected():
+            preload_torch()
+            import torch  # noqa: F401
+
+
+def load_training() -> None:
+    """Import what training needs beside torch."""
+    if "monai.transforms" not in sys.modules:
+        with uncollected():
+            import monai.transforms  # noqa: F401
+            import torch
+
+            # An optimiser's first step imports as much again.
+            torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).step()
 
 
 def preload_torch() -> None:

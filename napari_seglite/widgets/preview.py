@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..engine.sweep import Finished
 
 # Seconds before it appears: what is done sooner need not flicker.
-PATIENCE = 1.5
+PATIENCE = 3
 # Seconds between two looks at it, and how many times longer than one look takes.
 PAUSE, SHARE = 0.3, 20
 
