@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
-
 _lock, _loading = Lock(), 0
 
 
