@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 
 def side_by_side(
@@ -31,3 +33,19 @@ def table(rows: list[tuple[str, ...]]) -> None:
         print("| " + " | ".join(row) + " |")
         if number == 0:
             print("|" + "---|" * len(row))
+
+
+def peak_memory() -> float:
+    """Return the most megabytes that this process has held at once; not on Windows.
+
+    Linux hands a process the ``ru_maxrss`` of the one that started it, which may be larger than
+    all it ever needs itself.
+    """
+    import resource
+
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    kilobyte = 1024 if sys.platform == "darwin" else 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilobyte / 1024

@@ -44,6 +44,8 @@ class NetworkCard:
         Whether it contains the selective scan, which is compiled on first use.
     notes : str
         What else to know, such as options or what torch cannot do with it.
+    memory : int
+        Bytes that inference takes for a pixel, in float32 on a CPU.
     """
 
     name: str
@@ -62,6 +64,7 @@ class NetworkCard:
     pruning_levels: tuple[int, ...] = ()
     uses_scan: bool = False
     notes: str = ""
+    memory: int = 4000
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""
@@ -82,6 +85,7 @@ CARDS = {
             gflop=21.1,
             divisor=4,
             loss="BCE + Dice",
+            memory=900,
             factory="src_models.s_net:SNet",
             uses_scan=True,
         ),
@@ -96,6 +100,7 @@ CARDS = {
             gflop=24.7,
             divisor=16,
             loss="BCE + Dice + MS-SSIM",
+            memory=1300,
             factory="src_models.u2net_msac:U2NetMSAC",
             loss_function="src_models.losses:bce_dice_ms_ssim",
         ),
@@ -110,6 +115,7 @@ CARDS = {
             gflop=146.3,
             divisor=16,
             loss="BCE + Dice on eight outputs + BCE of presence",
+            memory=3200,
             factory="src_models.unet_sharp:UNetSharp",
             loss_function="src_models.losses:deep_supervision",
             pruning_levels=(1, 2, 3, 4),
@@ -127,6 +133,7 @@ CARDS = {
             gflop=36.7,
             divisor=16,
             loss="Cross-entropy + Dice",
+            memory=4000,
             factory="src_models.celnet:CeLNet",
             context_slices=3,
         ),
@@ -141,6 +148,7 @@ CARDS = {
             gflop=17.8,
             divisor=32,
             loss="Weighted IoU + weighted BCE + 0.1 LossNet",
+            memory=500,
             factory="src_models.m2snet:M2SNet",
             loss_function="src_models.losses:structure_lossnet",
             notes="Option: multi_scale False for MSNet. Made to start from Res2Net-50's ImageNet "

@@ -42,6 +42,19 @@ def resolve(device: str) -> str:
     return device
 
 
+def free_memory(device: str) -> int | None:
+    """Return the bytes that are free on a device; None where it does not say."""
+    if device == "cpu":
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+    import torch
+
+    if device.startswith("cuda") and torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info(device)[0])
+    return None
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether an error of torch means that memory ran out, of whichever device."""
     import torch
@@ -70,7 +83,8 @@ def place(network: nn.Module, device: str) -> nn.Module:
     """
     import torch
 
-    options: dict[str, Any] = {"memory_format": torch.channels_last}
+    flat = all(weight.ndim != 5 for weight in network.parameters())
+    options: dict[str, Any] = {"memory_format": torch.channels_last} if flat else {}
     try:
         return network.to(device, **options)
     except torch.OutOfMemoryError as error:

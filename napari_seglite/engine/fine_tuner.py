@@ -191,6 +191,11 @@ class FineTuner:
             raise CheckpointError(
                 f"There is a checkpoint {self.info.id} already. Choose another name."
             )
+        if self.info.volumetric:
+            raise CheckpointError(
+                f"Checkpoint {self.info.id} sees volumes, and training learns from slices. Start "
+                "from a checkpoint or an option of two dimensions."
+            )
         if not self.images:
             raise AnnotationError("There is nothing to learn from: no annotated frame was given.")
         if not any(image.labels.any() for image in self.images):

@@ -42,7 +42,9 @@ def arrange(network: nn.Module, layout: str) -> nn.Module:
 
 
 def remembered(folder: Path, info: CheckpointInfo, device: str) -> str | None:
-    """Return the layout that was measured before, or None."""
+    """Return the layout that was measured before, or None; volumes have but one."""
+    if info.volumetric:
+        return "contiguous"
     layout = _read(folder / FILE).get(_key(info, device))
     return layout if layout in LAYOUTS else None
 

@@ -212,7 +212,7 @@ def _chosen_frames(request: SegmentRequest, count: int) -> tuple[int, ...]:
     beyond = [f for f in frames if not 0 <= f < count]
     if beyond:
         raise ImageError(f"There is no frame {beyond[0]}: the image has {count}, counted from 0.")
-    return frames
+    return tuple(dict.fromkeys(frames))
 
 
 def _continues(before: Segmentation, sweep: Sweep) -> bool:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import src_models
+
 from ..errors import DeviceError
 from ..store.checkpoints import CheckpointInfo
 from . import devices
@@ -20,6 +22,7 @@ from .regions import Box, grown, region_of, within
 from .requests import SMALLEST_TILE, SegmentRequest
 from .rescaling import Grid
 from .tiling import Band, count_bands, count_tiles, plan_axis, predict_bands
+from .units import Unit, plan_units
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 # More bands than any frame has.
 WHOLE = 1_000_000_000
+# Share of the free memory that a tile may take.
+MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -157,14 +162,42 @@ class Sweep:
         self.area = Area.of(self.image, self.request)
         self.bands = self.bands or [0] * len(self.frames)
         self._done, self._started = 0, 0.0
+        axes = ImageAxes(self.request.axes)
+        self._units = plan_units(axes, self.image.shape, self.frames, self.info)
+        self._fit()
         self._predictor = self._new_predictor()
+
+    def _fit(self) -> None:
+        """Choose tiles that fit into the free memory."""
+        request = self.request
+        free = devices.free_memory(request.device)
+        if free is None or not self._units:
+            return
+        slices = len(self._units[0].read) if self.info.volumetric else 1
+        pixel = src_models.card(self.info.network).memory * slices
+        tile = request.tile
+        while pixel * math.prod(min(tile, n) for n in self.area.shape) > MEMORY_SHARE * free:
+            if tile // 2 < SMALLEST_TILE:
+                break
+            tile //= 2
+        if tile < request.tile:
+            self._use_tiles(tile)
+            self.notices.append(
+                f"Tiles of {tile} pixels were used, because {request.device} has "
+                f"{free / 1e9:.1f} GB of free memory."
+            )
+
+    def _use_tiles(self, tile: int) -> None:
+        overlap = min(self.request.overlap, tile // 4)
+        self.request = replace(self.request, tile=tile, overlap=overlap)
+        self.area = Area.of(self.image, self.request)
 
     def _new_predictor(self) -> Predictor:
         return Predictor(self.network, self.request.device, self.request.ensemble)
 
     def resume(self, bands: Sequence[int]) -> None:
         """Begin after so many bands of each frame; a rescaled frame that is not whole anew."""
-        whole = self._bands_per_frame
+        whole = self._bands_per_unit
         self.bands = [n if n >= whole or self.area.grid.same else 0 for n in bands]
 
     def run(self) -> Generator[tuple[Progress, int, Band | None]]:
@@ -176,20 +209,25 @@ class Sweep:
             If the smallest tiles do not fit into the CPU's memory.
         """
         self._started = time.monotonic()
-        position = 0
         self._before = self._tiles_done()
-        while position < len(self.frames):
+        units = iter(self._units)
+        unit = next(units, None)
+        while unit is not None:
             self._done = self._tiles_done()
             try:
-                yield from self._frame(position)
+                yield from self._run_unit(unit)
             except RuntimeError as error:
                 if not devices.out_of_memory(error):
                     raise
                 self.back_off(error)
-                self.bands[position] = 0
+                self._mark(unit, 0)
                 continue
-            self.bands[position] = WHOLE
-            position += 1
+            self._mark(unit, WHOLE)
+            unit = next(units, None)
+
+    def _mark(self, unit: Unit, bands: int) -> None:
+        for position in unit.positions:
+            self.bands[position] = bands
 
     def rows_done(self) -> tuple[int, ...]:
         """Return how many rows of each frame's box are finished."""
@@ -210,43 +248,60 @@ class Sweep:
         return Finished(self.frames[position], (place, columns), values)
 
     def _tiles_done(self) -> int:
-        per_band = self._per_frame // self._bands_per_frame
-        return sum(min(bands, self._bands_per_frame) * per_band for bands in self.bands)
+        per_band = self._per_unit // self._bands_per_unit
+        done = (min(self.bands[unit.positions[0]], self._bands_per_unit) for unit in self._units)
+        return sum(done) * per_band
 
     @property
-    def _bands_per_frame(self) -> int:
+    def _bands_per_unit(self) -> int:
         return count_bands(self.area.shape[0], self.request.tile, self.request.overlap)
 
     @property
-    def _per_frame(self) -> int:
+    def _per_unit(self) -> int:
         return count_tiles(*self.area.shape, self.request.tile, self.request.overlap)
 
-    def _frame(self, position: int) -> Generator[tuple[Progress, int, Band | None]]:
-        if self.bands[position] >= self._bands_per_frame:
+    def _run_unit(self, unit: Unit) -> Generator[tuple[Progress, int, Band | None]]:
+        first = self.bands[unit.positions[0]]
+        if first >= self._bands_per_unit:
             return
         if self.limits[0] >= self.limits[1]:  # whatever the network would make of it
-            self._done += self._per_frame
-            yield self._progress(position), position, None
+            self._done += self._per_unit
+            yield self._progress(unit), unit.positions[0], None
             return
-        request, info = self.request, self.info
-        axes, index = ImageAxes(request.axes), self.frames[position]
-
-        def read(box: Box) -> np.ndarray:
-            return prepare_slices(self.image, axes, index, info, self.limits, request.channels, box)
-
-        predictor = self._predictor
-        predictor.at(axes.neighbours(index, self.image.shape, info.context_slices))
-        grid, first = self.area.grid, self.bands[position]
+        request, grid = self.request, self.area.grid
+        self._predictor.at(() if self.info.volumetric else unit.read)
         tiles = (grid.shape, request.tile, request.overlap, first)
-        seen = self._counted(position, predict_bands(predictor, grid.read(read), *tiles))
-        for band in grid.back(seen):
-            yield self._progress(position), position, self.area.inner(band)
+        bands = predict_bands(self._predict, grid.read(lambda box: self._read(unit, box)), *tiles)
+        for band in grid.back(self._counted(unit, bands)):
+            if band is None:
+                yield self._progress(unit), unit.positions[0], None
+                continue
+            slices = len(unit.read) if self.info.volumetric else 1
+            values = band.values.reshape(-1, slices, *band.values.shape[1:])
+            for position, offset in zip(unit.positions, unit.offsets, strict=True):
+                part = self.area.inner(Band(band.rows, values[:, offset]))
+                yield self._progress(unit), position, part
 
-    def _counted(self, position: int, bands: Iterator[Band | None]) -> Iterator[Band | None]:
+    def _read(self, unit: Unit, box: Box) -> np.ndarray:
+        """Return a box of what the network sees, channels and slices first."""
+        request, info = self.request, self.info
+        axes, more = ImageAxes(request.axes), (self.limits, request.channels, box)
+        if info.volumetric:
+            slices = [prepare_slices(self.image, axes, k, info, *more) for k in unit.read]
+            return np.stack(slices, axis=1)
+        return prepare_slices(self.image, axes, self.frames[unit.positions[0]], info, *more)
+
+    def _predict(self, tile: np.ndarray, number: int) -> np.ndarray:
+        """Return planes ``(K, h, w)``; those of a volume one after the other."""
+        found = self._predictor(tile, number)
+        return found.reshape(-1, *found.shape[-2:])
+
+    def _counted(self, unit: Unit, bands: Iterator[Band | None]) -> Iterator[Band | None]:
         for band in bands:
             self._done += 1
             yield band
-            self.bands[position] += band is not None  # after it was taken
+            if band is not None:  # after it was taken
+                self._mark(unit, self.bands[unit.positions[0]] + 1)
 
     def back_off(self, error: Exception) -> None:
         """Go on with smaller tiles, or on the CPU.
@@ -260,8 +315,7 @@ class Sweep:
         devices.release(request.device)
         if request.tile // 2 >= SMALLEST_TILE:
             tile = request.tile // 2
-            overlap = min(request.overlap, tile // 4)
-            self.request = replace(request, tile=tile, overlap=overlap)
+            self._use_tiles(tile)
             text = f"Memory ran out, so tiles of {tile} pixels were used."
         elif request.device != "cpu":
             devices.place(self.network, "cpu")
@@ -274,16 +328,17 @@ class Sweep:
                 "choose a smaller network."
             ) from error
         self.notices.append(text)
-        self.area = Area.of(self.image, self.request)
         self._predictor = self._new_predictor()
 
-    def _progress(self, position: int) -> Progress:
-        total = self._per_frame * len(self.frames)
+    def _progress(self, unit: Unit) -> Progress:
+        total = self._per_unit * len(self._units)
         passed = time.monotonic() - self._started
         speed = (self._done - self._before) / passed if passed > 0 else 0.0
         left = (total - self._done) / speed if speed > 0 else None
         text = f"Tile {self._done} of {total}"
         if len(self.frames) > 1:
-            text = f"Slice {position + 1} of {len(self.frames)}, tile {self._done} of {total}"
-        rate = speed * math.prod(self.area.inner_shape) / self._per_frame if speed > 0 else None
-        return Progress(text, self._done, total, position + 1, len(self.frames), left, rate)
+            text = f"Slice {unit.positions[-1] + 1} of {len(self.frames)}, {text.lower()}"
+        pixels = math.prod(self.area.inner_shape) * len(self.frames)
+        rate = speed * pixels / total if speed > 0 else None
+        frame = unit.positions[-1] + 1
+        return Progress(text, self._done, total, frame, len(self.frames), left, rate)

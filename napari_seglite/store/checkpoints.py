@@ -103,6 +103,11 @@ class CheckpointInfo:
         """How many slices its network reads at once."""
         return src_models.card(self.network).context_slices
 
+    @property
+    def volumetric(self) -> bool:
+        """Whether its network sees blocks of a stack instead of slices."""
+        return bool(self.options.get("dims") == 3)
+
     def build(self) -> nn.Module:
         """Return its network with fresh weights."""
         return src_models.create(self.network, self.in_channels, self.classes, **self.options)

@@ -1,0 +1,203 @@
+"""What the engine adds to the network: time, memory, and how long the window stands still.
+
+    python benchmarks/engine.py            # throughput, labelling, memory
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/engine.py --window
+
+Throughput is that of a whole image against the bare network on the very tiles the engine cuts,
+which lie in memory already; what the tiles overlap is told beside it. Memory is what a process of
+its own takes at most beyond what it has imported, with S-Net and images on the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import common
+import numpy as np
+from common import side_by_side, table
+
+CHECKPOINT = "nuclei-s-net"
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """Return nuclei uint8 of any size."""
+    from napari_seglite import sample_data
+
+    sample = sample_data.load("fluorescence")[0]
+    times = (-(-height // sample.shape[0]), -(-width // sample.shape[1]))
+    return np.asarray(np.tile(sample, times)[:height, :width])
+
+
+def throughput(size: int, rounds: int) -> None:
+    """Print how the engine's time compares with the bare network's."""
+    from napari_seglite import Segmenter, SegmentRequest
+    from napari_seglite.engine.inference import Predictor
+    from napari_seglite.engine.tiling import plan_axis
+
+    image = picture(size, size)
+    request = SegmentRequest(CHECKPOINT, "YX", "cpu")
+    segmenter = Segmenter()
+    info = segmenter.segment(image[:600, :600], request).info
+    loaded = segmenter._loaded
+    assert loaded is not None
+    predictor = Predictor(loaded.network, "cpu")
+    frame = info.normalisation.apply(image, info.normalisation.limits(image))[None]
+    plan = plan_axis(size, request.tile, request.overlap)
+    tiles = [
+        np.ascontiguousarray(frame[:, top : top + plan.size, left : left + plan.size])
+        for top in plan.starts
+        for left in plan.starts
+    ]
+    seconds = side_by_side(
+        {
+            "engine": lambda: segmenter.segment(image, request),
+            "network": lambda: [predictor(tile) for tile in tiles],
+        },
+        rounds,
+    )
+    halo = len(tiles) * plan.size**2 / size**2 - 1
+    table(
+        [
+            ("image", "tiles", "bare network", "engine", "throughput", "overlap of tiles"),
+            (
+                f"{size} x {size}",
+                f"{len(tiles)} of {plan.size} x {plan.size}",
+                f"{seconds['network']:.1f} s",
+                f"{seconds['engine']:.1f} s",
+                f"{seconds['network'] / seconds['engine']:.2f}",
+                f"{halo:.0%}",
+            ),
+        ]
+    )
+
+
+def labelling(size: int, rounds: int) -> None:
+    """Print how long labelling anew takes, without the network."""
+    from napari_seglite import SegmentRequest, segment
+
+    result = segment(picture(size, size), SegmentRequest(CHECKPOINT, "YX", "cpu"))
+    changes: dict[str, dict[str, Any]] = {
+        "threshold": {"threshold": 0.6},
+        "threshold and smallest object": {"threshold": 0.6, "min_size": 30},
+        "threshold and holes": {"threshold": 0.6, "fill_holes": 50},
+        "threshold and smoothing": {"threshold": 0.6, "smooth": 1.0},
+        "objects, split where they touch": {"threshold": 0.6, "output": "instances"},
+    }
+    seconds = side_by_side(
+        {name: lambda change=change: result.relabel(**change) for name, change in changes.items()},  # type: ignore[misc]
+        rounds,
+    )
+    rows: list[tuple[str, ...]] = [(f"labelling anew, {size} x {size}", "ms")]
+    table(rows + [(name, f"{1e3 * found:.0f}") for name, found in seconds.items()])
+
+
+def memory(sizes: list[int]) -> None:
+    """Print the memory of images of several sizes."""
+    rows: list[tuple[str, ...]] = [("image on the disk", "peak memory", "took")]
+    for size in sizes:
+        call = [sys.executable, __file__, "--one", str(size)]
+        peak, seconds = subprocess.check_output(call, text=True).split()[-2:]
+        rows.append((f"{size:,} x {size:,}", f"{float(peak):.0f} MB", f"{float(seconds):.0f} s"))
+    table(rows)
+
+
+def one(size: int) -> None:
+    """Segment an image on the disk and print the megabytes and seconds that took."""
+    import zarr
+
+    from napari_seglite import Segmenter, SegmentRequest
+
+    with tempfile.TemporaryDirectory() as folder:
+        array = zarr.create_array(folder, shape=(size, size), dtype=np.uint8, chunks=(512, 512))
+        block = picture(1024, 1024)
+        for top in range(0, size, 1024):
+            for left in range(0, size, 1024):
+                rows, columns = min(1024, size - top), min(1024, size - left)
+                array[top : top + rows, left : left + columns] = block[:rows, :columns]
+        request = SegmentRequest(CHECKPOINT, "YX", "cpu", output="instances")
+        segmenter = Segmenter()
+        segmenter.segment(array[:600, :600], request)
+        before, start = common.peak_memory(), time.perf_counter()
+        segmenter.segment(array, request)
+        print(common.peak_memory() - before, time.perf_counter() - start)
+
+
+def window(shape: tuple[int, int, int]) -> None:
+    """Print how long the window stands still while a stack is segmented."""
+    scratch = tempfile.mkdtemp()
+    os.environ["NAPARI_CONFIG"] = os.path.join(scratch, "settings.yaml")
+    os.environ["SEGLITE_DATA"] = scratch
+    import gui
+    import napari
+
+    from napari_seglite.demo import wait
+
+    depth, height, width = shape
+    viewer = napari.Viewer()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")
+    panel = dock.segment_panel
+    small = viewer.add_image(picture(300, 300))
+    panel.segment()
+    wait(lambda: not panel.busy)  # everything is imported and compiled
+    viewer.layers.clear()
+    assert small not in viewer.layers
+
+    def add_image() -> None:
+        viewer.add_image(np.stack([picture(height, width)] * depth), name="stack")
+        gui.wait_a_moment()
+
+    def segment() -> None:
+        panel.segment()
+        wait(lambda: not panel.busy)
+
+    def layers_alone() -> None:
+        for _ in range(2):
+            layer = viewer.add_labels(np.zeros(shape, np.uint8))
+            gui.wait_a_moment()
+            viewer.layers.remove(layer)
+            gui.wait_a_moment()
+
+    rows: list[tuple[str, ...]] = [("job", "took", "longest stall", "second", "stalls over 50 ms")]
+    for name, run in (
+        ("napari opens the stack", add_image),
+        ("napari adds and removes two Labels layers", layers_alone),
+        (f"segmentation of {width} x {height} x {depth}", segment),
+    ):
+        seconds, waits = gui.stalls(run)
+        longest = [f"{1e3 * w:.0f} ms" for w in waits[:2]]
+        rows.append((name, f"{seconds:.1f} s", *longest, str(sum(w > 0.05 for w in waits))))
+    table(rows)
+    viewer.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", nargs="+", type=int, default=[2048, 6144])
+    parser.add_argument("--window", action="store_true")
+    parser.add_argument("--stack", nargs=3, type=int, default=(20, 2048, 2048))
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parent))
+    if arguments.one:
+        one(arguments.one)
+    elif arguments.window:
+        window(tuple(arguments.stack))
+    else:
+        throughput(arguments.size, arguments.rounds)
+        print()
+        labelling(arguments.size, arguments.rounds)
+        print()
+        memory(arguments.memory)
+
+
+if __name__ == "__main__":
+    main()
