@@ -47,8 +47,7 @@ def read(folder: Path, normalisation: Normalisation) -> list[TrainingImage]:
 
 
 def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
-    """Return the runs: two rounds from strong to mild augmentation, the second without the
-    statistics of batches."""
+    """Return the runs: ever milder augmentation, and in the end with frozen batch norms."""
     first = FineTuneRequest(
         checkpoint="s-net",
         name=f"{NAME}-first",
@@ -91,7 +90,7 @@ def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
     fourth = replace(
         third,
         checkpoint=third.name,
-        name=f"{NAME}-fourth",
+        name=NAME,
         minutes=arguments.minutes[3],
         batch=3,
         patch=160,
@@ -102,41 +101,14 @@ def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
         frozen_norm=True,
         seed=arguments.seed + 3,
     )
-    fifth = replace(
-        fourth,
-        checkpoint=fourth.name,
-        name=f"{NAME}-fifth",
-        minutes=arguments.minutes[4],
-        batch=4,
-        patch=128,
-        learning_rate=1e-3,
-        weight_decay=5e-2,
-        scale=1.5,
-        invert=0.15,
-        intensity=1.0,
-        bfloat16=True,
-        keep_best=False,
-        seed=arguments.seed + 4,
-    )
-    sixth = replace(
-        fifth,
-        checkpoint=fifth.name,
-        name=NAME,
-        minutes=arguments.minutes[5],
-        learning_rate=3e-4,
-        scale=1.2,
-        invert=0.05,
-        intensity=0.4,
-        seed=arguments.seed + 5,
-    )
-    return [first, second, third, fourth, fifth, sixth]
+    return [first, second, third, fourth]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, nargs=6, default=(80, 22, 45, 40, 50, 10))
+    parser.add_argument("--minutes", type=float, nargs=4, default=(80, 22, 45, 40))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=45)
     arguments = parser.parse_args()

@@ -12,7 +12,7 @@ import src_models
 
 from ..errors import Cancelled, ImageError, SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
-from . import arrays, devices, layouts
+from . import arrays, devices, heap, layouts
 from .axes import ImageAxes, at_level
 from .inference import COMPILING, Stop, interruptible, needs_compiling, never, warm_up
 from .normalise import survey
@@ -155,7 +155,7 @@ class Segmenter:
         Returns False if it was stopped on its way.
         """
         try:
-            with interruptible(sweep.network, stop):
+            with interruptible(sweep.network, stop), heap.kept(sweep.request.device):
                 if loaded.layout is None:
                     yield Progress(layouts.MEASURING, frames=len(sweep.frames))
                     folder, device = self.store.folder.parent, sweep.request.device
