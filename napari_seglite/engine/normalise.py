@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SAMPLE = 4_000_000
 # What is read at a time; files are often cut into chunks of a power of two.
 BAND_ROWS, BAND_PIXELS = 256, 8_000_000
+# Pixels that are normalised at a time.
+PIECE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,15 @@ class Normalisation:
         low, high = limits
         if high <= low:
             return np.zeros(frame.shape, np.float32)
-        scaled = frame.astype(np.float64)
-        scaled -= low  # in place: a row of tiles of a large image is large itself
-        scaled /= high - low
-        scaled[~np.isfinite(scaled)] = 0
-        return np.clip(scaled, self.clip_low, self.clip_high, out=scaled).astype(np.float32)
+        pixels, found = frame.reshape(-1), np.empty(frame.size, np.float32)
+        # Piece by piece: a row of tiles of a large image is large itself, in float64 twice.
+        for start in range(0, pixels.size, PIECE):
+            scaled = pixels[start : start + PIECE].astype(np.float64)
+            scaled -= low
+            scaled /= high - low
+            scaled[~np.isfinite(scaled)] = 0
+            found[start : start + PIECE] = np.clip(scaled, self.clip_low, self.clip_high)
+        return found.reshape(frame.shape)
 
 
 def select_channels(

@@ -35,8 +35,8 @@ SCOPES = {"all": "All slices", "current": "Current slice"}
 UNCERTAINTIES = {
     "": "Do not show",
     "entropy": "Of the probabilities",
-    "flips": "Between mirror images, 4 runs",
-    "heads": "Between the network's heads",
+    "flips": "Of mirror images, 4 runs",
+    "heads": "Of the network's heads",
 }
 DEFAULTS = SegmentRequest("nuclei-s-net", "YX")
 
@@ -272,6 +272,8 @@ class SegmentForm(QWidget):
 
 def _combo(entries: dict[str, str]) -> QComboBox:
     box = QComboBox()
+    # A long entry must not widen the dock.
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     for value, text in entries.items():
         box.addItem(text, value)
     return box

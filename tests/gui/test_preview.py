@@ -81,3 +81,12 @@ def test_the_spread_of_flips(viewer, dock, segment, nuclei, qtbot):
     shown = viewer.layers["cells nuclei-s-net uncertainty"].data
     np.testing.assert_array_equal(shown, result.disagreement[0])
     assert shown.max() > 0.1
+
+
+def test_no_tab_is_wider_than_the_dock(viewer, dock, segment, nuclei):
+    """Whatever an image and a checkpoint make the rows show."""
+    viewer.add_image(np.stack([nuclei, nuclei]), name="a stack of a rather long name", units="um")
+    segment()
+    for number in range(dock.tabs.count()):
+        area = dock.tabs.widget(number)
+        assert area.widget().minimumSizeHint().width() <= dock.minimumWidth()

@@ -1,0 +1,58 @@
+"""Freed memory stays while a network runs, and goes back afterwards."""
+
+import sys
+import threading
+
+import psutil
+import pytest
+import torch
+
+from napari_seglite.engine import heap
+
+SIZE = 400_000_000
+
+
+def held():
+    return psutil.Process().memory_info().rss
+
+
+def use():
+    """Take and free a large block, as a layer does with a feature map."""
+    torch.ones(SIZE // 4).sum()
+
+
+@pytest.mark.skipif(heap._glibc() is None, reason="only glibc is told what to keep")
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_it_stays_and_goes(in_thread):
+    def work():
+        with heap.kept("cpu"):
+            before = held()
+            use()
+            kept.append(held() - before)
+            with heap.kept("cpu"):  # another job beside it
+                use()
+            kept.append(held() - before)
+
+    kept: list[int] = []
+    before = held()
+    if in_thread:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    else:
+        work()
+    assert all(0.8 * SIZE < more < 1.3 * SIZE for more in kept), kept
+    assert held() - before < 0.2 * SIZE
+    use()  # as before: back at once
+    assert held() - before < 0.2 * SIZE
+
+
+def test_other_devices_and_systems_are_left_alone(monkeypatch):
+    called = []
+    monkeypatch.setattr(heap, "_set", lambda *arguments: called.append(arguments))
+    with heap.kept("cuda"):
+        pass
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with heap.kept("cpu"):
+        pass
+    assert not called
