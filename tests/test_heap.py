@@ -41,7 +41,8 @@ def test_it_stays_and_goes(in_thread):
         thread.join()
     else:
         work()
-    assert all(0.8 * SIZE < more < 1.3 * SIZE for more in kept), kept
+    # More than once the size, where a block of the same size does not fit into the gap exactly.
+    assert all(more > 0.8 * SIZE for more in kept), kept
     assert held() - before < 0.2 * SIZE
     use()  # as before: back at once
     assert held() - before < 0.2 * SIZE

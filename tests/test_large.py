@@ -22,7 +22,9 @@ def measured(shape):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell the peak this way")
 def test_memory_does_not_grow_with_the_image():
-    small, large = measured("5000x5000"), measured("20000x20000")
+    # What threads hold at the same time is a matter of chance, so the middle of three counts.
+    runs = [measured("5000x5000") for _ in range(3)]
+    small, large = sorted(runs, key=lambda run: run["megabytes"])[1], measured("20000x20000")
     assert small["objects"] == 2 * 20 * 20  # the last of them are cut, and are objects still
     assert large["objects"] == 2 * 78 * 78
     assert large["on_disk"]
