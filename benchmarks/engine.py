@@ -157,17 +157,10 @@ def window(shape: tuple[int, int, int]) -> None:
         panel.segment()
         wait(lambda: not panel.busy)
 
-    def layers_alone() -> None:
-        for _ in range(2):
-            layer = viewer.add_labels(np.zeros(shape, np.uint8))
-            gui.wait_a_moment()
-            viewer.layers.remove(layer)
-            gui.wait_a_moment()
-
     rows: list[tuple[str, ...]] = [("job", "took", "longest stall", "second", "stalls over 50 ms")]
     for name, run in (
         ("napari opens the stack", add_image),
-        ("napari adds and removes two Labels layers", layers_alone),
+        ("napari adds and removes two Labels layers", lambda: gui.add_and_remove_layers(viewer)),
         (f"segmentation of {width} x {height} x {depth}", segment),
     ):
         seconds, waits = gui.stalls(run)

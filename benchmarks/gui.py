@@ -55,6 +55,15 @@ def wait_a_moment() -> None:
     wait(lambda: time.perf_counter() > end)
 
 
+def add_and_remove_layers(viewer: napari.Viewer) -> None:
+    """Do what a running job's preview and its result make napari do."""
+    for _ in range(2):
+        layer = viewer.add_labels(np.zeros(viewer.layers[0].data.shape, np.uint8))
+        wait_a_moment()
+        viewer.layers.remove(layer)
+        wait_a_moment()
+
+
 def main() -> None:
     viewer = napari.Viewer()
     for _ in range(50):
@@ -75,17 +84,10 @@ def main() -> None:
         training.fine_tune()
         wait(lambda: not training.busy)
 
-    def layers_alone() -> None:
-        for _ in range(2):  # a running job's preview, then its result
-            layer = viewer.add_labels(np.zeros(viewer.layers[0].data.shape, np.uint8))
-            wait_a_moment()
-            viewer.layers.remove(layer)
-            wait_a_moment()
-
     rows: list[tuple[str, ...]] = [("job", "took", "longest stall", "second", "stalls over 50 ms")]
     for name, run in (
-        ("napari's first two Labels layers, without us", layers_alone),
-        ("two more of them", layers_alone),
+        ("napari's first two Labels layers, without us", lambda: add_and_remove_layers(viewer)),
+        ("two more of them", lambda: add_and_remove_layers(viewer)),
         ("first segmentation (imports torch)", segment),
         ("segmentation again", segment),
         ("first fine-tuning (imports MONAI)", fine_tune),

@@ -8,7 +8,6 @@ A small stand-in for a network keeps this short: the memory is the engine's, not
 
 import json
 import math
-import resource
 import sys
 import tempfile
 import time
@@ -23,6 +22,9 @@ from napari_seglite import CheckpointStore, Segmenter, SegmentRequest
 from napari_seglite.engine.normalise import Normalisation
 from napari_seglite.store.checkpoints import CheckpointInfo
 from src_models.cards import NetworkCard
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+from common import peak_memory
 
 PATTERN = 1024
 
@@ -62,20 +64,6 @@ def image(path: Path, shape: tuple[int, ...]) -> zarr.Array:
                 place = (k,) * (len(shape) - 2) + np.s_[top : top + rows, left : left + columns]
                 array[place] = pattern[:rows, :columns]
     return array
-
-
-def peak_memory() -> float:
-    """Return the most megabytes that this process has held at once.
-
-    Linux hands a process the ``ru_maxrss`` of the one that started it, which may be larger than
-    all it ever needs itself.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    kilobyte = 1024 if sys.platform == "darwin" else 1
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilobyte / 1024
 
 
 def main() -> None:
