@@ -12,17 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engine.fine_tuner import FineTuner, FineTuneRequest
+    from .engine.fine_tuner import FineTuner
     from .engine.requests import SegmentRequest
     from .engine.segmentation import Segmentation
     from .engine.segmenter import Segmenter, segment
+    from .engine.training import FineTuneRequest
     from .store.checkpoints import CheckpointInfo, CheckpointStore
     from .store.images import read_image, write_labels
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "FineTuneRequest": "engine.fine_tuner",
+    "FineTuneRequest": "engine.training",
     "FineTuner": "engine.fine_tuner",
     "SegmentRequest": "engine.requests",
     "Segmentation": "engine.segmentation",

@@ -20,8 +20,8 @@ import numpy as np
 import src_models
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.engine.dataset import TrainingImage, frames_of
-from napari_seglite.engine.fine_tuner import start_info
 from napari_seglite.engine.metrics import overlap
+from napari_seglite.engine.training import start_info
 from napari_seglite.store.checkpoints import CheckpointInfo
 from napari_seglite.store.images import list_images, read_image, read_labels
 

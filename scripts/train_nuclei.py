@@ -20,8 +20,9 @@ import tifffile
 from skimage.io import imread
 
 from napari_seglite.engine.dataset import TrainingImage
-from napari_seglite.engine.fine_tuner import FineTuner, FineTuneRequest
+from napari_seglite.engine.fine_tuner import FineTuner
 from napari_seglite.engine.normalise import Normalisation
+from napari_seglite.engine.training import FineTuneRequest
 from napari_seglite.store.checkpoints import CheckpointInfo, CheckpointStore
 
 NAME = "nuclei-s-net"

@@ -46,6 +46,8 @@ class NetworkCard:
         What else to know, such as options or what torch cannot do with it.
     memory : int
         Bytes that inference takes for a pixel, in float32 on a CPU.
+    encoder : tuple of str
+        How the names of the encoder's parameters begin, for training the rest alone.
     """
 
     name: str
@@ -65,6 +67,7 @@ class NetworkCard:
     uses_scan: bool = False
     notes: str = ""
     memory: int = 4000
+    encoder: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""
@@ -86,6 +89,7 @@ CARDS = {
             divisor=4,
             loss="BCE + Dice",
             memory=900,
+            encoder=("encoder1.", "encoder2."),
             factory="src_models.s_net:SNet",
             uses_scan=True,
         ),
@@ -101,6 +105,7 @@ CARDS = {
             divisor=16,
             loss="BCE + Dice + MS-SSIM",
             memory=1300,
+            encoder=("stages.",),
             factory="src_models.u2net_msac:U2NetMSAC",
             loss_function="src_models.losses:bce_dice_ms_ssim",
         ),
@@ -116,6 +121,7 @@ CARDS = {
             divisor=16,
             loss="BCE + Dice on eight outputs + BCE of presence",
             memory=3200,
+            encoder=("nodes.0_0.", "nodes.1_0.", "nodes.2_0.", "nodes.3_0.", "nodes.4_0."),
             factory="src_models.unet_sharp:UNetSharp",
             loss_function="src_models.losses:deep_supervision",
             pruning_levels=(1, 2, 3, 4),
@@ -134,6 +140,7 @@ CARDS = {
             divisor=16,
             loss="Cross-entropy + Dice",
             memory=4000,
+            encoder=("encoder.",),
             factory="src_models.celnet:CeLNet",
             context_slices=3,
         ),
@@ -149,6 +156,7 @@ CARDS = {
             divisor=32,
             loss="Weighted IoU + weighted BCE + 0.1 LossNet",
             memory=500,
+            encoder=("backbone.",),
             factory="src_models.m2snet:M2SNet",
             loss_function="src_models.losses:structure_lossnet",
             notes="Option: multi_scale False for MSNet. Made to start from Res2Net-50's ImageNet "

@@ -67,7 +67,7 @@ def test_it_learns_from_a_stack(store):
     from napari_seglite import FineTuner, FineTuneRequest
     from napari_seglite.engine.axes import ImageAxes
     from napari_seglite.engine.dataset import frames_of
-    from napari_seglite.engine.fine_tuner import start_info
+    from napari_seglite.engine.training import start_info
 
     rng = np.random.default_rng(0)
     labels = np.zeros((4, 64, 64), np.uint8)

@@ -4,8 +4,9 @@ import torch
 
 from napari_seglite import FineTuner, FineTuneRequest
 from napari_seglite.engine.axes import ImageAxes
-from napari_seglite.engine.dataset import PatchSampler, TrainingImage, digest, frames_of, split
+from napari_seglite.engine.dataset import PatchSampler, TrainingImage, digest, frames_of
 from napari_seglite.engine.normalise import Normalisation
+from napari_seglite.engine.splitting import split
 from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError
 
 
@@ -182,10 +183,10 @@ def test_patches_repeat_and_labels_follow(images):
     def draw(seed):
         return PatchSampler(images, 48, 1.25, 0.5, 1, seed).batch(6)
 
-    frames, labels = draw(0)
+    frames, labels, _ = draw(0)
     assert frames.shape == (6, 1, 48, 48)
     assert labels.shape == (6, 48, 48)
-    again, _ = draw(0)
+    again, *_ = draw(0)
     assert torch.equal(frames, again)
     assert not torch.equal(frames, draw(1)[0])
     for frame, label in zip(frames, labels, strict=True):
@@ -196,7 +197,7 @@ def test_patches_repeat_and_labels_follow(images):
 
 def test_patches_from_frames_smaller_than_a_patch():
     tiny = TrainingImage("tiny", np.zeros((1, 5, 3), np.float32), np.ones((5, 3), np.uint8))
-    frames, _ = PatchSampler([tiny], 32, 1.25, 0, 1, 0).batch(2)
+    frames, *_ = PatchSampler([tiny], 32, 1.25, 0, 1, 0).batch(2)
     assert frames.shape == (2, 1, 32, 32)
 
 

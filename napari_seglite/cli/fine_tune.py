@@ -12,9 +12,10 @@ from typing import Any
 import src_models
 
 from ..engine.dataset import TrainingImage, frames_of
-from ..engine.fine_tuner import FineTuner, FineTuneRequest, start_info
+from ..engine.fine_tuner import FineTuner
 from ..engine.requests import parse_numbers
 from ..engine.spacing import PixelSize, micrometres
+from ..engine.training import FineTuneRequest, start_info
 from ..errors import AnnotationError, SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from ..store.images import list_images, read_image, read_labels

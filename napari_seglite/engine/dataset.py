@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..store.checkpoints import CheckpointInfo
     from .axes import ImageAxes
 
+    Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+
 
 @dataclass(frozen=True)
 class TrainingImage:
@@ -34,12 +36,16 @@ class TrainingImage:
         ``(H, W)`` integer; 0 is background.
     share : float
         How often it is drawn, relative to the others.
+    weight : ndarray or None
+        ``(H, W)``, 0 where nobody said what the pixel is and 1 where somebody did; None if the
+        whole frame was labelled.
     """
 
     name: str
     frame: np.ndarray
     labels: np.ndarray
     share: float = 1.0
+    weight: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.frame.ndim != 3 or self.labels.shape != self.frame.shape[1:]:
@@ -51,6 +57,15 @@ class TrainingImage:
             raise AnnotationError(
                 f"{self.name}: labels must be whole numbers, not {self.labels.dtype}."
             )
+        if self.weight is not None and self.weight.shape != self.labels.shape:
+            raise AnnotationError(f"{self.name}: labels and weights differ in shape.")
+
+    @property
+    def known(self) -> np.ndarray:
+        """The labels where somebody gave them; 0 elsewhere."""
+        if self.weight is None:
+            return self.labels
+        return np.where(self.weight > 0, self.labels, 0)
 
 
 def frames_of(
@@ -115,47 +130,12 @@ def digest(images: Sequence[TrainingImage]) -> str:
     """Fingerprint of what a checkpoint learnt from: SHA-256 over frames and labels."""
     sha = hashlib.sha256()
     for image in images:
-        for array in (image.frame, image.labels):
+        for array in (image.frame, image.labels, image.weight):
+            if array is None:
+                continue
             sha.update(f"{array.dtype}{array.shape}".encode())
             sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()
-
-
-def split(
-    images: Sequence[TrainingImage], fraction: float, rng: np.random.Generator
-) -> tuple[list[TrainingImage], list[TrainingImage]]:
-    """Set some frames apart for validation; of a single frame, its right part.
-
-    Parameters
-    ----------
-    images : sequence of TrainingImage
-        At least one.
-    fraction : float
-        Share to validate on, 0 to 1; always at least one frame.
-    rng : numpy.random.Generator
-        Chooses the frames.
-
-    Returns
-    -------
-    tuple of list
-        Training frames and validation frames.
-    """
-    if len(images) > 1:
-        count = min(max(1, round(fraction * len(images))), len(images) - 1)
-        chosen = set(rng.permutation(len(images))[:count].tolist())
-        return (
-            [image for k, image in enumerate(images) if k not in chosen],
-            [image for k, image in enumerate(images) if k in chosen],
-        )
-    (only,) = images
-    edge = round(only.labels.shape[1] * (1 - fraction))
-    parts = [
-        TrainingImage(only.name, only.frame[..., columns], only.labels[:, columns])
-        for columns in (slice(None, edge), slice(edge, None))
-    ]
-    if min(part.labels.shape[1] for part in parts) < 16 or not parts[0].labels.any():
-        return [only], [only]  # too small to cut: better a biased score than none
-    return [parts[0]], [parts[1]]
 
 
 class PatchSampler:
@@ -192,36 +172,52 @@ class PatchSampler:
         shares = np.array([image.share for image in self.images], float)
         self._shares = shares / shares.sum()
         self._rng = np.random.default_rng(seed)
-        self._transform = _augmentation(patch, scale, invert, intensity, seed)
+        self._weighted = any(image.weight is not None for image in self.images)
+        self._objects = [np.flatnonzero(image.known) for image in self.images]
+        self._known = [
+            None if image.weight is None else np.flatnonzero(image.weight) for image in self.images
+        ]
+        self._transform = _augmentation(patch, scale, invert, intensity, seed, self._weighted)
 
-    def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw frames ``(size, C, patch, patch)`` float32 and labels ``(size, patch, patch)``."""
+    def batch(self, size: int) -> Batch:
+        """Draw frames ``(size, C, patch, patch)`` float32, labels and weights without C.
+
+        There are no weights if all pixels of all frames count.
+        """
         import torch
 
         chosen = self._rng.choice(len(self.images), size, p=self._shares)
-        patches = [self._transform(self._window(self.images[k])) for k in chosen]
+        patches = [self._transform(self._window(k)) for k in chosen]
         frames = torch.stack([p["frame"] for p in patches])
         labels = torch.stack([p["labels"][0] for p in patches])
-        return frames.float(), labels.round().long()
+        weight = torch.stack([p["weight"][0] for p in patches]) if self._weighted else None
+        return frames.float(), labels.round().long(), weight
 
-    def _window(self, image: TrainingImage) -> dict[str, np.ndarray]:
-        """Cut a window large enough to rotate and shrink, around a random pixel.
+    def _window(self, number: int) -> dict[str, np.ndarray]:
+        """Cut a window large enough to rotate and shrink, around a random pixel that counts.
 
-        Half of the windows are centred on an annotated pixel, so that rare objects are seen.
+        Half of the windows are centred on an object, so that rare ones are seen.
         """
+        image, known = self.images[number], self._known[number]
         height, width = image.labels.shape
         y, x = self._rng.integers(height), self._rng.integers(width)
-        if self._rng.random() < 0.5:
-            inside = np.flatnonzero(image.labels)
-            if inside.size:
-                y, x = np.divmod(inside[self._rng.integers(inside.size)], width)
+        inside = self._objects[number]
+        if self._rng.random() >= 0.5 or not inside.size:
+            inside = inside[:0] if known is None else known
+        if inside.size:
+            y, x = np.divmod(inside[self._rng.integers(inside.size)], width)
         # The centre stays half a patch inside, where the frame is large enough for that.
         rows = _window_indices(int(y), height, self.patch, self.margin)
         columns = _window_indices(int(x), width, self.patch, self.margin)
-        return {
+        window = {
             "frame": image.frame[:, rows[:, None], columns],
             "labels": image.labels[rows[:, None], columns][None].astype(np.float32),
         }
+        if self._weighted:
+            weight = np.ones((1, 1), np.float32) if image.weight is None else image.weight
+            weight = np.broadcast_to(weight, image.labels.shape)
+            window["weight"] = weight[rows[:, None], columns][None].astype(np.float32)
+        return window
 
 
 def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarray:
@@ -234,7 +230,9 @@ def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarr
     return np.asarray(np.where(folded >= length, period - folded, folded))
 
 
-def _augmentation(patch: int, scale: float, invert: float, intensity: float, seed: int) -> Any:
+def _augmentation(
+    patch: int, scale: float, invert: float, intensity: float, seed: int, weighted: bool
+) -> Any:
     # Over a second to import, so only once training starts.
     from monai.transforms import (
         CenterSpatialCropd,
@@ -251,7 +249,7 @@ def _augmentation(patch: int, scale: float, invert: float, intensity: float, see
         RandShiftIntensityd,
     )
 
-    both = ["frame", "labels"]
+    both = ["frame", "labels", *(["weight"] if weighted else [])]
     # RandAffined asks for what is added to 1, and samples: above 1 shrinks the objects.
     zoom = (1 / scale - 1, scale - 1)
     transform = Compose(
@@ -262,7 +260,7 @@ def _augmentation(patch: int, scale: float, invert: float, intensity: float, see
                 rotate_range=np.pi / 4,
                 scale_range=(zoom, zoom),
                 spatial_size=None,
-                mode=("bilinear", "nearest"),
+                mode=("bilinear", "nearest", "nearest")[: len(both)],
                 padding_mode="reflection",
             ),
             CenterSpatialCropd(both, roi_size=(patch, patch)),

@@ -13,11 +13,24 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .fine_tuner import FineTuneRequest
+    from .dataset import Batch
+    from .training import FineTuneRequest
 
 
 class Learner:
-    """A network, its optimiser, and the running average of its weights that gets saved."""
+    """A network, its optimiser, and the running average of its weights that gets saved.
+
+    Parameters
+    ----------
+    network : Module
+        With the weights to start from.
+    info : CheckpointInfo
+        Of the new checkpoint.
+    request : FineTuneRequest
+        How to train.
+    device : str
+        Where the network is.
+    """
 
     def __init__(
         self, network: nn.Module, info: CheckpointInfo, request: FineTuneRequest, device: str
@@ -30,8 +43,15 @@ class Learner:
             for module in network.modules():
                 if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                     module.eval()
+        learning = trainable(network, info.network, request.trainable)
+        self._learning: list[torch.Tensor] = [
+            weight for name, weight in network.named_parameters() if name in learning
+        ]
+        # Nothing to come back to where there is no start.
+        self._anchor = request.anchor if info.parent else 0.0
+        self._start = [weight.detach().clone() for weight in self._learning]
         self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=request.learning_rate, weight_decay=request.weight_decay
+            self._learning, lr=request.learning_rate, weight_decay=request.weight_decay
         )
         self.rate = request.learning_rate
         self.device, self.bfloat16 = device, request.bfloat16
@@ -40,28 +60,108 @@ class Learner:
         self._average = average
         self._steps = 0
 
-    def step(self, frames: torch.Tensor, labels: torch.Tensor, progress: float) -> float:
-        """Update the weights once; `progress` from 0 to 1 sets the learning rate."""
+    def step(self, batch: Batch, progress: float) -> float:
+        """Update the weights once and return the loss, which may be NaN.
+
+        Parameters
+        ----------
+        batch : tuple of Tensor
+            As `PatchSampler.batch` draws it.
+        progress : float
+            0 to 1, sets the learning rate.
+        """
         import torch
 
-        warm = min(1.0, (self._steps + 1) / 20)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        share = self._set_rate(progress)
         self.optimiser.zero_grad(set_to_none=True)
+        frames, labels, weight = batch
         frames = frames.to(self.device, memory_format=torch.channels_last)
         if self.info.context_slices > 1:
             frames = frames.unflatten(1, (self.info.context_slices, -1))
         kind = torch.device(self.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
             loss = src_models.training_loss(
-                self.network, self.info.network, frames, labels.to(self.device)
+                self.network,
+                self.info.network,
+                frames,
+                labels.to(self.device),
+                None if weight is None else weight.to(self.device),
             )
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            return value
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self._learning, 1.0)
         self.optimiser.step()
+        if self._anchor:
+            with torch.no_grad():
+                torch._foreach_lerp_(self._learning, self._start, self._anchor * share)
         self._average.update_parameters(self.network)
         self._steps += 1
-        return float(loss.detach())
+        return value
+
+    def _set_rate(self, progress: float) -> float:
+        """Set the learning rate and return its share of the full one."""
+        warm = min(1.0, (self._steps + 1) / 20)
+        share = warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * share
+        return share
+
+    def step_back(self, weights: dict[str, torch.Tensor]) -> None:
+        """Go on from earlier weights, slower: after a loss that is no number."""
+        self.network.load_state_dict(weights)
+        self.averaged.load_state_dict(weights)
+        self.optimiser.state.clear()
+        self.rate /= 2
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return all that a run needs to go on after a crash."""
+        found = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        found |= {f"average.{k}": v for k, v in self._average.state_dict().items()}
+        for number, kept in self.optimiser.state_dict()["state"].items():
+            found |= {f"optimiser.{number}.{k}": v for k, v in kept.items()}
+        return {name: value.detach().cpu() for name, value in found.items()}
+
+    def restore(self, state: dict[str, torch.Tensor], steps: int) -> None:
+        """Go on from what `state` returned.
+
+        Raises
+        ------
+        RuntimeError
+            If it is of another network.
+        """
+
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+
+        self.network.load_state_dict(part("network."))
+        self._average.load_state_dict(part("average."))
+        kept: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in part("optimiser.").items():
+            number, key = name.split(".", 1)
+            kept.setdefault(int(number), {})[key] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": kept, "param_groups": groups})
+        self._steps = steps
+
+
+def trainable(network: nn.Module, name: str, which: str) -> set[str]:
+    """Return the names of the parameters that learn; see `FineTuneRequest.trainable`."""
+    from torch import nn
+
+    everything = dict(network.named_parameters())
+    encoder = src_models.card(name).encoder
+    if which == "all" or not encoder:
+        return set(everything)
+    norms = tuple(
+        f"{path}."
+        for path, module in network.named_modules()
+        if isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm)
+    )
+    return {
+        path for path in everything if not path.startswith(encoder) or path.startswith(norms or "/")
+    }
 
 
 def _running_average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:

@@ -13,7 +13,9 @@ import re
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import src_models
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = Path(__file__).parent.parent / "checkpoints"
 ENVIRONMENT_VARIABLE = "SEGLITE_DATA"
-CARD, WEIGHTS = "card.json", "weights.safetensors"
+CARD, WEIGHTS, REPLAY = "card.json", "weights.safetensors", "replay.npz"
 FORMAT = 1
 
 
@@ -62,6 +64,12 @@ class CheckpointInfo:
         Further arguments of `src_models.create`, such as a preset.
     spacing : tuple of float or None
         Height and width in micrometres of the pixels it learnt from, if they are known.
+    curves : dict
+        ``"loss"`` and ``"dice"`` over the steps of its training, as ``[step, value]``.
+    created : str
+        When training ended, ISO 8601 in UTC.
+    note : str
+        What the user wants to remember about it.
     """
 
     id: str
@@ -79,6 +87,9 @@ class CheckpointInfo:
     weights_sha256: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     spacing: tuple[float, float] | None = None
+    curves: dict[str, list[list[float]]] = field(default_factory=dict)
+    created: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.id):
@@ -259,6 +270,7 @@ class CheckpointStore:
         *,
         half: bool = False,
         overwrite: bool = False,
+        replay: bytes = b"",
     ) -> CheckpointInfo:
         """Write a checkpoint to the user's folder.
 
@@ -272,6 +284,8 @@ class CheckpointStore:
             Store floating-point numbers in float16.
         overwrite : bool
             Replace one of the same name.
+        replay : bytes
+            What `replay.pack` made of some frames it learnt from.
 
         Returns
         -------
@@ -298,7 +312,78 @@ class CheckpointStore:
         with replacing(self.folder / info.id) as scratch:
             scratch.mkdir()
             (scratch / WEIGHTS).write_bytes(blob)
-            (scratch / CARD).write_text(json.dumps(info.as_dict(), indent=2) + "\n", "utf-8")
+            (scratch / CARD).write_text(_as_json(info), "utf-8")
+            if replay:
+                (scratch / REPLAY).write_bytes(replay)
+        return info
+
+    def annotate(self, name: str, note: str) -> CheckpointInfo:
+        """Write a note on the card of one of the user's own checkpoints.
+
+        Raises
+        ------
+        CheckpointError
+            If it is missing or built in.
+        """
+        path = self._own(name)
+        info = replace(self._read_card(path), note=note)
+        with replacing(path / CARD) as scratch:
+            scratch.write_text(_as_json(info), "utf-8")
+        return info
+
+    def rename(self, name: str, new: str) -> CheckpointInfo:
+        """Give one of the user's own checkpoints another name; its children follow.
+
+        Raises
+        ------
+        CheckpointError
+            If it is missing or built in, or the name is taken or cannot name a checkpoint.
+        """
+        path = self._own(name)
+        info = replace(self._read_card(path), id=new)
+        if new in {other.id for other in self.list()} or (self.folder / new).exists():
+            raise CheckpointError(f"There is a checkpoint {new} already. Choose another name.")
+        os.replace(path, self.folder / new)
+        with replacing(self.folder / new / CARD) as scratch:
+            scratch.write_text(_as_json(info), "utf-8")
+        for child in self.list():
+            if child.parent == name and not self.is_built_in(child.id):
+                with replacing(self.folder / child.id / CARD) as scratch:
+                    scratch.write_text(_as_json(replace(child, parent=new)), "utf-8")
+        return info
+
+    def export(self, name: str, target: Path) -> Path:
+        """Write a checkpoint into a zip file that `add` reads on another computer."""
+        path = self.path(name)
+        with replacing(target) as scratch, ZipFile(scratch, "w", ZIP_DEFLATED) as archive:
+            for file in sorted(path.iterdir()):
+                archive.write(file, file.name)
+        return target
+
+    def add(self, source: Path) -> CheckpointInfo:
+        """Read a checkpoint that `export` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is no such thing, is damaged, or the name is taken.
+        """
+        try:
+            with TemporaryDirectory() as scratch, ZipFile(source) as archive:
+                folder = Path(scratch) / "checkpoint"
+                for name in (CARD, WEIGHTS, REPLAY):
+                    if name in archive.namelist():
+                        archive.extract(name, folder)
+                info = self._read_card(folder)
+                if info.id in {other.id for other in self.list()}:
+                    raise CheckpointError(
+                        f"There is a checkpoint {info.id} already. Rename or delete it first."
+                    )
+                self.load(str(folder))
+                with replacing(self.folder / info.id) as target:
+                    shutil.copytree(folder, target)
+        except (BadZipFile, OSError) as error:
+            raise CheckpointError(f"{source} holds no checkpoint: {error}.") from error
         return info
 
     def delete(self, name: str) -> None:
@@ -309,10 +394,13 @@ class CheckpointStore:
         CheckpointError
             If it is missing or built in.
         """
+        shutil.rmtree(self._own(name))
+
+    def _own(self, name: str) -> Path:
         path = self.path(name)
         if path.parent != self.folder:
-            raise CheckpointError(f"Checkpoint {name} is not one of your own and stays.")
-        shutil.rmtree(path)
+            raise CheckpointError(f"Checkpoint {name} is not one of your own and stays as it is.")
+        return path
 
     def _read_card(self, path: Path) -> CheckpointInfo:
         try:
@@ -322,3 +410,7 @@ class CheckpointStore:
         if not isinstance(data, dict):
             raise CheckpointError(f"{path / CARD} is no checkpoint card.")
         return CheckpointInfo.from_dict(data)
+
+
+def _as_json(info: CheckpointInfo) -> str:
+    return json.dumps(info.as_dict(), indent=2) + "\n"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ..engine.axes import ImageAxes
-    from ..engine.fine_tuner import FineTuneRequest, TrainingEvent
+    from ..engine.training import FineTuneRequest, TrainingEvent
 
 
 class FineTunePanel(QWidget):
@@ -155,7 +155,7 @@ class FineTunePanel(QWidget):
     # ------------------------------------------------------------------ training
     def request(self) -> FineTuneRequest:
         """Return what the panel is set to."""
-        from ..engine.fine_tuner import FineTuneRequest
+        from ..engine.training import FineTuneRequest
 
         return FineTuneRequest(
             checkpoint=self.checkpoint_box.checkpoint,
@@ -219,7 +219,8 @@ class FineTunePanel(QWidget):
     ) -> Generator[TrainingEvent, None, None]:
         load_training()
         from ..engine.dataset import frames_of
-        from ..engine.fine_tuner import FineTuner, start_info
+        from ..engine.fine_tuner import FineTuner
+        from ..engine.training import start_info
 
         info = start_info(request, self.store)
         images = frames_of(name, data, truth, axes, info, frames, channels)

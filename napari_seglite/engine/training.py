@@ -1,0 +1,239 @@
+"""What a training run is asked for, and the news it sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import src_models
+
+from ..errors import CheckpointError
+from ..store.checkpoints import CheckpointInfo, CheckpointStore
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .dataset import TrainingImage
+
+TRAINABLE = ("all", "decoder")
+
+
+@dataclass(frozen=True)
+class FineTuneRequest:
+    """How to train.
+
+    Attributes
+    ----------
+    checkpoint : str
+        Where to start: a checkpoint's id, or a network's name to start from scratch.
+    name : str
+        Of the new checkpoint.
+    steps : int
+        Weight updates at most.
+    minutes : float
+        Time at most; whichever ends first.
+    batch, patch : int
+        Patches per step and their size in pixels.
+    learning_rate, weight_decay : float
+        Of AdamW; the rate rises over the first steps and falls along a cosine.
+    validation : float
+        Share of the frames to score on.
+    validate_every, patience : int
+        Steps between scores, and how many scores without progress end the training.
+    folds : int
+        Above 1, what was corrected is cut into so many parts that are held out in turn; the last
+        run learns from all of it, for as long as the others did well. For few frames.
+    replay : float
+        Share of the patches drawn from what the starting checkpoint learnt from, if it brought
+        some of that along, so that it does not forget.
+    anchor : float
+        How far every step pulls the weights back to those it started from, as a share of the
+        distance at the full learning rate (L2-SP; Li et al., 2018, decoupled as weight decay is).
+    trainable : str
+        ``"all"`` weights learn, or those of the ``"decoder"`` and the norms alone.
+    class_names : tuple of str, optional
+        Of the new checkpoint, background first, where they are not the starting one's; the last
+        layer begins anew if there are more or fewer.
+    scale, invert, intensity : float
+        Augmentation, see `PatchSampler`.
+    frozen_norm : bool
+        Batch norms keep the statistics they start with. A small batch's statistics differ from
+        the running ones that inference uses; a network trained on has to live with the latter.
+    bfloat16 : bool
+        Convolutions and products compute in bfloat16, weights and loss stay float32. Faster where
+        the processor has instructions for it (AVX-512 BF16, AMX, recent GPUs), slower elsewhere.
+    keep_best : bool
+        Keep the weights of the best validation, as suits few and noisy annotations; otherwise the
+        last ones, as suits a long run whose learning rate comes to rest.
+    seed : int
+        Of weights, split and patches.
+    split_seed : int, optional
+        Of the split, where runs that follow each other shall validate on the same frames.
+    device : str
+        As `devices.resolve` takes it.
+    spacing : tuple of float, optional
+        Height and width of the images' pixels in micrometres, for the new checkpoint's card.
+    """
+
+    checkpoint: str
+    name: str
+    steps: int = 200
+    minutes: float = 10.0
+    batch: int = 4
+    patch: int = 128
+    learning_rate: float = 5e-4
+    weight_decay: float = 1e-3
+    validation: float = 0.2
+    validate_every: int = 20
+    patience: int = 6
+    folds: int = 1
+    replay: float = 0.25
+    anchor: float = 1e-3
+    trainable: str = "all"
+    class_names: tuple[str, ...] | None = None
+    scale: float = 1.25
+    invert: float = 0.0
+    intensity: float = 1.0
+    frozen_norm: bool = False
+    bfloat16: bool = False
+    keep_best: bool = True
+    seed: int = 0
+    split_seed: int | None = None
+    device: str = "auto"
+    spacing: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps",
+            "minutes",
+            "batch",
+            "patch",
+            "learning_rate",
+            "validate_every",
+            "patience",
+            "folds",
+        ):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
+        if not 0 < self.validation < 1:
+            raise ValueError(f"validation must lie between 0 and 1, not {self.validation}.")
+        if self.scale < 1 or not 0 <= self.invert <= 1 or not 0 <= self.intensity <= 1:
+            raise ValueError(
+                "scale must be at least 1, and invert and intensity lie between 0 and 1."
+            )
+        if not 0 <= self.replay < 1 or not 0 <= self.anchor < 1:
+            raise ValueError("replay and anchor must lie between 0 and 1, 1 left out.")
+        if self.trainable not in TRAINABLE:
+            raise ValueError(f"trainable must be one of {', '.join(TRAINABLE)}.")
+
+
+@dataclass(frozen=True)
+class TrainingEvent:
+    """News from a training run.
+
+    Attributes
+    ----------
+    kind : str
+        ``"message"``, ``"step"``, ``"validation"``, ``"preview"`` or ``"done"``.
+    step, steps : int
+        Where it is, and where it ends at the latest.
+    progress : float
+        Share of the steps or the time that is used up, 0 to 1.
+    loss : float or None
+        Of the last step.
+    dice, best : float or None
+        Of the last validation, and the best so far; 0 to 1.
+    text : str
+        For the status line.
+    checkpoint : CheckpointInfo or None
+        What was saved, with ``"done"``.
+    before : float or None
+        Dice of the starting point on what is held out, with ``"done"``.
+    rate : float or None
+        Steps a second.
+    left : float or None
+        Seconds until the end at the latest.
+    preview : ndarray or None
+        With ``"preview"``, the probabilities ``(K, H, W)`` of what `Watch.frame` gave.
+    token : object
+        With ``"preview"``, what `Watch.frame` gave beside it.
+    """
+
+    kind: str
+    step: int
+    steps: int
+    progress: float
+    loss: float | None = None
+    dice: float | None = None
+    best: float | None = None
+    text: str = ""
+    checkpoint: CheckpointInfo | None = None
+    before: float | None = None
+    rate: float | None = None
+    left: float | None = None
+    preview: np.ndarray | None = None
+    token: object = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What somebody who watches a training run may want of it.
+
+    Attributes
+    ----------
+    paused : callable
+        While it returns True, no step is made.
+    frame : callable
+        Returns a normalised frame ``(C, H, W)`` or ``(S, C, H, W)`` to predict with the weights
+        there are, and anything to tell it by; or None.
+    every : float
+        Seconds between two such predictions.
+    news : callable
+        Asked after every validation for frames to learn from instead; None if nothing changed.
+    """
+
+    paused: Callable[[], bool] = lambda: False
+    frame: Callable[[], tuple[np.ndarray, object] | None] = lambda: None
+    every: float = 4.0
+    news: Callable[[], Sequence[TrainingImage] | None] = lambda: None
+
+
+def start_info(
+    request: FineTuneRequest, store: CheckpointStore, template: CheckpointInfo | None = None
+) -> CheckpointInfo:
+    """Return the card that the new checkpoint begins with.
+
+    Raises
+    ------
+    CheckpointError
+        If the starting point does not exist.
+    """
+    if request.checkpoint in src_models.names():
+        blank = template or CheckpointInfo(request.name, request.checkpoint)
+        info = replace(
+            blank,
+            id=request.name,
+            network=request.checkpoint,
+            parent=None,
+            spacing=request.spacing or blank.spacing,
+        )
+    else:
+        parent = store.info(request.checkpoint)
+        info = replace(
+            parent,
+            id=request.name,
+            parent=request.checkpoint,
+            description=f"Fine-tuned from {parent.id}.",
+            spacing=request.spacing or parent.spacing,
+        )
+    if request.class_names is None:
+        return info
+    names = tuple(request.class_names)
+    if len(names) < 2:
+        raise CheckpointError("Name the background and one class at least.")
+    # One class needs a single output, and keeps more if the starting point has two already.
+    classes = info.classes if len(names) == len(info.class_names) else len(names)
+    if len(names) == 2 and classes != info.classes:
+        classes = 1
+    return replace(info, classes=classes, class_names=names)

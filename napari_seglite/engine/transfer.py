@@ -1,0 +1,49 @@
+"""Weights of one network for another with more classes or other channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def take_over(network: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+    """Fill a network with the weights of one that differs in classes or channels.
+
+    What fits is taken. A convolution that reads another number of channels gets the mean over the
+    old ones, scaled so that its sums stay as large. What answers for classes begins anew.
+
+    Parameters
+    ----------
+    network : Module
+        Built for the new classes and channels.
+    weights : dict
+        Of the other.
+
+    Returns
+    -------
+    list of str
+        What begins anew.
+    """
+    own = network.state_dict()
+    fresh = []
+    for name, value in own.items():
+        old = weights.get(name)
+        if old is not None and old.shape == value.shape:
+            own[name] = old
+        elif _other_channels(old, value):
+            assert old is not None
+            mean = old.mean(1, keepdim=True) * (old.shape[1] / value.shape[1])
+            own[name] = mean.expand_as(value).clone()
+        else:
+            fresh.append(name)
+    network.load_state_dict(own)
+    return fresh
+
+
+def _other_channels(old: Tensor | None, new: Tensor) -> bool:
+    """Whether two kernels differ only in how many channels they read."""
+    if old is None or old.ndim != new.ndim or new.ndim < 4:
+        return False
+    return old.shape[0] == new.shape[0] and old.shape[2:] == new.shape[2:]
