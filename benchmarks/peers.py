@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from src_models import NetworkCard, register
 
@@ -21,7 +22,21 @@ def dyn_unet(in_channels: int, classes: int) -> nn.Module:
     from monai.networks.nets import DynUNet
 
     kernels, strides = [3] * 6, [1, 2, 2, 2, 2, 2]
-    return DynUNet(2, in_channels, classes, kernels, strides, strides[1:])
+    return Padded(DynUNet(2, in_channels, classes, kernels, strides, strides[1:]), 32)
+
+
+class Padded(nn.Module):
+    """A network that wants height and width to be multiples of a number, for any size."""
+
+    def __init__(self, network: nn.Module, divisor: int) -> None:
+        super().__init__()
+        self.network, self.divisor = network, divisor
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        extra = (0, -width % self.divisor, 0, -height % self.divisor)
+        found: Tensor = self.network(F.pad(x, extra, mode="replicate"))
+        return found[..., :height, :width]
 
 
 def register_all() -> None:

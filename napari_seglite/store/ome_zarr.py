@@ -99,23 +99,56 @@ def write(
 
     if path.exists() and not recipe_of(path):
         raise ImageError(f"{path}: there is a folder of this name that SegLite did not write.")
-    units = {} if unit == "pixel" else {"unit": _LONG.get(unit, unit)}
     with replacing(path) as scratch:
         group = zarr.create_group(scratch, zarr_format=2 if version == "0.4" else 3)
-        scales: dict[str, Any] = {
-            "name": path.name.split(".")[0],
-            "axes": [
-                {"name": a.lower(), "type": _TYPES[a], **(units if a in "ZYX" else {})}
-                for a in axes
-            ],
-            "datasets": _write_levels(group, labels, spacing, axes, version),
-        }
-        found: dict[str, Any] = {"multiscales": [scales], "image-label": {"version": version}}
-        if version == "0.4":
-            scales["version"] = version
-        else:
-            found = {"ome": {"version": version, **found}}
-        group.attrs.update({**found, "seglite": recipe or {"labels": "painted"}})
+        levels = _write_levels(group, labels, spacing, axes, version)
+        name = path.name.split(".")[0]
+        group.attrs.update(
+            {
+                **_metadata(name, levels, unit, axes, version),
+                "seglite": recipe or {"labels": "painted"},
+            }
+        )
+
+
+def write_editable(
+    path: Path, labels: Any, spacing: tuple[float, ...], unit: str, axes: str, chunk: int
+) -> None:
+    """Write labels of one level in small chunks, which can be exchanged one by one later."""
+    import zarr
+
+    chunks = tuple(
+        min(n, chunk) if a in "YX" else 1 for n, a in zip(labels.shape, axes, strict=True)
+    )
+    transforms = [{"type": "scale", "scale": list(map(float, spacing))}]
+    level = {"path": "0", "coordinateTransformations": transforms}
+    with replacing(path) as scratch:
+        group = zarr.create_group(scratch)
+        stored = group.create_array("0", shape=labels.shape, dtype=labels.dtype, chunks=chunks)
+        for place in np.ndindex(labels.shape[:-2]):
+            for block in blocks(labels.shape[-2:]):
+                stored[(*place, *block)] = np.asarray(labels[(*place, *block)])
+        group.attrs.update(
+            {**_metadata(path.name, [level], unit, axes, "0.5"), "seglite": {"labels": "painted"}}
+        )
+
+
+def _metadata(
+    name: str, levels: list[dict[str, Any]], unit: str, axes: str, version: str
+) -> dict[str, Any]:
+    units = {} if unit == "pixel" else {"unit": _LONG.get(unit, unit)}
+    scales: dict[str, Any] = {
+        "name": name,
+        "axes": [
+            {"name": a.lower(), "type": _TYPES[a], **(units if a in "ZYX" else {})} for a in axes
+        ],
+        "datasets": levels,
+    }
+    found: dict[str, Any] = {"multiscales": [scales], "image-label": {"version": version}}
+    if version == "0.4":
+        scales["version"] = version
+        return found
+    return {"ome": {"version": version, **found}}
 
 
 def _write_levels(

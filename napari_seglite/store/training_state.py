@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..engine.training import FineTuneRequest
-
-WEIGHTS, CARD = "state.safetensors", "state.json"
 
 
 class TrainingState:
@@ -31,7 +28,7 @@ class TrainingState:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder / name
+        self.path = folder / f"{name}.safetensors"
 
     def save(
         self, request: FineTuneRequest, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
@@ -39,25 +36,24 @@ class TrainingState:
         """Write where a run is, in place of what was written before."""
         from safetensors.torch import save_file
 
-        with replacing(self.folder) as scratch:
-            scratch.mkdir()
-            save_file({k: v.contiguous().clone() for k, v in tensors.items()}, scratch / WEIGHTS)
-            card = {"request": asdict(request), "numbers": numbers}
-            (scratch / CARD).write_text(json.dumps(card), "utf-8")
+        card = json.dumps({"request": asdict(request), "numbers": numbers})
+        packed = {k: v.contiguous().clone() for k, v in tensors.items()}
+        with replacing(self.path) as scratch:
+            save_file(packed, scratch, metadata={"run": card})
 
     def load(self, request: FineTuneRequest) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return what an interrupted run of the same settings left; None if there is nothing."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
 
         try:
-            card = json.loads((self.folder / CARD).read_text("utf-8"))
-            if card["request"] != json.loads(json.dumps(asdict(request))):
-                return None
-            return load_file(self.folder / WEIGHTS), card["numbers"]
+            with safe_open(self.path, "pt") as file:
+                card = json.loads(file.metadata()["run"])
+                if card["request"] != json.loads(json.dumps(asdict(request))):
+                    return None
+                return {name: file.get_tensor(name) for name in file.keys()}, card["numbers"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             return None  # it is a help, and training from the start is always possible
 
     def discard(self) -> None:
         """Remove it: the run is over."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""Programs that paint, save and train until they are killed, and what they leave behind.
+
+    python killed.py FOLDER KILLS AT_ONCE
+
+Run apart from the tests, because it forks: a fork of a program with a window is no good.
+Prints a line of JSON for every life.
+"""
+
+import json
+import os
+import random
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_seglite.engine.axes import ImageAxes
+from napari_seglite.engine.corrections import Corrections
+from napari_seglite.engine.training import FineTuneRequest
+from napari_seglite.errors import SegliteError
+from napari_seglite.store import project as projects
+from napari_seglite.store.autosave import Autosave
+from napari_seglite.store.checkpoints import CheckpointInfo, CheckpointStore
+from napari_seglite.store.project import AnnotationProject, ProjectImage
+from napari_seglite.store.training_state import TrainingState
+
+SIDE, LONGEST, PROMISED = 700, 4.0, 2.0
+STROKE = struct.Struct("<dII")  # when, which number, into which row
+REQUEST = FineTuneRequest("u2net-msac", "learnt")
+INFO = CheckpointInfo("learnt", "u2net-msac")
+
+
+def live(folder: Path, seed: int) -> None:
+    """Paint strokes with rising numbers, note each after it was painted; save weights too."""
+    random.seed(seed)
+    projects.LONG_JOURNAL = 20_000  # so that the journal is worked in now and then
+    project = AnnotationProject.open(folder / "project", create=True)
+    labels = np.zeros((SIDE, SIDE), np.uint16)
+    corrections = Corrections((1, SIDE, SIDE))
+    key = project.add(ProjectImage("a", "a", "", ImageAxes("YX"), corrections), labels)
+    saver = Autosave(project)
+    saver.watch(key, lambda: labels)
+    store = CheckpointStore(folder / "checkpoints", folder / "none")
+    state = TrainingState(folder / "training", "learnt")
+    weights = {"w": torch.zeros(50_000)}
+    with (folder / "strokes").open("ab", buffering=0) as notes:
+        for number in range(1, SIDE):
+            labels[number, random.randrange(SIDE // 2) :] = number
+            corrections.touch(0, (number, 0, number + 1, SIDE))
+            saver.changed(key, (number, 0), (number + 1, SIDE))
+            saver.touched()
+            notes.write(STROKE.pack(time.monotonic(), number, number))
+            store.save(INFO, weights, overwrite=True)
+            state.save(REQUEST, weights, {"step": number})
+            time.sleep(random.random() * 0.2)
+
+
+def inspect(folder: Path, killed: float) -> dict[str, object]:
+    """Open what a killed program left."""
+    blob = (folder / "strokes").read_bytes() if (folder / "strokes").exists() else b""
+    strokes = list(STROKE.iter_unpack(blob[: len(blob) // STROKE.size * STROKE.size]))
+    due = [number for when, number, _ in strokes if when < killed - PROMISED]
+    life: dict[str, object] = {"strokes": len(strokes), "due": len(due), "broken": "", "lost": []}
+    journal = folder / "project" / "journal.bin"
+    life["journal"] = journal.exists()
+    if not (folder / "project" / "project.json").exists():
+        life["lost"] = due
+        return life
+    try:
+        project = AnnotationProject.open(folder / "project")
+        found = {n for key in project.images for n in np.unique(project.labels(key)[:]).tolist()}
+        life["lost"] = [number for number in due if number not in found]
+        marked = {r.strokes for i in project.images.values() for r in i.corrections.regions}
+        if due and max(marked, default=0) < max(due):
+            life["lost"] = [*life["lost"], "marks"]
+        project.close()
+        store = CheckpointStore(folder / "checkpoints", folder / "none")
+        for path in (folder / "checkpoints").glob("[!.]*"):
+            assert store.info(path.name).weights_sha256
+        if len(strokes) > 1:
+            assert TrainingState(folder / "training", "learnt").load(REQUEST)
+    except (SegliteError, AssertionError) as error:
+        life["broken"] = repr(error)
+    return life
+
+
+def main() -> None:
+    root, kills, at_once = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(1)
+    chance = random.Random(5)
+    for first in range(0, kills, at_once):
+        alive = {}
+        for number in range(first, min(first + at_once, kills)):
+            folder = root / str(number)
+            folder.mkdir()
+            pid = os.fork()
+            if pid == 0:
+                live(folder, number)
+                os._exit(1)
+            alive[pid] = folder, time.monotonic() + chance.random() * LONGEST
+        for pid, (folder, end) in sorted(alive.items(), key=lambda entry: entry[1][1]):
+            time.sleep(max(0, end - time.monotonic()))
+            os.kill(pid, signal.SIGKILL)
+            killed = time.monotonic()
+            _, status = os.waitpid(pid, 0)
+            died = os.WIFSIGNALED(status)
+            life = inspect(folder, killed)
+            if not died:
+                life["broken"] = "it ended by itself"
+            print(json.dumps(life), flush=True)
+
+
+if __name__ == "__main__":
+    main()
