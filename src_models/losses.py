@@ -86,14 +86,15 @@ def ms_ssim_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -
     """One minus the multi-scale structural similarity of foreground probabilities and labels.
 
     Wang et al., 2003. Five scales where the patch is large enough for the window of 11 pixels,
-    fewer with renormalised weights where it is not. Ignored pixels are given their true value.
+    fewer with renormalised weights where it is not. Ignored pixels count as background that was
+    found.
     """
     from monai.metrics.regression import compute_ssim_and_cs
 
     probabilities, truth = _foreground(logits.float(), labels)
     if weight is not None:
         kept = weight[:, None].clamp(0, 1)
-        probabilities = kept * probabilities + (1 - kept) * truth
+        probabilities, truth = kept * probabilities, kept * truth
     smallest = min(logits.shape[2:])
     window = min(_MS_SSIM_WINDOW, smallest - 1 + smallest % 2)
     scales = sum(smallest // 2**k >= window for k in range(len(_MS_SSIM_WEIGHTS)))
@@ -159,9 +160,14 @@ def structure_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None)
     A pixel counts ``1 + 5 |mean of the mask over 31 x 31 - mask|`` times: more near borders.
     """
     z, truth = _one_against_rest(logits, labels)
-    emphasis = 1 + 5 * (F.avg_pool2d(truth, 31, stride=1, padding=15) - truth).abs()
-    if weight is not None:
-        emphasis = emphasis * weight[:, None]
+    if weight is None:
+        around = F.avg_pool2d(truth, 31, stride=1, padding=15)
+        emphasis = 1 + 5 * (around - truth).abs()
+    else:
+        counted = weight[:, None].clamp(0, 1)
+        share = F.avg_pool2d(counted, 31, stride=1, padding=15).clamp(min=1e-6)
+        around = F.avg_pool2d(counted * truth, 31, stride=1, padding=15) / share
+        emphasis = weight[:, None] * (1 + 5 * (around - truth).abs())
     axes = (2, 3)
     each = F.binary_cross_entropy_with_logits(z, truth, reduction="none")
     bce = (emphasis * each).sum(axes) / emphasis.sum(axes).clamp(min=1e-6)
@@ -190,7 +196,7 @@ def structure_lossnet(logits: Tensor, labels: Tensor, weight: Tensor | None = No
     p = z.sigmoid()
     if weight is not None:
         kept = weight[:, None].clamp(0, 1)
-        p = kept * p + (1 - kept) * truth
+        p, truth = kept * p, kept * truth
     classes = range(z.shape[1])
     return loss + 0.1 * torch.stack([lossnet(p[:, k], truth[:, k]) for k in classes]).mean()
 

@@ -5,31 +5,56 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import src_models
 
+from ..corrected import from_project
 from ..engine.dataset import TrainingImage, frames_of
 from ..engine.fine_tuner import FineTuner
 from ..engine.requests import parse_numbers
 from ..engine.spacing import PixelSize, micrometres
-from ..engine.training import FineTuneRequest, start_info
+from ..engine.training import TRAINABLE, FineTuneRequest, start_info
 from ..errors import AnnotationError, SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from ..store.images import list_images, read_image, read_labels
+from ..store.project import AnnotationProject
 from .evaluate import stem
 
 DEFAULTS = FineTuneRequest("start", "new")
+NUMBERS = (
+    ("minutes", float),
+    ("steps", int),
+    ("batch", int),
+    ("patch", int),
+    ("learning-rate", float),
+    ("replay", float),
+    ("anchor", float),
+    ("folds", int),
+    ("scale", float),
+    ("invert", float),
+    ("intensity", float),
+    ("seed", int),
+    ("device", str),
+)
 
 
 def add_to(commands: Any) -> None:
     """Add the subcommand."""
     text = "Train a checkpoint on images and their labels; the result is a new checkpoint."
     parser = commands.add_parser("fine-tune", help=text, description=text)
-    parser.add_argument("--images", required=True, type=Path, metavar="DIR")
-    parser.add_argument("--labels", required=True, type=Path, metavar="DIR", help="matched by stem")
+    parser.add_argument("--images", type=Path, metavar="DIR")
+    parser.add_argument("--labels", type=Path, metavar="DIR", help="matched by stem")
+    parser.add_argument(
+        "--project",
+        type=Path,
+        metavar="DIR",
+        help="instead of images and labels: what was corrected in napari",
+    )
     parser.add_argument(
         "--checkpoint",
         required=True,
@@ -37,20 +62,19 @@ def add_to(commands: Any) -> None:
         help=f"where to start; a network ({', '.join(src_models.names())}) starts from scratch",
     )
     parser.add_argument("--name", required=True, metavar="NEW")
-    for option, kind in (
-        ("minutes", float),
-        ("steps", int),
-        ("batch", int),
-        ("patch", int),
-        ("learning-rate", float),
-        ("scale", float),
-        ("invert", float),
-        ("intensity", float),
-        ("seed", int),
-        ("device", str),
-    ):
+    for option, kind in NUMBERS:
         default = getattr(DEFAULTS, option.replace("-", "_"))
-        parser.add_argument(f"--{option}", type=kind, default=default, help=f"default {default}")
+        parser.add_argument(
+            f"--{option}", type=kind, help=f"default {default}; of a project, suited to it"
+        )
+    parser.add_argument(
+        "--trainable", choices=TRAINABLE, default="all", help="which weights learn; default all"
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="NAMES",
+        help="of the new checkpoint, background first, such as background,cell,nucleus",
+    )
     parser.add_argument(
         "--option",
         action="append",
@@ -74,28 +98,30 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fine-tune and print the news."""
+    if (arguments.project is None) == (arguments.images is None or arguments.labels is None):
+        raise SegliteError("Give either --project, or both --images and --labels.")
+    names = [option.replace("-", "_") for option, _ in NUMBERS]
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     request = FineTuneRequest(
         checkpoint=arguments.checkpoint,
         name=arguments.name,
-        steps=arguments.steps,
-        minutes=arguments.minutes,
-        batch=arguments.batch,
-        patch=arguments.patch,
-        learning_rate=arguments.learning_rate,
-        scale=arguments.scale,
-        invert=arguments.invert,
-        intensity=arguments.intensity,
+        trainable=arguments.trainable,
+        class_names=tuple(arguments.classes.split(",")) if arguments.classes else None,
         frozen_norm=arguments.frozen_norm,
         bfloat16=arguments.bfloat16,
-        seed=arguments.seed,
-        device=arguments.device,
+        **given,
     )
     store = CheckpointStore()
     template = _template(arguments)
-    info = start_info(request, store, template)
-    channels = parse_numbers(arguments.channels, "channels") if arguments.channels else None
-    images, spacing = read_pairs(arguments.images, arguments.labels, info, channels)
-    request = replace(request, spacing=spacing)
+    if arguments.project is None:
+        info = start_info(request, store, template)
+        channels = parse_numbers(arguments.channels, "channels") if arguments.channels else None
+        images, spacing = read_pairs(arguments.images, arguments.labels, info, channels)
+        request = replace(request, spacing=spacing)
+    else:
+        with opened(arguments.project) as project:
+            request, images = from_project(project, request, store, template)
+        request = replace(request, **given)
     show = sys.stderr.isatty()
     for event in FineTuner(request, images, store, template).run():
         if event.kind == "step" and show:
@@ -106,6 +132,16 @@ def run(arguments: argparse.Namespace) -> int:
             print(("\r\x1b[K" if show else "") + event.text, file=sys.stderr)
     print(request.name)
     return 0
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[AnnotationProject]:
+    """Open a project for a while."""
+    project = AnnotationProject.open(folder)
+    try:
+        yield project
+    finally:
+        project.close()
 
 
 def _template(arguments: argparse.Namespace) -> CheckpointInfo | None:

@@ -173,7 +173,9 @@ class PatchSampler:
         self._shares = shares / shares.sum()
         self._rng = np.random.default_rng(seed)
         self._weighted = any(image.weight is not None for image in self.images)
-        self._objects = [np.flatnonzero(image.known) for image in self.images]
+        # Of pixels that do not count, nothing is seen, whatever is written there.
+        self._labels = [image.known for image in self.images]
+        self._objects = [np.flatnonzero(labels) for labels in self._labels]
         self._known = [
             None if image.weight is None else np.flatnonzero(image.weight) for image in self.images
         ]
@@ -211,7 +213,7 @@ class PatchSampler:
         columns = _window_indices(int(x), width, self.patch, self.margin)
         window = {
             "frame": image.frame[:, rows[:, None], columns],
-            "labels": image.labels[rows[:, None], columns][None].astype(np.float32),
+            "labels": self._labels[number][rows[:, None], columns][None].astype(np.float32),
         }
         if self._weighted:
             weight = np.ones((1, 1), np.float32) if image.weight is None else image.weight

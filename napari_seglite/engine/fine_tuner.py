@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from statistics import mean
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,7 @@ class FineTuner:
         state = TrainingState(self.store.folder.parent / "training", request.name)
         seen = replace(watch, news=lambda: self._news(watch))
         loop = TrainingLoop(
-            self._learner(device), request, train, validate, self._replayed(), seen, state
+            self._learner(device), request, train, validate, self._replayed, seen, state
         )
         yield from loop.run(stop, abort)
         state.discard()
@@ -154,9 +155,7 @@ class FineTuner:
         for number, (train, validate) in enumerate(parts):
             if loops and stop():
                 break
-            loop = TrainingLoop(
-                self._learner(device), each, train, validate, self._replayed(), watch
-            )
+            loop = TrainingLoop(self._learner(device), each, train, validate, self._replayed, watch)
             for event in loop.run(stop, abort):
                 yield replace(
                     event,
@@ -167,7 +166,7 @@ class FineTuner:
         start, best = mean(loop.start for loop in loops), mean(loop.best for loop in loops)
         useful = round(mean(loop.best_step for loop in loops))
         final = replace(each, steps=max(1, useful), minutes=2 * each.minutes)
-        last = TrainingLoop(self._learner(device), final, self.images, [], self._replayed(), watch)
+        last = TrainingLoop(self._learner(device), final, self.images, [], self._replayed, watch)
         last.curves = loops[0].curves
         keep = best <= start and request.keep_best
         last.start, last.best = start, best
@@ -182,35 +181,20 @@ class FineTuner:
         yield self._finish(last, start, best, made, time.monotonic() - started)
 
     # ------------------------------------------------------------------ pieces
+    @cached_property
+    def _replayed(self) -> list[TrainingImage]:
+        return replayed(self.info, self.store) if self.request.replay else []
+
     def _learner(self, device: str) -> Learner:
         import torch
 
         torch.manual_seed(self.request.seed)
-        return Learner(devices.place(self._network(), device), self.info, self.request, device)
-
-    def _network(self) -> nn.Module:
-        if self.info.parent is None:
-            return self.info.build()
-        parent, network = self.store.load(self.info.parent)
-        if (parent.classes, parent.in_channels) == (self.info.classes, self.info.in_channels):
-            return network
-        adapted = self.info.build()
-        take_over(adapted, network.state_dict())
-        return adapted
-
-    def _replayed(self) -> list[TrainingImage]:
-        """Return what the starting point learnt from and this network can read."""
-        if self.info.parent is None or not self.request.replay:
-            return []
-        channels = self.info.in_channels * self.info.context_slices
-        found = replay.read(self.store.path(self.info.parent))
-        most = max(1, self.info.classes - 1)
-        return [
-            image
-            for image in found
-            if image.frame.shape[0] == channels
-            and (self.info.classes == 1 or image.labels.max(initial=0) <= most)
-        ]
+        return Learner(
+            devices.place(network_of(self.info, self.store), device),
+            self.info,
+            self.request,
+            device,
+        )
 
     def _finish(
         self, loop: TrainingLoop, start: float, best: float, steps: int, seconds: float
@@ -218,7 +202,7 @@ class FineTuner:
         request = self.request
         better = best > start or not request.keep_best
         rng = np.random.default_rng(request.seed)
-        kept = replay.choose(self.images, self._replayed(), rng)
+        kept = replay.choose(self.images, self._replayed, rng)
         info = replace(
             self.info,
             data_digest=digest(self.images),
@@ -242,6 +226,31 @@ class FineTuner:
 
     def _message(self, text: str) -> TrainingEvent:
         return TrainingEvent("message", 0, self.request.steps, 0.0, text=text)
+
+
+def network_of(info: CheckpointInfo, store: CheckpointStore) -> nn.Module:
+    """Return the network that training begins with: its parent's, adapted, or a fresh one."""
+    if info.parent is None:
+        return info.build()
+    parent, network = store.load(info.parent)
+    if (parent.classes, parent.in_channels) == (info.classes, info.in_channels):
+        return network
+    adapted = info.build()
+    take_over(adapted, network.state_dict())
+    return adapted
+
+
+def replayed(info: CheckpointInfo, store: CheckpointStore) -> list[TrainingImage]:
+    """Return what a checkpoint's parent learnt from and its own network can learn from."""
+    if info.parent is None:
+        return []
+    channels, most = info.in_channels * info.context_slices, max(1, info.classes - 1)
+    return [
+        image
+        for image in replay.read(store.path(info.parent))
+        if image.frame.shape[0] == channels
+        and (info.classes == 1 or image.labels.max(initial=0) <= most)
+    ]
 
 
 def check_images(images: Sequence[TrainingImage], info: CheckpointInfo) -> None:

@@ -50,7 +50,8 @@ class TrainingState:
                 card = json.loads(file.metadata()["run"])
                 if card["request"] != json.loads(json.dumps(asdict(request))):
                     return None
-                return {name: file.get_tensor(name) for name in file.keys()}, card["numbers"]
+                names = file.keys()
+                return {name: file.get_tensor(name) for name in names}, card["numbers"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             return None  # it is a help, and training from the start is always possible
 

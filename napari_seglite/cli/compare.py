@@ -1,0 +1,80 @@
+"""``seglite compare``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import src_models
+
+from ..corrected import project_frames
+from ..engine.contest import Entry, contest
+from ..engine.training import FineTuneRequest, start_info
+from ..store.checkpoints import CheckpointStore
+from .fine_tune import opened
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommand."""
+    text = "Train several networks on what was corrected, hold parts out in turn, and rank them."
+    parser = commands.add_parser("compare", help=text, description=text)
+    parser.add_argument("--project", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--minutes", type=float, default=5, help="for each; default 5")
+    parser.add_argument(
+        "--starts",
+        nargs="+",
+        metavar="NAME",
+        help="networks, from scratch, and checkpoints; default: all networks",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare and print the ranking; interrupted, what is known so far."""
+    store = CheckpointStore()
+    starts = arguments.starts or src_models.names()
+    with opened(arguments.project) as project:
+        images = {
+            start: project_frames(project, start_info(FineTuneRequest(start, "contest"), store))
+            for start in starts
+        }
+    entries: tuple[Entry, ...] = ()
+    show = sys.stderr.isatty()
+    try:
+        for event in contest(
+            starts, images, store, arguments.minutes, arguments.device, arguments.seed
+        ):
+            entries = event.entries
+            if show:
+                print(f"\r\x1b[K{event.text}", end="", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("\nInterrupted; so far:", file=sys.stderr)
+    if show:
+        print(file=sys.stderr)
+    for line in table(entries):
+        print("\t".join(line))
+    return 0
+
+
+def table(entries: tuple[Entry, ...]) -> list[tuple[str, ...]]:
+    """Return a ranking as rows of text, a header first."""
+    header = ("start", "Dice held out", "before", "s / megapixel", "parameters", "steps", "")
+    return [
+        header,
+        *(
+            (
+                entry.start,
+                f"{entry.dice:.3f}",
+                f"{entry.before:.3f}",
+                f"{entry.seconds:.2f}",
+                f"{entry.parameters:,}",
+                str(entry.steps),
+                "" if entry.done else "unfinished",
+            )
+            for entry in entries
+        ),
+    ]

@@ -1,0 +1,87 @@
+"""What a project holds, as something to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import src_models
+
+from .engine.corrections import corrected_frames
+from .engine.dataset import TrainingImage
+from .engine.spacing import micrometres
+from .engine.suggestions import suggested
+from .engine.training import FineTuneRequest, start_info
+from .errors import AnnotationError
+from .store.checkpoints import CheckpointInfo, CheckpointStore
+from .store.project import AnnotationProject, Description
+
+
+def from_project(
+    project: AnnotationProject,
+    request: FineTuneRequest,
+    store: CheckpointStore,
+    template: CheckpointInfo | None = None,
+) -> tuple[FineTuneRequest, list[TrainingImage]]:
+    """Return a project's corrected frames, and a request that suits them.
+
+    More classes than one become those of the checkpoint, unless the request names others. The
+    settings are `suggested`; the time at most, the seed and the device stay.
+    """
+    names = project.about.class_names
+    if request.class_names is None and names != Description().class_names:
+        request = replace(request, class_names=names)
+    sizes = {_pixel_size(project, key) for key in project.images}
+    request = replace(request, spacing=sizes.pop() if len(sizes) == 1 else None)
+    images = project_frames(project, start_info(request, store, template))
+    return suggested(request, images, request.checkpoint in src_models.names()), images
+
+
+def _pixel_size(project: AnnotationProject, key: str) -> tuple[float, float] | None:
+    image = project.images[key]
+    if not image.spacing or image.unit == "pixel":
+        return None
+    where = [image.axes.labels.index(axis) for axis in "YX"]
+    return micrometres([image.spacing[k] for k in where], image.unit)
+
+
+def project_frames(
+    project: AnnotationProject, info: CheckpointInfo, keys: Sequence[str] | None = None
+) -> list[TrainingImage]:
+    """Return every corrected frame of a project, prepared for a checkpoint.
+
+    Parameters
+    ----------
+    project : AnnotationProject
+        Images are read from their files.
+    info : CheckpointInfo
+        Says how many channels and which normalisation.
+    keys : sequence of str, optional
+        Which images; all if not given.
+
+    Raises
+    ------
+    AnnotationError
+        If nothing was corrected, or a file is missing.
+    ImageError
+        If a file cannot be read.
+    """
+    found: list[TrainingImage] = []
+    for key in sorted(project.images if keys is None else keys):
+        image = project.images[key]
+        if image.corrections.regions or image.corrections.mode == "scribble":
+            found += corrected_frames(
+                key,
+                project.read_pixels(key),
+                project.labels(key),
+                image.axes,
+                info,
+                image.corrections,
+                image.channels,
+            )
+    if not found:
+        raise AnnotationError(
+            f"Nothing was corrected in {project.folder} yet: paint into the labels of an image, or "
+            "accept a slice as it is."
+        )
+    return found

@@ -1,0 +1,195 @@
+"""Which network learns a user's own data best, in the same time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import mean
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import src_models
+
+from ..errors import AnnotationError
+from ..store.checkpoints import CheckpointInfo, CheckpointStore
+from . import devices, heap
+from .dataset import TrainingImage
+from .fine_tuner import check_images, network_of, replayed
+from .inference import Predictor, Stop, needs_compiling, never, warm_up
+from .learner import Learner
+from .splitting import folds
+from .suggestions import suggested
+from .tiling import predict_tiled
+from .training import FineTuneRequest, start_info
+from .training_loop import OVERLAP, TILE, TrainingLoop
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Parts that are held out in turn.
+PARTS = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a network or checkpoint did.
+
+    Attributes
+    ----------
+    start : str
+        Its name.
+    dice : float
+        Mean over the held-out parts; NaN while there is none.
+    before : float
+        The same before training.
+    seconds : float
+        For a million pixels, segmented on this device.
+    parameters : int
+        Of the network.
+    steps : int
+        That it made.
+    done : bool
+        Whether all parts were held out in turn.
+    """
+
+    start: str
+    dice: float
+    before: float
+    seconds: float
+    parameters: int
+    steps: int
+    done: bool
+
+
+@dataclass(frozen=True)
+class ContestEvent:
+    """News from a comparison: all entries so far, best first."""
+
+    entries: tuple[Entry, ...]
+    text: str
+    progress: float
+
+
+def contest(
+    starts: Sequence[str],
+    images: dict[str, list[TrainingImage]],
+    store: CheckpointStore,
+    minutes: float,
+    device: str = "auto",
+    seed: int = 0,
+    stop: Stop = never,
+    abort: Stop = never,
+) -> Iterator[ContestEvent]:
+    """Train each for the same time, hold parts out in turn, and rank them.
+
+    Parameters
+    ----------
+    starts : sequence of str
+        Networks, which start from scratch, and checkpoints.
+    images : dict
+        For each, what was corrected, prepared for it.
+    store : CheckpointStore
+        Where checkpoints are read; nothing is written.
+    minutes : float
+        For each of them.
+    device, seed : str, int
+        As in `FineTuneRequest`.
+    stop, abort : callable
+        As in `FineTuner.run`; stopped, what is known so far stands.
+
+    Yields
+    ------
+    ContestEvent
+        At every held-out Dice.
+    """
+    if not starts:
+        raise AnnotationError("Choose one network or checkpoint at least.")
+    device = devices.resolve(device)
+    entries: dict[str, Entry] = {}
+    try:
+        with heap.kept(device):
+            for number, start in enumerate(starts):
+                for entry, text, share in _compete(
+                    start, images[start], store, minutes, device, seed, stop, abort
+                ):
+                    entries[start] = entry
+                    ranked = sorted(entries.values(), key=lambda e: -np.nan_to_num(e.dice))
+                    yield ContestEvent(tuple(ranked), text, (number + share) / len(starts))
+                if stop():
+                    break
+    finally:
+        devices.release(device)
+
+
+def _compete(
+    start: str,
+    images: Sequence[TrainingImage],
+    store: CheckpointStore,
+    minutes: float,
+    device: str,
+    seed: int,
+    stop: Stop,
+    abort: Stop,
+) -> Iterator[tuple[Entry, str, float]]:
+    import torch
+
+    scratch = start in src_models.names()
+    wish = FineTuneRequest(start, "contest", minutes=minutes, device=device, seed=seed)
+    # As long as the time lasts: the number of steps says how fast a network learns.
+    request = replace(suggested(wish, images, scratch), steps=100_000, patience=100_000)
+    info = start_info(request, store)
+    check_images(images, info)
+    if needs_compiling(info.network, device, training=True):
+        warm_up(info.network, device, training=True)
+    parts = folds(images, PARTS, np.random.default_rng(seed))
+    request = replace(request, minutes=minutes / len(parts))
+    loops: list[TrainingLoop] = []
+    seconds, parameters = float("nan"), 0
+    for number, (train, validate) in enumerate(parts):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = devices.place(network_of(info, store), device)
+            parameters = sum(weight.numel() for weight in network.parameters())
+            seconds = seconds_per_megapixel(network, info, validate[0], device)
+            loop = TrainingLoop(
+                Learner(network, info, request, device),
+                request,
+                train,
+                validate,
+                replayed(info, store),
+            )
+            loops.append(loop)
+            for event in loop.run(stop, abort):
+                if event.kind in ("validation", "step"):
+                    last = number == len(parts) - 1 and event.progress >= 1
+                    entry = Entry(
+                        start,
+                        mean(each.best for each in loops),
+                        mean(each.start for each in loops),
+                        seconds,
+                        parameters,
+                        sum(each.step for each in loops),
+                        last and event.kind == "validation",
+                    )
+                    text = f"{start}, held-out part {number + 1} of {len(parts)}. {event.text}"
+                    yield entry, text, (number + event.progress) / len(parts)
+        if stop():
+            return
+
+
+def seconds_per_megapixel(
+    network: nn.Module, info: CheckpointInfo, image: TrainingImage, device: str
+) -> float:
+    """Return the seconds that a network takes for a million pixels; the faster of two tries."""
+    frame = image.frame[:, :512, :512]
+    if info.context_slices > 1:
+        frame = frame.reshape(info.context_slices, -1, *frame.shape[1:])
+    predict, times = Predictor(network.eval(), device), []
+    for _ in range(2):
+        begun = time.perf_counter()
+        predict_tiled(predict, frame, TILE, OVERLAP)
+        times.append(time.perf_counter() - begun)
+    network.train()
+    return min(times) * 1e6 / (frame.shape[-2] * frame.shape[-1])

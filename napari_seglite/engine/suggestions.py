@@ -1,0 +1,68 @@
+"""Settings for a training run, from how much was corrected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+
+from .dataset import TrainingImage
+from .training import FineTuneRequest
+
+# Below so many frames, what is held out is dealt out in turn.
+FEW = 4
+# A pixel costs about three times as much to learn from as to look at, and scoring shall take no
+# more than a fifth of the time.
+_LEARNING, _SCORING = 3, 4
+
+
+def suggested(
+    request: FineTuneRequest, images: Sequence[TrainingImage], scratch: bool
+) -> FineTuneRequest:
+    """Adapt a request to what there is to learn from.
+
+    The more pixels were corrected, the more steps; the larger the objects, the larger the patches.
+    Frames are held out, or parts of them in turn if there are fewer than four.
+
+    Parameters
+    ----------
+    request : FineTuneRequest
+        Its name, starting point, time and seed stay as they are.
+    images : sequence of TrainingImage
+        What was corrected.
+    scratch : bool
+        Whether training begins with fresh weights, which learn faster and for longer.
+    """
+    area = sum(
+        image.labels.size if image.weight is None else int(np.count_nonzero(image.weight))
+        for image in images
+    )
+    patch = _patch(images)
+    held = max(1, round(request.validation * len(images))) / len(images) * area
+    every = math.ceil(_SCORING * held / (_LEARNING * request.batch * patch**2))
+    steps = round(min(400, max(80, 80 * (area / 512**2) ** 0.5)) / 20) * 20
+    return replace(
+        request,
+        patch=patch,
+        steps=steps * (4 if scratch else 1),
+        learning_rate=1.5e-3 if scratch else 5e-4,
+        validate_every=min(max(10, every), 100),
+        folds=2 if len(images) < FEW else 1,
+    )
+
+
+def _patch(images: Sequence[TrainingImage]) -> int:
+    """Return a side of patches that shows a few objects of the usual size."""
+    from skimage.measure import label, regionprops
+
+    sizes = [
+        region.equivalent_diameter_area
+        for image in list(images)[:4]
+        for region in regionprops(label(image.known > 0))
+        if region.area >= 9
+    ]
+    wanted = 4 * median(sizes) if sizes else 128
+    return int(min(192, max(96, round(wanted / 32) * 32)))

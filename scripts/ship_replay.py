@@ -1,0 +1,58 @@
+"""Choose some training images that the shipped checkpoint remembers when it is fine-tuned.
+
+    python scripts/ship_replay.py DATA
+
+DATA holds ``nuclei``. Writes ``replay.npz`` beside the weights of ``nuclei-s-net``: squares around
+nuclei of training images (CC0), of every kind of microscopy. No test image is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from napari_seglite import CheckpointStore
+from napari_seglite.engine.axes import guess_axes
+from napari_seglite.engine.dataset import TrainingImage, frames_of
+from napari_seglite.store.images import read_image, read_labels
+from napari_seglite.store.replay import COUNT, FILE, choose, pack
+
+NAME = "nuclei-s-net"
+# How many of each.
+SHARES = {"fluorescence": 10, "histology": 10, "brightfield": 4}
+
+
+def kinds(folder: Path) -> dict[str, str]:
+    """Return the kind of microscopy of every training image."""
+    with (folder / "train.csv").open() as file:
+        return {row["name"]: row["modality"] for row in csv.DictReader(file)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    folder = parser.parse_args().data / "nuclei"
+    store = CheckpointStore()
+    info, rng = store.info(NAME), np.random.default_rng(0)
+    by_kind: dict[str, list[str]] = {}
+    for name, kind in kinds(folder).items():
+        by_kind.setdefault(kind, []).append(name)
+    kept: list[TrainingImage] = []
+    for kind, names in sorted(by_kind.items()):
+        for stem in map(str, rng.permutation(sorted(names))[: SHARES.get(kind, 0)]):
+            image = read_image(folder / "train" / "images" / f"{stem}.png")
+            truth = (read_labels(folder / "train" / "labels" / f"{stem}.tif") > 0).astype(np.uint8)
+            axes = guess_axes(image.array.shape)
+            frames = frames_of(stem, image.array, truth, axes, info)
+            kept.append(choose(frames, [], rng)[0])
+    assert len(kept) == COUNT, len(kept)
+    path = store.path(NAME) / FILE
+    path.write_bytes(pack(kept))
+    print(f"{path}: {len(kept)} frames, {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

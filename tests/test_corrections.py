@@ -1,0 +1,130 @@
+"""What of an image was corrected, and what a network may learn from it."""
+
+import numpy as np
+import pytest
+
+from napari_seglite.engine.axes import ImageAxes
+from napari_seglite.engine.corrections import Corrections, corrected_frames
+from napari_seglite.engine.dataset import PatchSampler, TrainingImage
+from napari_seglite.engine.splitting import folds
+from napari_seglite.engine.suggestions import suggested
+from napari_seglite.engine.training import FineTuneRequest
+from napari_seglite.errors import AnnotationError
+
+
+def test_a_stroke_marks_its_frame_or_the_squares_of_a_large_one():
+    small = Corrections((4, 600, 800))
+    small.touch(2, (5, 5, 9, 9), by="ada")
+    assert [(r.frame, r.box) for r in small.regions] == [(2, (0, 0, 600, 800))]
+    large = Corrections((1, 1300, 2000))
+    large.touch(0, (500, 20, 530, 40))
+    assert [r.box for r in large.regions] == [(0, 0, 512, 512), (512, 0, 1024, 512)]
+    large.touch(0, (1290, 1990, 1300, 2000))
+    assert large.regions[-1].box == (1024, 1536, 1300, 2000)
+    assert large.strokes == 2
+    with pytest.raises(AnnotationError, match="no frame 4"):
+        small.touch(4, (0, 0, 1, 1))
+
+
+def test_states():
+    found = Corrections((3, 100, 100))
+    found.touch(0, (0, 0, 5, 5))
+    found.accept(0)  # painting says more than a look
+    found.accept(1)
+    found.complete(1, (10, 10, 40, 300))
+    assert [found.state(k) for k in range(3)] == ["touched", "complete", ""]
+    assert found.regions[-1].box == (10, 10, 40, 100)
+    found.forget(1)
+    assert found.frames == [0]
+    assert Corrections.from_dict(found.as_dict()).as_dict() == found.as_dict()
+
+
+def test_dense_truth_is_all_of_a_region_and_scribbles_only_what_was_painted():
+    labels = np.zeros((50, 60), np.uint8)
+    labels[10:20, 10:20], labels[30:40, 30:40] = 1, 2
+    dense = Corrections((1, 50, 60))
+    assert dense.truth(0, labels)[1].sum() == 0
+    dense.complete(0, (0, 0, 25, 60))
+    truth, weight = dense.truth(0, labels)
+    assert truth is labels
+    assert weight[:25].all()
+    assert not weight[25:].any()
+
+    scribble = Corrections((1, 50, 60), "scribble")
+    truth, weight = scribble.truth(0, labels)
+    np.testing.assert_array_equal(weight > 0, labels > 0)
+    assert truth[15, 15] == 0  # label 1 is the background
+    assert truth[35, 35] == 1
+    scribble.complete(0, (25, 0, 50, 60))
+    assert scribble.truth(0, labels)[1][26, 0] == 1
+
+
+def test_large_frames_are_cut_to_what_was_corrected(untrained):
+    image = np.random.default_rng(0).integers(0, 255, (1500, 1500)).astype(np.uint8)
+    labels = np.zeros(image.shape, np.uint8)
+    labels[700:720, 700:720] = 1
+    corrections = Corrections((1, 1500, 1500))
+    corrections.touch(0, (700, 700, 720, 720))
+    (found,) = corrected_frames("a", image, labels, ImageAxes("YX"), untrained, corrections)
+    assert found.labels.shape == (640, 640)  # a square of 512 with 64 around it
+    assert found.known.sum() == 400
+    assert found.weight.sum() == 512**2
+    limits = untrained.normalisation.limits(image)
+    whole = untrained.normalisation.apply(image, limits)
+    np.testing.assert_array_equal(found.frame[0], whole[448:1088, 448:1088])
+
+
+@pytest.fixture
+def half_known(blobs):
+    """Return a frame of which only the left half was corrected; the right one lies."""
+    image, mask = blobs
+    labels = mask.astype(np.uint8)
+    labels[:, 60:] = 1 - labels[:, 60:]
+    weight = np.zeros(mask.shape, np.float32)
+    weight[:, :60] = 1
+    return TrainingImage("half", image[None] / 100, labels, weight=weight)
+
+
+def test_patches_lie_where_labels_count_and_say_where(half_known):
+    frames, labels, weight = PatchSampler([half_known], 32, 1.0, 0, 0, 0).batch(40)
+    assert weight.shape == labels.shape
+    assert set(weight.unique().tolist()) == {0, 1}
+    assert weight.flatten(1).any(1).all()
+    # Where they count, bright is an object; the lie is not seen at all.
+    bright = frames[:, 0] > 0.7
+    assert (bright == labels.bool())[weight > 0].float().mean() > 0.95
+    assert not labels[weight == 0].any()
+
+
+def test_every_known_pixel_is_held_out_once(half_known, blobs):
+    whole = TrainingImage("whole", half_known.frame, blobs[1].astype(np.uint8))
+    parts = folds([half_known, whole], 2, np.random.default_rng(0))
+    assert len(parts) == 2
+    held = {"half": np.zeros((96, 120)), "whole": np.zeros((96, 120))}
+    for train, validate in parts:
+        assert any(image.known.any() for image in train)
+        assert any(image.known.any() for image in validate)
+        for image in validate:
+            held[image.name] += image.weight
+            for other in train:
+                if other.name == image.name:
+                    assert not (other.weight * image.weight).any()
+    np.testing.assert_array_equal(held["half"], half_known.weight)
+    assert (held["whole"] == 1).all()
+
+
+def test_suggestions_follow_what_was_corrected(half_known):
+    y, x = np.mgrid[:512, :512]
+    large = ((y % 128 - 64) ** 2 + (x % 128 - 64) ** 2 < 24**2).astype(np.uint8)
+    frame = np.zeros((1, 512, 512), np.float32)
+    wish = FineTuneRequest("nuclei-s-net", "new", minutes=3, seed=7)
+    few = suggested(wish, [half_known], scratch=False)
+    many = suggested(wish, [TrainingImage(str(k), frame, large) for k in range(8)], scratch=True)
+    assert (few.minutes, few.seed, few.name) == (3, 7, "new")
+    assert few.folds == 2
+    assert many.folds == 1
+    assert many.steps > few.steps
+    assert many.patch == 192 > few.patch
+    assert many.learning_rate > few.learning_rate
+    everything = [TrainingImage(str(k), frame, large) for k in range(80)]
+    assert suggested(wish, everything, scratch=False).validate_every > many.validate_every

@@ -1,0 +1,277 @@
+"""What happens around the steps: memory, crashes, pauses, previews, and what is not forgotten."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import src_models
+from napari_seglite import FineTuner, FineTuneRequest
+from napari_seglite.engine import training_loop
+from napari_seglite.engine.dataset import TrainingImage
+from napari_seglite.engine.learner import Learner, trainable
+from napari_seglite.engine.normalise import Normalisation
+from napari_seglite.engine.training import Watch
+from napari_seglite.engine.training_loop import mixed
+from napari_seglite.engine.transfer import take_over
+from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError, DeviceError
+from napari_seglite.store import replay
+from napari_seglite.store.checkpoints import CheckpointInfo
+
+
+@pytest.fixture
+def images(blobs):
+    image, mask = blobs
+    normal = Normalisation()
+    frame = normal.apply(image, normal.limits(image))[None, :64, :64]
+    return [
+        TrainingImage(f"blobs {k}", np.rot90(frame, k, (1, 2)), np.rot90(mask[:64, :64], k) * 1)
+        for k in range(4)
+    ]
+
+
+@pytest.fixture
+def light(store):
+    """Return the card of a stored light network with fresh weights."""
+    torch.manual_seed(0)
+    network = src_models.create("u2net-msac")
+    return store.save(CheckpointInfo("light", "u2net-msac"), network.state_dict())
+
+
+def request(**settings):
+    defaults = {
+        "checkpoint": "light",
+        "name": "tuned",
+        "steps": 4,
+        "batch": 2,
+        "patch": 32,
+        "validate_every": 2,
+        "device": "cpu",
+    }
+    return FineTuneRequest(**{**defaults, **settings})
+
+
+def distance(store, first, second):
+    a, b = store.load(first)[1], store.load(second)[1]
+    pairs = zip(a.parameters(), b.parameters(), strict=True)
+    return math.sqrt(sum(float((p - q).detach().square().sum()) for p, q in pairs))
+
+
+def test_pixels_nobody_labelled_teach_nothing(store, light, images):
+    """Whatever is written where the weight is 0, the same weights come out."""
+    weight = np.zeros((64, 64), np.float32)
+    weight[:, :40] = 1
+    rng = np.random.default_rng(0)
+    for name in ("zeros", "noise"):
+        given = []
+        for image in images:
+            labels = image.labels.copy()
+            labels[:, 40:] = 0 if name == "zeros" else rng.integers(0, 2, (64, 24))
+            given.append(TrainingImage(image.name, image.frame, labels, weight=weight))
+        list(FineTuner(request(name=name, keep_best=False, steps=2), given).run())
+    assert distance(store, "zeros", "noise") == 0
+    assert distance(store, "zeros", "light") > 0
+
+
+def test_an_anchor_holds_the_weights_back(store, light, images):
+    for name, anchor in (("free", 0.0), ("held", 0.99)):
+        list(FineTuner(request(name=name, anchor=anchor, keep_best=False), images).run())
+    assert distance(store, "held", "light") < 0.9 * distance(store, "free", "light")
+
+
+@pytest.mark.parametrize("network", src_models.names())
+def test_the_encoder_can_rest(network):
+    built = src_models.create(network, **({"preset": "small"} if network == "unet-sharp" else {}))
+    weights = dict(built.named_parameters())
+    learning = trainable(built, network, "decoder")
+    assert trainable(built, network, "all") == set(weights)
+    encoder = src_models.card(network).encoder
+    still = set(weights) - learning
+    assert still
+    assert all(name.startswith(encoder) for name in still)
+    assert any(weights[name].ndim == 4 for name in still)
+    share = sum(weights[n].numel() for n in still) / sum(w.numel() for w in weights.values())
+    assert 0.05 < share < 0.95
+
+
+def test_only_the_decoder_learns(store, light, images):
+    settings = {"trainable": "decoder", "keep_best": False, "steps": 2}
+    list(FineTuner(request(**settings), images).run())
+    before, after = (store.load(name)[1].state_dict() for name in ("light", "tuned"))
+    assert torch.equal(before["stages.0.entry.0.weight"], after["stages.0.entry.0.weight"])
+    assert not torch.equal(before["stages.0.entry.1.weight"], after["stages.0.entry.1.weight"])
+    assert not torch.equal(before["fusion.weight"], after["fusion.weight"])
+
+
+def test_what_was_learnt_is_kept_for_later(store, light, images):
+    list(FineTuner(request(name="first", steps=1), images).run())
+    kept = replay.read(store.path("first"))
+    assert len(kept) == replay.COUNT // 2
+    assert {image.frame.shape for image in kept} == {(1, 64, 64)}
+    match = [any(np.allclose(k.frame, i.frame, atol=2e-3) for i in images) for k in kept]
+    assert all(match)
+    other = [TrainingImage(i.name, 1 - i.frame, i.labels) for i in images]
+    list(FineTuner(request(checkpoint="first", name="second", steps=1), other).run())
+    kept = replay.read(store.path("second"))
+    assert len(kept) == replay.COUNT  # half of them from its parent
+    shares = [image.share for image in mixed(other, kept, 0.25)]
+    assert sum(shares[len(other) :]) == pytest.approx(0.25 * sum(shares))
+
+
+def test_replay_changes_what_is_learnt(store, light, images):
+    list(FineTuner(request(name="first", steps=1), images).run())
+    for name, share in (("with", 0.5), ("without", 0.0)):
+        settings = {"checkpoint": "first", "name": name, "replay": share, "keep_best": False}
+        list(FineTuner(request(**settings, steps=1), images).run())
+    assert distance(store, "with", "without") > 0
+
+
+def test_a_loss_that_is_no_number_steps_back(store, light, images, monkeypatch):
+    true_step, seen = Learner.step, []
+
+    def stumbling(learner, batch, progress):
+        seen.append(progress)
+        return math.nan if len(seen) == 3 else true_step(learner, batch, progress)
+
+    monkeypatch.setattr(Learner, "step", stumbling)
+    events = list(FineTuner(request(), images).run())
+    assert any("no number" in event.text for event in events)
+    assert events[-1].kind == "done"
+    assert len(seen) == 5  # four steps, one of them twice
+    assert all(w.isfinite().all() for w in store.load("tuned")[1].parameters())
+
+
+def test_less_memory_means_fewer_patches(light, images, monkeypatch):
+    true_step, sizes = Learner.step, []
+
+    def short_of_memory(learner, batch, progress):
+        sizes.append(len(batch[0]))
+        if len(batch[0]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return true_step(learner, batch, progress)
+
+    monkeypatch.setattr(Learner, "step", short_of_memory)
+    most = 1
+    events = list(FineTuner(request(batch=4), images).run())
+    assert sizes == [4, 2, 1, 1, 1, 1]
+    assert sum("Memory ran out" in event.text for event in events) == 2
+    most = 0
+    with pytest.raises(DeviceError, match="single patch"):
+        list(FineTuner(request(name="other"), images).run())
+
+
+def test_an_interrupted_run_goes_on(store, light, images, monkeypatch):
+    monkeypatch.setattr(training_loop, "SAVE_EVERY", 0)
+    whole = list(FineTuner(request(name="whole", steps=6, keep_best=False), images).run())
+    made = []
+    run = FineTuner(request(steps=6), images).run(abort=lambda: len(made) > 3)
+    with pytest.raises(Cancelled):
+        made.extend(event for event in run if event.kind == "step")
+    state = store.folder.parent / "training" / "tuned.safetensors"
+    assert state.is_file()
+
+    # Other settings are another run.
+    other = list(FineTuner(request(steps=6, name="other"), images).run())
+    assert [e.step for e in other if e.kind == "step"] == [1, 2, 3, 4, 5, 6]
+    events = list(FineTuner(request(steps=6), images).run())
+    assert "Going on from step 3, where training was interrupted." in [e.text for e in events]
+    assert [e.step for e in events if e.kind == "step"] == [4, 5, 6]
+    assert not state.exists()
+    info = store.info("tuned")
+    assert [step for step, _ in info.curves["loss"]] == [1, 2, 3, 4, 5, 6]
+    assert info.scores["validation_dice_before"] == whole[-1].before
+
+
+def test_pausing(light, images):
+    asked = []
+
+    def paused():
+        asked.append(len(steps))
+        return len(steps) == 2 and asked.count(2) < 6
+
+    steps, texts = [], []
+    for event in FineTuner(request(), images).run(watch=Watch(paused=paused)):
+        steps += [event] if event.kind == "step" else []
+        texts.append(event.text)
+    assert "Paused at step 2." in texts
+    assert asked.count(2) >= 6  # it waited until it was let go on
+    assert len(steps) == 4
+
+
+def test_a_frame_is_predicted_while_it_learns(light, images):
+    watch = Watch(frame=lambda: (images[0].frame, "slice 7"), every=0)
+    events = list(FineTuner(request(), images).run(watch=watch))
+    previews = [event for event in events if event.kind == "preview"]
+    assert len(previews) == 4
+    assert {event.token for event in previews} == {"slice 7"}
+    assert previews[0].preview.shape == (1, 64, 64)
+    assert not np.array_equal(previews[0].preview, previews[-1].preview)
+    steps = [event for event in events if event.kind == "step"]
+    assert all(event.rate > 0 and event.left >= 0 for event in steps)
+
+
+def test_new_corrections_join(store, light, images):
+    extra = TrainingImage("new", images[0].frame, images[0].labels)
+    waiting = [[*images, extra]]
+    watch = Watch(news=lambda: waiting.pop() if waiting else None)
+    events = list(FineTuner(request(), images).run(watch=watch))
+    assert any("Learning from 4 corrected frames" in event.text for event in events)  # 1 held out
+    plain = store.info("tuned").data_digest
+    list(FineTuner(request(name="plain", steps=1), images).run())
+    assert plain != store.info("plain").data_digest
+
+
+def test_few_frames_are_held_out_in_turn(store, light, images):
+    settings = {"folds": 2, "steps": 12, "learning_rate": 2e-3}
+    events = list(FineTuner(request(**settings), images[:1]).run())
+    done = events[-1]
+    texts = [event.text for event in events]
+    assert any("part 1 of 2" in text for text in texts)
+    assert any("part 2 of 2" in text for text in texts)
+    assert [event.progress for event in events] == sorted(event.progress for event in events)
+    assert store.info("tuned").scores["validation_dice"] == done.best
+    assert store.info("tuned").settings["steps_done"] <= 12
+
+
+def test_more_classes_keep_the_trunk(store, light, images):
+    three = [TrainingImage(i.name, i.frame, i.labels * 2) for i in images]
+    names = ("background", "disc", "ring")
+    settings = {"class_names": names, "keep_best": False, "steps": 1, "learning_rate": 1e-9}
+    list(FineTuner(request(**settings, anchor=0), three).run())
+    info, network = store.load("tuned")
+    assert (info.classes, info.class_names) == (3, names)
+    before = store.load("light")[1].state_dict()
+    after = network.state_dict()
+    trunk = "stages.0.entry.0.weight"
+    assert before.keys() == after.keys()
+    torch.testing.assert_close(before[trunk], after[trunk], rtol=0, atol=1e-6)
+    assert after["fusion.weight"].shape[0] == 3
+    renamed = request(name="b", class_names=("background", "cell"), steps=1)
+    list(FineTuner(renamed, images).run())
+    assert store.info("b").class_names == ("background", "cell")
+    assert store.info("b").classes == 1
+    with pytest.raises(CheckpointError, match="one class at least"):
+        FineTuner(request(name="c", class_names=("background",)), images)
+    beyond = [TrainingImage("x", images[0].frame, images[0].labels * 3)]
+    with pytest.raises(AnnotationError, match="label 3"):
+        FineTuner(request(checkpoint="tuned", name="d"), beyond)
+
+
+def test_another_number_of_channels(light, images):
+    old = src_models.create("u2net-msac", 1)
+    new = src_models.create("u2net-msac", 3)
+    fresh = take_over(new, old.state_dict())
+    assert fresh == []
+    frame = torch.from_numpy(images[0].frame.copy())[None]
+    with torch.no_grad():
+        one = old.eval()(frame)
+        three = new.eval()(frame.repeat(1, 3, 1, 1))
+    torch.testing.assert_close(one, three, rtol=1e-4, atol=1e-5)
+
+
+def test_the_shipped_checkpoint_remembers_nuclei(store):
+    kept = replay.read(store.path("nuclei-s-net"))
+    assert len(kept) >= 12
+    assert all(image.frame.shape[0] == 1 for image in kept)
+    assert sum(image.labels.any() for image in kept) == len(kept)
