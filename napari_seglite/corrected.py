@@ -67,18 +67,27 @@ def project_frames(
         If a file cannot be read.
     """
     found: list[TrainingImage] = []
-    for key in sorted(project.images if keys is None else keys):
+    known: set[tuple[str, int]] = set()
+    for key in reversed(list(project.images) if keys is None else keys):
         image = project.images[key]
-        if image.corrections.regions or image.corrections.mode == "scribble":
+        # Of a frame that was corrected twice, what was said last counts.
+        corrections = image.corrections.copy()
+        for frame in corrections.frames:
+            place = image.path or image.name, frame
+            if place in known:
+                corrections.forget(frame)
+            known.add(place)
+        if corrections.regions:
             found += corrected_frames(
                 key,
                 project.read_pixels(key),
                 project.labels(key),
                 image.axes,
                 info,
-                image.corrections,
+                corrections,
                 image.channels,
             )
+    found.sort(key=lambda frame: frame.name)
     if not found:
         raise AnnotationError(
             f"Nothing was corrected in {project.folder} yet: paint into the labels of an image, or "

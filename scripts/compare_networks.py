@@ -13,15 +13,17 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import src_models
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.engine.dataset import TrainingImage, frames_of
 from napari_seglite.engine.metrics import overlap
-from napari_seglite.engine.training import start_info
+from napari_seglite.engine.training import Watch, start_info
 from napari_seglite.store.checkpoints import CheckpointInfo
 from napari_seglite.store.images import list_images, read_image, read_labels
 
@@ -60,6 +62,14 @@ def score(folder: Path, checkpoint: str, store: CheckpointStore) -> float:
     return float(np.mean(dice))
 
 
+def processor_seconds() -> float:
+    """Return seconds of computing, as if all cores had worked all the time.
+
+    What other programs take of this computer does not count.
+    """
+    return time.process_time() / torch.get_num_threads()
+
+
 def train(name: str, data: Path, minutes: float, store: CheckpointStore) -> tuple[str, int]:
     """Train a network on a data set; returns the checkpoint and its number of steps."""
     network, options = OPTIONS.get(name, (name, {}))
@@ -77,7 +87,8 @@ def train(name: str, data: Path, minutes: float, store: CheckpointStore) -> tupl
     )
     template = CheckpointInfo(checkpoint, network, options=options)
     images = frames(data / "train", start_info(request, store, template))
-    for event in FineTuner(request, images, store, template).run():
+    watch = Watch(clock=processor_seconds)
+    for event in FineTuner(request, images, store, template).run(watch=watch):
         if event.kind == "step" and event.step % 50 == 0:
             print(f"{checkpoint}: {event.text}, loss {event.loss:.3f}", file=sys.stderr)
     return checkpoint, store.info(checkpoint).settings["steps_done"]

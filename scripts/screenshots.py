@@ -36,7 +36,7 @@ def main() -> None:
     layer.brush_size = 14
     for x in range(300, 330):
         layer.paint((260, x), int(layer.data.max()))
-    dock.tabs.setCurrentIndex(1)
+    dock.show_panel(dock.fine_tune_panel)
     panel = dock.fine_tune_panel
     panel.steps.setValue(60)
     panel.fine_tune()
@@ -46,8 +46,8 @@ def main() -> None:
     demo.wait(lambda: not panel.busy)
 
     viewer.window.resize(1280, 720)
-    for number, name in enumerate(("segment", "fine-tune")):
-        dock.tabs.setCurrentIndex(number)
+    for name in ("segment", "correct", "fine_tune", "models", "compare"):
+        dock.show_panel(getattr(dock, f"{name}_panel"))
         demo.screenshot(viewer, Path(scratch) / f"{name}-small.png")
         print(Path(scratch) / f"{name}-small.png")
     viewer.close()

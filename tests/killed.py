@@ -41,9 +41,10 @@ def live(folder: Path, seed: int) -> None:
     project = AnnotationProject.open(folder / "project", create=True)
     labels = np.zeros((SIDE, SIDE), np.uint16)
     corrections = Corrections((1, SIDE, SIDE))
-    key = project.add(ProjectImage("a", "a", "", ImageAxes("YX"), corrections), labels)
+    image = ProjectImage("a", "a", "", ImageAxes("YX"), corrections)
+    project.add(image, labels)
     saver = Autosave(project)
-    saver.watch(key, lambda: labels)
+    saver.watch(image, lambda: labels)
     store = CheckpointStore(folder / "checkpoints", folder / "none")
     state = TrainingState(folder / "training", "learnt")
     weights = {"w": torch.zeros(50_000)}
@@ -51,7 +52,7 @@ def live(folder: Path, seed: int) -> None:
         for number in range(1, SIDE):
             labels[number, random.randrange(SIDE // 2) :] = number
             corrections.touch(0, (number, 0, number + 1, SIDE))
-            saver.changed(key, (number, 0), (number + 1, SIDE))
+            saver.changed(image, (number, 0), (number + 1, SIDE))
             saver.touched()
             notes.write(STROKE.pack(time.monotonic(), number, number))
             store.save(INFO, weights, overwrite=True)

@@ -84,12 +84,13 @@ def test_only_what_a_stroke_touched_is_written(project):
     sizes = {}
     for side in (512, 4096):
         labels = np.zeros((side, side), np.uint8)
-        key = project.add(image((1, side, side), f"s{side}", "YX"), labels)
+        entry = image((1, side, side), f"s{side}", "YX")
+        project.add(entry, labels)
         saver = Autosave(project, delay=0)
-        saver.watch(key, lambda labels=labels: labels)
+        saver.watch(entry, lambda labels=labels: labels)
         before = project.journal.size
         labels[100:140, 90:130] = 1
-        saver.changed(key, (100, 90), (140, 130))
+        saver.changed(entry, (100, 90), (140, 130))
         saver.close()
         sizes[side] = project.journal.size - before
     assert sizes[4096] == pytest.approx(sizes[512], rel=0.05)
@@ -98,14 +99,15 @@ def test_only_what_a_stroke_touched_is_written(project):
 
 def test_what_did_not_change_is_not_written(project):
     labels = np.zeros((3, 300, 520), np.uint8)
-    key = project.add(image(), labels)
+    entry = image()
+    key = project.add(entry, labels)
     saver = Autosave(project, delay=0)
-    saver.watch(key, lambda: labels)
-    saver.changed(key, (0, 0, 0), (3, 300, 520))
+    saver.watch(entry, lambda: labels)
+    saver.changed(entry, (0, 0, 0), (3, 300, 520))
     saver.flush()
     assert saver.written == 0
     labels[2, 5, 5] = 1
-    saver.changed(key, (2, 5, 5), (3, 6, 6))
+    saver.changed(entry, (2, 5, 5), (3, 6, 6))
     saver.flush()
     once = saver.written
     assert once > 0
@@ -120,12 +122,13 @@ def test_what_did_not_change_is_not_written(project):
 def test_labels_can_outgrow_their_numbers(project):
     labels = np.zeros((3, 300, 520), np.uint8)
     labels[0, :9] = 7
-    key = project.add(image(), labels)
+    entry = image()
+    key = project.add(entry, labels)
     wide = labels.astype(np.uint16)
     wide[1, 20, 30] = 60_000
     saver = Autosave(project, delay=0)
-    saver.watch(key, lambda: wide)
-    saver.changed(key, (1, 20, 30), (2, 21, 31))
+    saver.watch(entry, lambda: wide)
+    saver.changed(entry, (1, 20, 30), (2, 21, 31))
     saver.close()
     project.compact()
     np.testing.assert_array_equal(project.labels(key)[:], wide)
@@ -149,17 +152,18 @@ def test_a_torn_record_ends_the_journal(tmp_path, cut):
 
 def test_a_full_disk_is_told_and_tried_again(project, monkeypatch):
     labels = np.zeros((3, 300, 520), np.uint8)
-    key = project.add(image(), labels)
+    entry = image()
+    key = project.add(entry, labels)
     told = []
     saver = Autosave(project, told.append, delay=0)
-    saver.watch(key, lambda: labels)
+    saver.watch(entry, lambda: labels)
     labels[0, 0, 0] = 1
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    saver.changed(key, (0, 0, 0), (1, 1, 1))
+    saver.changed(entry, (0, 0, 0), (1, 1, 1))
     saver.flush()
     assert "No space left" in told[0]
     assert project.journal.size == 0

@@ -230,6 +230,7 @@ def corrected_frames(
     info: CheckpointInfo,
     corrections: Corrections,
     channels: Sequence[int] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> list[TrainingImage]:
     """Return what a checkpoint can learn from an image that was corrected in parts.
 
@@ -249,6 +250,8 @@ def corrected_frames(
         Which pixels count.
     channels : sequence of int, optional
         Which channels, see `select_channels`.
+    limits : tuple of float, optional
+        What `image_limits` returns, where it is known already.
 
     Raises
     ------
@@ -256,15 +259,16 @@ def corrected_frames(
         If labels do not cover the image.
     """
     found: list[TrainingImage] = []
-    for image_frame in frames_of(name, image, labels, axes, info, corrections.frames, channels):
-        frame = corrections.frames[len(found)]
+    numbers = corrections.frames
+    frames = frames_of(name, image, labels, axes, info, numbers, channels, limits)
+    for frame, image_frame in zip(numbers, frames, strict=True):
         truth, weight = corrections.truth(frame, image_frame.labels)
         box = _surroundings(weight)
         found.append(
             TrainingImage(
                 image_frame.name,
                 image_frame.frame[:, *box],
-                np.ascontiguousarray(truth[box]),
+                np.array(truth[box]),  # a copy: somebody may be painting
                 weight=None if weight.all() else weight[box],
             )
         )

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AnnotationError
+from .axes import ImageAxes
 from .normalise import image_limits, prepare_slices
 
 if TYPE_CHECKING:
     import torch
 
     from ..store.checkpoints import CheckpointInfo
-    from .axes import ImageAxes
 
     Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
 
@@ -76,6 +76,7 @@ def frames_of(
     info: CheckpointInfo,
     frames: Sequence[int] | None = None,
     channels: Sequence[int] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> list[TrainingImage]:
     """Prepare frames of an image and its labels for a checkpoint.
 
@@ -95,6 +96,8 @@ def frames_of(
         Which frames; all if not given.
     channels : sequence of int, optional
         Which channels, see `select_channels`.
+    limits : tuple of float, optional
+        What `image_limits` returns, where it is known already.
 
     Raises
     ------
@@ -109,13 +112,12 @@ def frames_of(
         )
     if frames is None:
         frames = range(axes.frame_count(image.shape))
-    limits = image_limits(image, axes, info, channels)
-    truth = axes.split(np.asarray(labels))
+    limits = limits or image_limits(image, axes, info, channels)
     return [
         TrainingImage(
             f"{name}, slice {k}" if axes.stacked else name,
             _stacked(prepare_slices(image, axes, k, info, limits, channels)),
-            truth[k],
+            ImageAxes(axes.labels).frame(labels, k)[0],
         )
         for k in frames
     ]

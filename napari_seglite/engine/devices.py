@@ -55,6 +55,17 @@ def free_memory(device: str) -> int | None:
     return None
 
 
+def used_memory(device: str) -> int:
+    """Return the bytes that this process holds, or that torch holds of a GPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.memory_reserved(device))
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether an error of torch means that memory ran out, of whichever device."""
     import torch

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -27,7 +27,16 @@ from .transfer import take_over
 from .versions import versions
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+
+class Trained(Protocol):
+    """What a run leaves: weights to keep, and its curves."""
+
+    best_weights: dict[str, torch.Tensor]
+    curves: Curves
+
 
 # Points of a curve that a checkpoint's card keeps.
 POINTS = 200
@@ -76,6 +85,7 @@ class FineTuner:
                 "from a checkpoint or an option of two dimensions."
             )
         check_images(self.images, self.info)
+        self._held: list[str] = []
 
     def run(
         self, stop: Stop = never, abort: Stop = never, watch: Watch | None = None
@@ -123,6 +133,7 @@ class FineTuner:
         request = self.request
         split_seed = request.seed if request.split_seed is None else request.split_seed
         train, validate = split(self.images, request.validation, np.random.default_rng(split_seed))
+        self._held = [image.name for image in validate]
         state = TrainingState(self.store.folder.parent / "training", request.name)
         seen = replace(watch, news=lambda: self._news(watch))
         loop = TrainingLoop(
@@ -148,6 +159,7 @@ class FineTuner:
     ) -> Iterator[TrainingEvent]:
         """Hold parts out in turn, then learn from everything for as long as that did good."""
         request = self.request
+        self._held = []  # each in turn
         parts = folds(self.images, request.folds, np.random.default_rng(request.seed))
         runs = len(parts) + 1
         each = replace(request, steps=max(1, request.steps // runs), minutes=request.minutes / runs)
@@ -201,18 +213,15 @@ class FineTuner:
     ) -> TrainingEvent:
         request = self.request
         better = best > start or not request.keep_best
-        rng = np.random.default_rng(request.seed)
-        kept = replay.choose(self.images, self._replayed, rng)
-        info = replace(
+        info = save_trained(
+            self.store,
             self.info,
-            data_digest=digest(self.images),
-            settings={**asdict(request), "steps_done": steps, "seconds": round(seconds, 1)},
-            versions=versions(),
-            scores={"validation_dice_before": start, "validation_dice": best},
-            curves=thinned(loop.curves),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            request,
+            loop,
+            self.images,
+            {"validation_dice_before": start, "validation_dice": best},
+            {"steps_done": steps, "seconds": round(seconds, 1), "held_out": self._held},
         )
-        info = self.store.save(info, loop.best_weights, replay=replay.pack(kept))
         if better:
             text = f"Saved {info.id}: Dice {start:.3f} before, {best:.3f} now, in {seconds:.0f} s."
         else:
@@ -226,6 +235,29 @@ class FineTuner:
 
     def _message(self, text: str) -> TrainingEvent:
         return TrainingEvent("message", 0, self.request.steps, 0.0, text=text)
+
+
+def save_trained(
+    store: CheckpointStore,
+    info: CheckpointInfo,
+    request: FineTuneRequest,
+    trained: Trained,
+    images: Sequence[TrainingImage],
+    scores: dict[str, float],
+    numbers: dict[str, Any],
+) -> CheckpointInfo:
+    """Write a new checkpoint: its weights, how they came about, and some of what they learnt."""
+    kept = replay.choose(images, replayed(info, store), np.random.default_rng(request.seed))
+    info = replace(
+        info,
+        data_digest=digest(images),
+        settings={**asdict(request), **numbers, "frames": [image.name for image in images]},
+        versions=versions(),
+        scores=scores,
+        curves=thinned(trained.curves),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return store.save(info, trained.best_weights, replay=replay.pack(kept))
 
 
 def network_of(info: CheckpointInfo, store: CheckpointStore) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -154,6 +155,8 @@ class TrainingEvent:
         Steps a second.
     left : float or None
         Seconds until the end at the latest.
+    memory : int or None
+        Bytes that the process, or on a GPU the device, holds.
     preview : ndarray or None
         With ``"preview"``, the probabilities ``(K, H, W)`` of what `Watch.frame` gave.
     token : object
@@ -172,6 +175,7 @@ class TrainingEvent:
     before: float | None = None
     rate: float | None = None
     left: float | None = None
+    memory: int | None = None
     preview: np.ndarray | None = None
     token: object = None
 
@@ -189,6 +193,8 @@ class Watch:
         there are, and anything to tell it by; or None.
     every : float
         Seconds between two such predictions.
+    clock : callable
+        Returns the seconds that count towards the time there is.
     news : callable
         Asked after every validation for frames to learn from instead; None if nothing changed.
     """
@@ -196,6 +202,7 @@ class Watch:
     paused: Callable[[], bool] = lambda: False
     frame: Callable[[], tuple[np.ndarray, object] | None] = lambda: None
     every: float = 4.0
+    clock: Callable[[], float] = time.monotonic
     news: Callable[[], Sequence[TrainingImage] | None] = lambda: None
 
 

@@ -100,7 +100,8 @@ class TrainingLoop:
         """Train until done or stopped."""
         yield from self._begin(lambda: stop() or abort())
         steps, minutes = self.request.steps, self.request.minutes
-        before, progress = time.monotonic(), max(self.step / steps, self.seconds / 60 / minutes)
+        clock = self.watch.clock
+        before, progress = clock(), max(self.step / steps, self.seconds / 60 / minutes)
         saved = shown = before
         while progress < 1 and self.since_best < self.request.patience and not stop():
             if abort():
@@ -109,23 +110,23 @@ class TrainingLoop:
                 yield self._event("message", progress, text=f"Paused at step {self.step}.")
                 while self.watch.paused() and not stop() and not abort():
                     time.sleep(0.05)
-                before = time.monotonic()
+                before = clock()
                 continue
             loss = yield from self._step(progress)
-            now = time.monotonic()
+            now = clock()
             self.seconds, before = self.seconds + now - before, now
             progress = min(1.0, max(self.step / steps, self.seconds / 60 / minutes))
             text = f"Step {self.step} of {steps}"
             yield self._event("step", progress, loss, text=text)
             if now - shown > self.watch.every and (found := self.watch.frame()):
                 yield self._preview(progress, *found)
-                shown = time.monotonic()
+                shown = clock()
             due = self.step % self.request.validate_every == 0
             if self.validate and (due or progress >= 1 or stop()):
                 yield from self._validate(progress, loss, abort)
             if self.state and now - saved > SAVE_EVERY:
                 self._save()
-                saved = time.monotonic()
+                saved = clock()
         if not self.validate:
             self.best_weights, self.best_step = copy_weights(self.learner.averaged), self.step
 
@@ -213,8 +214,19 @@ class TrainingLoop:
             )
         best = None if math.isnan(self.best) else self.best
         steps = self.request.steps
+        memory = devices.used_memory(self.learner.device)
         return TrainingEvent(
-            kind, self.step, steps, progress, loss, dice, best, text, rate=rate, left=left
+            kind,
+            self.step,
+            steps,
+            progress,
+            loss,
+            dice,
+            best,
+            text,
+            rate=rate,
+            left=left,
+            memory=memory,
         )
 
     # ------------------------------------------------------------------ scores

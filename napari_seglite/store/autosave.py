@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.corrections import Box
+from ..engine.axes import ImageAxes
 from .journal import Tile
-from .project import AnnotationProject, fingerprint
+from .project import THUMBNAIL, AnnotationProject, ProjectImage, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Autosave:
         self.project, self.delay = project, delay
         self.saved = self.written = self._number = 0
         self._failed = failed
+        self._new: list[tuple[ProjectImage, Any]] = []
         self._arrays: dict[str, Callable[[], Any]] = {}
         self._waiting: dict[tuple[str, tuple[int, ...]], Tile] = {}
         self._recent: dict[tuple[str, tuple[int, ...]], Tile] = {}
@@ -60,15 +61,29 @@ class Autosave:
         self._thread = Thread(target=self._run, name="seglite-autosave", daemon=True)
         self._thread.start()
 
-    def watch(self, key: str, array: Callable[[], Any]) -> None:
-        """Save changes of an image's labels from now on; `array` returns them."""
-        self._arrays[key] = array
+    def watch(self, image: ProjectImage, array: Callable[[], Any], pixels: Any = None) -> None:
+        """Save changes of an image's labels from now on.
 
-    def changed(self, key: str, corner: Sequence[int], end: Sequence[int]) -> int:
+        Parameters
+        ----------
+        image : ProjectImage
+            Added to the project if it is not in it.
+        array : callable
+            Returns the labels; None once they are gone.
+        pixels : array, optional
+            Of an image that has no file, to be kept in the project when it is added.
+        """
+        with self._lock:
+            self._arrays[self.project.reserve(image)] = array
+            if image.key not in self.project.images:
+                self._new.append((image, pixels))
+                self._ring()
+
+    def changed(self, image: ProjectImage, corner: Sequence[int], end: Sequence[int]) -> int:
         """Say that labels changed inside a box; returns the number of this call."""
         with self._lock:
-            for tile in self.project.chunks(key, corner, end):
-                self._waiting[key, tile.corner] = tile
+            for tile in image.chunks(corner, end):
+                self._waiting[image.key, tile.corner] = tile
             return self._ring()
 
     def recheck(self) -> int:
@@ -82,6 +97,11 @@ class Autosave:
         with self._lock:
             self._index_changed = True
             return self._ring()
+
+    @property
+    def behind(self) -> bool:
+        """Whether something is not on disk yet."""
+        return self.saved != self._number
 
     def flush(self) -> None:
         """Save now, in the caller's thread."""
@@ -115,14 +135,15 @@ class Autosave:
             number, waiting, index = self._number, self._waiting, self._index_changed
             self._waiting, self._index_changed = {}, False
         try:
+            self._add_new()
             # Labels first: a mark on labels that are not there would be a lie.
             tiles = [tile for place in waiting if (tile := self._read(place, waiting[place]))]
             self.written += self.project.append(tiles)
             for tile in tiles:
-                place = tile.image, tile.corner
-                self._fingerprints[place] = fingerprint(tile.pixels)
+                self._fingerprints[tile.image, tile.corner] = fingerprint(tile.pixels)
+            for place, tile in waiting.items():
                 self._recent.pop(place, None)
-                self._recent[place] = waiting[place]
+                self._recent[place] = tile
             while len(self._recent) > RECENT:
                 self._recent.pop(next(iter(self._recent)))
             if index:
@@ -137,11 +158,21 @@ class Autosave:
                 "space or reconnect the disk; saving is tried again with the next stroke."
             )
 
+    def _add_new(self) -> None:
+        while self._new:
+            image, pixels = self._new[0]
+            labels = self._arrays[image.key]()
+            if labels is not None:
+                self.project.add(image, labels, _preview(labels, image))
+                if pixels is not None and not image.path:
+                    self.project.store_pixels(image.key, pixels)
+            self._new.pop(0)
+
     def _read(self, place: tuple[str, tuple[int, ...]], tile: Tile) -> Tile | None:
         """Return a chunk with its pixels, or None if it did not change."""
         key, corner = place
         array = self._arrays[key]() if key in self._arrays else None
-        if array is None:
+        if array is None or key not in self.project.images:
             return None
         pixels = np.array(array[tile.where])
         if pixels.shape != tile.pixels.shape:
@@ -153,8 +184,10 @@ class Autosave:
         return None if same else Tile(key, corner, pixels)
 
 
-def frame_box(axes_labels: str, box: Box) -> tuple[list[int], list[int]]:
-    """Return where a box of a frame begins and ends along Y and X, 0 to 1 along other axes."""
-    top, left, bottom, right = box
-    begin, end = {"Y": top, "X": left}, {"Y": bottom, "X": right}
-    return [begin.get(a, 0) for a in axes_labels], [end.get(a, 1) for a in axes_labels]
+def _preview(labels: Any, image: ProjectImage) -> np.ndarray:
+    """Return the frame that was corrected first, every label a shade of grey."""
+    frames, sides = image.corrections.frames, image.corrections.shape[1:]
+    thin = slice(None, None, max(1, max(sides) // THUMBNAIL))
+    axes = ImageAxes(image.axes.labels)
+    plane = axes.frame(labels, frames[0] if frames else 0, (thin, thin))[0].astype(np.uint32)
+    return np.where(plane > 0, 80 + plane * 61 % 176, 0).astype(np.uint8)

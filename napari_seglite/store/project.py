@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import product
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -31,6 +32,10 @@ CHUNK = 256
 # The journal is worked into the labels beyond this size.
 LONG_JOURNAL = 64_000_000
 THUMBNAIL = 96
+
+
+class ProjectInUse(AnnotationError):
+    """Another program has the project open."""
 
 
 @dataclass
@@ -72,6 +77,17 @@ class ProjectImage:
     channels: tuple[int, ...] | None = None
     spacing: tuple[float, ...] = ()
     unit: str = "pixel"
+
+    def chunks(self, corner: Sequence[int], end: Sequence[int]) -> Iterator[Tile]:
+        """Return the chunks that a box of its labels lies in, without pixels."""
+        sides = [CHUNK if axis in "YX" else 1 for axis in self.axes.labels]
+        starts = [
+            range(max(0, a) // side * side, min(b, n), side)
+            for a, b, side, n in zip(corner, end, sides, self.shape, strict=True)
+        ]
+        for place in product(*starts):
+            sizes = [min(s, n - p) for s, n, p in zip(sides, self.shape, place, strict=True)]
+            yield Tile(self.key, place, np.broadcast_to(np.uint8(0), sizes))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON data."""
@@ -120,6 +136,7 @@ class AnnotationProject:
         self.journal = Journal(folder / JOURNAL)
         self.about = Description()
         self.images: dict[str, ProjectImage] = {}
+        self._reserved: dict[str, ProjectImage] = {}
         self._guard = RLock()
 
     # ------------------------------------------------------------------ opening and closing
@@ -144,7 +161,7 @@ class AnnotationProject:
         try:
             lock.acquire()
         except Timeout as error:
-            raise AnnotationError(
+            raise ProjectInUse(
                 f"The project {folder} is open in another window or program. Close it there, or "
                 "work in another project."
             ) from error
@@ -223,7 +240,7 @@ class AnnotationProject:
         Parameters
         ----------
         image : ProjectImage
-            Its key is only a wish.
+            Its key is only a wish, unless it was reserved.
         labels : array
             As they are now; of any size.
         preview : ndarray, optional
@@ -235,7 +252,7 @@ class AnnotationProject:
             The key.
         """
         with self._guard:
-            image.key = self._free_key(image.key or image.name)
+            self.reserve(image)
             image.shape = tuple(labels.shape)
             folder = self.folder / IMAGES / image.key
             spacing = image.spacing or (1.0,) * len(image.axes.labels)
@@ -255,13 +272,17 @@ class AnnotationProject:
             self.save_index()
             shutil.rmtree(self.folder / IMAGES / key, ignore_errors=True)
 
-    def _free_key(self, wish: str) -> str:
-        base = re.sub(r"[^A-Za-z0-9._-]+", "-", wish).strip("-.")[:60] or "image"
-        key, number = base, 1
-        while key in self.images:
-            number += 1
-            key = f"{base}-{number}"
-        return key
+    def reserve(self, image: ProjectImage) -> str:
+        """Give an image a key of its own, before it is added; returns the key."""
+        if image not in (self.images.get(image.key), self._reserved.get(image.key)):
+            wish = image.key or image.name
+            base = re.sub(r"[^A-Za-z0-9._-]+", "-", wish).strip("-.")[:60] or "image"
+            image.key, number = base, 1
+            while image.key in self.images or image.key in self._reserved:
+                number += 1
+                image.key = f"{base}-{number}"
+            self._reserved[image.key] = image
+        return image.key
 
     def store_pixels(self, key: str, pixels: np.ndarray) -> None:
         """Keep a copy of an image that has no file, and make that its file."""
@@ -318,19 +339,6 @@ class AnnotationProject:
         except (OSError, ValueError, KeyError) as error:
             raise AnnotationError(f"The labels of {key} in {self.folder} are gone.") from error
 
-    def chunks(self, key: str, corner: Sequence[int], end: Sequence[int]) -> Iterator[Tile]:
-        """Return the chunks that a box of labels lies in, without pixels."""
-        shape = self.images[key].shape
-        sides = [CHUNK if axis in "YX" else 1 for axis in self.images[key].axes.labels]
-        starts = [
-            range(max(0, a) // side * side, min(b, n), side)
-            for a, b, side, n in zip(corner, end, sides, shape, strict=True)
-        ]
-        for place in np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(shape)):
-            sizes = [min(s, n - p) for s, n, p in zip(sides, shape, place, strict=True)]
-            empty = np.broadcast_to(np.uint8(0), sizes)
-            yield Tile(key, tuple(place.tolist()), empty)
-
     # ------------------------------------------------------------------ saving
     def append(self, tiles: Sequence[Tile]) -> int:
         """Save changed chunks; returns the bytes written."""
@@ -370,9 +378,24 @@ class AnnotationProject:
         return self.labels(key)
 
 
-def default_project() -> Path:
-    """Return where corrections go if the user named no project: a folder for every day."""
-    return default_folder().parent / "projects" / date.today().isoformat()
+def open_default() -> AnnotationProject:
+    """Open the project of the day, where corrections go if the user named none.
+
+    Another one is made while that is open elsewhere.
+
+    Raises
+    ------
+    AnnotationError
+        If it cannot be read.
+    """
+    folder = default_folder().parent / "projects" / date.today().isoformat()
+    number = 1
+    while True:
+        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            return AnnotationProject.open(place, create=True)
+        except ProjectInUse:
+            number += 1
 
 
 def known_projects() -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
@@ -27,6 +29,14 @@ class TrainingCurve(QWidget):
     def clear(self) -> None:
         """Begin a new run."""
         self.loss, self.dice = [], []
+        self.update()
+
+    def show_curves(self, curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
+        """Show a run that is over, as a checkpoint's card keeps it."""
+        self.clear()
+        for step, value in curves.get("loss", ()):
+            self.add_loss(int(step), value)
+        self.dice = [(int(step), value) for step, value in curves.get("dice", ())]
         self.update()
 
     def add_loss(self, step: int, value: float) -> None:

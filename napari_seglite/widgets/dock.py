@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
-from ..store.checkpoints import CheckpointStore
+from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from .batch_panel import BatchPanel
+from .compare_panel import ComparePanel
+from .correct_panel import CorrectPanel
 from .evaluate_panel import EvaluatePanel
 from .fine_tune_panel import FineTunePanel
 from .measure_panel import MeasurePanel
+from .models_panel import ModelsPanel
 from .segment_panel import SegmentPanel
+from .tracker import Tracker
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -34,33 +38,51 @@ class SegliteDock(QWidget):
         super().__init__()
         store = store or CheckpointStore()
         self.viewer = napari_viewer
+        self.tracker = Tracker(napari_viewer, self)
         self.segment_panel = SegmentPanel(napari_viewer, store)
-        self.fine_tune_panel = FineTunePanel(napari_viewer, store)
+        self.correct_panel = CorrectPanel(
+            napari_viewer, self.tracker, self.segment_panel.results.behind
+        )
+        self.fine_tune_panel = FineTunePanel(napari_viewer, store, self.tracker)
         self.evaluate_panel = EvaluatePanel(napari_viewer)
         self.measure_panel = MeasurePanel()
         self.batch_panel = BatchPanel(store, self.segment_panel.form.settings)
-        self.tabs = QTabWidget()
-        for panel, title in (
-            (self.segment_panel, "Segment"),
-            (self.fine_tune_panel, "Fine-tune"),
-            (self.evaluate_panel, "Evaluate"),
-            (self.measure_panel, "Measure"),
-            (self.batch_panel, "Batch"),
-        ):
-            area = QScrollArea()
-            area.setWidgetResizable(True)
-            area.setFrameShape(QScrollArea.Shape.NoFrame)
-            area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            area.setWidget(panel)
-            self.tabs.addTab(area, title)
+        self.models_panel = ModelsPanel(store)
+        self.compare_panel = ComparePanel(napari_viewer, store, self.tracker)
+        self.tabs, self.tools = QTabWidget(), QTabWidget()
+        _add(self.tabs, self.segment_panel, "Segment")
+        _add(self.tabs, self.correct_panel, "Correct")
+        _add(self.tabs, self.fine_tune_panel, "Fine-tune")
+        _add(self.tabs, self.models_panel, "Models")
+        _add(self.tools, self.evaluate_panel, "Evaluate")
+        _add(self.tools, self.measure_panel, "Measure")
+        _add(self.tools, self.batch_panel, "Batch")
+        _add(self.tools, self.compare_panel, "Compare")
+        self.tabs.addTab(self.tools, "Tools")
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.addWidget(self.tabs)
         self.setMinimumWidth(320)
 
+        tracker = self.tracker
         self.segment_panel.segmented.connect(self._on_segmented)
         self.fine_tune_panel.trained.connect(self._on_trained)
+        self.fine_tune_panel.learnt.connect(self._on_learnt)
+        self.models_panel.chosen.connect(self._on_chosen)
+        self.models_panel.changed.connect(self._on_models_changed)
+        # The window may go without a word; what was painted must be on disk then.
+        self.destroyed.connect(lambda: tracker.shut())
         self._connect_layers()
+
+    def show_panel(self, panel: QWidget) -> None:
+        """Bring a panel to the front."""
+        for tabs in (self.tabs, self.tools):
+            for number in range(tabs.count()):
+                area = tabs.widget(number)
+                if isinstance(area, QScrollArea) and area.widget() is panel:
+                    tabs.setCurrentIndex(number)
+                    if tabs is self.tools:
+                        self.tabs.setCurrentWidget(self.tools)
 
     def sizeHint(self) -> QSize:
         """Wide enough for every row, high enough to need no scrolling."""
@@ -80,14 +102,45 @@ class SegliteDock(QWidget):
     def reset_choices(self, event: Any = None) -> None:
         """Read the lists of layers again."""
         self.segment_panel.reset_choices()
+        self.correct_panel.reset_choices()
         self.fine_tune_panel.reset_choices()
         self.evaluate_panel.reset_choices()
         self.measure_panel.reset_choices()
 
     def _on_segmented(self, image: Image, labels: Labels) -> None:
         checkpoint = self.segment_panel.form.checkpoint_box.checkpoint
+        self.correct_panel.take(image, labels, checkpoint)
         self.fine_tune_panel.take(image, labels, checkpoint)
         self.measure_panel.take(image, labels)
 
+    def _on_learnt(self, info: CheckpointInfo) -> None:
+        self.models_panel.refresh(info.id)
+        self.compare_panel.refresh()
+        held = info.settings.get("held_out", [])
+        used = dict.fromkeys(info.settings.get("frames", []), "used")
+        self.correct_panel.learning = {**used, **dict.fromkeys(held, "held out")}
+        self.correct_panel.show_regions()
+
     def _on_trained(self, checkpoint: str) -> None:
         self.segment_panel.form.checkpoint_box.refresh(checkpoint)
+
+    def _on_chosen(self, checkpoint: str) -> None:
+        """Work with a checkpoint that was picked from the history."""
+        self._on_trained(checkpoint)
+        self.fine_tune_panel.checkpoint_box.refresh(checkpoint)
+        self.show_panel(self.segment_panel)
+
+    def _on_models_changed(self) -> None:
+        self.segment_panel.form.checkpoint_box.refresh()
+        self.fine_tune_panel.checkpoint_box.refresh()
+        self.compare_panel.refresh()
+
+
+def _add(tabs: QTabWidget, panel: QWidget, title: str) -> None:
+    """Add a tab that scrolls where the window is low."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(panel)
+    tabs.addTab(area, title)

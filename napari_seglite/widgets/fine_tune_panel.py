@@ -2,116 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import time
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QDoubleSpinBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QPushButton,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from ..engine.corrections import Corrections
 from ..engine.requests import parse_numbers
 from ..errors import AnnotationError, SegliteError
 from ..store.checkpoints import CheckpointStore
 from . import layers
-from .checkpoint_box import CheckpointBox
-from .curve import TrainingCurve
-from .jobs import Job, Stop
-from .preload import load_training
-from .status import JobStatus
+from .fine_tune_form import FineTuneForm
+from .jobs import Job
+from .learning_layer import LearningLayer
+from .training_job import Source, TrainingInput, fine_tuned, learnt_live, visible
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..engine.axes import ImageAxes
     from ..engine.training import FineTuneRequest, TrainingEvent
+    from .tracker import Tracker
 
 
 class FineTunePanel(QWidget):
-    """Train a checkpoint on corrected labels, in the background.
+    """Train a checkpoint on what was corrected, in the background.
 
     Signals
     -------
     trained(str)
-        The id of a new checkpoint.
+        The id of a new checkpoint that is better than before, or that the user goes back to.
+    learnt(object)
+        The card of every new checkpoint.
     """
 
     trained = Signal(str)
+    learnt = Signal(object)
 
     def __init__(
-        self, viewer: ViewerModel, store: CheckpointStore, parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        store: CheckpointStore,
+        tracker: Tracker,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.viewer, self.store = viewer, store
+        self.viewer, self.store, self.tracker = viewer, store, tracker
+        self.form = FineTuneForm(store)
         self._job: Job | None = None
-        self._saved = False
+        self._given: TrainingInput | None = None
+        self._learning: LearningLayer | None = None
+        self._paused, self._live = Event(), Event()
+        self._saved, self._continue = False, False
+        self._parent_id, self._strokes, self._begun = "", 0, 0.0
         self._build()
         self._suggest_name()
         self._layers_changed()
 
-    # ------------------------------------------------------------------ building
     def _build(self) -> None:
-        self.image_box = layers.layer_box(Image)
-        self.labels_box = layers.layer_box(Labels)
-        self.labels_box.native.setToolTip(
-            "Labels you corrected; the network takes them for the truth"
-        )
-        self.frames = QLineEdit()
-        self.frames.setPlaceholderText("current slice; or 0,3,5-9, or all")
-        self.frames.setToolTip("The slices whose labels are corrected completely")
-        self.checkpoint_box = CheckpointBox(self.store, networks=True)
-        self.name = QLineEdit()
-        self.minutes = QDoubleSpinBox()
-        self.minutes.setRange(0.1, 600)
-        self.minutes.setValue(5)
-        self.minutes.setDecimals(1)
-        self.minutes.setSuffix(" min")
-        self.minutes.setToolTip("Training ends after this time at the latest")
-        self.steps = QSpinBox()
-        self.steps.setRange(1, 1_000_000)
-        self.steps.setValue(200)
-        self.steps.setSuffix(" steps")
-        self.steps.setToolTip("Training ends after this many steps at the latest")
-
-        self.start_button = QPushButton("Fine-tune")
-        self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip("End after the current step and keep the best weights so far")
-        self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
-        self.curve = TrainingCurve()
-
-        self.form = form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Image", self.image_box.native)
-        form.addRow("Labels", self.labels_box.native)
-        form.addRow("Slices", self.frames)
-        form.addRow("Start from", self.checkpoint_box)
-        form.addRow("New name", self.name)
-        form.addRow("At most", self.minutes)
-        form.addRow("or", self.steps)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start_button, 2)
-        buttons.addWidget(self.stop_button, 1)
+        form = self.form
+        self.image_box, self.labels_box, self.frames = form.image_box, form.labels_box, form.frames
+        self.checkpoint_box, self.name = form.checkpoint_box, form.name
+        self.minutes, self.steps = form.minutes, form.steps
+        self.start_button, self.stop_button = form.start_button, form.stop_button
+        self.pause_button, self.back_button = form.pause_button, form.back_button
+        self.status, self.curve = form.status, form.curve
         column = QVBoxLayout(self)
-        column.addLayout(form)
-        column.addLayout(buttons)
-        column.addWidget(self.status)
-        column.addWidget(self.curve, 1)
-
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(form)
         self.image_box.changed.connect(self._layers_changed)
         self.labels_box.changed.connect(self._layers_changed)
         self.checkpoint_box.currentIndexChanged.connect(self._suggest_name)
         self.start_button.clicked.connect(self.fine_tune)
         self.stop_button.clicked.connect(self.stop)
+        self.pause_button.toggled.connect(self._on_pause)
+        self.back_button.clicked.connect(self.go_back)
+        form.live.toggled.connect(lambda on: self._live.set() if on else self._live.clear())
+        self.tracker.changed.connect(self._on_painted)
+        self.viewer.dims.events.point.connect(self._on_moved)
+        self.viewer.camera.events.connect(self._on_moved)
         self._enable()
 
     # ------------------------------------------------------------------ state
@@ -133,7 +106,7 @@ class FineTunePanel(QWidget):
         self.checkpoint_box.select(checkpoint)
 
     def _layers_changed(self, _: Any = None) -> None:
-        self.form.setRowVisible(self.frames, layers.is_stack(self.image_box.value))
+        self.form.show_slices(layers.is_stack(self.image_box.value))
         self._enable()
 
     def _ready(self) -> bool:
@@ -146,7 +119,10 @@ class FineTunePanel(QWidget):
 
     def _enable(self) -> None:
         self.start_button.setEnabled(self._ready())
+        self.start_button.setText("Continue" if self._continue else "Fine-tune")
         self.stop_button.setEnabled(self.busy)
+        self.pause_button.setEnabled(self.busy)
+        self.back_button.setEnabled(bool(self._parent_id) and not self.busy)
 
     def say(self, text: str, error: bool = False) -> None:
         """Show a line under the buttons."""
@@ -155,107 +131,179 @@ class FineTunePanel(QWidget):
     # ------------------------------------------------------------------ training
     def request(self) -> FineTuneRequest:
         """Return what the panel is set to."""
-        from ..engine.training import FineTuneRequest
+        return self.form.request()
 
-        return FineTuneRequest(
-            checkpoint=self.checkpoint_box.checkpoint,
-            name=self.name.text().strip(),
-            steps=self.steps.value(),
-            minutes=self.minutes.value(),
-        )
+    def sources(self) -> list[Source]:
+        """Return what is learnt from.
 
-    def _chosen_frames(self, image: Image, axes: ImageAxes) -> tuple[int, ...] | None:
+        Slices that were named; else everything in the viewer that was corrected; else the current
+        slice.
+
+        Raises
+        ------
+        AnnotationError
+            If no layers are chosen or they do not fit, or there is no such slice.
+        """
+        image, labels = self.image_box.value, self.labels_box.value
+        if image is None or labels is None:
+            raise AnnotationError("Choose an image and a Labels layer that you corrected.")
         text = self.frames.text().strip().lower()
+        corrected = self.tracker.all()
+        if not text and any(tracked.labels == labels for tracked in corrected):
+            return [Source.of(tracked) for tracked in corrected]
+        axes, shape = layers.layer_axes(image), tuple(layers.pixels(image).shape)
+        count = axes.frame_count(shape)
         if not axes.stacked or text == "all":
-            return None
-        if not text or text.startswith("current"):
-            return (layers.current_frame(self.viewer, image),)
-        frames, count = parse_numbers(text), axes.frame_count(layers.pixels(image).shape)
+            frames: tuple[int, ...] = tuple(range(count))
+        elif not text or text.startswith("current"):
+            frames = (layers.current_frame(self.viewer, image),)
+        else:
+            frames = parse_numbers(text)
         if beyond := [k for k in frames if not 0 <= k < count]:
             raise AnnotationError(f"{image.name} has no slice {beyond[0]}; it has {count}, from 0.")
-        return frames
+        chosen = Corrections((count, *axes.frame_shape(shape)))
+        for frame in frames:
+            chosen.complete(frame, (0, 0, *axes.frame_shape(shape)))
+        channels = layers.choice(image, "channels")
+        # A copy: nobody marked these slices, so nobody expects that strokes still count.
+        data = np.array(labels.data)
+        return [Source(image.name, layers.pixels(image), data, axes, chosen, channels)]
 
     def fine_tune(self) -> None:
-        """Start training on the chosen layers."""
+        """Start training on what was corrected."""
         if self.busy:
             return
-        image, labels = self.image_box.value, self.labels_box.value
+        image = self.image_box.value
         try:
-            if image is None or labels is None:
-                raise AnnotationError("Choose an image and a Labels layer that you corrected.")
-            axes = layers.layer_axes(image)
-            frames = self._chosen_frames(image, axes)
+            sources = self.sources()
             request = replace(self.request(), spacing=layers.pixel_size(image))
+            given = TrainingInput(sources, visible(self.viewer, image))
         except (SegliteError, ValueError) as error:
             self.say(str(error), error=True)
             return
         self.curve.clear()
         self.status.start()
-        # A copy: the user goes on painting while the network learns.
-        truth = np.array(labels.data)
-        data, name, channels = layers.pixels(image), image.name, layers.choice(image, "channels")
-        self._saved = False
-        self._job = job = Job(
-            lambda *stops: self._work(request, name, data, truth, axes, frames, channels, *stops),
-            self,
-        )
+        self._close_layer()
+        self._learning = LearningLayer(self.viewer, image)
+        self._saved, self._given = False, given
+        self._parent_id = request.checkpoint
+        self._strokes = sum(source.corrections.strokes for source in sources)
+        self._begun = time.monotonic()
+        self._paused.clear()
+        store, paused, live = self.store, self._paused, self._live
+        if self.form.every_stroke:
+            job = Job(lambda *stops: learnt_live(request, given, store, *stops), self)
+        else:
+            automatic = self.form.automatic
+            job = Job(
+                lambda *stops: fine_tuned(request, given, store, automatic, paused, live, *stops),
+                self,
+            )
+        self._job = job
         job.progressed.connect(self._on_event)
         job.failed.connect(lambda text: self.say(text, error=True))
         job.ended.connect(self._on_ended)
         self._enable()
         job.start()
 
-    def _work(
-        self,
-        request: FineTuneRequest,
-        name: str,
-        data: Any,
-        truth: np.ndarray,
-        axes: ImageAxes,
-        frames: tuple[int, ...] | None,
-        channels: tuple[int, ...] | None,
-        stop: Stop,
-        abort: Stop,
-    ) -> Generator[TrainingEvent, None, None]:
-        load_training()
-        from ..engine.dataset import frames_of
-        from ..engine.fine_tuner import FineTuner
-        from ..engine.training import start_info
-
-        info = start_info(request, self.store)
-        images = frames_of(name, data, truth, axes, info, frames, channels)
-        yield from FineTuner(request, images, self.store).run(stop, abort)
-
     def stop(self) -> None:
         """End training after the current step and keep what was learnt."""
         if self._job is not None:
+            self._paused.clear()
             self._job.stop()
             self.stop_button.setEnabled(False)
             self.say("Stopping after this step …")
 
+    def go_back(self) -> None:
+        """Take the checkpoint that training began with."""
+        self._close_layer()
+        self.checkpoint_box.refresh(self._parent_id)
+        self.trained.emit(self._parent_id)
+        self.say(f"Back to {self._parent_id}. The other one stays in the list.")
+        self._parent_id, self._continue = "", False
+        self._enable()
+
+    def _on_pause(self, on: bool) -> None:
+        self.pause_button.setText("Go on" if on else "Pause")
+        if on:
+            self._paused.set()
+        else:
+            self._paused.clear()
+
+    # ------------------------------------------------------------------ what happens meanwhile
+    def _on_painted(self) -> None:
+        if self._given is not None:
+            known = {id(source.corrections) for source in self._given.sources}
+            new = [t for t in self.tracker.all() if id(t.entry.corrections) not in known]
+            self._given.sources += [Source.of(tracked) for tracked in new]
+            self._given.painted.set()
+
+    def _on_moved(self, _: Any = None) -> None:
+        image = self.image_box.value
+        if self._given is not None and image is not None:
+            try:
+                self._given.look = visible(self.viewer, image)
+            except SegliteError:
+                return
+
     def _on_event(self, event: TrainingEvent) -> None:
         if event.kind == "done":
-            assert event.checkpoint is not None
-            self._saved = True
-            self.say(event.text)
-            self.checkpoint_box.refresh(event.checkpoint.id)
-            self.trained.emit(event.checkpoint.id)
+            self._on_done(event)
             return
         if event.kind == "message":
             self.say(event.text)
             return
-        self.status.advance(round(event.progress * 1000), 1000)
+        if event.kind == "preview" and event.preview is not None:
+            if self._learning is not None and self._job is not None:
+                self._learning.show(event.preview, event.token)  # type: ignore[arg-type]
+            return
+        if event.steps:
+            self.status.advance(round(event.progress * 1000), 1000)
         if event.kind == "step" and event.loss is not None:
             self.curve.add_loss(event.step, event.loss)
         if event.kind == "validation" and event.dice is not None:
             self.curve.add_dice(event.step, event.dice)
         if self._job is not None and not self._job.stopping:
-            best = "" if event.best is None else f", best Dice {event.best:.3f}"
-            self.say(f"Step {event.step} of {event.steps}{best}")
+            self.say(self.form.progress(event))
+
+    def _on_done(self, event: TrainingEvent) -> None:
+        info = event.checkpoint
+        assert info is not None
+        self._saved = True
+        better = event.before is None or (event.best or 0) > event.before
+        seconds = time.monotonic() - self._begun
+        strokes = f"{self._strokes} strokes, " if self._strokes else ""
+        if event.before is None:
+            self.say(event.text)
+        elif better:
+            self.say(
+                f"{strokes}{seconds:.0f} s: Dice on what was held out {event.before:.2f} to "
+                f"{event.best:.2f}. Saved as {info.id}."
+            )
+        else:
+            self.say(
+                f"{strokes}{seconds:.0f} s: no better than Dice {event.before:.2f} on what was "
+                f"held out, so {self._parent_id} stays selected. {info.id} keeps its weights. "
+                "Correct more slices, or train longer."
+            )
+        self._continue = better
+        self.learnt.emit(info)
+        chosen = info.id if better else self._parent_id
+        self.checkpoint_box.refresh(chosen)
+        if better:
+            self.trained.emit(info.id)
+        self._suggest_name()
 
     def _on_ended(self) -> None:
         if self._job is not None and self._job.stopping and not self._saved:
             self.say("Stopped before anything was learnt.")
-        self._job = None
+        self._job = self._given = None
+        self.pause_button.setChecked(False)
         self.status.rest()
+        self._close_layer()
         self._enable()
+
+    def _close_layer(self) -> None:
+        if self._learning is not None:
+            self._learning.close()
+            self._learning = None

@@ -191,6 +191,28 @@ def current_frame(viewer: ViewerModel, layer: Image) -> int:
     return int(np.ravel_multi_index(np.clip(place, 0, np.array(sizes) - 1).tolist(), sizes))
 
 
+def show_frame(
+    viewer: ViewerModel, layer: Image, frame: int, box: tuple[int, int, int, int] | None = None
+) -> None:
+    """Let the viewer show a frame of a stack, and a part of a large frame."""
+    axes, shape = layer_axes(layer), tuple(pixels(layer).shape)
+    place: dict[str, Any] = dict(
+        zip(axes.stack, np.unravel_index(frame, axes.stack_shape(shape) or (1,)), strict=False)
+    )
+    height, width = axes.frame_shape(shape)
+    top, left, bottom, right = box or (0, 0, height, width)
+    middle = {"Y": (top + bottom - 1) / 2, "X": (left + right - 1) / 2, **place}
+    pixel = [float(middle.get(axis, 0)) for axis in axes.order]
+    world = to_world(layer, np.array(pixel[: layer.ndim]))
+    offset = viewer.dims.ndim - layer.ndim
+    for axis in axes.stack:
+        k = axes.order.index(axis)
+        viewer.dims.set_point(offset + k, world[k])
+    if (bottom - top, right - left) != (height, width):
+        shown = [k - offset for k in viewer.dims.displayed]
+        viewer.camera.center = tuple(world[k] for k in shown)
+
+
 def add_labels(
     viewer: ViewerModel, layer: Image, name: str, labels: np.ndarray, recipe: dict[str, Any]
 ) -> Labels:

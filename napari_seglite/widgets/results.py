@@ -96,6 +96,10 @@ class Results:
                     return shown
         return None
 
+    def behind(self, layer: Labels) -> Segmentation | None:
+        """Return the result that a Labels layer shows, if it is one of this viewer's."""
+        return next((s.result for s in reversed(self._shown) if s.layer == layer), None)
+
     def show(self, image: Image, result: Segmentation, replace: Shown | None) -> Shown:
         """Write a result into a new layer, or over one that `find` returned."""
         labels = result.labels

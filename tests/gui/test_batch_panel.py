@@ -12,7 +12,7 @@ from napari_seglite.store.images import read_labels
 @pytest.fixture
 def panel(dock):
     """Return the Batch tab, shown."""
-    dock.tabs.setCurrentWidget(dock.tabs.widget(4))
+    dock.show_panel(dock.batch_panel)
     return dock.batch_panel
 
 

@@ -12,7 +12,7 @@ from napari_seglite.engine.comparison import ADDED, MISSED
 @pytest.fixture
 def panel(dock):
     """Return the Evaluate tab, shown."""
-    dock.tabs.setCurrentIndex(2)
+    dock.show_panel(dock.evaluate_panel)
     return dock.evaluate_panel
 
 

@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture
 def panel(dock):
     """Return the Measure tab, shown."""
-    dock.tabs.setCurrentWidget(dock.tabs.widget(3))
+    dock.show_panel(dock.measure_panel)
     return dock.measure_panel
 
 

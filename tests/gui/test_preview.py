@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QScrollArea
 
 from napari_seglite import SegmentRequest
 from napari_seglite import segment as segment_array
@@ -87,6 +88,8 @@ def test_no_tab_is_wider_than_the_dock(viewer, dock, segment, nuclei):
     """Whatever an image and a checkpoint make the rows show."""
     viewer.add_image(np.stack([nuclei, nuclei]), name="a stack of a rather long name", units="um")
     segment()
-    for number in range(dock.tabs.count()):
-        area = dock.tabs.widget(number)
+    areas = dock.findChildren(QScrollArea)
+    panels = [area for area in areas if area.parent().parent() in (dock.tabs, dock.tools)]
+    assert len(panels) == 8
+    for area in panels:
         assert area.widget().minimumSizeHint().width() <= dock.minimumWidth()

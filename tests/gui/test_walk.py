@@ -31,7 +31,7 @@ def test_segment_correct_fine_tune_segment(viewer, dock, click, segment, qtbot, 
     panel = dock.fine_tune_panel
     assert panel.labels_box.value == layer
     assert panel.image_box.value == viewer.layers["cells"]
-    dock.tabs.setCurrentIndex(1)
+    dock.show_panel(dock.fine_tune_panel)
     panel.steps.setValue(3)
     assert panel.name.text() == "nuclei-s-net-tuned-1"
     click(panel.start_button)
@@ -43,8 +43,12 @@ def test_segment_correct_fine_tune_segment(viewer, dock, click, segment, qtbot, 
     assert len(panel.curve.dice) == 2
     assert panel.name.text() == "nuclei-s-net-tuned-2"
 
+    # Three steps may not be enough to get better; from the history it can be used all the same.
+    dock.show_panel(dock.models_panel)
+    assert dock.models_panel.selected == "nuclei-s-net-tuned-1"
+    click(dock.models_panel.buttons["use"])
     assert dock.segment_panel.form.checkpoint_box.checkpoint == "nuclei-s-net-tuned-1"
-    dock.tabs.setCurrentIndex(0)
+    assert dock.tabs.currentIndex() == 0
     second = segment()
     assert second.name == "cells nuclei-s-net-tuned-1"
     assert [image.name for image in viewer.layers] == [
@@ -66,7 +70,7 @@ def test_window_closes_during_a_job(viewer, dock, click, segment, qtbot, nuclei,
     else:
         segment()
         panel = dock.fine_tune_panel
-        dock.tabs.setCurrentIndex(1)
+        dock.show_panel(dock.fine_tune_panel)
         click(panel.start_button)
         qtbot.waitUntil(lambda: len(panel.curve.loss) > 0, timeout=PATIENCE)
     assert panel.busy
@@ -109,7 +113,7 @@ def test_stop_keeps_the_best_so_far(viewer, dock, click, segment, qtbot, nuclei)
     viewer.add_image(nuclei)
     segment()
     panel = dock.fine_tune_panel
-    dock.tabs.setCurrentIndex(1)
+    dock.show_panel(dock.fine_tune_panel)
     panel.steps.setValue(10_000)
     click(panel.start_button)
     qtbot.waitUntil(lambda: len(panel.curve.loss) >= 2, timeout=PATIENCE)
@@ -124,9 +128,9 @@ def test_fine_tuning_works_while_segmenting(viewer, dock, click, segment, qtbot,
     segment()
     training = dock.fine_tune_panel
     training.steps.setValue(6)
-    dock.tabs.setCurrentIndex(1)
+    dock.show_panel(dock.fine_tune_panel)
     click(training.start_button)
-    dock.tabs.setCurrentIndex(0)
+    dock.show_panel(dock.segment_panel)
     assert segment() is not None
     qtbot.waitUntil(lambda: not training.busy, timeout=PATIENCE)
     assert CheckpointStore().info("nuclei-s-net-tuned-1").settings["steps_done"] == 6

@@ -1,0 +1,163 @@
+"""Learning after every stroke, as pixel classifiers do, but with a network."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import Cancelled
+from ..store.checkpoints import CheckpointStore
+from . import devices, heap
+from .dataset import PatchSampler, TrainingImage
+from .fine_tuner import check_images, network_of, replayed, save_trained
+from .inference import COMPILING, Predictor, Stop, needs_compiling, never, warm_up
+from .learner import Learner, copy_weights
+from .tiling import predict_tiled
+from .training import FineTuneRequest, TrainingEvent, start_info
+from .training_loop import OVERLAP, TILE, Curves, mixed
+
+if TYPE_CHECKING:
+    import torch
+
+# Seconds of learning between a stroke and the next look at the result.
+ROUND = 1.2
+# Steps after the last stroke, until it waits for another.
+ENOUGH = 60
+# Where on the learning rate's way down it stays.
+PROGRESS = 0.4
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to learn from now, and what is looked at.
+
+    Attributes
+    ----------
+    images : sequence of TrainingImage
+        Everything corrected so far; the same object as long as nothing changed.
+    frame : ndarray
+        ``(C, H, W)`` or ``(S, C, H, W)``, normalised: what the user sees.
+    token : object
+        To tell it by.
+    """
+
+    images: Sequence[TrainingImage]
+    frame: np.ndarray
+    token: object
+
+
+class LiveSession:
+    """A network that learns as long as somebody paints.
+
+    Parameters
+    ----------
+    request : FineTuneRequest
+        Where to start and the name of what is kept in the end; its steps and time do not count.
+    store : CheckpointStore, optional
+        Where checkpoints are read and written.
+
+    Attributes
+    ----------
+    best_weights : dict
+        The last ones.
+    curves : Curves
+        Of the loss; nothing is held out.
+    """
+
+    def __init__(self, request: FineTuneRequest, store: CheckpointStore | None = None) -> None:
+        self.request, self.store = request, store or CheckpointStore()
+        self.info = start_info(request, self.store)
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.curves = Curves()
+        self._steps = 0
+
+    def run(
+        self, work: Callable[[], Work | None], stop: Stop = never, abort: Stop = never
+    ) -> Iterator[TrainingEvent]:
+        """Learn and predict in turn until stopped; then the weights become a checkpoint.
+
+        Parameters
+        ----------
+        work : callable
+            Asked before every round; None as long as nothing was corrected.
+        stop, abort : callable
+            As in `FineTuner.run`.
+
+        Yields
+        ------
+        TrainingEvent
+            ``"preview"`` after every round, ``"done"`` in the end if anything was learnt.
+        """
+        import torch
+
+        device = devices.resolve(self.request.device)
+        yield self._event("message", text="Reading the checkpoint …")
+        try:
+            with torch.random.fork_rng(devices=[]), heap.kept(device):
+                if needs_compiling(self.info.network, device, training=True):
+                    yield self._event("message", text=COMPILING)
+                warm_up(self.info.network, device, training=True)
+                torch.manual_seed(self.request.seed)
+                network = devices.place(network_of(self.info, self.store), device)
+                learner = Learner(network, self.info, self.request, device)
+                yield from self._rounds(learner, work, stop, abort)
+        finally:
+            devices.release(device)
+
+    def _rounds(
+        self,
+        learner: Learner,
+        work: Callable[[], Work | None],
+        stop: Stop,
+        abort: Stop,
+    ) -> Iterator[TrainingEvent]:
+        images: Sequence[TrainingImage] | None = None
+        sampler: PatchSampler | None = None
+        before = replayed(self.info, self.store)
+        since, token, begun = 0, None, time.monotonic()
+        yield self._event("message", text="Live: paint, and watch.")
+        while not stop():
+            if abort():
+                raise Cancelled
+            now = work()
+            idle = now is None or (now.images is images and since >= ENOUGH and now.token == token)
+            if now is None or idle:
+                time.sleep(0.05)
+                continue
+            if now.images is not images:
+                check_images(now.images, self.info)
+                images, since = now.images, 0
+                sampler = self._sampler(mixed(images, before, self.request.replay))
+            assert sampler is not None
+            loss = math.nan
+            end = time.monotonic() + ROUND
+            while since < ENOUGH and time.monotonic() < end and not (stop() or abort()):
+                loss = learner.step(sampler.batch(self.request.batch), PROGRESS)
+                if math.isfinite(loss):
+                    self._steps, since = self._steps + 1, since + 1
+                    self.curves.loss.append((self._steps, loss))
+                    yield self._event("step", loss=loss)
+            predict = Predictor(learner.averaged.eval(), learner.device)
+            found = predict_tiled(predict, now.frame, TILE, OVERLAP)
+            token = now.token
+            yield replace(self._event("preview", loss=loss), preview=found, token=token)
+        if images is None or not self._steps:
+            return
+        self.best_weights = copy_weights(learner.averaged)
+        seconds = round(time.monotonic() - begun, 1)
+        numbers = {"steps_done": self._steps, "seconds": seconds, "live": True, "held_out": []}
+        info = save_trained(self.store, self.info, self.request, self, images, {}, numbers)
+        text = f"Saved {info.id}, learnt live in {self._steps} steps."
+        yield replace(self._event("done", text=text), checkpoint=info)
+
+    def _sampler(self, images: Sequence[TrainingImage]) -> PatchSampler:
+        r = self.request
+        return PatchSampler(images, r.patch, r.scale, r.invert, r.intensity, r.seed + self._steps)
+
+    def _event(self, kind: str, loss: float | None = None, text: str = "") -> TrainingEvent:
+        return TrainingEvent(kind, self._steps, 0, 0.0, loss, text=text)

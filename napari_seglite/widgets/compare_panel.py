@@ -1,0 +1,200 @@
+"""The panel that finds the network for somebody's own data."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDoubleSpinBox,
+    QFormLayout,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+import src_models
+
+from ..errors import AnnotationError, SegliteError
+from ..store.checkpoints import CheckpointStore
+from .jobs import Job, Stop
+from .preload import load_training
+from .result_table import ResultTable, side_by_side
+from .status import JobStatus
+from .training_job import Source, TrainingInput, visible
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from ..engine.contest import ContestEvent, Entry
+    from .tracker import Tracker
+
+
+class ComparePanel(QWidget):
+    """Tick networks and checkpoints, click **Compare**: each learns for the same time.
+
+    Signals
+    -------
+    chosen(str)
+        The start of a row that was double-clicked.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        store: CheckpointStore,
+        tracker: Tracker,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.viewer, self.store, self.tracker = viewer, store, tracker
+        self._job: Job | None = None
+        self.starts = QListWidget()
+        self.starts.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.starts.setMaximumHeight(150)
+        self.minutes = QDoubleSpinBox()
+        self.minutes.setRange(0.1, 600)
+        self.minutes.setValue(2)
+        self.minutes.setSuffix(" min each")
+        self.compare_button = QPushButton("Compare")
+        self.cancel_button = QPushButton("Stop")
+        self.status = JobStatus("Which network learns what you corrected best?")
+        self.results = ResultTable("networks.csv")
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow(self.starts)
+        form.addRow("Time", self.minutes)
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        column.addLayout(side_by_side(self.compare_button, self.cancel_button))
+        column.addWidget(self.status)
+        column.addWidget(self.results, 1)
+        self.compare_button.clicked.connect(self.compare)
+        self.cancel_button.clicked.connect(self.stop)
+        self.results.said.connect(self.status.say)
+        self.refresh()
+        self._enable()
+
+    @property
+    def busy(self) -> bool:
+        """Whether networks are being compared."""
+        return self._job is not None
+
+    def refresh(self) -> None:
+        """Read the list of checkpoints again; what was ticked stays ticked."""
+        before = self.ticked() if self.starts.count() else src_models.names()
+        self.starts.clear()
+        networks = [(name, f"{name} (from scratch)") for name in src_models.names()]
+        for name, title in [*networks, *((info.id, info.id) for info in self.store.list())]:
+            item = QListWidgetItem(title)
+            item.setData(Qt.ItemDataRole.UserRole, name)
+            ticked = Qt.CheckState.Checked if name in before else Qt.CheckState.Unchecked
+            item.setCheckState(ticked)
+            self.starts.addItem(item)
+
+    def ticked(self) -> list[str]:
+        """Return what shall be compared."""
+        items = [self.starts.item(k) for k in range(self.starts.count())]
+        return [
+            str(item.data(Qt.ItemDataRole.UserRole))
+            for item in items
+            if item is not None and item.checkState() == Qt.CheckState.Checked
+        ]
+
+    def _enable(self) -> None:
+        self.compare_button.setEnabled(not self.busy)
+        self.cancel_button.setEnabled(self.busy)
+
+    def compare(self) -> None:
+        """Start comparing on everything in the viewer that was corrected."""
+        if self.busy:
+            return
+        starts, minutes = self.ticked(), self.minutes.value()
+        try:
+            corrected = self.tracker.all()
+            if not corrected:
+                raise AnnotationError("Correct some slices first; they decide which one is best.")
+            if not starts:
+                raise AnnotationError("Tick one network or checkpoint at least.")
+            sources = [Source.of(tracked) for tracked in corrected]
+            look = visible(self.viewer, corrected[0].image)
+        except SegliteError as error:
+            self.status.say(str(error), error=True)
+            return
+        self.status.start()
+        store = self.store
+        self._job = job = Job(
+            lambda stop, gone: _compared(
+                starts, [TrainingInput(sources, look) for _ in starts], store, minutes, stop, gone
+            ),
+            self,
+        )
+        job.progressed.connect(self._on_event)
+        job.failed.connect(lambda text: self.status.say(text, error=True))
+        job.ended.connect(self._on_ended)
+        self._enable()
+        job.start()
+
+    def stop(self) -> None:
+        """End after the current step; what is known stays in the table."""
+        if self._job is not None:
+            self._job.stop()
+            self.status.say("Stopping after this step …")
+
+    def _on_event(self, event: ContestEvent) -> None:
+        self.status.advance(round(event.progress * 1000), 1000)
+        if self._job is not None and not self._job.stopping:
+            self.status.say(event.text)
+        self.results.show_frame(_table(event))
+
+    def _on_ended(self) -> None:
+        self._job = None
+        self.status.rest()
+        if self.results.frame is not None:
+            self.status.say(f"Best so far: {self.results.frame.index[0]}.")
+        self._enable()
+
+
+def _compared(
+    starts: Sequence[str],
+    given: Sequence[TrainingInput],
+    store: CheckpointStore,
+    minutes: float,
+    stop: Stop,
+    gone: Stop,
+) -> Generator[ContestEvent, None, None]:
+    load_training()
+    from ..engine.contest import contest
+    from ..engine.training import FineTuneRequest, start_info
+
+    images = {}
+    for start, one in zip(starts, given, strict=True):
+        images[start] = one.images(start_info(FineTuneRequest(start, "contest"), store))
+    shown: tuple[Entry, ...] = ()
+    for event in contest(starts, images, store, minutes, stop=stop, abort=gone):
+        rounded = tuple(replace(entry, steps=0, seconds=0.0) for entry in event.entries)
+        if rounded != shown or event.progress >= 1:
+            shown = rounded
+            yield event
+
+
+def _table(event: ContestEvent) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "Dice": [round(entry.dice, 3) for entry in event.entries],
+            "before": [round(entry.before, 3) for entry in event.entries],
+            "s/megapixel": [round(entry.seconds, 2) for entry in event.entries],
+            "parameters": [entry.parameters for entry in event.entries],
+            "steps": [entry.steps for entry in event.entries],
+        },
+        index=pd.Index([entry.start for entry in event.entries], name="start"),
+    )

@@ -1,0 +1,376 @@
+"""The panel for correcting: what was done, where to go next, and helpers for the brush."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Shapes
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..engine.regions import Region
+from ..errors import SegliteError
+from . import areas, layers
+from .jobs import Job, Stop
+from .mask_tools import MaskTools
+from .project_layers import read_images, show_image
+from .region_list import RegionList
+from .status import ERROR_STYLE
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from ..engine.next_region import Candidate
+    from ..engine.segmentation import Segmentation
+    from .tracker import Tracked, Tracker
+
+MODES = {"dense": "Whole slices", "scribble": "Scribbles only"}
+KEYS = {"accept": "Shift-A", "next": "Shift-N"}
+
+
+class CorrectPanel(QWidget):
+    """Correct with napari's brush; this panel keeps book.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose layers are corrected.
+    tracker : Tracker
+        Marks and saves what is painted.
+    result_of : callable
+        Returns the segmentation behind a Labels layer, if there is one.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        tracker: Tracker,
+        result_of: Callable[[Labels], Segmentation | None],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.viewer, self.tracker, self._result_of = viewer, tracker, result_of
+        self.learning: dict[str, str] = {}
+        self._job: Job | None = None
+        self._looked: tuple[Any, list[Candidate]] = (None, [])
+        self._checkpoint = ""
+        self._build()
+        # Strokes come faster than anybody reads a list.
+        self._refresh = QTimer(self)
+        self._refresh.setSingleShot(True)
+        self._refresh.setInterval(150)
+        self._refresh.timeout.connect(self.show_regions)
+        tracker.changed.connect(self._refresh.start)
+        tracker.saved.connect(lambda: self._show_project("saved"))
+        tracker.failed.connect(lambda text: self.say(text, error=True))
+        self._layers_changed()
+
+    # ------------------------------------------------------------------ building
+    def _build(self) -> None:
+        self.image_box = layers.layer_box(Image)
+        self.labels_box = layers.layer_box(Labels)
+        self.mode_box = QComboBox()
+        for name, title in MODES.items():
+            self.mode_box.addItem(title, name)
+        self.mode_box.setToolTip(
+            "Whole slices: all of a slice you paint into counts as right, what you left as it was "
+            "included.\nScribbles only: only what you paint counts; label 1 is background, label 2 "
+            "the first class."
+        )
+        self.project_label = QLabel()
+        self.project_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.open_button = QPushButton("Open …")
+        self.open_button.setToolTip("A project from before, or an empty folder for a new one")
+        self.list = RegionList()
+        self.accept_button = QPushButton("Accept")
+        self.accept_button.setToolTip(f"This slice is right as it is ({KEYS['accept']})")
+        self.next_button = QPushButton("Next")
+        self.next_button.setToolTip(
+            f"Go where a correction teaches most: uncertain, and unlike the others ({KEYS['next']})"
+        )
+        self.complete_button = QPushButton("Box is complete")
+        self.complete_button.setToolTip("Everything inside the drawn rectangle is labelled right")
+        self.tools = MaskTools(self.viewer, self.tracked)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
+
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Image", self.image_box.native)
+        form.addRow("Labels", self.labels_box.native)
+        form.addRow("Learn from", self.mode_box)
+        project = QHBoxLayout()
+        project.addWidget(self.project_label, 1)
+        project.addWidget(self.open_button)
+        form.addRow("Project", project)
+        buttons = QHBoxLayout()
+        for button in (self.accept_button, self.next_button, self.complete_button):
+            buttons.addWidget(button)
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        column.addWidget(self.list, 1)
+        column.addLayout(buttons)
+        column.addWidget(self.tools)
+        column.addWidget(self.status)
+
+        self.image_box.changed.connect(self._layers_changed)
+        self.labels_box.changed.connect(self._layers_changed)
+        self.mode_box.currentIndexChanged.connect(self._on_mode)
+        self.open_button.clicked.connect(self._choose_project)
+        self.list.chosen.connect(self._go_to)
+        self.accept_button.clicked.connect(self.accept)
+        self.next_button.clicked.connect(self.next)
+        self.complete_button.clicked.connect(self.complete)
+        self.tools.said.connect(self.say)
+        self._show_project("")
+
+    # ------------------------------------------------------------------ state
+    def say(self, text: str, error: bool = False) -> None:
+        """Show a sentence at the bottom."""
+        self.status.setText(text)
+        self.status.setStyleSheet(ERROR_STYLE if error else "")
+
+    def reset_choices(self) -> None:
+        """Read the lists of layers again."""
+        self.image_box.reset_choices()
+        self.labels_box.reset_choices()
+        self._layers_changed()
+
+    def take(self, image: Image, labels: Labels, checkpoint: str) -> None:
+        """Offer what was just segmented for correction."""
+        self._checkpoint = checkpoint
+        self.reset_choices()
+        self.image_box.value, self.labels_box.value = image, labels
+
+    def tracked(self) -> Tracked | None:
+        """Return the chosen layers, if labels fit the image."""
+        image, labels = self.image_box.value, self.labels_box.value
+        if image is None or labels is None:
+            return None
+        try:
+            if tuple(labels.data.shape) != layers.label_shape(image):
+                return None
+            known = self.tracker.find(labels)
+            if known is None:
+                known = self.tracker.follow(image, labels, self._checkpoint)
+                self._bind_keys(labels)
+            return known
+        except SegliteError:
+            return None
+
+    def _bind_keys(self, labels: Labels) -> None:
+        for name, act in (("accept", self.accept), ("next", self.next)):
+            try:
+                labels.bind_key(KEYS[name], lambda _, act=act: act())
+            except ValueError:  # the user's own key stays theirs
+                continue
+
+    def _layers_changed(self, _: Any = None) -> None:
+        tracked = self.tracked()
+        for button in (self.accept_button, self.next_button, self.complete_button):
+            button.setEnabled(tracked is not None)
+        self.tools.setEnabled(tracked is not None)
+        self.tools.show_stack(layers.is_stack(self.image_box.value))
+        if tracked is not None:
+            self.mode_box.blockSignals(True)
+            self.mode_box.setCurrentIndex(self.mode_box.findData(tracked.entry.corrections.mode))
+            self.mode_box.blockSignals(False)
+        elif self.labels_box.value is not None and self.image_box.value is not None:
+            self.say("These labels do not have the image's size.", error=True)
+        self.show_regions()
+
+    def _on_mode(self, _: Any = None) -> None:
+        tracked, mode = self.tracked(), self.mode_box.currentData()
+        self.tracker.mode = mode
+        if tracked is None or tracked.entry.corrections.mode == mode:
+            return
+        if mode == "scribble" and not tracked.entry.corrections.regions:
+            self._add_scribbles(tracked)
+            return
+        tracked.entry.corrections.mode = mode
+        self.tracker.touched()
+
+    def _add_scribbles(self, tracked: Tracked) -> None:
+        """Scribbles go into a layer of their own, where nothing counts that nobody painted."""
+        image = tracked.image
+        empty = np.zeros(layers.label_shape(image), np.uint8)
+        made = layers.add_labels(self.viewer, image, f"{image.name} scribbles", empty, {})
+        made.selected_label = 2
+        self.reset_choices()
+        self.labels_box.value = made
+        self.say("Paint 1 on background and 2 on objects: a few strokes of each are enough.")
+
+    # ------------------------------------------------------------------ the list
+    def show_regions(self) -> None:
+        """Bring the list up to date."""
+        images = [tracked.entry for tracked in self.tracker.all()]
+        chosen = self.tracked()
+        predicted: dict[str, list[int]] = {}
+        if chosen is not None:
+            if chosen.entry not in images:
+                images.append(chosen.entry)
+            predicted[chosen.entry.key] = self._predicted(chosen)
+        if self.tracker.project is not None:
+            images += [i for i in self.tracker.project.images.values() if i not in images]
+        self.list.show_images(images, predicted, self.learning)
+        if self.tracker.waiting:
+            self._show_project("saving …")
+
+    def _predicted(self, tracked: Tracked) -> list[int]:
+        result = self._result_of(tracked.labels)
+        if result is not None:
+            return list(result.frames)
+        return list(range(tracked.entry.corrections.shape[0]))
+
+    def _go_to(self, key: str, frame: int) -> None:
+        for tracked in self.tracker.all():
+            if tracked.entry.key == key:
+                self.image_box.value, self.labels_box.value = tracked.image, tracked.labels
+                self.viewer.layers.selection.active = tracked.labels
+        tracked_now = self.tracked()
+        if tracked_now is not None and tracked_now.entry.key == key:
+            layers.show_frame(self.viewer, tracked_now.image, frame)
+
+    # ------------------------------------------------------------------ going through a stack
+    def accept(self) -> None:
+        """Mark the current slice as right, and go on to the next."""
+        tracked = self.tracked()
+        if tracked is None or not self.tracker.begin(tracked):
+            return
+        frame = layers.current_frame(self.viewer, tracked.image)
+        tracked.entry.corrections.accept(frame)
+        self.tracker.touched()
+        self.next()
+
+    def next(self) -> None:
+        """Go to what is worth correcting next."""
+        tracked = self.tracked()
+        if tracked is None or self._job is not None:
+            return
+        result = self._result_of(tracked.labels)
+        if result is None:
+            self.say("Segment the image first: then the next slice is the most uncertain one.")
+            return
+        if self._looked[0] is result:
+            self._show_next(tracked, self._looked[1])
+            return
+        image, corrections = layers.pixels(tracked.image), tracked.entry.corrections
+        self.say("Looking for the next slice …")
+        self._job = job = Job(lambda stop, gone: _looked(result, image, corrections, gone), self)
+
+        def found(candidates: list[Candidate]) -> None:
+            self._looked = result, candidates
+            self._show_next(tracked, candidates)
+
+        job.succeeded.connect(found)
+        job.failed.connect(lambda text: self.say(text, error=True))
+        job.ended.connect(self._on_ended)
+        job.start()
+
+    def _on_ended(self) -> None:
+        self._job = None
+
+    def _show_next(self, tracked: Tracked, candidates: list[Candidate]) -> None:
+        from ..engine.next_region import ranked
+
+        order = ranked(candidates, tracked.entry.corrections)
+        if not order:
+            self.say("Everything is corrected or accepted.")
+            return
+        best = order[0]
+        layers.show_frame(self.viewer, tracked.image, best.frame, best.box)
+        what = f"Slice {best.frame}" if tracked.axes.stacked else "This part"
+        self.say(f"{what}: uncertainty {best.uncertainty:.2f}, {len(order)} left.")
+
+    def complete(self) -> None:
+        """Mark drawn rectangles as labelled completely; offer to draw one if there is none."""
+        tracked = self.tracked()
+        if tracked is None:
+            return
+        drawn = [o for o in self.viewer.layers if isinstance(o, Shapes) and o.nshapes]
+        if not drawn:
+            shapes = self.viewer.add_shapes(name="complete", ndim=2, face_color="transparent")
+            shapes.mode = "add_rectangle"
+            self.say("Draw a rectangle around what you labelled completely, then click again.")
+            return
+        plane = tracked.entry.corrections.shape[1:]
+        try:
+            text = areas.region(self.viewer, tracked.image, "shapes")
+            assert text is not None
+            boxes = [Region((polygon,)).box(plane) for polygon in Region.parse(text).polygons]
+        except SegliteError as error:
+            self.say(str(error), error=True)
+            return
+        if not self.tracker.begin(tracked):
+            return
+        frame = layers.current_frame(self.viewer, tracked.image)
+        for rows, columns in boxes:
+            box = (rows.start, columns.start, rows.stop, columns.stop)
+            tracked.entry.corrections.complete(frame, box)
+        self.tracker.touched()
+        self.say(f"{len(boxes)} complete box{'es' if len(boxes) > 1 else ''} on this slice.")
+
+    # ------------------------------------------------------------------ projects
+    def _show_project(self, state: str) -> None:
+        project = self.tracker.project
+        name = project.folder.name if project else "made with the first stroke"
+        self.project_label.setText(f"{name} · {state}" if state and project else name)
+        self.project_label.setToolTip(str(project.folder) if project else "")
+
+    def _choose_project(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "A project, or an empty folder")
+        if folder:
+            self.open_project(Path(folder))
+
+    def open_project(self, folder: Path) -> None:
+        """Open a project and its images, or make one in an empty folder."""
+        try:
+            project = self.tracker.open(folder, create=True)
+        except (SegliteError, OSError) as error:
+            self.say(str(error), error=True)
+            return
+        self._show_project("")
+        if not project.images or self._job is not None:
+            return
+        self.say("Opening …")
+        self._job = job = Job(lambda stop, gone: read_images(project, gone), self)
+        job.progressed.connect(self._on_opened)
+        job.failed.connect(lambda text: self.say(text, error=True))
+        job.ended.connect(self._on_ended)
+        job.start()
+
+    def _on_opened(self, found: Any) -> None:
+        if isinstance(found, str):
+            self.say(found, error=True)
+            return
+        tracked = show_image(self.viewer, self.tracker, found)
+        self._bind_keys(tracked.labels)
+        self.take(tracked.image, tracked.labels, tracked.entry.checkpoint)
+        self.say(f"Opened {tracked.entry.name}.")
+
+
+def _looked(
+    result: Segmentation, image: Any, corrections: Any, gone: Stop
+) -> Generator[None, None, list[Candidate]]:
+    from ..engine.next_region import candidates
+
+    found: list[Candidate] = []
+    for so_far in candidates(result, image, corrections.copy(), gone):
+        found = so_far
+        yield
+    return found

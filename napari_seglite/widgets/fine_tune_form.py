@@ -1,0 +1,164 @@
+"""The rows, buttons and curves of the Fine-tune panel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Image, Labels
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..store.checkpoints import CheckpointStore
+from . import layers
+from .checkpoint_box import CheckpointBox
+from .curve import TrainingCurve
+from .status import JobStatus
+
+if TYPE_CHECKING:
+    from ..engine.training import FineTuneRequest, TrainingEvent
+
+
+class FineTuneForm(QWidget):
+    """What can be set for a training run, and what it shows.
+
+    Parameters
+    ----------
+    store : CheckpointStore
+        Lists where to start.
+    """
+
+    def __init__(self, store: CheckpointStore, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.image_box = layers.layer_box(Image)
+        self.labels_box = layers.layer_box(Labels)
+        self.labels_box.native.setToolTip(
+            "Labels you corrected; the network takes them for the truth"
+        )
+        self.frames = QLineEdit()
+        self.frames.setPlaceholderText("what you corrected; or 0,3,5-9; all")
+        self.frames.setToolTip(
+            "Every layer and slice you painted into or accepted, unless you name slices of this "
+            "layer; the current slice if there is none"
+        )
+        self.checkpoint_box = CheckpointBox(store, networks=True)
+        self.name = QLineEdit()
+        self._add_numbers()
+        self._add_choices()
+        self.start_button = QPushButton("Fine-tune")
+        self.pause_button = QPushButton("Pause")
+        self.pause_button.setCheckable(True)
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("End after the current step and keep the best weights so far")
+        self.back_button = QPushButton("Go back")
+        self.back_button.setToolTip("Select the checkpoint that training began with")
+        self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
+        self.curve = TrainingCurve()
+        self._arrange()
+
+    def _add_numbers(self) -> None:
+        self.minutes = QDoubleSpinBox()
+        self.minutes.setRange(0.1, 600)
+        self.minutes.setValue(5)
+        self.minutes.setDecimals(1)
+        self.minutes.setSuffix(" min")
+        self.minutes.setToolTip("Training ends after this time at the latest")
+        self.steps = QSpinBox()
+        self.steps.setRange(0, 1_000_000)
+        self.steps.setSpecialValueText("steps that suit")
+        self.steps.setSuffix(" steps")
+        self.steps.setToolTip(
+            "Training ends after so many steps at the latest; at 0, as many as suit what was "
+            "corrected, with patches that suit the objects"
+        )
+
+    def _add_choices(self) -> None:
+        self.remember = QCheckBox("Do not forget")
+        self.remember.setChecked(True)
+        self.remember.setToolTip(
+            "A quarter of what it learns from is what the checkpoint learnt before"
+        )
+        self.decoder_only = QCheckBox("Decoder only")
+        self.decoder_only.setToolTip("The first layers keep their weights: for few corrections")
+        self.live = QCheckBox("Live")
+        self.live.setToolTip(
+            "What you paint meanwhile is learnt too. Ticked before the start, the network learns "
+            "after every stroke until you stop it, and shows what it makes of the view"
+        )
+
+    def _arrange(self) -> None:
+        self.form = form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Image", self.image_box.native)
+        form.addRow("Labels", self.labels_box.native)
+        form.addRow("Slices", self.frames)
+        form.addRow("Start from", self.checkpoint_box)
+        form.addRow("New name", self.name)
+        limits, choices = QHBoxLayout(), QHBoxLayout()
+        limits.addWidget(self.minutes)
+        limits.addWidget(self.steps)
+        form.addRow("At most", limits)
+        for box in (self.remember, self.decoder_only, self.live):
+            choices.addWidget(box)
+        choices.addStretch(1)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.start_button, 2)
+        for button in (self.pause_button, self.stop_button, self.back_button):
+            buttons.addWidget(button, 1)
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        column.addLayout(choices)
+        column.addLayout(buttons)
+        column.addWidget(self.status)
+        column.addWidget(self.curve, 1)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether settings shall suit what was corrected."""
+        return self.steps.value() == 0
+
+    @property
+    def every_stroke(self) -> bool:
+        """Whether it learns after every stroke until it is stopped."""
+        return self.live.isChecked()
+
+    def show_slices(self, stacked: bool) -> None:
+        """Ask for slices where there are some."""
+        self.form.setRowVisible(self.frames, stacked)
+
+    def request(self) -> FineTuneRequest:
+        """Return what is set."""
+        from ..engine.training import FineTuneRequest
+
+        return FineTuneRequest(
+            checkpoint=self.checkpoint_box.checkpoint,
+            name=self.name.text().strip(),
+            steps=self.steps.value() or 200,
+            minutes=self.minutes.value(),
+            replay=0.25 if self.remember.isChecked() else 0.0,
+            trainable="decoder" if self.decoder_only.isChecked() else "all",
+        )
+
+    @staticmethod
+    def progress(event: TrainingEvent) -> str:
+        """Say in a line how a run goes."""
+        parts = [f"Step {event.step}" + (f" of {event.steps}" if event.steps else "")]
+        if event.rate:
+            fast = event.rate >= 1
+            parts.append(f"{event.rate:.1f} a second" if fast else f"{1 / event.rate:.1f} s each")
+        if event.left is not None:
+            left = event.left
+            parts.append(f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left")
+        if event.best is not None:
+            parts.append(f"best Dice {event.best:.3f}")
+        if event.memory:
+            parts.append(f"{event.memory / 1e9:.1f} GB")
+        return ", ".join(parts)

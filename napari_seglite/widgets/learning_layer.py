@@ -1,0 +1,64 @@
+"""A layer that shows what the network being trained makes of what is in view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..engine import arrays
+from ..engine.arrays import Frames
+from . import layers
+from .training_job import Look
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+
+class LearningLayer:
+    """Shows predictions of the weights there are, frame by frame.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Gets the layer with the first prediction.
+    image : Image
+        What is looked at.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: Image) -> None:
+        self.viewer, self.image = viewer, image
+        self.layer: Labels | None = None
+
+    def show(self, probabilities: np.ndarray, look: Look) -> None:
+        """Put a prediction ``(K, H, W)`` in its place."""
+        one = len(probabilities) == 1
+        classes = (probabilities[0] > 0.5) if one else probabilities.argmax(0)
+        if self.layer is None or self.layer not in self.viewer.layers:
+            self._add(look)
+        assert self.layer is not None
+        top, left, bottom, right = look.box
+        target = Frames(self.layer.data, look.axes, tuple(look.pixels.shape))
+        target.write(look.frame, slice(top, bottom), slice(left, right), classes.astype(np.uint8))
+        self.layer.refresh(extent=False, thumbnail=False)
+
+    def _add(self, look: Look) -> None:
+        labels = arrays.zeros(look.axes.label_shape(tuple(look.pixels.shape)), np.uint8)
+        active = self.viewer.layers.selection.active
+        self.layer = self.viewer.add_labels(
+            labels,
+            name=f"{self.image.name} learning",
+            opacity=0.8,
+            **layers.placement(self.image, look.axes),
+        )
+        # An outline: what is painted stays visible, and brightness is not covered twice.
+        self.layer.contour = 2 if max(look.axes.frame_shape(look.pixels.shape)) <= 1024 else 0
+        self.layer.editable = False
+        self.viewer.layers.selection.active = active
+
+    def close(self) -> None:
+        """Take the layer away."""
+        if self.layer is not None and self.layer in self.viewer.layers:
+            self.viewer.layers.remove(self.layer)
+        self.layer = None

@@ -1,0 +1,212 @@
+"""Brush helpers for masks: on one slice or several, and taken back with Ctrl+Z."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
+
+from ..engine import brushes
+from ..engine.regions import Region
+from ..errors import AnnotationError, SegliteError
+from . import areas, layers
+from .jobs import Job, Stop
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+    from .tracker import Tracked
+
+TOOLS = {
+    "fill": "Fill holes",
+    "smooth": "Smooth outline",
+    "largest": "Keep largest part",
+    "grow": "Grow",
+    "shrink": "Shrink",
+    "delete": "Delete objects in shape",
+    "merge": "Merge objects in shape",
+    "interpolate": "Interpolate between slices",
+}
+WHERE = {"slice": "this slice", "corrected": "corrected slices", "all": "all slices"}
+_OF_SHAPES, _WITH_PIXELS = ("delete", "merge"), ("grow", "shrink", "smooth")
+
+Changed = list[tuple[int, np.ndarray]]
+
+
+class MaskTools(QWidget):
+    """A tool, where to use it, and a button.
+
+    Signals
+    -------
+    said(str, bool)
+        A sentence for the user, and whether it tells of a failure.
+    """
+
+    said = Signal(str, bool)
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        tracked: Callable[[], Tracked | None],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.viewer, self._tracked = viewer, tracked
+        self._job: Job | None = None
+        self.tool = QComboBox()
+        for name, title in TOOLS.items():
+            self.tool.addItem(title, name)
+        self.tool.setToolTip("Works on the selected label; Ctrl+Z takes it back")
+        self.pixels = QSpinBox()
+        self.pixels.setRange(1, 99)
+        self.pixels.setValue(2)
+        self.pixels.setSuffix(" px")
+        self.where = QComboBox()
+        for name, title in WHERE.items():
+            self.where.addItem(title, name)
+        self.apply_button = QPushButton("Apply")
+        for box in (self.tool, self.where):
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+        first, second = QHBoxLayout(), QHBoxLayout()
+        first.addWidget(self.tool, 1)
+        first.addWidget(self.pixels)
+        second.addWidget(self.where, 1)
+        second.addWidget(self.apply_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(first)
+        column.addLayout(second)
+        self.tool.currentIndexChanged.connect(self._on_tool)
+        self.apply_button.clicked.connect(self.apply)
+        self._on_tool()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a tool is at work."""
+        return self._job is not None
+
+    def _on_tool(self, _: Any = None) -> None:
+        name = self.tool.currentData()
+        self.pixels.setEnabled(name in _WITH_PIXELS)
+        self.where.setEnabled(name != "interpolate")
+
+    def show_stack(self, stacked: bool) -> None:
+        """Offer several slices where there are some."""
+        self.where.setVisible(stacked)
+
+    # ------------------------------------------------------------------ work
+    def apply(self) -> None:
+        """Use the chosen tool."""
+        tracked = self._tracked()
+        if self.busy or tracked is None:
+            return
+        try:
+            work = self._work(tracked)
+        except SegliteError as error:
+            self.said.emit(str(error), True)
+            return
+        self._job = job = Job(lambda stop, gone: _collected(work, gone), self)
+        job.succeeded.connect(lambda changed: self._write(tracked, changed))
+        job.failed.connect(lambda text: self.said.emit(text, True))
+        job.ended.connect(self._on_ended)
+        job.start()
+
+    def _on_ended(self) -> None:
+        self._job = None
+
+    def _work(self, tracked: Tracked) -> Iterator[tuple[int, np.ndarray]]:
+        """Return what a thread shall go through: new labels of frames."""
+        name, px = self.tool.currentData(), self.pixels.value()
+        value, axes, data = tracked.labels.selected_label, tracked.axes, tracked.labels.data
+        if not tracked.labels.editable:
+            raise AnnotationError(f"{tracked.labels.name} is locked. Unlock the layer first.")
+        if name == "interpolate":
+            return _between(tracked, layers.current_frame(self.viewer, tracked.image))
+        frames = self._frames(tracked)
+        if name in _OF_SHAPES:
+            text = areas.region(self.viewer, tracked.image, "shapes")
+            assert text is not None
+            plane = tracked.entry.corrections.shape[1:]
+            where = _mask(Region.parse(text), plane)
+            act = brushes.delete_objects if name == "delete" else brushes.merge_objects
+            return ((k, act(axes.frame(data, k)[0], where)) for k in frames)
+        single: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+            "fill": lambda old: brushes.fill_holes(old, value),
+            "smooth": lambda old: brushes.smooth(old, value, px),
+            "largest": lambda old: brushes.keep_largest(old, value),
+            "grow": lambda old: brushes.grow(old, value, px),
+            "shrink": lambda old: brushes.grow(old, value, -px),
+        }
+        return ((k, single[name](axes.frame(data, k)[0])) for k in frames)
+
+    def _frames(self, tracked: Tracked) -> list[int]:
+        where = self.where.currentData()
+        if where == "all":
+            return list(range(tracked.entry.corrections.shape[0]))
+        if where == "corrected" and tracked.axes.stacked:
+            return tracked.entry.corrections.frames
+        return [layers.current_frame(self.viewer, tracked.image)]
+
+    def _write(self, tracked: Tracked, changed: Changed) -> None:
+        if tracked.labels in self.viewer.layers:
+            count = write_frames(tracked, changed)
+            self.said.emit(f"{count:,} pixels changed; Ctrl+Z takes it back.", False)
+
+
+def write_frames(tracked: Tracked, changed: Changed) -> int:
+    """Write new labels of frames as one step that can be undone; returns the pixels changed."""
+    layer: Labels = tracked.labels
+    axes, count = tracked.axes, 0
+    sizes = axes.stack_shape(layer.data.shape)
+    with layer.block_history():
+        for frame, new in changed:
+            y, x = np.nonzero(axes.frame(layer.data, frame)[0] != new)
+            if not y.size:
+                continue
+            places = dict(zip(axes.stack, np.unravel_index(frame, sizes or (1,)), strict=False))
+            at = {"Y": y, "X": x, **{a: np.full(y.shape, k) for a, k in places.items()}}
+            layer.data_setitem(tuple(at[a] for a in axes.order), new[y, x], refresh=False)
+            count += y.size
+    layer.refresh()
+    return count
+
+
+def _collected(
+    work: Iterator[tuple[int, np.ndarray]], gone: Stop
+) -> Generator[None, None, Changed]:
+    found = []
+    for entry in work:
+        found.append(entry)
+        yield
+        if gone():
+            break
+    return found
+
+
+def _between(tracked: Tracked, current: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Interpolate between the corrected slices around the current one."""
+    frames, axes, data = tracked.entry.corrections.frames, tracked.axes, tracked.labels.data
+    below = [k for k in frames if k <= current]
+    above = [k for k in frames if k > current]
+    volumes = axes.volumes(data.shape)
+    if not below or not above or above[0] - below[-1] < 2:
+        raise AnnotationError(
+            "Go to a slice between two that you corrected; the slices between them are filled in."
+        )
+    a, b = below[-1], above[0]
+    if not any(a in volume and b in volume for volume in volumes):
+        raise AnnotationError("The corrected slices belong to different time points.")
+    first, last = axes.frame(data, a)[0], axes.frame(data, b)[0]
+    return zip(range(a + 1, b), brushes.interpolated(first, last, b - a - 1), strict=True)
+
+
+def _mask(region: Region, plane: tuple[int, int]) -> np.ndarray:
+    mask = np.zeros(plane, bool)
+    mask[region.box(plane)] = region.mask(plane)
+    return mask

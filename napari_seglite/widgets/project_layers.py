@@ -1,0 +1,74 @@
+"""A project's images -> layers of the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..engine import arrays
+from ..engine.arrays import blocks
+from ..errors import Cancelled, SegliteError
+from ..store.project import AnnotationProject, ProjectImage
+from . import layers
+from .jobs import Stop
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from .tracker import Tracked, Tracker
+
+Opened = tuple[ProjectImage, Any, Any]
+
+
+def read_images(project: AnnotationProject, gone: Stop) -> Generator[Opened | str, None, None]:
+    """Read every image and its labels, in the job's thread; a sentence where that fails."""
+    for key, entry in list(project.images.items()):
+        try:
+            pixels, stored = project.read_pixels(key), project.labels(key)
+        except SegliteError as error:
+            yield str(error)
+            continue
+        labels = arrays.zeros(stored.shape, stored.dtype)
+        for place in np.ndindex(stored.shape[:-2]):
+            for block in blocks(stored.shape[-2:]):
+                if gone():
+                    raise Cancelled
+                labels[(*place, *block)] = stored[(*place, *block)]
+        yield entry, pixels, labels
+
+
+def show_image(viewer: ViewerModel, tracker: Tracker, opened: Opened) -> Tracked:
+    """Add an image and its labels, or the labels to an image that is open already."""
+    from napari.layers import Image
+
+    entry, pixels, labels = opened
+    before = [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Image) and entry.path and str(layer.source.path or "") == entry.path
+    ]
+    image = before[0] if before else _add_image(viewer, entry, pixels)
+    layer = layers.add_labels(viewer, image, f"{entry.name} corrected", labels, {})
+    tracked = tracker.follow(image, layer, entry.checkpoint, entry)
+    tracker.begin(tracked)
+    return tracked
+
+
+def _add_image(viewer: ViewerModel, entry: ProjectImage, pixels: Any) -> Image:
+    order = entry.axes.order
+    rgb = order.endswith("C") and pixels.shape[-1] in (3, 4)
+    shown = order.removesuffix("C") if rgb else order
+    spacing = dict(zip(entry.axes.labels, entry.spacing, strict=False))
+    image = viewer.add_image(
+        pixels,
+        name=entry.name,
+        rgb=rgb,
+        scale=[spacing.get(axis, 1.0) for axis in shown],
+        units=[entry.unit if axis in "ZYX" else "pixel" for axis in shown],
+        axis_labels=[axis.lower() for axis in shown],
+    )
+    layers.choose(image, axes=order, channels=entry.channels)
+    return image

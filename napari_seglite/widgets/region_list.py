@@ -1,0 +1,105 @@
+"""The list of what is corrected: images, their slices, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
+
+from ..store.project import ProjectImage
+
+COLOURS = {
+    "touched": QColor("#f0a35e"),
+    "accepted": QColor("#7fd68a"),
+    "complete": QColor("#7fd68a"),
+    "predicted": QColor("#8a93a0"),
+}
+# Longer stacks list only the slices that were corrected.
+LONGEST = 300
+
+
+class RegionList(QTreeWidget):
+    """Images and slices; a click goes there.
+
+    Signals
+    -------
+    chosen(str, int)
+        Key of the image, and number of the frame.
+    """
+
+    chosen = Signal(str, int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setHeaderLabels(["Slice", "State", "Learning"])
+        self.setRootIsDecorated(False)
+        self.setIndentation(12)
+        self.setUniformRowHeights(True)
+        self.setMinimumHeight(110)
+        header = self.header()
+        assert header is not None
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
+        self.itemClicked.connect(self._on_clicked)
+        self._shown: Any = None
+
+    def show_images(
+        self,
+        images: Sequence[ProjectImage],
+        predicted: Mapping[str, Sequence[int]],
+        learning: Mapping[str, str],
+    ) -> None:
+        """Show images with their corrected frames, and the predicted ones of some.
+
+        Parameters
+        ----------
+        images : sequence of ProjectImage
+            In this order.
+        predicted : mapping
+            Frames that a checkpoint labelled, by key.
+        learning : mapping
+            ``"used"`` or ``"held out"``, by the names of frames that training gave them.
+        """
+        rows = [self._rows(image, predicted.get(image.key, ()), learning) for image in images]
+        content = list(zip([(image.key, image.name) for image in images], rows, strict=True))
+        if content == self._shown:
+            return  # a stroke in a slice that is listed changes nothing
+        self._shown = content
+        self.clear()
+        for (key, name), frames in content:
+            corrected = sum(state != "predicted" for _, state, _ in frames)
+            top = QTreeWidgetItem([name, f"{corrected} corrected", ""])
+            top.setData(0, Qt.ItemDataRole.UserRole, (key, frames[0][0] if frames else 0))
+            self.addTopLevelItem(top)
+            for frame, state, learnt in frames:
+                item = QTreeWidgetItem([f"slice {frame}", state, learnt])
+                item.setData(0, Qt.ItemDataRole.UserRole, (key, frame))
+                item.setForeground(1, COLOURS[state])
+                top.addChild(item)
+            top.setExpanded(True)
+
+    @staticmethod
+    def _rows(
+        image: ProjectImage, predicted: Sequence[int], learning: Mapping[str, str]
+    ) -> list[tuple[int, str, str]]:
+        corrections = image.corrections
+        listed = set(corrections.frames)
+        if len(predicted) <= LONGEST:
+            listed |= set(predicted)
+        stacked = image.axes.stacked
+        return [
+            (
+                frame,
+                corrections.state(frame) or "predicted",
+                learning.get(f"{image.key}, slice {frame}" if stacked else image.key, ""),
+            )
+            for frame in sorted(listed)
+        ]
+
+    def _on_clicked(self, item: QTreeWidgetItem, _: int) -> None:
+        key, frame = item.data(0, Qt.ItemDataRole.UserRole)
+        self.chosen.emit(key, frame)

@@ -1,0 +1,209 @@
+"""What a training job reads from the viewer, in its own thread."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..engine.axes import ImageAxes
+from ..engine.corrections import Box, Corrections
+from ..errors import SegliteError
+from ..store.checkpoints import CheckpointInfo, CheckpointStore
+from . import areas, layers
+from .jobs import Stop
+from .preload import load_training
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from ..engine.dataset import TrainingImage
+    from ..engine.training import FineTuneRequest, TrainingEvent
+    from .tracker import Tracked
+
+# A larger part of a frame is not predicted while it is looked at.
+LARGEST_LOOK = 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """Corrected layers, as a job needs them.
+
+    Attributes
+    ----------
+    name : str
+        Key in the project, for the names of frames.
+    pixels, labels : array
+        Labels are read while they are painted on.
+    axes : ImageAxes
+        Of the image.
+    corrections : Corrections
+        Those of the layer; they grow meanwhile.
+    channels : tuple of int or None
+        As the user chose them.
+    """
+
+    name: str
+    pixels: Any
+    labels: Any
+    axes: ImageAxes
+    corrections: Corrections
+    channels: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, tracked: Tracked) -> Source:
+        """Read what two layers are."""
+        image, entry = tracked.image, tracked.entry
+        pixels, channels = layers.pixels(image), layers.choice(image, "channels")
+        return cls(entry.key, pixels, tracked.labels.data, entry.axes, entry.corrections, channels)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the viewer shows of an image."""
+
+    pixels: Any
+    axes: ImageAxes
+    channels: tuple[int, ...] | None
+    frame: int
+    box: Box
+
+
+def visible(viewer: ViewerModel, image: Image) -> Look:
+    """Return the part of an image's current frame that is in view, its middle if that is large."""
+    axes, pixels = layers.layer_axes(image), layers.pixels(image)
+    height, width = axes.frame_shape(pixels.shape)
+    box = (0, 0, height, width)
+    if max(height, width) > LARGEST_LOOK:
+        try:
+            text = areas.region(viewer, image, "visible")
+            top, left, bottom, right = (int(float(n)) for n in str(text).split(","))
+        except (SegliteError, ValueError):
+            top, left, bottom, right = box
+        y, x = (top + bottom) // 2, (left + right) // 2
+        half = LARGEST_LOOK // 2
+        box = (max(top, y - half), max(left, x - half), min(bottom, y + half), min(right, x + half))
+    frame = layers.current_frame(viewer, image) if axes.stacked else 0
+    return Look(pixels, axes, layers.choice(image, "channels"), frame, box)
+
+
+class TrainingInput:
+    """Reads frames for a job; the GUI says what is corrected and looked at.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        What was corrected.
+    look : Look
+        What is looked at; exchanged by the GUI as the user moves on.
+    """
+
+    def __init__(self, sources: Sequence[Source], look: Look) -> None:
+        self.sources, self.look = list(sources), look
+        self.painted = Event()
+        self.painted.set()
+        self._limits: dict[int, tuple[float, float]] = {}
+        self._images: list[TrainingImage] = []
+
+    def images(self, info: CheckpointInfo) -> list[TrainingImage]:
+        """Return every corrected frame; the same list as long as nothing was painted."""
+        from ..engine.corrections import corrected_frames
+
+        if not self.painted.is_set():
+            return self._images
+        self.painted.clear()
+        found: list[TrainingImage] = []
+        for s in sorted(self.sources, key=lambda source: source.name):
+            corrections = s.corrections.copy()
+            if corrections.regions:
+                limits = self._limits_of(s.pixels, s.axes, s.channels, info)
+                found += corrected_frames(
+                    s.name, s.pixels, s.labels, s.axes, info, corrections, s.channels, limits
+                )
+        self._images = sorted(found, key=lambda frame: frame.name)
+        return self._images
+
+    def news(self, info: CheckpointInfo) -> list[TrainingImage] | None:
+        """Return every corrected frame if something was painted since."""
+        return self.images(info) if self.painted.is_set() else None
+
+    def frame(self, info: CheckpointInfo) -> tuple[np.ndarray, Look]:
+        """Return what is looked at, normalised."""
+        from ..engine.normalise import prepare_slices
+
+        look = self.look
+        limits = self._limits_of(look.pixels, look.axes, look.channels, info)
+        top, left, bottom, right = look.box
+        box = slice(top, bottom), slice(left, right)
+        frame = prepare_slices(look.pixels, look.axes, look.frame, info, limits, look.channels, box)
+        return frame, look
+
+    def _limits_of(
+        self,
+        pixels: Any,
+        axes: ImageAxes,
+        channels: tuple[int, ...] | None,
+        info: CheckpointInfo,
+    ) -> tuple[float, float]:
+        from ..engine.normalise import image_limits
+
+        if id(pixels) not in self._limits:
+            self._limits[id(pixels)] = image_limits(pixels, axes, info, channels)
+        return self._limits[id(pixels)]
+
+
+def fine_tuned(
+    request: FineTuneRequest,
+    given: TrainingInput,
+    store: CheckpointStore,
+    automatic: bool,
+    paused: Event,
+    live: Event,
+    stop: Stop,
+    abort: Stop,
+) -> Generator[TrainingEvent, None, None]:
+    """Fine-tune on what was corrected; with `automatic`, with settings that suit it."""
+    load_training()
+    import src_models
+
+    from ..engine.fine_tuner import FineTuner
+    from ..engine.suggestions import suggested
+    from ..engine.training import Watch, start_info
+
+    info = start_info(request, store)
+    images = given.images(info)
+    if automatic:
+        request = suggested(request, images, request.checkpoint in src_models.names())
+    watch = Watch(
+        paused.is_set,
+        lambda: given.frame(info),
+        news=lambda: given.news(info) if live.is_set() else None,
+    )
+    yield from FineTuner(request, images, store).run(stop, abort, watch)
+
+
+def learnt_live(
+    request: FineTuneRequest,
+    given: TrainingInput,
+    store: CheckpointStore,
+    stop: Stop,
+    abort: Stop,
+) -> Generator[TrainingEvent, None, None]:
+    """Learn after every stroke until stopped."""
+    load_training()
+    from ..engine.live import LiveSession, Work
+
+    session = LiveSession(replace(request, batch=2), store)
+
+    def work() -> Work | None:
+        images = given.images(session.info)
+        if not any(image.known.any() for image in images):
+            return None
+        frame, look = given.frame(session.info)
+        return Work(images, frame, look)
+
+    yield from session.run(work, stop, abort)

@@ -1,0 +1,214 @@
+"""Correcting in a real window: what is painted is marked, saved, listed and learnt."""
+
+import numpy as np
+import pytest
+
+from napari_seglite import CheckpointStore
+from napari_seglite.store.project import AnnotationProject
+
+PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
+
+
+@pytest.fixture
+def stack(nuclei):
+    """Return a stack of four slices, uint8 (4, 80, 96), the third of them blurred."""
+    from scipy.ndimage import gaussian_filter
+
+    crops = [nuclei[k : k + 80, 10 * k : 10 * k + 96] for k in range(4)]
+    crops[2] = gaussian_filter(crops[2], 4)
+    return np.stack(crops)
+
+
+@pytest.fixture
+def corrected(viewer, dock, click, qtbot, stack):
+    """Return the labels of a segmented stack in a window."""
+    viewer.add_image(stack, name="cells", axis_labels=("z", "y", "x"), scale=(2, 0.5, 0.5))
+    panel = dock.segment_panel
+    panel.form.scope_box.setCurrentIndex(panel.form.scope_box.findData("all"))
+    click(panel.segment_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    dock.show_panel(dock.correct_panel)
+    return panel.last.layer
+
+
+def paint(layer, number):
+    """Paint a stroke over background in a slice."""
+    empty = np.argwhere(layer.data[number] == 0)
+    layer.paint((number, *empty[len(empty) // 2]), 1)
+
+
+def states(dock):
+    """Return what the list says of the first image's slices."""
+    dock.correct_panel.show_regions()
+    top = dock.correct_panel.list.topLevelItem(0)
+    return [top.child(k).text(1) for k in range(top.childCount())]
+
+
+def saved_labels(tracker):
+    tracker.flush()
+    project = tracker.project
+    project.compact()
+    (key,) = project.images
+    return project.labels(key)[:]
+
+
+def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, corrected):
+    tracker, panel = dock.tracker, dock.correct_panel
+    assert tracker.project is None  # looking makes no folders
+    assert states(dock) == ["predicted"] * 4
+    viewer.dims.set_current_step(0, 1)
+    before = corrected.data.copy()
+    paint(corrected, 1)
+    assert (corrected.data != before).any()
+    assert states(dock) == ["predicted", "touched", "predicted", "predicted"]
+    qtbot.waitUntil(lambda: "saved" in panel.project_label.text(), timeout=PATIENCE)
+    np.testing.assert_array_equal(saved_labels(tracker), corrected.data)
+    (region,) = tracker.all()[0].entry.corrections.regions
+    assert (region.frame, region.box, region.strokes) == (1, (0, 0, 80, 96), 1)
+
+    corrected.undo()
+    np.testing.assert_array_equal(corrected.data, before)
+    np.testing.assert_array_equal(saved_labels(tracker), before)
+    corrected.redo()
+    assert (saved_labels(tracker) != before).any()
+
+    # Another window is told, and writes nothing.
+    from napari_seglite.errors import AnnotationError
+
+    with pytest.raises(AnnotationError, match="another window"):
+        AnnotationProject.open(tracker.project.folder)
+
+    viewer.dims.set_current_step(0, 0)
+    click(panel.next_button)
+    qtbot.waitUntil(lambda: panel._job is None, timeout=PATIENCE)
+    first = viewer.dims.current_step[0]
+    assert first != 1
+    assert "left" in panel.status.text()
+    click(panel.accept_button)
+    qtbot.waitUntil(lambda: panel._job is None, timeout=PATIENCE)
+    assert states(dock)[first] == "accepted"
+    assert viewer.dims.current_step[0] not in (1, first)
+    for _ in range(4):
+        click(panel.accept_button)
+    assert "Everything" in panel.status.text()
+    item = panel.list.topLevelItem(0).child(1)
+    panel.list.itemClicked.emit(item, 0)
+    assert viewer.dims.current_step[0] == 1
+
+
+def test_helpers_are_undone_in_one_step(viewer, dock, click, qtbot, corrected):
+    panel, tools = dock.correct_panel, dock.correct_panel.tools
+
+    def use(tool, where="slice"):
+        tools.tool.setCurrentIndex(tools.tool.findData(tool))
+        tools.where.setCurrentIndex(tools.where.findData(where))
+        click(tools.apply_button)
+        qtbot.waitUntil(lambda: not tools.busy, timeout=PATIENCE)
+
+    viewer.dims.set_current_step(0, 1)
+    before = corrected.data.copy()
+    use("grow")
+    assert (corrected.data > 0).sum() > (before > 0).sum()
+    np.testing.assert_array_equal(corrected.data[[0, 2, 3]], before[[0, 2, 3]])
+    assert states(dock)[1] == "touched"
+    corrected.undo()
+    np.testing.assert_array_equal(corrected.data, before)
+    use("shrink", "all")
+    assert all((corrected.data[k] > 0).sum() < (before[k] > 0).sum() for k in (0, 1, 3))
+    corrected.undo()
+    np.testing.assert_array_equal(corrected.data, before)
+
+    use("interpolate")
+    assert "between two" in panel.status.text()
+    assert "ff7a7a" in panel.status.styleSheet()
+    click(panel.complete_button)
+    shapes = viewer.layers["complete"]
+    shapes.add_rectangles(np.array([[10, 10], [10, 60], [40, 60], [40, 10]]))
+    click(panel.complete_button)
+    assert states(dock)[1] == "complete"
+    use("delete")
+    gone = corrected.data[1] != before[1]
+    assert gone.any()
+    assert not corrected.data[1][gone].any()
+    np.testing.assert_array_equal(corrected.data[0], before[0])
+
+
+def test_a_project_is_opened_again(viewer, dock, click, qtbot, corrected, tmp_path):
+    panel = dock.correct_panel
+    paint(corrected, 0)
+    dock.tracker.flush()
+    folder = dock.tracker.project.folder
+    painted = corrected.data.copy()
+    panel.open_project(tmp_path / "other")
+    assert dock.tracker.project.folder == tmp_path / "other"
+    viewer.layers.clear()
+    panel.open_project(folder)
+    qtbot.waitUntil(lambda: "Opened" in panel.status.text(), timeout=PATIENCE)
+    layer = viewer.layers["cells corrected"]
+    np.testing.assert_array_equal(layer.data, painted)
+    np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
+    assert states(dock)[0] == "touched"
+    paint(layer, 3)
+    assert states(dock)[3] == "touched"
+    np.testing.assert_array_equal(saved_labels(dock.tracker), layer.data)
+
+
+def test_learning_is_seen_stopped_continued_and_taken_back(
+    viewer, dock, click, qtbot, corrected, monkeypatch
+):
+    from napari_seglite.engine.training import Watch
+
+    defaults = [0.0 if default == 4.0 else default for default in Watch.__init__.__defaults__]
+    monkeypatch.setattr(Watch.__init__, "__defaults__", tuple(defaults))
+    panel = dock.fine_tune_panel
+    paint(corrected, 1)
+    paint(corrected, 3)
+    dock.show_panel(panel)
+    assert [source.corrections.frames for source in panel.sources()] == [[1, 3]]
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: "cells learning" in viewer.layers, timeout=PATIENCE)
+    assert viewer.layers["cells learning"].data.any()
+    assert viewer.layers.selection.active == corrected
+    panel.pause_button.setChecked(True)
+    qtbot.waitUntil(lambda: "Paused" in panel.status.text(), timeout=PATIENCE)
+    panel.pause_button.setChecked(False)
+    click(panel.stop_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert "cells learning" not in viewer.layers
+    info = CheckpointStore().info("nuclei-s-net-tuned-1")
+    assert info.settings["frames"] == ["cells, slice 1", "cells, slice 3"]
+    assert "2 strokes" in panel.status.text()
+    top = dock.correct_panel.list.topLevelItem(0)
+    assert top.child(1).text(2) == "used"
+    assert dock.models_panel.selected == info.id
+
+    if info.scores["validation_dice"] > info.scores["validation_dice_before"]:
+        assert panel.start_button.text() == "Continue"
+        assert dock.segment_panel.form.checkpoint_box.checkpoint == info.id
+    else:
+        assert panel.checkpoint_box.checkpoint == "nuclei-s-net"
+        assert "stays selected" in panel.status.text()
+    click(panel.back_button)
+    assert panel.checkpoint_box.checkpoint == "nuclei-s-net"
+    assert dock.segment_panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
+
+
+def test_live(viewer, dock, click, qtbot, corrected):
+    panel = dock.fine_tune_panel
+    dock.show_panel(panel)
+    paint(corrected, 1)
+    viewer.dims.set_current_step(0, 1)
+    panel.form.live.setChecked(True)
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: "cells learning" in viewer.layers, timeout=PATIENCE)
+    layer = viewer.layers["cells learning"]
+    assert not layer.data[2].any()
+    viewer.dims.set_current_step(0, 3)
+    qtbot.waitUntil(lambda: layer.data[3].any(), timeout=PATIENCE)
+    paint(corrected, 3)
+    click(panel.stop_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    info = CheckpointStore().info("nuclei-s-net-tuned-1")
+    assert info.settings["live"]
+    assert info.settings["steps_done"] > 0
+    assert "learnt live" in panel.status.text()
