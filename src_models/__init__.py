@@ -99,7 +99,11 @@ def training_loss(
         ``(B, H, W)``, 0 where a pixel shall be ignored.
     """
     outputs = getattr(network, "supervised", network)(frames)
-    loss: Tensor = _resolve(card(name).loss_function)(outputs, labels, weight)
+    import torch
+
+    # Losses sum over many pixels, and MS-SSIM subtracts squares of nearly equal size.
+    with torch.autocast(frames.device.type, enabled=False):
+        loss: Tensor = _resolve(card(name).loss_function)(outputs, labels, weight)
     return loss
 
 

@@ -49,6 +49,7 @@ def suggested(
         patch=patch,
         steps=steps * (4 if scratch else 1),
         learning_rate=1.5e-3 if scratch else 5e-4,
+        rate_if_new=None if scratch else 2e-3,
         validate_every=min(max(10, every), 100),
         folds=2 if len(images) < FEW else 1,
     )

@@ -38,6 +38,9 @@ class FineTuneRequest:
         Patches per step and their size in pixels.
     learning_rate, weight_decay : float
         Of AdamW; the rate rises over the first steps and falls along a cosine.
+    rate_if_new : float, optional
+        The learning rate instead, where the start knows nothing of the task: where its held-out
+        Dice is below a half.
     validation : float
         Share of the frames to score on.
     validate_every, patience : int
@@ -85,6 +88,7 @@ class FineTuneRequest:
     patch: int = 128
     learning_rate: float = 5e-4
     weight_decay: float = 1e-3
+    rate_if_new: float | None = None
     validation: float = 0.2
     validate_every: int = 20
     patience: int = 6

@@ -141,6 +141,8 @@ class TrainingLoop:
             yield self._event("message", 0.0, text="Scoring the starting point …")
             self.best = self.start = self._score(stop)
             self.curves.dice.append((0, self.best))
+            if self.request.rate_if_new and self.best < 0.5:
+                self.learner.rate = self.request.rate_if_new
             text = f"Dice before: {self.best:.3f}"
             yield self._event("validation", 0.0, dice=self.best, text=text)
 

@@ -110,8 +110,9 @@ class ModelsPanel(QWidget):
             else:
                 above.addChild(item)
         self.tree.expandAll()
-        if wanted in items:
-            self.tree.setCurrentItem(items[wanted])
+        shown = items.get(wanted) or next(iter(items.values()), None)
+        if shown is not None:
+            self.tree.setCurrentItem(shown)
         self._on_selected()
 
     def _on_selected(self, *_: Any) -> None:

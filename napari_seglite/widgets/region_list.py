@@ -65,16 +65,23 @@ class RegionList(QTreeWidget):
             ``"used"`` or ``"held out"``, by the names of frames that training gave them.
         """
         rows = [self._rows(image, predicted.get(image.key, ()), learning) for image in images]
-        content = list(zip([(image.key, image.name) for image in images], rows, strict=True))
+        heads = [(image.key, image.name, image.axes.stacked) for image in images]
+        content = list(zip(heads, rows, strict=True))
         if content == self._shown:
             return  # a stroke in a slice that is listed changes nothing
         self._shown = content
         self.clear()
-        for (key, name), frames in content:
+        for (key, name, stacked), frames in content:
             corrected = sum(state != "predicted" for _, state, _ in frames)
             top = QTreeWidgetItem([name, f"{corrected} corrected", ""])
             top.setData(0, Qt.ItemDataRole.UserRole, (key, frames[0][0] if frames else 0))
             self.addTopLevelItem(top)
+            if not stacked:
+                _, state, learnt = frames[0] if frames else (0, "predicted", "")
+                top.setText(1, state)
+                top.setText(2, learnt)
+                top.setForeground(1, COLOURS[state])
+                continue
             for frame, state, learnt in frames:
                 item = QTreeWidgetItem([f"slice {frame}", state, learnt])
                 item.setData(0, Qt.ItemDataRole.UserRole, (key, frame))

@@ -1,0 +1,224 @@
+"""What a user gets for a few corrected slices and a minute of fine-tuning.
+
+    python benchmarks/correction_loop.py DATA [--sets NAME ...] [--slices 1 2 4 8] [--seconds 60]
+
+A scripted user corrects slices completely (the truth of the data set) and fine-tunes for a minute
+of computing, from the shipped checkpoint or a fresh network, with the settings the plugin suggests.
+Beside it, on the same slices: a random forest on multi-scale features, as pixel classifiers use
+it, and MONAI's BasicUNet from scratch for the same minute. The score is Dice on slices nobody
+corrected; of two classes the mean. Strokes are the separate errors of the first prediction that
+had to be mended. Time is that of all cores; what other programs take does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import peers
+import torch
+from common import table
+
+import src_models
+from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
+from napari_seglite.engine.axes import ImageAxes
+from napari_seglite.engine.dataset import frames_of
+from napari_seglite.engine.metrics import overlap_per_class
+from napari_seglite.engine.suggestions import suggested
+from napari_seglite.engine.training import Watch, start_info
+from napari_seglite.store.images import list_images, read_image, read_labels
+
+# Where SegLite's user starts: from the shipped checkpoint, whatever it was trained on.
+STARTS = {
+    "nuclei": "nuclei-s-net",
+    "em-membranes": "nuclei-s-net",
+    "em-organelles": "nuclei-s-net",
+    "retina-vessels": "nuclei-s-net",
+}
+TREES = 50
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A frame, ``(H, W)`` or ``(H, W, 3)``, and its truth ``(H, W)``."""
+
+    name: str
+    pixels: np.ndarray
+    truth: np.ndarray
+
+    @property
+    def axes(self) -> ImageAxes:
+        return ImageAxes("YX" if self.pixels.ndim == 2 else "YXC")
+
+
+def read(folder: Path, part: str) -> list[Slice]:
+    """Return the slices of a set; of the nuclei, histology alone."""
+    if (folder / part / "image.tif").is_file():
+        stack = read_image(folder / part / "image.tif").array
+        truth = read_labels(folder / part / "labels.tif")
+        return [Slice(f"slice {k}", stack[k], truth[k]) for k in range(len(stack))]
+    labels = {path.stem: path for path in list_images(folder / part / "labels")}
+    names = {path.stem for path in list_images(folder / part / "images")}
+    if folder.name == "nuclei":
+        import csv
+
+        with (folder / f"{part}.csv").open() as file:
+            names = {r["name"] for r in csv.DictReader(file) if r["modality"] == "histology"}
+    found = []
+    for path in list_images(folder / part / "images"):
+        if path.stem in names:
+            truth = read_labels(labels[path.stem])
+            truth = (truth > 0).astype(np.uint8)
+            found.append(Slice(path.stem, read_image(path).array[..., :3], truth))
+    return found
+
+
+def chosen(slices: list[Slice], count: int) -> list[Slice]:
+    """Return slices spread over a set, the same ones every time."""
+    return [slices[int(k)] for k in np.linspace(0, len(slices) - 1, count + 2)[1:-1].round()]
+
+
+def processor_seconds() -> float:
+    """Return seconds of computing, as if all cores had worked all the time."""
+    return time.process_time() / torch.get_num_threads()
+
+
+def trained(
+    start: str, corrected: list[Slice], store: CheckpointStore, seconds: float
+) -> tuple[str, float, int]:
+    """Fine-tune as the plugin does; returns the checkpoint, the seconds and the steps."""
+    classes = int(max(s.truth.max() for s in corrected)) + 1
+    names = ("background", *(f"class {k}" for k in range(1, classes)))
+    name = f"run-{len(store.list())}"
+    request = FineTuneRequest(
+        start, name, minutes=seconds / 60, device="cpu", class_names=names if classes > 2 else None
+    )
+    info = start_info(request, store)
+    images = [
+        image for s in corrected for image in frames_of(s.name, s.pixels, s.truth, s.axes, info)
+    ]
+    request = suggested(request, images, start in src_models.names())
+    begun = processor_seconds()
+    for event in FineTuner(request, images, store).run(watch=Watch(clock=processor_seconds)):
+        if event.kind == "validation":
+            print(f"  {start}: {event.text}", file=sys.stderr)
+    steps = store.info(name).settings["steps_done"]
+    return name, processor_seconds() - begun, steps
+
+
+def dice_of(predicted: np.ndarray, truth: np.ndarray) -> float:
+    return overlap_per_class(predicted, truth).dice
+
+
+def network_dice(checkpoint: str, slices: list[Slice], store: CheckpointStore) -> float:
+    segmenter, found = Segmenter(store), []
+    for s in slices:
+        request = SegmentRequest(checkpoint, s.axes.order, device="cpu")
+        found.append(dice_of(segmenter.segment(s.pixels, request).labels, s.truth))
+    return float(np.mean(found))
+
+
+def strokes(checkpoint: str, slices: list[Slice], store: CheckpointStore) -> int:
+    """Return how many separate errors of more than 8 pixels a checkpoint makes."""
+    from skimage.measure import label, regionprops
+
+    if checkpoint in src_models.names():
+        predicted = [np.zeros_like(s.truth) for s in slices]
+    else:
+        segmenter = Segmenter(store)
+        predicted = [
+            segmenter.segment(
+                s.pixels, SegmentRequest(checkpoint, s.axes.order, device="cpu")
+            ).labels
+            for s in slices
+        ]
+    wrong = [p != s.truth for p, s in zip(predicted, slices, strict=True)]
+    return sum(int(r.area > 8) for mask in wrong for r in regionprops(label(mask)))
+
+
+def forest_dice(corrected: list[Slice], test: list[Slice]) -> tuple[float, float]:
+    """Train a pixel classifier; returns Dice and the seconds it learnt."""
+    from skimage.feature import multiscale_basic_features
+    from sklearn.ensemble import RandomForestClassifier
+
+    def features(s: Slice) -> np.ndarray:
+        colours = -1 if s.pixels.ndim == 3 else None
+        found = multiscale_basic_features(s.pixels, sigma_min=1, sigma_max=16, channel_axis=colours)
+        return np.asarray(found.reshape(-1, found.shape[-1]))
+
+    begun = processor_seconds()
+    forest = RandomForestClassifier(
+        TREES, n_jobs=-1, max_samples=0.05, min_samples_leaf=5, random_state=0
+    )
+    forest.fit(
+        np.concatenate([features(s) for s in corrected]),
+        np.concatenate([s.truth.ravel() for s in corrected]),
+    )
+    seconds = processor_seconds() - begun
+    found = [dice_of(forest.predict(features(s)).reshape(s.truth.shape), s.truth) for s in test]
+    return float(np.mean(found)), seconds
+
+
+def run(data: Path, name: str, counts: list[int], seconds: float, start: str) -> list[dict]:
+    train, test = read(data / name, "train"), read(data / name, "test")
+    rows = []
+    for count in counts:
+        corrected = chosen(train, count)
+        with tempfile.TemporaryDirectory() as scratch:
+            store = CheckpointStore(Path(scratch) / "checkpoints")
+            needed = strokes(start, corrected, store)
+            ours, took, steps = trained(start, corrected, store, seconds)
+            row = {
+                "set": name,
+                "slices": count,
+                "strokes": needed,
+                "start": start,
+                "SegLite": network_dice(ours, test, store),
+                "seconds": took,
+                "steps": steps,
+            }
+            row["random forest"], row["forest seconds"] = forest_dice(corrected, test)
+            scratch_net, *_ = trained("basic-unet", corrected, store, seconds)
+            row["BasicUNet"] = network_dice(scratch_net, test, store)
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sets", nargs="+", default=list(STARTS))
+    parser.add_argument("--slices", nargs="+", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--start", help="instead of the start that suits a set")
+    arguments = parser.parse_args()
+    peers.register_all()
+    shown: list[tuple[str, ...]] = [
+        ("set", "slices", "strokes", "start", "SegLite", "random forest", "BasicUNet", "s")
+    ]
+    for name in arguments.sets:
+        start = arguments.start or STARTS[name]
+        for row in run(arguments.data, name, arguments.slices, arguments.seconds, start):
+            scores = [f"{row[key]:.3f}" for key in ("SegLite", "random forest", "BasicUNet")]
+            shown.append(
+                (
+                    name,
+                    str(row["slices"]),
+                    str(row["strokes"]),
+                    start,
+                    *scores,
+                    f"{row['seconds']:.0f}",
+                )
+            )
+    table(shown)
+
+
+if __name__ == "__main__":
+    main()
