@@ -139,3 +139,43 @@ def test_shipped_checkpoint_is_small_and_loads():
     assert info.data_digest
     assert [phase["seed"] for phase in info.settings["phases"]] == [45, 46, 47, 48]
     assert "test_dice" in info.scores
+
+
+def test_names_notes_and_children(store, untrained):
+    weights = store.load("untrained")[1].state_dict()
+    store.save(CheckpointInfo("child", "s-net", parent="untrained"), weights)
+    assert store.annotate("untrained", "for the blurred ones").note == "for the blurred ones"
+    store.rename("untrained", "mother")
+    assert store.info("child").parent == "mother"
+    assert store.info("mother").note == "for the blurred ones"
+    assert store.load("mother")[0].weights_sha256 == untrained.weights_sha256
+    with pytest.raises(CheckpointError, match="already"):
+        store.rename("child", "mother")
+    with pytest.raises(CheckpointError, match="cannot name"):
+        store.rename("child", "a b")
+    for act in (store.delete, lambda name: store.annotate(name, "x")):
+        with pytest.raises(CheckpointError, match="not one of your own"):
+            act("nuclei-s-net")
+    assert sorted(i.id for i in store.list()) == ["child", "mother", "nuclei-s-net"]
+
+
+def test_a_checkpoint_travels_in_a_file(store, untrained, tmp_path):
+    from napari_seglite import CheckpointStore
+
+    path = store.export("nuclei-s-net", tmp_path / "out" / "nuclei.zip")
+    other = CheckpointStore(tmp_path / "elsewhere", tmp_path / "nothing")
+    assert other.add(path) == store.info("nuclei-s-net")
+    assert {p.name for p in other.path("nuclei-s-net").iterdir()} == {
+        "card.json",
+        "weights.safetensors",
+        "replay.npz",
+    }
+    other.load("nuclei-s-net")
+    with pytest.raises(CheckpointError, match="already"):
+        other.add(path)
+    blob = path.read_bytes()
+    path.write_bytes(blob[: len(blob) // 2])
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        store.add(path)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        store.add(tmp_path / "missing.zip")

@@ -1,0 +1,96 @@
+"""What the shipped checkpoint forgets when it learns something else, with and without replay.
+
+    python benchmarks/forgetting.py DATA [--set retina-vessels] [--images 5] [--seconds 90]
+
+Fine-tunes ``nuclei-s-net`` on images of another set, as the same class, with the settings that the
+plugin suggests, and scores it on test images of both. Without: no replay and no anchor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from common import table
+from correction_loop import Slice, chosen, network_dice, processor_seconds, read
+
+from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest
+from napari_seglite.engine.dataset import frames_of
+from napari_seglite.engine.suggestions import suggested
+from napari_seglite.engine.training import Watch, start_info
+from napari_seglite.store.images import read_image, read_labels
+
+START = "nuclei-s-net"
+
+
+def nuclei(folder: Path, every: int) -> list[Slice]:
+    """Return every n-th test image of the nuclei, of all kinds of microscopy."""
+    with (folder / "test.csv").open() as file:
+        names = [row["name"] for row in csv.DictReader(file)][::every]
+    return [
+        Slice(
+            name,
+            read_image(folder / "test" / "images" / f"{name}.png").array,
+            (read_labels(folder / "test" / "labels" / f"{name}.tif") > 0).astype(np.uint8),
+        )
+        for name in names
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--set", default="retina-vessels")
+    parser.add_argument("--images", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=90)
+    parser.add_argument("--every", type=int, default=4, help="n-th test image of the nuclei")
+    arguments = parser.parse_args()
+    old = nuclei(arguments.data / "nuclei", arguments.every)
+    train = read(arguments.data / arguments.set, "train")
+    new = read(arguments.data / arguments.set, "test")
+    corrected = [
+        replace(s, truth=(s.truth == 1).astype(np.uint8)) for s in chosen(train, arguments.images)
+    ]
+    new = [replace(s, truth=(s.truth == 1).astype(np.uint8)) for s in new]
+    with tempfile.TemporaryDirectory() as scratch:
+        store = CheckpointStore(Path(scratch) / "checkpoints")
+        before = network_dice(START, old, store)
+        rows: list[tuple[str, ...]] = [
+            ("", "nuclei", "kept", arguments.set, "steps"),
+            ("before", f"{before:.3f}", "", f"{network_dice(START, new, store):.3f}", ""),
+        ]
+        for name, settings in (
+            ("with", {}),
+            ("without", {"replay": 0.0, "anchor": 0.0}),
+        ):
+            request = FineTuneRequest(START, name, minutes=arguments.seconds / 60, device="cpu")
+            info = start_info(request, store)
+            images = [
+                image
+                for s in corrected
+                for image in frames_of(s.name, s.pixels, s.truth, s.axes, info)
+            ]
+            request = replace(suggested(request, images, scratch=False), **settings)
+            watch = Watch(clock=processor_seconds)
+            for event in FineTuner(request, images, store).run(watch=watch):
+                if event.kind == "validation":
+                    print(f"{name}: {event.text}", file=sys.stderr)
+            after = network_dice(name, old, store)
+            steps = str(store.info(name).settings["steps_done"])
+            scores = (
+                f"{after:.3f}",
+                f"{after / before:.0%}",
+                f"{network_dice(name, new, store):.3f}",
+            )
+            rows.append((f"{name} replay and anchor", *scores, steps))
+            print(rows[-1], file=sys.stderr)
+    table(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""How long a stroke takes to be seen: live learning on an image of 512 x 512 pixels.
+
+    python benchmarks/live.py [--starts nuclei-s-net u2net-msac] [--strokes 8]
+
+Every stroke changes the labels; measured is the time until the prediction of the whole view comes
+back, learnt from that stroke. The first one is counted apart: it begins with a cold network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from common import table
+
+from napari_seglite import CheckpointStore, FineTuneRequest, sample_data
+from napari_seglite.engine.axes import ImageAxes
+from napari_seglite.engine.corrections import Corrections, corrected_frames
+from napari_seglite.engine.live import LiveSession, Work
+from napari_seglite.engine.normalise import image_limits, prepare_frame
+
+SIDE = 512
+
+
+def seconds_per_stroke(start: str, strokes: int, store: CheckpointStore) -> list[float]:
+    """Scribble on a real image, stroke by stroke; returns the seconds until each was seen."""
+    image = sample_data.load("fluorescence")[0]
+    image = np.pad(image, [(0, max(0, SIDE - n)) for n in image.shape], mode="reflect")
+    image = image[:SIDE, :SIDE]
+    bright = image > np.percentile(image, 90)
+    labels = np.zeros(image.shape, np.uint8)
+    corrections = Corrections((1, SIDE, SIDE), "scribble")
+    axes, rng = ImageAxes("YX"), np.random.default_rng(0)
+    request = FineTuneRequest(start, f"live-{start}", batch=2, device="cpu")
+    session = LiveSession(request, store)
+    limits = image_limits(image, axes, session.info)
+    frame = prepare_frame(image[None], session.info, limits)
+    times: list[float] = []
+    state = {"begun": time.perf_counter(), "images": None}
+
+    def stroke() -> None:
+        for value, mask in ((1, ~bright), (2, bright)):
+            y, x = rng.permutation(np.argwhere(mask))[0]
+            near = np.s_[max(0, y - 4) : y + 4, max(0, x - 4) : x + 4]
+            labels[near] = np.where(mask[near], value, labels[near])
+        corrections.touch(0, (0, 0, 1, 1))
+        state["begun"] = time.perf_counter()
+        state["images"] = corrected_frames(
+            "a", image, labels, axes, session.info, corrections, limits=limits
+        )
+
+    stroke()
+    for event in session.run(
+        lambda: Work(state["images"], frame, len(times)), lambda: len(times) >= strokes
+    ):
+        if event.kind == "preview":
+            times.append(time.perf_counter() - state["begun"])
+            stroke()
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--starts", nargs="+", default=["nuclei-s-net", "u2net-msac"])
+    parser.add_argument("--strokes", type=int, default=8)
+    arguments = parser.parse_args()
+    rows: list[tuple[str, ...]] = [("start", "first stroke, s", "median, s", "longest, s")]
+    for start in arguments.starts:
+        with tempfile.TemporaryDirectory() as scratch:
+            store = CheckpointStore(Path(scratch) / "checkpoints")
+            first, *later = seconds_per_stroke(start, arguments.strokes, store)
+            rows.append((start, f"{first:.1f}", f"{median(later):.1f}", f"{max(later):.1f}"))
+    table(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Learning after every stroke."""
+
+import numpy as np
+
+from napari_seglite import FineTuneRequest
+from napari_seglite.engine import live
+from napari_seglite.engine.dataset import TrainingImage
+from napari_seglite.engine.live import LiveSession, Work
+
+
+def test_it_learns_from_every_stroke_and_rests_in_between(store, untrained, blobs, monkeypatch):
+    monkeypatch.setattr(live, "ROUND", 0.01)
+    monkeypatch.setattr(live, "ENOUGH", 4)
+    image, mask = blobs
+    frame = (image[None, :64, :64] / 100).astype(np.float32)
+    labels = mask[:64, :64].astype(np.uint8)
+    weight = np.zeros((64, 64), np.float32)
+    weight[:32] = 1
+    strokes = [
+        [TrainingImage("a", frame, labels, weight=weight)],
+        [TrainingImage("a", frame, labels)],
+    ]
+    asked, previews, events = [], [], []
+
+    def work():
+        asked.append(len(previews))
+        if len(asked) == 1:
+            return None  # nothing was painted yet
+        return Work(strokes[0] if len(previews) < 6 else strokes[1], frame, "here")
+
+    def tired():
+        return sum(event.kind == "step" for event in events) >= 8 and len(asked) > 30
+
+    request = FineTuneRequest("untrained", "kept", batch=1, patch=32, device="cpu")
+    # Looks at the same place go on only as long as it learns.
+    for event in LiveSession(request, store).run(work, lambda: tired() or len(asked) > 200):
+        events.append(event)
+        if event.kind == "preview":
+            previews.append(event.preview)
+            assert event.token == "here"
+            assert event.preview.shape == (1, 64, 64)
+            if len(previews) == 4:
+                previews.extend([None, None])  # the second stroke
+    steps = [event for event in events if event.kind == "step"]
+    assert len(steps) == 8  # four for each stroke, and then it rests
+    assert not np.array_equal(previews[0], previews[-1])
+    done = events[-1]
+    assert done.kind == "done"
+    assert store.info("kept").settings["steps_done"] == 8
+    assert store.info("kept").parent == "untrained"
+
+
+def test_nothing_painted_nothing_kept(store, untrained):
+    asked = []
+    request = FineTuneRequest("untrained", "kept", device="cpu")
+    session = LiveSession(request, store)
+    events = list(session.run(lambda: asked.append(1), lambda: len(asked) > 3))
+    assert {event.kind for event in events} == {"message"}
+    assert [info.id for info in store.list()] == ["nuclei-s-net", "untrained"]
