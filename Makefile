@@ -7,7 +7,7 @@ TRITON := 3.9.0
 # A virtual screen where there is none.
 DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
 
-.PHONY: setup demo test lint tests tests-pyside screenshots benchmarks clean
+.PHONY: setup demo test lint tests tests-pyside screenshots loop-screenshots benchmarks clean
 
 setup: .venv/installed
 
@@ -42,6 +42,10 @@ tests-pyside: setup
 
 screenshots: setup
 	$(DISPLAYED) $(BIN)/python scripts/screenshots.py
+
+# With the labelled images: what the scripted user corrects to.
+loop-screenshots: setup
+	$(DISPLAYED) $(BIN)/python scripts/loop_screenshots.py $(DATA)
 
 benchmarks: setup
 	$(BIN)/python benchmarks/scan.py

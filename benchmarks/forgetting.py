@@ -64,10 +64,7 @@ def main() -> None:
             ("", "nuclei", "kept", arguments.set, "steps"),
             ("before", f"{before:.3f}", "", f"{network_dice(START, new, store):.3f}", ""),
         ]
-        for name, settings in (
-            ("with", {}),
-            ("without", {"replay": 0.0, "anchor": 0.0}),
-        ):
+        for name in ("with", "without"):
             request = FineTuneRequest(START, name, minutes=arguments.seconds / 60, device="cpu")
             info = start_info(request, store)
             images = [
@@ -75,7 +72,9 @@ def main() -> None:
                 for s in corrected
                 for image in frames_of(s.name, s.pixels, s.truth, s.axes, info)
             ]
-            request = replace(suggested(request, images, scratch=False), **settings)
+            request = suggested(request, images, scratch=False)
+            if name == "without":
+                request = replace(request, replay=0.0, anchor=0.0)
             watch = Watch(clock=processor_seconds)
             for event in FineTuner(request, images, store).run(watch=watch):
                 if event.kind == "validation":

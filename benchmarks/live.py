@@ -40,25 +40,29 @@ def seconds_per_stroke(start: str, strokes: int, store: CheckpointStore) -> list
     limits = image_limits(image, axes, session.info)
     frame = prepare_frame(image[None], session.info, limits)
     times: list[float] = []
-    state = {"begun": time.perf_counter(), "images": None}
+    begun, images = (
+        0.0,
+        corrected_frames("a", image, labels, axes, session.info, corrections, limits=limits),
+    )
 
     def stroke() -> None:
+        nonlocal begun, images
         for value, mask in ((1, ~bright), (2, bright)):
             y, x = rng.permutation(np.argwhere(mask))[0]
             near = np.s_[max(0, y - 4) : y + 4, max(0, x - 4) : x + 4]
             labels[near] = np.where(mask[near], value, labels[near])
         corrections.touch(0, (0, 0, 1, 1))
-        state["begun"] = time.perf_counter()
-        state["images"] = corrected_frames(
+        begun = time.perf_counter()
+        images = corrected_frames(
             "a", image, labels, axes, session.info, corrections, limits=limits
         )
 
     stroke()
     for event in session.run(
-        lambda: Work(state["images"], frame, len(times)), lambda: len(times) >= strokes
+        lambda: Work(images, frame, len(times)), lambda: len(times) >= strokes
     ):
         if event.kind == "preview":
-            times.append(time.perf_counter() - state["begun"])
+            times.append(time.perf_counter() - begun)
             stroke()
     return times
 

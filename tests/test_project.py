@@ -173,7 +173,7 @@ def test_a_full_disk_is_told_and_tried_again(project, monkeypatch):
     assert project.labels(key)[0, 0, 0] == 1
 
 
-KILLS, AT_ONCE = 200, 20
+KILLS, AT_ONCE = 200, 40
 
 
 def test_killed_at_any_moment(tmp_path):

@@ -101,7 +101,7 @@ class ModelsPanel(QWidget):
         infos = self.store.list()
         items: dict[str, QTreeWidgetItem] = {}
         for info in _parents_first(infos):
-            item = items[info.id] = QTreeWidgetItem([info.id, dice(info), info.created[:10]])
+            item = items[info.id] = QTreeWidgetItem([info.id, dice(info), info.created[5:10]])
             item.setData(0, Qt.ItemDataRole.UserRole, info.id)
             item.setToolTip(0, describe(info) + (f"\n{info.note}" if info.note else ""))
             above = items.get(info.parent or "")
