@@ -1,9 +1,9 @@
-"""Make the README's pictures from the real program.
+"""Make the README's first picture from the real program.
 
     make screenshots
 
-Writes ``docs/images/segment.png`` and ``docs/images/fine-tune.png``. The second shows a real,
-short training run on the sample image.
+Writes ``docs/images/segment.png``, and every tab in a small window into a scratch folder, whose
+path it prints. The other pictures come from ``loop_screenshots.py``.
 """
 
 from __future__ import annotations
@@ -29,21 +29,6 @@ def main() -> None:
     dock.segment_panel.segment()
     demo.wait(lambda: not dock.segment_panel.busy)
     demo.screenshot(viewer, FOLDER / "segment.png")
-
-    shown = dock.segment_panel.last
-    assert shown is not None, dock.segment_panel.status.text()
-    layer = shown.layer
-    layer.brush_size = 14
-    for x in range(300, 330):
-        layer.paint((260, x), int(layer.data.max()))
-    dock.show_panel(dock.fine_tune_panel)
-    panel = dock.fine_tune_panel
-    panel.steps.setValue(60)
-    panel.fine_tune()
-    demo.wait(lambda: not panel.busy or len(panel.curve.loss) >= 25)
-    demo.screenshot(viewer, FOLDER / "fine-tune.png")
-    panel.stop()
-    demo.wait(lambda: not panel.busy)
 
     viewer.window.resize(1280, 720)
     for name in ("segment", "correct", "fine_tune", "models", "compare"):

@@ -270,6 +270,21 @@ def test_another_number_of_channels(light, images):
     torch.testing.assert_close(one, three, rtol=1e-4, atol=1e-5)
 
 
+def test_colours_join_a_grey_checkpoint(store, light, images):
+    colours = [
+        TrainingImage(i.name, np.repeat(i.frame, 3, axis=0), i.labels, weight=i.weight)
+        for i in images
+    ]
+    list(FineTuner(request(name="grey", steps=1), images).run())
+    settings = {"checkpoint": "grey", "in_channels": 3, "steps": 1, "replay": 0.5}
+    list(FineTuner(request(**settings), colours).run())
+    info, _ = store.load("tuned")
+    assert info.in_channels == 3
+    kept = replay.read(store.path("tuned"))
+    assert {len(image.frame) for image in kept} == {3}
+    assert len(kept) == replay.COUNT  # what was grey is among them
+
+
 def test_the_shipped_checkpoint_remembers_nuclei(store):
     kept = replay.read(store.path("nuclei-s-net"))
     assert len(kept) >= 12

@@ -35,6 +35,7 @@ NUMBERS = (
     ("replay", float),
     ("anchor", float),
     ("folds", int),
+    ("in-channels", int),
     ("scale", float),
     ("invert", float),
     ("intensity", float),
@@ -64,6 +65,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--name", required=True, metavar="NEW")
     for option, kind in NUMBERS:
         default = getattr(DEFAULTS, option.replace("-", "_"))
+        default = "as the start" if default is None else default
         parser.add_argument(
             f"--{option}", type=kind, help=f"default {default}; of a project, suited to it"
         )

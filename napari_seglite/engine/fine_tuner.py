@@ -277,12 +277,14 @@ def replayed(info: CheckpointInfo, store: CheckpointStore) -> list[TrainingImage
     if info.parent is None:
         return []
     channels, most = info.in_channels * info.context_slices, max(1, info.classes - 1)
-    return [
-        image
-        for image in replay.read(store.path(info.parent))
-        if image.frame.shape[0] == channels
-        and (info.classes == 1 or image.labels.max(initial=0) <= most)
-    ]
+    found = []
+    for image in replay.read(store.path(info.parent)):
+        if len(image.frame) == 1 < channels:  # learnt in grey, before there were more channels
+            image = replace(image, frame=np.repeat(image.frame, channels, axis=0))
+        fits = info.classes == 1 or image.labels.max(initial=0) <= most
+        if len(image.frame) == channels and fits:
+            found.append(image)
+    return found
 
 
 def check_images(images: Sequence[TrainingImage], info: CheckpointInfo) -> None:

@@ -59,6 +59,9 @@ class FineTuneRequest:
     class_names : tuple of str, optional
         Of the new checkpoint, background first, where they are not the starting one's; the last
         layer begins anew if there are more or fewer.
+    in_channels : int, optional
+        Of the new checkpoint, where they are not the starting one's; its first layer reads them
+        all alike to begin with.
     scale, invert, intensity : float
         Augmentation, see `PatchSampler`.
     frozen_norm : bool
@@ -97,6 +100,7 @@ class FineTuneRequest:
     anchor: float = 1e-3
     trainable: str = "all"
     class_names: tuple[str, ...] | None = None
+    in_channels: int | None = None
     scale: float = 1.25
     invert: float = 0.0
     intensity: float = 1.0
@@ -238,6 +242,8 @@ def start_info(
             description=f"Fine-tuned from {parent.id}.",
             spacing=request.spacing or parent.spacing,
         )
+    if request.in_channels is not None:
+        info = replace(info, in_channels=request.in_channels)
     if request.class_names is None:
         return info
     names = tuple(request.class_names)

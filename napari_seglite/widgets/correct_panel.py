@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from ..engine.regions import Region
 from ..errors import SegliteError
+from ..store.project import known_projects
 from . import areas, layers
 from .jobs import Job, Stop
 from .mask_tools import MaskTools
@@ -76,6 +77,8 @@ class CorrectPanel(QWidget):
         tracker.changed.connect(self._refresh.start)
         tracker.saved.connect(lambda: self._show_project("saved"))
         tracker.failed.connect(lambda text: self.say(text, error=True))
+        if before := known_projects():
+            self.say(f"What you corrected last is in {before[0].name}: Open … goes on there.")
         self._layers_changed()
 
     # ------------------------------------------------------------------ building
@@ -333,7 +336,10 @@ class CorrectPanel(QWidget):
         self.project_label.setToolTip(str(project.folder) if project else "")
 
     def _choose_project(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "A project, or an empty folder")
+        before = known_projects()
+        folder = QFileDialog.getExistingDirectory(
+            self, "A project, or an empty folder", str(before[0]) if before else ""
+        )
         if folder:
             self.open_project(Path(folder))
 

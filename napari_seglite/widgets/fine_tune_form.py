@@ -51,6 +51,12 @@ class FineTuneForm(QWidget):
         )
         self.checkpoint_box = CheckpointBox(store, networks=True)
         self.name = QLineEdit()
+        self.classes = QLineEdit()
+        self.classes.setPlaceholderText("as before; or background, cell, …")
+        self.classes.setToolTip(
+            "Names of the labels from 0 upwards. More or fewer than before give the network a new "
+            "last layer; the rest keeps what it learnt"
+        )
         self._add_numbers()
         self._add_choices()
         self.start_button = QPushButton("Fine-tune")
@@ -105,6 +111,7 @@ class FineTuneForm(QWidget):
         start.addWidget(self.back_button)
         form.addRow("Start from", start)
         form.addRow("New name", self.name)
+        form.addRow("Classes", self.classes)
         form.addRow("At most", self.minutes)
         form.addRow("and", self.steps)
         choices = QHBoxLayout()
@@ -140,7 +147,9 @@ class FineTuneForm(QWidget):
         """Return what is set."""
         from ..engine.training import FineTuneRequest
 
+        names = [name.strip() for name in self.classes.text().split(",") if name.strip()]
         return FineTuneRequest(
+            class_names=tuple(names) or None,
             checkpoint=self.checkpoint_box.checkpoint,
             name=self.name.text().strip(),
             steps=self.steps.value() or 200,

@@ -165,6 +165,7 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
     paint(corrected, 3)
     dock.show_panel(panel)
     assert [source.corrections.frames for source in panel.sources()] == [[1, 3]]
+    panel.form.classes.setText("background, nucleus")
     click(panel.start_button)
     qtbot.waitUntil(lambda: "cells learning" in viewer.layers, timeout=PATIENCE)
     assert viewer.layers["cells learning"].data.any()
@@ -177,6 +178,7 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
     assert "cells learning" not in viewer.layers
     info = CheckpointStore().info("nuclei-s-net-tuned-1")
     assert info.settings["frames"] == ["cells, slice 1", "cells, slice 3"]
+    assert info.class_names == ("background", "nucleus")
     assert "2 strokes" in panel.status.text()
     top = dock.correct_panel.list.topLevelItem(0)
     assert top.child(1).text(2) == "used"
@@ -212,3 +214,57 @@ def test_live(viewer, dock, click, qtbot, corrected):
     assert info.settings["live"]
     assert info.settings["steps_done"] > 0
     assert "learnt live" in panel.status.text()
+
+
+def test_networks_are_compared_and_checkpoints_kept_in_order(
+    viewer, dock, click, qtbot, corrected, monkeypatch, tmp_path
+):
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+
+    panel = dock.compare_panel
+    dock.show_panel(panel)
+    click(panel.compare_button)
+    assert "Correct some slices first" in panel.status.text()
+    paint(corrected, 1)
+    for number in range(panel.starts.count()):
+        panel.starts.item(number).setCheckState(Qt.CheckState.Unchecked)
+    click(panel.compare_button)
+    assert "Tick one" in panel.status.text()
+    panel.starts.item(panel.starts.count() - 1).setCheckState(Qt.CheckState.Checked)
+    panel.minutes.setValue(0.1)
+    click(panel.compare_button)
+    qtbot.waitUntil(lambda: panel.results.frame is not None, timeout=PATIENCE)
+    click(panel.cancel_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert list(panel.results.frame.index) == ["nuclei-s-net"]
+    assert "Best so far: nuclei-s-net" in panel.status.text()
+
+    models, store = dock.models_panel, CheckpointStore()
+    dock.show_panel(models)
+    models.refresh("nuclei-s-net")
+    assert not models.buttons["delete"].isEnabled()
+    path = tmp_path / "it.zip"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    click(models.buttons["export"])
+    assert path.is_file()
+    info, network = store.load("nuclei-s-net")
+    from dataclasses import replace
+
+    store.save(replace(info, id="child", parent="nuclei-s-net"), network.state_dict())
+    models.refresh("child")
+    assert models.tree.currentItem().parent().text(0) == "nuclei-s-net"
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("grandchild", True))
+    click(models.buttons["rename"])
+    assert models.selected == "grandchild"
+    assert dock.fine_tune_panel.checkpoint_box.findData("grandchild") >= 0
+    monkeypatch.setattr(QInputDialog, "getMultiLineText", lambda *_: ("keep this one", True))
+    click(models.buttons["note"])
+    assert "keep this one" in models.about.text()
+    answer = QMessageBox.StandardButton.Yes
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: answer)
+    click(models.buttons["delete"])
+    assert [info.id for info in store.list()] == ["nuclei-s-net"]
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    click(models.buttons["import"])
+    assert "already" in models.about.text()
