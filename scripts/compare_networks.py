@@ -99,13 +99,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--networks", nargs="+")
+    parser.add_argument("--sets", nargs="+", default=["nuclei", "em-membranes"])
     arguments = parser.parse_args()
     peers.register_all()
     names = arguments.networks or [*src_models.names(), *OPTIONS]
     rows: list[tuple[str, ...]] = [("network", "data", "steps", "Dice on test images")]
     with tempfile.TemporaryDirectory() as scratch:
         store = CheckpointStore(Path(scratch))
-        for data in ("nuclei", "em-membranes"):
+        for data in arguments.sets:
             for name in names:
                 if data != "nuclei" and not name.startswith(("celnet", "unet-sharp", "basic")):
                     continue

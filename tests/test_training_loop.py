@@ -234,6 +234,20 @@ def test_few_frames_are_held_out_in_turn(store, light, images):
     assert store.info("tuned").settings["steps_done"] <= 12
 
 
+def test_stopping_while_parts_are_held_out_keeps_what_was_learnt(store, light, images):
+    steps = []
+    settings = {"folds": 2, "steps": 60, "keep_best": False, "learning_rate": 2e-3}
+    run = FineTuner(request(**settings), images[:2]).run(lambda: len(steps) >= 5)
+    events = []
+    for event in run:
+        steps += [event] if event.kind == "step" else []
+        events.append(event)
+    assert events[-1].kind == "done"
+    assert store.info("tuned").settings["steps_done"] == 5
+    assert distance(store, "tuned", "light") > 0
+    assert store.info("tuned").scores["validation_dice"] == events[-1].best
+
+
 def test_more_classes_keep_the_trunk(store, light, images):
     three = [TrainingImage(i.name, i.frame, i.labels * 2) for i in images]
     names = ("background", "disc", "ring")

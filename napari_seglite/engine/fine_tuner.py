@@ -149,10 +149,8 @@ class FineTuner:
         if images is None:
             return None
         check_images(images, self.info)
-        rng = np.random.default_rng(self.request.seed)
-        held = {image.name for image in split(self.images, self.request.validation, rng)[1]}
         self.images = list(images)
-        return [image for image in images if image.name not in held] or list(images)
+        return [image for image in images if image.name not in self._held] or None
 
     def _cross_validated(
         self, device: str, stop: Stop, abort: Stop, watch: Watch, started: float
@@ -167,7 +165,9 @@ class FineTuner:
         for number, (train, validate) in enumerate(parts):
             if loops and stop():
                 break
-            loop = TrainingLoop(self._learner(device), each, train, validate, self._replayed, watch)
+            # What is painted meanwhile must not teach what it is scored on; it joins in the end.
+            part = replace(watch, news=lambda: None)
+            loop = TrainingLoop(self._learner(device), each, train, validate, self._replayed, part)
             for event in loop.run(stop, abort):
                 yield replace(
                     event,
@@ -175,6 +175,12 @@ class FineTuner:
                     text=f"Held-out part {number + 1} of {len(parts)}. {event.text}",
                 )
             loops.append(loop)
+        if stop():
+            yield self._stopped_early(loops, time.monotonic() - started)
+            return
+        if (images := watch.news()) is not None:
+            check_images(images, self.info)
+            self.images = list(images)
         start, best = mean(loop.start for loop in loops), mean(loop.best for loop in loops)
         useful = round(mean(loop.best_step for loop in loops))
         final = replace(each, steps=max(1, useful), minutes=2 * each.minutes)
@@ -191,6 +197,12 @@ class FineTuner:
             yield replace(event, progress=progress, best=best, dice=best)
         made = sum(loop.step for loop in (*loops, last))
         yield self._finish(last, start, best, made, time.monotonic() - started)
+
+    def _stopped_early(self, loops: Sequence[TrainingLoop], seconds: float) -> TrainingEvent:
+        """Keep the best of the runs there are: there is no time to learn from everything."""
+        best = max(loops, key=lambda loop: loop.best - loop.start)
+        steps = sum(loop.step for loop in loops)
+        return self._finish(best, best.start, best.best, steps, seconds)
 
     # ------------------------------------------------------------------ pieces
     @cached_property

@@ -149,7 +149,8 @@ class Autosave:
             if index:
                 self.project.save_index()
             self.saved = number
-        except OSError as error:
+        except Exception as error:  # whatever it is, the thread must live on, and try again
+            log.exception("Saving failed")
             with self._lock:
                 self._waiting = {**waiting, **self._waiting}
                 self._index_changed |= index

@@ -199,7 +199,6 @@ class CorrectPanel(QWidget):
 
     def _on_mode(self, _: Any = None) -> None:
         tracked, mode = self.tracked(), self.mode_box.currentData()
-        self.tracker.mode = mode
         if tracked is None or tracked.entry.corrections.mode == mode:
             return
         if mode == "scribble" and not tracked.entry.corrections.regions:
@@ -212,10 +211,12 @@ class CorrectPanel(QWidget):
         """Scribbles go into a layer of their own, where nothing counts that nobody painted."""
         image = tracked.image
         empty = np.zeros(layers.label_shape(image), np.uint8)
+        self.tracker.mode = "scribble"
         made = layers.add_labels(self.viewer, image, f"{image.name} scribbles", empty, {})
         made.selected_label = 2
         self.reset_choices()
         self.labels_box.value = made
+        self.tracker.mode = "dense"
         self.say("Paint 1 on background and 2 on objects: a few strokes of each are enough.")
 
     # ------------------------------------------------------------------ the list

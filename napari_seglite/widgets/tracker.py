@@ -159,9 +159,8 @@ class Tracker(QObject):
         entry : ProjectImage, optional
             Where they are in the project already.
         """
-        if (known := self.find(labels)) is not None:
-            if entry is not None and not known.begun:
-                known.entry = entry
+        known = self.find(labels)
+        if known is not None and (known.begun or (known.image == image and entry is None)):
             return known
         axes = layers.layer_axes(image)
         shape = tuple(layers.pixels(image).shape)
@@ -179,6 +178,9 @@ class Tracker(QObject):
                 spacing=tuple(map(float, labels.scale)),
                 unit=str(labels.units[-1]),
             )
+        if known is not None:  # nothing was painted yet: it may belong to another image
+            known.image, known.entry = image, entry
+            return known
         tracked = Tracked(image, labels, entry)
         self._tracked.append(tracked)
         events = labels.events

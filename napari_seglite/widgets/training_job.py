@@ -198,12 +198,16 @@ def learnt_live(
     from ..engine.live import LiveSession, Work
 
     session = LiveSession(replace(request, batch=2), store)
+    last: Work | None = None
 
     def work() -> Work | None:
+        nonlocal last
         images = given.images(session.info)
         if not any(image.known.any() for image in images):
             return None
-        frame, look = given.frame(session.info)
-        return Work(images, frame, look)
+        if last is None or last.images is not images or last.token is not given.look:
+            frame, look = given.frame(session.info)
+            last = Work(images, frame, look)
+        return last
 
     yield from session.run(work, stop, abort)
