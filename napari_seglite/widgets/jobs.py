@@ -56,12 +56,14 @@ class Job(QObject):
         stop, gone = Event(), Event()
         self._stop = stop
 
-        # A function with a name that reads well in napari's list of tasks.
-        def seglite() -> Generator[Any, None, tuple[str, Any]]:
-            return (yield from _guarded(work(stop.is_set, lambda: gone.is_set() or aborted())))
-
         def aborted() -> bool:
             return bool(worker.abort_requested)
+
+        steps = _guarded(work(stop.is_set, lambda: gone.is_set() or aborted()))
+
+        # A function with a name that reads well in napari's list of tasks.
+        def seglite() -> Generator[Any, None, tuple[str, Any]]:
+            return (yield from steps)
 
         pool = QThreadPool.globalInstance()
         assert pool is not None
@@ -74,6 +76,8 @@ class Job(QObject):
         worker.yielded.connect(self.progressed)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self.ended)
+        # A worker that was aborted leaves its generator where it is, and what that holds.
+        worker.finished.connect(steps.close)
         # The job must not keep its arrays alive once it is through.
         self.ended.connect(self.deleteLater)
         parent.destroyed.connect(lambda: gone.set())
