@@ -24,7 +24,8 @@ def kept(device: str) -> Iterator[None]:
 
     Feature maps of a tile take tens of megabytes. glibc asks the system for each and returns it at
     once, and the system clears every page of it anew, which took longer than the convolutions.
-    Elsewhere than on Linux with glibc, nothing happens.
+    Elsewhere than on Linux with glibc, nothing happens; and little in a thread that glibc has given
+    an arena of its own because others ran before it.
     """
     global _users
     library = _glibc() if device == "cpu" else None
