@@ -31,6 +31,7 @@ def work():
 kept = []
 before = held()
 if sys.argv[1] == "True":
+    heap.prepare()
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()

@@ -18,14 +18,24 @@ _USUAL = {_ARENA_MAX: 0, _MMAP_MAX: 65536, _TRIM_THRESHOLD: 2**26, _MMAP_THRESHO
 _lock, _users = Lock(), 0
 
 
+def prepare() -> None:
+    """Let a thread that is started next share the main arena, where freed memory can be kept.
+
+    Without effect for a thread that takes over the arena of one that ended.
+    """
+    library = _glibc()
+    if library is not None:
+        library.mallopt(_ARENA_MAX, 1)
+
+
 @contextmanager
 def kept(device: str) -> Iterator[None]:
     """Let freed memory stay with the process while a network runs on the CPU; then give it back.
 
     Feature maps of a tile take tens of megabytes. glibc asks the system for each and returns it at
     once, and the system clears every page of it anew, which took longer than the convolutions.
-    Elsewhere than on Linux with glibc, nothing happens; and little in a thread that glibc has given
-    an arena of its own because others ran before it.
+    Elsewhere than on Linux with glibc, nothing happens; and little in a thread to which glibc gave
+    an arena of its own, see `prepare`.
     """
     global _users
     library = _glibc() if device == "cpu" else None

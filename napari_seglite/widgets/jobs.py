@@ -11,6 +11,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
+from ..engine import heap
 from ..errors import Cancelled, SegliteError
 from .preload import keep_triton_out, load_torch
 
@@ -84,6 +85,7 @@ class Job(QObject):
 
     def start(self) -> None:
         """Begin."""
+        heap.prepare()
         self._worker.start()
 
     def stop(self) -> None:
