@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
 
 from ..engine import arrays
 from ..engine.arrays import Frames
@@ -14,6 +16,8 @@ from .training_job import Look
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
+# By label; unlike napari's own colours, which the corrected labels have.
+COLOURS = defaultdict(lambda: "yellow", {0: "transparent", 1: "cyan", 2: "magenta", None: "yellow"})
 
 
 class LearningLayer:
@@ -49,7 +53,8 @@ class LearningLayer:
         self.layer = self.viewer.add_labels(
             labels,
             name=f"{self.image.name} learning",
-            opacity=0.8,
+            opacity=0.9,
+            colormap=DirectLabelColormap(color_dict=COLOURS),
             **layers.placement(self.image, look.axes),
         )
         # An outline: what is painted stays visible, and brightness is not covered twice.
