@@ -11,17 +11,15 @@ import json
 import os
 import re
 import shutil
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
-import src_models
-
-from ..engine.normalise import Normalisation
 from ..errors import CheckpointError
 from .atomic import replacing
+from .card import CheckpointInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,128 +29,6 @@ if TYPE_CHECKING:
 BUILT_IN = Path(__file__).parent.parent / "checkpoints"
 ENVIRONMENT_VARIABLE = "SEGLITE_DATA"
 CARD, WEIGHTS, REPLAY = "card.json", "weights.safetensors", "replay.npz"
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class CheckpointInfo:
-    """The card of a checkpoint.
-
-    Attributes
-    ----------
-    id : str
-        Its name: letters, digits, dots, hyphens and underscores.
-    network : str
-        A name that `src_models.create` takes.
-    in_channels, classes : int
-        As the network was built.
-    class_names : tuple of str
-        From label 0 (background) upwards: two names for one class.
-    normalisation : Normalisation
-        Replayed on every image.
-    description : str
-        A sentence for the user.
-    parent : str or None
-        The checkpoint it was fine-tuned from.
-    data_digest : str
-        SHA-256 over the frames and labels it learnt from.
-    settings, versions, scores : dict
-        How it was trained, with what software, and how well it does.
-    weights_sha256 : str
-        Of the weights' file; filled in when it is saved.
-    options : dict
-        Further arguments of `src_models.create`, such as a preset.
-    spacing : tuple of float or None
-        Height and width in micrometres of the pixels it learnt from, if they are known.
-    curves : dict
-        ``"loss"`` and ``"dice"`` over the steps of its training, as ``[step, value]``.
-    created : str
-        When training ended, ISO 8601 in UTC.
-    note : str
-        What the user wants to remember about it.
-    """
-
-    id: str
-    network: str
-    in_channels: int = 1
-    classes: int = 1
-    class_names: tuple[str, ...] = ("background", "object")
-    normalisation: Normalisation = field(default_factory=Normalisation)
-    description: str = ""
-    parent: str | None = None
-    data_digest: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
-    weights_sha256: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    spacing: tuple[float, float] | None = None
-    curves: dict[str, list[list[float]]] = field(default_factory=dict)
-    created: str = ""
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.id):
-            raise CheckpointError(
-                f"{self.id!r} cannot name a checkpoint. Use letters, digits, dots, hyphens and "
-                "underscores, beginning with a letter or digit."
-            )
-        if self.network not in src_models.names():
-            raise CheckpointError(
-                f"Checkpoint {self.id} is for the network {self.network!r}, which is not "
-                f"installed. There are: {', '.join(src_models.names())}."
-            )
-        expected = 2 if self.classes == 1 else self.classes
-        if self.in_channels < 1 or self.classes < 1 or len(self.class_names) != expected:
-            raise CheckpointError(
-                f"Checkpoint {self.id} names {len(self.class_names)} classes; its network with "
-                f"{self.classes} output channels needs {expected}, background included."
-            )
-
-    @property
-    def context_slices(self) -> int:
-        """How many slices its network reads at once."""
-        return src_models.card(self.network).context_slices
-
-    @property
-    def volumetric(self) -> bool:
-        """Whether its network sees blocks of a stack instead of slices."""
-        return bool(self.options.get("dims") == 3)
-
-    def build(self) -> nn.Module:
-        """Return its network with fresh weights."""
-        return src_models.create(self.network, self.in_channels, self.classes, **self.options)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the card as plain JSON data."""
-        return {"format": FORMAT, **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> CheckpointInfo:
-        """Read what `as_dict` wrote; unknown fields of later versions are ignored.
-
-        Raises
-        ------
-        CheckpointError
-            If a field is missing or of the wrong kind.
-        """
-        try:
-            if int(data["format"]) > FORMAT:
-                raise CheckpointError(
-                    f"Checkpoint {data.get('id')} was written by a newer version of SegLite. "
-                    "Update SegLite to use it."
-                )
-            known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
-            known["class_names"] = tuple(known["class_names"])
-            known["normalisation"] = Normalisation(**known["normalisation"])
-            if known.get("spacing") is not None:
-                height, width = map(float, known["spacing"])
-                known["spacing"] = (height, width)
-            return cls(**known)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"The card of this checkpoint cannot be read: {error}."
-            ) from error
 
 
 def default_folder() -> Path:

@@ -7,28 +7,23 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from itertools import product
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 import numpy as np
 
-from ..engine.axes import ImageAxes
-from ..engine.corrections import Corrections
 from ..errors import AnnotationError
 from . import ome_zarr
 from .atomic import replacing
 from .checkpoints import default_folder
 from .journal import Journal, Tile
+from .project_image import CHUNK, Description, ProjectImage
 
 INDEX, JOURNAL, LOCK, IMAGES = "project.json", "journal.bin", "lock", "images"
 FORMAT = 1
-# Side of the parts that labels are saved in.
-CHUNK = 256
 # The journal is worked into the labels beyond this size.
 LONG_JOURNAL = 64_000_000
 THUMBNAIL = 96
@@ -36,84 +31,6 @@ THUMBNAIL = 96
 
 class ProjectInUse(AnnotationError):
     """Another program has the project open."""
-
-
-@dataclass
-class ProjectImage:
-    """An image of a project.
-
-    Attributes
-    ----------
-    key : str
-        Its name in the project, and its folder's.
-    name : str
-        What the user calls it.
-    path : str
-        The file it was read from; empty if it never had one.
-    axes : ImageAxes
-        Of the image.
-    corrections : Corrections
-        What was corrected.
-    shape : tuple of int
-        Of the labels.
-    labels : str
-        Their folder's name.
-    checkpoint : str
-        What proposed the labels.
-    channels : tuple of int or None
-        Which channels the checkpoint saw.
-    spacing, unit : tuple of float, str
-        Size of a pixel along the axes of the labels.
-    """
-
-    key: str
-    name: str
-    path: str
-    axes: ImageAxes
-    corrections: Corrections
-    shape: tuple[int, ...] = ()
-    labels: str = "labels.zarr"
-    checkpoint: str = ""
-    channels: tuple[int, ...] | None = None
-    spacing: tuple[float, ...] = ()
-    unit: str = "pixel"
-
-    def chunks(self, corner: Sequence[int], end: Sequence[int]) -> Iterator[Tile]:
-        """Return the chunks that a box of its labels lies in, without pixels."""
-        sides = [CHUNK if axis in "YX" else 1 for axis in self.axes.labels]
-        starts = [
-            range(max(0, a) // side * side, min(b, n), side)
-            for a, b, side, n in zip(corner, end, sides, self.shape, strict=True)
-        ]
-        for place in product(*starts):
-            sizes = [min(s, n - p) for s, n, p in zip(sides, self.shape, place, strict=True)]
-            yield Tile(self.key, place, np.broadcast_to(np.uint8(0), sizes))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON data."""
-        plain = {k: v for k, v in vars(self).items() if k not in ("axes", "corrections")}
-        return {**plain, "axes": self.axes.order, "corrections": self.corrections.as_dict()}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ProjectImage:
-        """Read what `as_dict` wrote."""
-        known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
-        known["axes"] = ImageAxes(data["axes"])
-        known["corrections"] = Corrections.from_dict(data["corrections"])
-        known["shape"] = tuple(map(int, data["shape"]))
-        known["spacing"] = tuple(map(float, data.get("spacing", ())))
-        if data.get("channels") is not None:
-            known["channels"] = tuple(map(int, data["channels"]))
-        return cls(**known)
-
-
-@dataclass
-class Description:
-    """What holds for all images of a project."""
-
-    class_names: tuple[str, ...] = ("background", "object")
-    class_colours: tuple[str, ...] = ()
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 class AnnotationProject:
