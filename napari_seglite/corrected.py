@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import src_models
@@ -45,9 +44,7 @@ def _pixel_size(project: AnnotationProject, key: str) -> tuple[float, float] | N
     return micrometres([image.spacing[k] for k in where], image.unit)
 
 
-def project_frames(
-    project: AnnotationProject, info: CheckpointInfo, keys: Sequence[str] | None = None
-) -> list[TrainingImage]:
+def project_frames(project: AnnotationProject, info: CheckpointInfo) -> list[TrainingImage]:
     """Return every corrected frame of a project, prepared for a checkpoint.
 
     Parameters
@@ -56,8 +53,6 @@ def project_frames(
         Images are read from their files.
     info : CheckpointInfo
         Says how many channels and which normalisation.
-    keys : sequence of str, optional
-        Which images; all if not given.
 
     Raises
     ------
@@ -68,7 +63,7 @@ def project_frames(
     """
     found: list[TrainingImage] = []
     known: set[tuple[str, int]] = set()
-    for key in reversed(list(project.images) if keys is None else keys):
+    for key in reversed(list(project.images)):
         image = project.images[key]
         # Of a frame that was corrected twice, what was said last counts.
         corrections = image.corrections.copy()

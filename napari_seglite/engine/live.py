@@ -19,7 +19,7 @@ from .inference import COMPILING, Predictor, Stop, needs_compiling, never, warm_
 from .learner import Learner, copy_weights
 from .tiling import predict_tiled
 from .training import FineTuneRequest, TrainingEvent, start_info
-from .training_loop import OVERLAP, TILE, Curves, mixed
+from .training_loop import OVERLAP, TILE, Curves, sampler_of
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +132,7 @@ class LiveSession:
             if now.images is not images:
                 check_images(now.images, self.info)
                 images, since = now.images, 0
-                sampler = self._sampler(mixed(images, before, self.request.replay))
+                sampler = sampler_of(images, before, self.request, self._steps)
             assert sampler is not None
             loss = math.nan
             end = time.monotonic() + ROUND
@@ -154,10 +154,6 @@ class LiveSession:
         info = save_trained(self.store, self.info, self.request, self, images, {}, numbers)
         text = f"Saved {info.id}, learnt live in {self._steps} steps."
         yield replace(self._event("done", text=text), checkpoint=info)
-
-    def _sampler(self, images: Sequence[TrainingImage]) -> PatchSampler:
-        r = self.request
-        return PatchSampler(images, r.patch, r.scale, r.invert, r.intensity, r.seed + self._steps)
 
     def _event(self, kind: str, loss: float | None = None, text: str = "") -> TrainingEvent:
         return TrainingEvent(kind, self._steps, 0, 0.0, loss, text=text)

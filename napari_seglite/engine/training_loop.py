@@ -90,10 +90,7 @@ class TrainingLoop:
         self._take(train)
 
     def _take(self, train: Sequence[TrainingImage]) -> None:
-        r = self.request
-        images = mixed(train, self.replayed, r.replay)
-        seed = r.seed + self.step
-        self._sampler = PatchSampler(images, r.patch, r.scale, r.invert, r.intensity, seed)
+        self._sampler = sampler_of(train, self.replayed, self.request, self.step)
 
     # ------------------------------------------------------------------ the run
     def run(self, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
@@ -281,6 +278,17 @@ class TrainingLoop:
             setattr(self, name, numbers[name])
         self.curves.loss = [(int(step), float(value)) for step, value in numbers["loss"]]
         self.curves.dice = [(int(step), float(value)) for step, value in numbers["dice"]]
+
+
+def sampler_of(
+    train: Sequence[TrainingImage],
+    replayed: Sequence[TrainingImage],
+    request: FineTuneRequest,
+    step: int,
+) -> PatchSampler:
+    """Return what draws patches from frames, and from what is replayed, from a step on."""
+    r, images = request, mixed(train, replayed, request.replay)
+    return PatchSampler(images, r.patch, r.scale, r.invert, r.intensity, r.seed + step)
 
 
 def mixed(

@@ -143,14 +143,6 @@ class AnnotationProject:
                 os.fsync(file.fileno())
 
     # ------------------------------------------------------------------ images
-    def find(self, name: str, path: str, shape: tuple[int, int, int]) -> ProjectImage | None:
-        """Return the image of this file, or without a file of this name, if its size fits."""
-        for image in self.images.values():
-            same = image.path == path if path else image.name == name and not image.path
-            if same and image.corrections.shape == shape:
-                return image
-        return None
-
     def add(self, image: ProjectImage, labels: Any, preview: np.ndarray | None = None) -> str:
         """Take an image with its labels into the project.
 
