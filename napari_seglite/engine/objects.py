@@ -7,7 +7,9 @@ order of their first pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +18,9 @@ import scipy.ndimage as ndi
 from .arrays import Block, blocks
 
 # Bumps of the smoothed distance to the background lower than this do not split an object
-# in two. In sixteenths of a pixel: whole numbers know no rounding.
-SIXTEENTHS = 16
+# in two; in sixteenths of a pixel.
 SPLIT_DEPTH = 8
-# Pixels that the smoothing sees on either side.
-REACH = 4
+THREADS = min(4, os.cpu_count() or 1)
 
 Read = Callable[[Block], np.ndarray]
 Write = Callable[[Block, np.ndarray], None]
@@ -46,6 +46,8 @@ class Parts:
         Pixels of every part, and its first pixel, counted in raster order.
     begin, end : ndarray
         ``(parts, axes)``, the box around every part.
+    only : ndarray or None
+        The local parts, if there is but one block.
     """
 
     read: Read
@@ -57,12 +59,14 @@ class Parts:
     first: np.ndarray
     begin: np.ndarray
     end: np.ndarray
+    only: np.ndarray | None = None
 
     def each(self) -> Iterator[tuple[Block, np.ndarray, np.ndarray]]:
         """Yield every block, its local parts (0 is background), and the parts they belong to."""
-        for block, offset in zip(self.blocks, self.offsets, strict=True):
-            local, count = ndi.label(self.read(block))
-            yield block, local, self.of[offset : offset + count]
+        ends = (*self.offsets[1:], len(self.of))
+        for block, offset, end in zip(self.blocks, self.offsets, ends, strict=True):
+            local = ndi.label(self.read(block))[0] if self.only is None else self.only
+            yield block, local, self.of[offset:end]
 
 
 def find_parts(read: Read, shape: tuple[int, ...]) -> Parts:
@@ -105,6 +109,7 @@ def find_parts(read: Read, shape: tuple[int, ...]) -> Parts:
         first=_gathered(np.minimum, first, of),
         begin=_gathered(np.minimum, begin, of),
         end=_gathered(np.maximum, end, of),
+        only=local if len(grid) == 1 else None,
     )
 
 
@@ -112,11 +117,20 @@ def _measured(
     local: np.ndarray, count: int, corner: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return sizes, first pixels, and where boxes begin and end, of the labels in a block."""
-    sizes = np.bincount(local.ravel(), minlength=count + 1)[1:]
-    found = [[(edge.start, edge.stop) for edge in box] for box in ndi.find_objects(local)]
-    limits = np.array(found, np.int64).reshape(count, len(shape), 2)
-    first = _first_pixels(local, count, corner, shape)
-    return sizes, first, limits[..., 0] + corner, limits[..., 1] + corner
+    from .watershed import as_volume, measure
+
+    axes = len(shape)
+    sizes, first, begin, end = measure(as_volume(local), count)
+    first = _moved(first, local.shape, corner, shape)
+    return sizes, first, begin[:, -axes:] + corner, end[:, -axes:] + corner
+
+
+def _moved(
+    first: np.ndarray, block: tuple[int, ...], corner: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Return pixels counted in a block as they are counted in the whole."""
+    places = np.array(np.unravel_index(first, block)).T + corner
+    return np.asarray(np.ravel_multi_index(tuple(places.T), shape), np.int64)
 
 
 def _gathered(how: np.ufunc, values: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -126,17 +140,6 @@ def _gathered(how: np.ufunc, values: np.ndarray, of: np.ndarray) -> np.ndarray:
     order = np.argsort(of, kind="stable")
     starts = np.flatnonzero(np.diff(of[order], prepend=-1))
     return np.asarray(how.reduceat(values[order], starts, axis=0))
-
-
-def _first_pixels(
-    labels: np.ndarray, count: int, corner: np.ndarray, shape: tuple[int, ...]
-) -> np.ndarray:
-    """Return where every label of a block begins, counted in raster order of the whole."""
-    inside = np.flatnonzero(labels)[::-1]
-    first = np.zeros(count + 1, np.int64)
-    first[labels.ravel()[inside]] = inside  # the last one written is the first pixel
-    places = np.array(np.unravel_index(first[1:], labels.shape)).T + corner
-    return np.asarray(np.ravel_multi_index(tuple(places.T), shape), np.int64)
 
 
 def _face(local: np.ndarray, place: int, axis: int, offset: int) -> np.ndarray:
@@ -161,6 +164,15 @@ def _joined(pairs: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
+def labelling_text(output: str) -> str:
+    """Say what happens before objects are there; the first ones ever take longer."""
+    from .watershed import needs_compiling
+
+    if output == "instances" and needs_compiling():
+        return "Compiling what separates objects for this computer, once, about 10 s …"
+    return "Labelling …"
+
+
 def split_parts(
     parts: Parts, min_size: int, write: Write, read_back: Read, top: int = 0
 ) -> list[int]:
@@ -181,81 +193,87 @@ def split_parts(
         Pixels of every object; in no order.
     """
     large = parts.sizes >= max(min_size, 1)
-    # Of every object, in the order of their provisional ids.
-    first: list[int] = []
-    found: list[int] = []
-
-    def add(mask: np.ndarray, corner: np.ndarray, ids: np.ndarray) -> None:
-        beyond = np.array(parts.shape) - corner - mask.shape
-        around = [(REACH * (a > 0), REACH * (b > 0)) for a, b in zip(corner, beyond, strict=True)]
-        objects = split(mask, around)
-        sizes = np.bincount(objects.ravel())
-        starts = _first_pixels(objects, len(sizes) - 1, corner, parts.shape)
-        for number in np.flatnonzero(sizes >= max(min_size, 1)):
-            if number > 0:
-                first.append(int(starts[int(number) - 1]))
-                found.append(int(sizes[number]))
-                ids[objects == number] = len(first)
-
+    objects = _Objects(parts.shape)
     crossing = np.zeros(len(parts.sizes), bool)
     for block, local, of in parts.each():
-        ids = np.zeros(local.shape, np.uint32)
         corner = np.array([edge.start for edge in block])
         stop = np.array([edge.stop for edge in block])
-        here = (parts.begin[of] >= corner).all(1) & (parts.end[of] <= stop).all(1)
+        begin, end = parts.begin[of], parts.end[of]
+        here = (begin >= corner).all(1) & (end <= stop).all(1)
         crossing[of[~here]] = True
-        for k, box in enumerate(ndi.find_objects(local)):
-            if here[k] and large[of[k]]:
-                add(local[box] == k + 1, corner + [edge.start for edge in box], ids[box])
+        chosen = np.flatnonzero(here & large[of])
+        ids = objects.split(local, chosen + 1, begin[chosen], end[chosen], corner)
         write(block, ids)
     for number in np.flatnonzero(crossing & large):
         begin, end = parts.begin[number], parts.end[number]
         box = tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))
         local, _ = ndi.label(parts.read(box))
         place = np.array(np.unravel_index(parts.first[number], parts.shape)) - begin
-        ids = read_back(box)
-        add(local == local[tuple(place)], begin, ids)
-        write(box, ids)
+        own = local[tuple(place)]
+        ids = objects.split(local, np.array([own]), begin[None], end[None], begin)
+        write(box, np.where(local == own, ids, read_back(box)))
+    first, sizes = (np.concatenate([np.zeros(0, np.int64), *part]) for part in objects.found())
+    kept = sizes >= max(min_size, 1)
     order = np.zeros(len(first) + 1, np.uint32)
-    order[np.argsort(first, kind="stable") + 1] = np.arange(1, len(first) + 1) + top
+    rank = np.argsort(first[kept], kind="stable")
+    order[np.flatnonzero(kept)[rank] + 1] = np.arange(1, len(rank) + 1) + top
     for block in parts.blocks:
         write(block, order[read_back(block)])
-    return found
+    return [int(size) for size in sizes[kept]]
 
 
-def split(mask: np.ndarray, around: Sequence[tuple[int, int]] | int = 0) -> np.ndarray:
-    """Separate the objects of one connected part, by a watershed on the distance to its border.
+class _Objects:
+    """What was split so far, with provisional ids.
 
     Parameters
     ----------
-    mask : ndarray
-        Boolean, 2-D or 3-D; the box around the part.
-    around : int or sequence of (int, int)
-        How much background there is before and behind, along each axis. Where the image ends
-        there is none: an object that is cut off there goes on.
-
-    Returns
-    -------
-    ndarray
-        int64, objects from 1.
+    shape : tuple of int
+        Of the whole.
     """
-    from skimage.morphology import reconstruction
-    from skimage.segmentation import watershed
 
-    outer = np.pad(mask, around)
-    if outer.all():
-        return mask.astype(np.int64)
-    smooth = ndi.gaussian_filter(ndi.distance_transform_edt(outer), 1)
-    distance = np.where(outer, smooth * SIXTEENTHS, 0).astype(np.int32)
-    # Every bump that rises by SPLIT_DEPTH seeds an object. Bumps of equal height on one ridge
-    # are one dome here, where a search for maxima would find several.
-    height = distance - reconstruction(distance - SPLIT_DEPTH, distance).astype(np.int32)
-    domes, count = ndi.label(height > 0, np.ones((3,) * mask.ndim))
-    tops = ndi.maximum(height, domes, np.arange(count + 1))
-    peaks = np.where(np.asarray(tops)[domes] >= SPLIT_DEPTH, domes, 0) * outer
-    if np.count_nonzero(np.bincount(peaks.ravel())[1:]) < 2:  # nothing to separate
-        return mask.astype(np.int64)
-    found = watershed(-distance, peaks, mask=outer)[outer]
-    objects = np.zeros(mask.shape, np.int64)
-    objects[mask] = np.unique(found, return_inverse=True)[1] + 1
-    return objects
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.count = 0
+        self._first: list[np.ndarray] = []
+        self._sizes: list[np.ndarray] = []
+
+    def found(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return the first pixels and the sizes of all objects, in the order of their ids."""
+        return self._first, self._sizes
+
+    def split(
+        self,
+        local: np.ndarray,
+        numbers: np.ndarray,
+        begin: np.ndarray,
+        end: np.ndarray,
+        corner: np.ndarray,
+    ) -> np.ndarray:
+        """Split parts of a block, which begins at `corner`; returns its ids, 0 elsewhere."""
+        from .watershed import REACH, as_volume, raise_each, split_each
+
+        # Of planes, the first of three axes has a length of 1.
+        flat = ((0, 0), (3 - len(self.shape), 0))
+        before = np.pad(REACH * (begin > 0), flat)
+        behind = np.pad(REACH * (end < self.shape), flat)
+        begin, end = np.pad(begin - corner, flat), np.pad(end - corner, flat)
+        end[:, : flat[1][0]] = 1
+        ids = np.zeros(local.shape, np.uint32)
+        seen, written = as_volume(local), as_volume(ids)
+        # Every thread takes each so-manieth part, and numbers its objects from 1.
+        shares = [slice(k, None, THREADS) for k in range(THREADS)]
+
+        def work(share: slice) -> tuple[np.ndarray, np.ndarray]:
+            boxes = (begin[share], end[share], before[share], behind[share])
+            found: tuple[np.ndarray, np.ndarray] = split_each(
+                seen, numbers[share], *boxes, SPLIT_DEPTH, written
+            )
+            return found
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for share, (sizes, first) in zip(shares, pool.map(work, shares), strict=True):
+                raise_each(seen, numbers[share], begin[share], end[share], written, self.count)
+                self._first.append(_moved(first, local.shape, corner, self.shape))
+                self._sizes.append(sizes)
+                self.count += len(sizes)
+        return ids

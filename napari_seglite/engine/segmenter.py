@@ -16,6 +16,7 @@ from . import arrays, devices, heap, layouts
 from .axes import ImageAxes, at_level
 from .inference import COMPILING, Stop, interruptible, needs_compiling, never, warm_up
 from .normalise import survey
+from .objects import labelling_text
 from .requests import SegmentRequest
 from .segmentation import Segmentation, labelled
 from .sweep import Progress, Sweep
@@ -120,7 +121,7 @@ class Segmenter:
             values[:, 0] = 1  # background
         finished = yield from self._fill(values, spread, sweep, loaded, stop)
         request = sweep.request
-        yield Progress("Labelling …", frames=len(frames))
+        yield Progress(labelling_text(request.output), frames=len(frames))
         notices = _notices(missing, limits)
         result = Segmentation(
             labels=None,

@@ -152,6 +152,38 @@ class Results:
         self._write(shown, result, labels, touched)
         return True
 
+    def preview(self, shown: Shown, position: int, fresh: np.ndarray) -> None:
+        """Write one frame that was labelled anew, while the others still are.
+
+        Parameters
+        ----------
+        shown : Shown
+            Which labels.
+        position : int
+            Which of the frames of its result.
+        fresh : ndarray
+            What `Segmentation.relabel_frame` returned.
+        """
+        layer, result = shown.layer, shown.result
+        own = np.iinfo(layer.data.dtype).max
+        if int(fresh.max(initial=0)) > own or (shown.written is None and shown.painted):
+            return
+        box = slice(0, fresh.shape[0]), slice(0, fresh.shape[1])
+        labels = result.frames_in(layer.data)
+        before = labels.read(position, *box)
+        inside = result.inside
+        kept = np.zeros(fresh.shape, bool) if inside is None else ~inside
+        if result.rows:
+            kept[result.rows[position] :] = True
+        if shown.written is not None and shown.touched is not None:
+            written, touched = result.frames_in(shown.written), result.frames_in(shown.touched)
+            edited = (before != written.read(position, *box)) | touched.read(position, *box)
+            touched.write(position, *box, edited)
+            kept |= edited
+            written.write(position, *box, np.where(kept, before, fresh))
+        labels.write(position, *box, np.where(kept, before, fresh))
+        layer.refresh(extent=False)
+
     @staticmethod
     def _write(shown: Shown, result: Segmentation, labels: np.ndarray, touched: np.ndarray) -> None:
         shown.result, shown.written, shown.touched = result, labels.copy(), touched

@@ -14,13 +14,14 @@ from ..engine.requests import SegmentRequest
 from ..errors import SegliteError
 from ..store.checkpoints import CheckpointStore
 from .jobs import Job, Stop
-from .layers import add_uncertainty, label_shape
+from .layers import add_uncertainty, current_frame, label_shape
 from .preview import Preview
 from .results import Results, Shown
 from .segment_form import SegmentForm
 from .status import JobStatus
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Image
 
@@ -258,16 +259,30 @@ class SegmentPanel(QWidget):
             self._relabel_again = True  # the slider moves faster than a large stack is labelled
             return
         old = shown.result
-        self._relabelling = job = Job(lambda *_: _relabelled(old, changes), self)
+        seen = current_frame(self.viewer, layer)
+        first = old.frames.index(seen) if seen in old.frames and len(old.frames) > 1 else None
+        self._relabelling = job = Job(lambda *_: _relabelled(old, changes, first), self)
+        job.progressed.connect(lambda news: self._on_relabelling(shown, old, first, news))
         job.succeeded.connect(lambda result: self._on_relabelled(shown, old, result))
         job.failed.connect(lambda text: self.say(text, error=True))
         job.ended.connect(self._on_relabel_ended)
         job.start()
 
+    def _on_relabelling(
+        self, shown: Shown, old: Segmentation, first: int | None, news: str | np.ndarray
+    ) -> None:
+        if isinstance(news, str):
+            self.say(news)
+        elif shown.result is old and first is not None and self._writable(shown):
+            self.results.preview(shown, first, news)
+
+    def _writable(self, shown: Shown) -> bool:
+        return shown.layer in self.viewer.layers and not getattr(shown.layer, "locked", False)
+
     def _on_relabelled(self, shown: Shown, old: Segmentation, result: Segmentation) -> None:
         if shown.result is not old:
             return  # segmented anew meanwhile
-        if shown.layer in self.viewer.layers and not getattr(shown.layer, "locked", False):
+        if self._writable(shown):
             if self.results.update(shown, result):
                 self.say(_summary(result))
             else:
@@ -304,8 +319,15 @@ class SegmentPanel(QWidget):
         self.form.show_devices(devices.available(), hint)
 
 
-def _relabelled(old: Segmentation, changes: dict[str, Any]) -> Generator[None, None, Segmentation]:
-    yield
+def _relabelled(
+    old: Segmentation, changes: dict[str, Any], first: int | None
+) -> Generator[str | np.ndarray, None, Segmentation]:
+    """Label anew; the frame that is seen comes first."""
+    from ..engine.objects import labelling_text
+
+    yield labelling_text(changes["output"])
+    if first is not None:
+        yield old.relabel_frame(first, **changes)
     return old.relabel(**changes)
 
 

@@ -63,6 +63,30 @@ def test_hand_edits_outlive_the_threshold(viewer, dock, segment, qtbot, nuclei):
     assert (layer.data != painted).any()
 
 
+def test_the_slice_that_is_seen_is_labelled_first(viewer, dock, segment, qtbot, nuclei):
+    viewer.add_image(np.stack([nuclei, nuclei[::-1], nuclei[:, ::-1]]))
+    layer, panel = segment(), dock.segment_panel
+    viewer.dims.current_step = (1, 0, 0)
+    layer.paint((1, 2, 140), 1)
+    layer.paint((2, 2, 140), 1)
+    before, shown = layer.data.copy(), panel.last
+    written = []
+    layer.events.set_data.connect(lambda: written.append(layer.data.copy()))
+    panel.form.threshold.setValue(0.9)
+    relabelled(qtbot, panel)
+    fresh = shown.result.relabel_frame(1, threshold=0.9)
+    fresh[shown.touched[1]] = 1
+    early = next(seen for seen in written if (seen[1] != before[1]).any())
+    np.testing.assert_array_equal(early[1], fresh)
+    np.testing.assert_array_equal(early[[0, 2]], before[[0, 2]])
+    expected = shown.result.labels.copy()
+    expected[shown.touched] = 1
+    assert shown.touched[1].any()
+    assert shown.touched[2].any()
+    assert (expected[0] != before[0]).any()
+    np.testing.assert_array_equal(layer.data, expected)
+
+
 def test_segmenting_again_asks_before_it_replaces_edits(viewer, dock, segment, nuclei):
     viewer.add_image(nuclei)
     layer = segment()

@@ -1,0 +1,347 @@
+"""A watershed on the distance to the background, part by part, as Numba compiles it.
+
+Pixels are added from the highest to the lowest. Where two bumps meet, the lower one becomes part of
+the higher if it rises by less than `depth` above that place; the others stay objects (the dynamics
+of Grimaud, 1992, in the flooding of Meyer, 1994). The distance is the exact one of Felzenszwalb and
+Huttenlocher (2012), smoothed by a Gaussian.
+
+The same from SciPy and scikit-image took 2 ms a part, nearly all of it to begin and to end.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+
+# In sixteenths of a pixel: whole numbers know no rounding.
+SIXTEENTHS = 16
+# Standard deviation of the Gaussian is 1; pixels that it sees on either side.
+REACH = 4
+_FAR = 1e20
+_WEIGHTS = np.exp(-0.5 * np.arange(-REACH, REACH + 1) ** 2)
+_WEIGHTS /= _WEIGHTS.sum()
+_W0 = _WEIGHTS[REACH]
+
+
+@njit(nogil=True, cache=True)
+def measure(labels, count):  # type: ignore[no-untyped-def]
+    """Return the sizes, first pixels and boxes of labels from 1 to `count`.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(D, H, W)`` integer.
+    count : int
+        The highest label.
+
+    Returns
+    -------
+    sizes, first : ndarray
+        ``(count,)`` int64; pixels in raster order are counted from 0.
+    begin, end : ndarray
+        ``(count, 3)`` int64.
+    """
+    depth, height, width = labels.shape
+    sizes, first = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    begin, end = np.zeros((count, 3), np.int64), np.zeros((count, 3), np.int64)
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                k = labels[z, y, x] - 1
+                if k < 0:
+                    continue
+                if sizes[k] == 0:
+                    first[k] = (z * height + y) * width + x
+                    begin[k, 0], begin[k, 1], begin[k, 2] = z, y, x
+                sizes[k] += 1
+                begin[k, 1], begin[k, 2] = min(begin[k, 1], y), min(begin[k, 2], x)
+                end[k, 0] = z + 1
+                end[k, 1], end[k, 2] = max(end[k, 1], y + 1), max(end[k, 2], x + 1)
+    return sizes, first, begin, end
+
+
+@njit(nogil=True, cache=True)
+def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type: ignore[no-untyped-def]
+    """Separate the objects of some parts, and number them from 1.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(D, H, W)`` integer, where the parts are.
+    numbers : ndarray
+        ``(n,)``, the labels of the parts to split.
+    begin, end : ndarray
+        ``(n, 3)``, the boxes around them.
+    before, behind : ndarray
+        ``(n, 3)``, pixels of background on either side. Where the image ends there are none: an
+        object that is cut off there goes on.
+    depth : int
+        Sixteenths of a pixel that an object's distance rises above its borders to others.
+    ids : ndarray
+        ``(D, H, W)`` uint32, where the objects are written.
+
+    Returns
+    -------
+    sizes, first : ndarray
+        int64, of every object; pixels of `labels` in raster order are counted from 0.
+    """
+    sizes, first = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
+    for n in range(len(numbers)):
+        low, high = begin[n], end[n]
+        shape = high - low + before[n] + behind[n]
+        part = np.zeros((shape[0], shape[1], shape[2]), np.bool_)
+        shift = before[n] - low
+        for z in range(low[0], high[0]):
+            for y in range(low[1], high[1]):
+                for x in range(low[2], high[2]):
+                    if labels[z, y, x] == numbers[n]:
+                        part[z + shift[0], y + shift[1], x + shift[2]] = True
+        objects, count = _objects(part, depth)
+        last = len(sizes)
+        for _ in range(count):
+            sizes.append(np.int64(0))
+            first.append(np.int64(-1))
+        for z in range(low[0], high[0]):
+            for y in range(low[1], high[1]):
+                for x in range(low[2], high[2]):
+                    found = objects[z + shift[0] + 1, y + shift[1] + 1, x + shift[2] + 1]
+                    if found == 0:
+                        continue
+                    k = last + found - 1
+                    ids[z, y, x] = k + 1
+                    sizes[k] += 1
+                    if first[k] < 0:
+                        first[k] = (z * labels.shape[1] + y) * labels.shape[2] + x
+    return np.array(sizes), np.array(first)
+
+
+@njit(nogil=True, cache=True)
+def raise_each(labels, numbers, begin, end, ids, by):  # type: ignore[no-untyped-def]
+    """Add a number to the ids of the objects of some parts; see `split_each`."""
+    for n in range(len(numbers)):
+        for z in range(begin[n, 0], end[n, 0]):
+            for y in range(begin[n, 1], end[n, 1]):
+                for x in range(begin[n, 2], end[n, 2]):
+                    if labels[z, y, x] == numbers[n]:
+                        ids[z, y, x] += np.uint32(by)
+
+
+@njit(nogil=True, cache=True)
+def _objects(part, depth):  # type: ignore[no-untyped-def]
+    """Return the objects of a part ``(D, H, W)``, from 1, and how many there are.
+
+    There is a pixel of background more on every side.
+    """
+    planes, height, width = part.shape
+    objects = np.zeros((planes + 2, height + 2, width + 2), np.int64)
+    if part.all():  # nothing says how far away the background is
+        objects[1:-1, 1:-1, 1:-1] = 1
+        return objects, 1
+    smooth = _smoothed(np.sqrt(_squared_distance(part)))
+    levels = np.full(objects.shape, -1, np.int32)
+    for z in range(planes):
+        for y in range(height):
+            for x in range(width):
+                if part[z, y, x]:
+                    levels[z + 1, y + 1, x + 1] = np.int32(smooth[z, y, x] * SIXTEENTHS)
+    if planes == 1:
+        return objects, _flooded(levels[1:2], depth, objects[1:2])
+    return objects, _flooded(levels, depth, objects)
+
+
+@njit(nogil=True, cache=True)
+def _turned(values):  # type: ignore[no-untyped-def]
+    """Return ``(D, H, W)`` as ``(W, D, H)``; of a plane ``(1, H, W)`` as ``(1, W, H)``."""
+    if values.shape[0] == 1:
+        return np.ascontiguousarray(values.transpose(0, 2, 1))
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+@njit(nogil=True, cache=True)
+def _squared_distance(part):  # type: ignore[no-untyped-def]
+    """Return how far away the background is, squared."""
+    squared = np.empty(part.shape, np.float64)
+    _from_rows(part.reshape(-1, part.shape[2]), squared.reshape(-1, part.shape[2]))
+    for _ in range(1 if part.shape[0] == 1 else 2):
+        squared = _turned(squared)
+        _nearer(squared.reshape(-1, squared.shape[2]))
+    return _turned(squared)
+
+
+@njit(nogil=True, cache=True)
+def _from_rows(part, squared):  # type: ignore[no-untyped-def]
+    """Write how far away the background is within every row."""
+    rows, length = part.shape
+    far = math.sqrt(_FAR)
+    for i in range(rows):
+        distance = far
+        for q in range(length):
+            distance = distance + 1 if part[i, q] else 0.0
+            squared[i, q] = distance
+        distance = far
+        for q in range(length - 1, -1, -1):
+            distance = min(distance + 1, squared[i, q])
+            squared[i, q] = min(distance * distance, _FAR)
+
+
+@njit(nogil=True, cache=True)
+def _nearer(squared):  # type: ignore[no-untyped-def]
+    """Lower squared distances to what rows have elsewhere: the lower envelope of parabolas."""
+    rows, length = squared.shape
+    places, values = np.empty(length, np.int64), np.empty(length, np.float64)
+    edges = np.empty(length + 1, np.float64)
+    for i in range(rows):
+        line = squared[i]
+        kept = 0
+        for q in range(length):
+            if line[q] >= _FAR:
+                continue
+            edge = -_FAR
+            while kept > 0:
+                p = places[kept - 1]
+                edge = (line[q] + q * q - values[kept - 1] - p * p) / (2 * (q - p))
+                if edge > edges[kept - 1]:
+                    break
+                kept -= 1
+                edge = -_FAR
+            places[kept], values[kept], edges[kept] = q, line[q], edge
+            kept += 1
+        if kept == 0:
+            continue
+        edges[kept] = _FAR
+        k = 0
+        for q in range(length):
+            while edges[k + 1] < q:
+                k += 1
+            line[q] = (q - places[k]) ** 2 + values[k]
+
+
+@njit(nogil=True, cache=True)
+def _smoothed(values):  # type: ignore[no-untyped-def]
+    """Lay a Gaussian over ``(D, H, W)``; beyond the ends are mirror images."""
+    for _ in range(2 if values.shape[0] == 1 else 3):
+        rows = values.reshape(-1, values.shape[2])
+        length = rows.shape[1]
+        padded = np.empty(length + 2 * REACH, np.float64)
+        for i in range(len(rows) if length > 1 else 0):
+            line = rows[i]
+            padded[REACH : REACH + length] = line
+            for k in range(REACH):
+                padded[REACH - 1 - k] = line[_mirrored(-1 - k, length)]
+                padded[REACH + length + k] = line[_mirrored(length + k, length)]
+            line[:] = _W0 * padded[REACH : REACH + length]
+            for k in range(REACH):
+                left, right = padded[k : k + length], padded[2 * REACH - k :]
+                for q in range(length):
+                    line[q] += _WEIGHTS[k] * (left[q] + right[q])
+        values = _turned(values)
+    return values
+
+
+@njit(nogil=True, cache=True)
+def _mirrored(place, length):  # type: ignore[no-untyped-def]
+    place %= 2 * length
+    return place if place < length else 2 * length - 1 - place
+
+
+@njit(nogil=True, cache=True)
+def _descending(levels):  # type: ignore[no-untyped-def]
+    """Return the places of all levels from 0 up, the highest first; of equal ones in order."""
+    counts = np.zeros(levels.max() + 2, np.int64)
+    for level in levels:
+        if level >= 0:
+            counts[level] += 1
+    starts = np.zeros(len(counts), np.int64)
+    for level in range(len(counts) - 2, -1, -1):
+        starts[level] = starts[level + 1] + counts[level + 1]
+    order = np.empty(counts.sum(), np.int64)
+    for place, level in enumerate(levels):
+        if level >= 0:
+            order[starts[level]] = place
+            starts[level] += 1
+    return order
+
+
+@njit(nogil=True, cache=True)
+def _root(parent, k):  # type: ignore[no-untyped-def]
+    while parent[k] != k:
+        parent[k] = parent[parent[k]]
+        k = parent[k]
+    return k
+
+
+@njit(nogil=True, cache=True)
+def _neighbours(shape):  # type: ignore[no-untyped-def]
+    """Return how far away the pixels are that touch one, also at corners, in a flat array."""
+    _, height, width = shape
+    steps = [
+        (dz * height + dy) * width + dx
+        for dz in range(-1, 2)
+        for dy in range(-1, 2)
+        for dx in range(-1, 2)
+        if (shape[0] > 1 or dz == 0) and (dz != 0 or dy != 0 or dx != 0)
+    ]
+    return np.array(steps)
+
+
+@njit(nogil=True, cache=True)
+def _flooded(levels, depth, objects):  # type: ignore[no-untyped-def]
+    """Write the objects that levels ``(D, H, W)`` int32 rise to, with -1 all around them.
+
+    Returns how many there are.
+    """
+    steps, levels, objects = _neighbours(levels.shape), levels.ravel(), objects.ravel()
+    # Of every bump: the one it became part of, and how high it rises.
+    parent, peak = [0 for _ in range(0)], [0 for _ in range(0)]
+    for place in _descending(levels):
+        level, steepest, own, several = levels[place], -1, -1, False
+        for step in steps:
+            near = place + step
+            other = objects[near] - 1
+            if other < 0:
+                continue
+            several |= own >= 0 and other != own
+            if levels[near] > steepest:
+                steepest, own = levels[near], other
+        if own < 0:
+            parent.append(len(parent))
+            peak.append(level)
+            objects[place] = len(parent)
+            continue
+        own = _root(parent, own)
+        objects[place] = own + 1
+        for step in steps if several else steps[:0]:
+            other = objects[place + step] - 1
+            if other < 0 or other == own:
+                continue
+            other = _root(parent, other)
+            if other == own or min(peak[own], peak[other]) - level >= depth:
+                continue
+            if peak[other] > peak[own]:
+                own, other = other, own
+            parent[other] = own
+    numbers, count = np.zeros(len(parent), np.int64), 0
+    for place in range(len(objects)):
+        if objects[place] > 0:
+            root = _root(parent, objects[place] - 1)
+            if numbers[root] == 0:
+                count += 1
+                numbers[root] = count
+            objects[place] = numbers[root]
+    return count
+
+
+def needs_compiling() -> bool:
+    """Whether neither this process nor the cache on disk holds the compiled watershed."""
+    if split_each.signatures:
+        return False
+    cached = Path(split_each.stats.cache_path or ".")
+    return not any(cached.glob("watershed.split_each-*.nbc"))
+
+
+def as_volume(array: np.ndarray) -> np.ndarray:
+    """Return a view of ``(H, W)`` as ``(1, H, W)``; volumes stay as they are."""
+    return array.reshape((1,) * (3 - array.ndim) + array.shape)
