@@ -30,7 +30,7 @@ from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmente
 from napari_seglite.engine.axes import ImageAxes
 from napari_seglite.engine.dataset import frames_of
 from napari_seglite.engine.metrics import overlap_per_class
-from napari_seglite.engine.suggestions import suggested
+from napari_seglite.engine.suggestions import in_colour, suggested
 from napari_seglite.engine.training import Watch, start_info
 from napari_seglite.store.images import list_images, read_image, read_labels
 
@@ -99,6 +99,8 @@ def trained(
     request = FineTuneRequest(
         start, name, minutes=seconds / 60, device="cpu", class_names=names if classes > 2 else None
     )
+    seen = [(s.axes, s.pixels.shape) for s in corrected]
+    request = in_colour(request, start_info(request, store), seen)
     info = start_info(request, store)
     images = [
         image for s in corrected for image in frames_of(s.name, s.pixels, s.truth, s.axes, info)

@@ -21,7 +21,7 @@ from correction_loop import Slice, chosen, network_dice, processor_seconds, read
 
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest
 from napari_seglite.engine.dataset import frames_of
-from napari_seglite.engine.suggestions import suggested
+from napari_seglite.engine.suggestions import in_colour, suggested
 from napari_seglite.engine.training import Watch, start_info
 from napari_seglite.store.images import read_image, read_labels
 
@@ -65,7 +65,11 @@ def main() -> None:
             ("before", f"{before:.3f}", "", f"{network_dice(START, new, store):.3f}", ""),
         ]
         for name in ("with", "without"):
-            request = FineTuneRequest(START, name, minutes=arguments.seconds / 60, device="cpu")
+            request = FineTuneRequest(
+                START, name, minutes=arguments.seconds / 60, device="cpu", hold_on=name == "with"
+            )
+            seen = [(s.axes, s.pixels.shape) for s in corrected]
+            request = in_colour(request, start_info(request, store), seen)
             info = start_info(request, store)
             images = [
                 image
@@ -74,7 +78,7 @@ def main() -> None:
             ]
             request = suggested(request, images, scratch=False)
             if name == "without":
-                request = replace(request, replay=0.0, anchor=0.0)
+                request = replace(request, replay=0.0, anchor=0.0, hold_on=False)
             watch = Watch(clock=processor_seconds)
             for event in FineTuner(request, images, store).run(watch=watch):
                 if event.kind == "validation":

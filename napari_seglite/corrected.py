@@ -9,7 +9,7 @@ import src_models
 from .engine.corrections import corrected_frames
 from .engine.dataset import TrainingImage
 from .engine.spacing import micrometres
-from .engine.suggestions import suggested
+from .engine.suggestions import in_colour, suggested
 from .engine.training import FineTuneRequest, start_info
 from .errors import AnnotationError
 from .store.checkpoints import CheckpointInfo, CheckpointStore
@@ -32,6 +32,10 @@ def from_project(
         request = replace(request, class_names=names)
     sizes = {_pixel_size(project, key) for key in project.images}
     request = replace(request, spacing=sizes.pop() if len(sizes) == 1 else None)
+    corrected = {key: i for key, i in project.images.items() if i.corrections.regions}
+    if all("C" in image.axes.order and image.channels is None for image in corrected.values()):
+        seen = [(i.axes, project.read_pixels(key).shape) for key, i in corrected.items()]
+        request = in_colour(request, start_info(request, store, template), seen)
     images = project_frames(project, start_info(request, store, template))
     return suggested(request, images, request.checkpoint in src_models.names()), images
 

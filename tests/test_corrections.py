@@ -1,15 +1,19 @@
 """What of an image was corrected, and what a network may learn from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_seglite.engine.axes import ImageAxes
 from napari_seglite.engine.corrections import Corrections, corrected_frames
 from napari_seglite.engine.dataset import PatchSampler, TrainingImage
+from napari_seglite.engine.normalise import select_channels
 from napari_seglite.engine.splitting import folds
-from napari_seglite.engine.suggestions import suggested
+from napari_seglite.engine.suggestions import in_colour, suggested
 from napari_seglite.engine.training import FineTuneRequest
-from napari_seglite.errors import AnnotationError
+from napari_seglite.errors import AnnotationError, CheckpointError
+from napari_seglite.store.checkpoints import CheckpointInfo
 
 
 def test_a_stroke_marks_its_frame_or_the_squares_of_a_large_one():
@@ -128,3 +132,24 @@ def test_suggestions_follow_what_was_corrected(half_known):
     assert many.learning_rate > few.learning_rate
     everything = [TrainingImage(str(k), frame, large) for k in range(80)]
     assert suggested(wish, everything, scratch=False).validate_every > many.validate_every
+
+
+def test_images_of_several_channels_are_learnt_in_colour():
+    start, wish = CheckpointInfo("start", "u2net-msac"), FineTuneRequest("start", "new")
+    rgb, grey = (ImageAxes("YXC"), (50, 60, 3)), (ImageAxes("YX"), (50, 60))
+    assert in_colour(wish, start, [rgb, rgb]).in_channels == 3
+    assert in_colour(wish, start, [(ImageAxes("YXC"), (50, 60, 4))]).in_channels == 3
+    assert in_colour(wish, start, [(ImageAxes("CZYX"), (4, 9, 50, 60))]).in_channels == 4
+    assert in_colour(wish, start, [rgb, grey]) == wish
+    assert in_colour(wish, start, [grey]) == wish
+    assert in_colour(wish, replace(start, in_channels=2), [rgb]) == wish
+    chosen = replace(wish, in_channels=1)
+    assert in_colour(chosen, start, [rgb]) == chosen
+
+
+def test_what_learnt_from_colours_sees_grey_thrice():
+    frame = np.arange(12.0).reshape(1, 3, 4)
+    seen = select_channels(frame, CheckpointInfo("rgb", "u2net-msac", in_channels=3))
+    np.testing.assert_array_equal(seen, frame[[0, 0, 0]])
+    with pytest.raises(CheckpointError, match="wants 2 channels, but the image has 1"):
+        select_channels(frame, CheckpointInfo("two", "u2net-msac", in_channels=2))

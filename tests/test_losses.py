@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from src_models.losses import (
+    _ssim_and_contrast,
     bce_dice,
+    bce_dice_ms_ssim,
     cross_entropy,
     deep_supervision,
     focal_cross_entropy,
@@ -105,6 +107,33 @@ def test_ms_ssim_of_one_scale_by_hand():
     ssim = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
     expected = 1 - max(ssim.item(), 1e-4)
     assert ms_ssim_loss(logits, labels).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (20, 24, 22)])
+def test_ms_ssim_equals_that_of_monai(shape):
+    from monai.metrics.regression import compute_ssim_and_cs
+
+    torch.manual_seed(1)
+    x, y = torch.rand(3, 2, *shape), torch.rand(3, 2, *shape).round()
+    axes = len(shape)
+    for window in (11, 7):
+        expected = compute_ssim_and_cs(x, y, axes, (window,) * axes, (1.5,) * axes)
+        for ours, theirs in zip(_ssim_and_contrast(x, y, window), expected, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_ms_ssim_is_the_mean_over_all_outputs():
+    torch.manual_seed(2)
+    outputs, labels = torch.randn(3, 2, 1, 40, 40), torch.randint(0, 2, (2, 40, 40))
+    weight = torch.randint(0, 2, (2, 40, 40)).float()
+    for w in (None, weight):
+        each = [
+            term(z, labels, w)
+            for z in outputs
+            for term in (focal_cross_entropy, soft_dice_loss, ms_ssim_loss)
+        ]
+        expected = torch.stack(each).sum() / 3
+        torch.testing.assert_close(bce_dice_ms_ssim(list(outputs), labels, w), expected)
 
 
 @pytest.mark.parametrize("size", [1, 2, 10, 11, 43, 160, 200])

@@ -127,6 +127,31 @@ def test_replay_changes_what_is_learnt(store, light, images):
     assert distance(store, "with", "without") > 0
 
 
+@pytest.mark.parametrize("folds", [1, 2])
+def test_a_start_that_knows_nothing_is_let_go(store, light, images, folds):
+    """Whoever asks for a rate for such starts gets the run of that rate, without replay."""
+    list(FineTuner(request(name="first", steps=1), images).run())
+    assert len(replay.read(store.path("first")))
+    settings = {"checkpoint": "first", "keep_best": False, "folds": folds, "steps": 6}
+    plain = {"learning_rate": 1e-5, **settings}
+    at_once = {**settings, "learning_rate": 3e-3}
+    free = {"replay": 0.0, "anchor": 0.0}
+    cases = {
+        "found": {**plain, "rate_if_new": 3e-3},
+        "asked": {**at_once, **free},
+        "held": {**plain, "rate_if_new": 3e-3, "hold_on": True},
+        "both": at_once,
+    }
+    for name, case in cases.items():
+        events = list(FineTuner(request(name=name, **case), images).run())
+        assert events[-1].before < 0.5
+        told = any("knows nothing" in event.text for event in events)
+        assert told == ("rate_if_new" in case)
+    assert distance(store, "found", "asked") == 0
+    assert distance(store, "held", "both") == 0
+    assert distance(store, "held", "found") > 0
+
+
 def test_a_loss_that_is_no_number_steps_back(store, light, images, monkeypatch):
     true_step, seen = Learner.step, []
 

@@ -70,6 +70,11 @@ def add_to(commands: Any) -> None:
             f"--{option}", type=kind, help=f"default {default}; of a project, suited to it"
         )
     parser.add_argument(
+        "--hold-on",
+        action="store_true",
+        help="replay what the start learnt from even where it is of no use for these images",
+    )
+    parser.add_argument(
         "--trainable", choices=TRAINABLE, default="all", help="which weights learn; default all"
     )
     parser.add_argument(
@@ -108,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint,
         name=arguments.name,
         trainable=arguments.trainable,
+        hold_on=arguments.hold_on,
         class_names=tuple(arguments.classes.split(",")) if arguments.classes else None,
         frozen_norm=arguments.frozen_norm,
         bfloat16=arguments.bfloat16,

@@ -66,6 +66,14 @@ def used_memory(device: str) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def fast_bfloat16(device: str) -> bool:
+    """Whether a device's processor has instructions for bfloat16; asked of CPUs alone."""
+    import torch
+
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device == "cpu" and known is not None and bool(known())
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether an error of torch means that memory ran out, of whichever device."""
     import torch

@@ -184,6 +184,8 @@ class FineTuner:
         start, best = mean(loop.start for loop in loops), mean(loop.best for loop in loops)
         useful = round(mean(loop.best_step for loop in loops))
         final = replace(each, steps=max(1, useful), minutes=2 * each.minutes)
+        if request.unfamiliar(start):
+            final = final.from_anew()
         last = TrainingLoop(self._learner(device), final, self.images, [], self._replayed, watch)
         last.curves = loops[0].curves
         keep = best <= start and request.keep_best

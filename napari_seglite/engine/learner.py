@@ -108,6 +108,10 @@ class Learner:
             group["lr"] = self.rate * share
         return share
 
+    def follow(self, request: FineTuneRequest) -> None:
+        """Take the learning rate and the anchor of another request from here on."""
+        self.rate, self._anchor = request.learning_rate, min(self._anchor, request.anchor)
+
     def step_back(self, weights: dict[str, torch.Tensor]) -> None:
         """Go on from earlier weights, slower: after a loss that is no number."""
         self.network.load_state_dict(weights)

@@ -97,7 +97,7 @@ def select_channels(
     frame : ndarray
         ``(C, H, W)``.
     info : CheckpointInfo
-        A checkpoint of one channel sees the mean of those chosen.
+        A checkpoint of one channel sees the mean of those chosen, one of three sees grey thrice.
     channels : sequence of int, optional
         Which ones, in the order of the checkpoint's inputs; if not given, all but an alpha
         channel.
@@ -120,6 +120,8 @@ def select_channels(
         frame = frame[:3]
     if info.in_channels == 1 and frame.shape[0] > 1:
         frame = frame.mean(axis=0, dtype=np.float64, keepdims=True)
+    if info.in_channels == 3 and frame.shape[0] == 1:  # grey, for what learnt from colours
+        frame = np.repeat(frame, 3, axis=0)
     if frame.shape[0] != info.in_channels:
         raise CheckpointError(
             f"Checkpoint {info.id} wants {info.in_channels} channels, but the image has "

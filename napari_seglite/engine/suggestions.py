@@ -9,6 +9,9 @@ from statistics import median
 
 import numpy as np
 
+from ..store.checkpoints import CheckpointInfo
+from . import devices
+from .axes import ImageAxes
 from .dataset import TrainingImage
 from .training import FineTuneRequest
 
@@ -50,9 +53,35 @@ def suggested(
         steps=steps * (4 if scratch else 1),
         learning_rate=1.5e-3 if scratch else 5e-4,
         rate_if_new=None if scratch else 2e-3,
+        bfloat16=devices.fast_bfloat16(devices.resolve(request.device)),
         validate_every=min(max(10, every), 100),
         folds=2 if len(images) < FEW else 1,
     )
+
+
+def in_colour(
+    request: FineTuneRequest,
+    start: CheckpointInfo,
+    images: Sequence[tuple[ImageAxes, tuple[int, ...]]],
+) -> FineTuneRequest:
+    """Let a network that reads one channel read all of them, where every image has as many.
+
+    The mean over the channels, which it saw so far, is what it begins with.
+
+    Parameters
+    ----------
+    request : FineTuneRequest
+        With `in_channels` it stays as it is.
+    start : CheckpointInfo
+        Where it begins.
+    images : sequence of (ImageAxes, shape)
+        What was corrected.
+    """
+    counts = {axes.channel_count(shape) for axes, shape in images}
+    if request.in_channels is not None or start.in_channels != 1 or len(counts) != 1:
+        return request
+    count = 3 if counts == {4} and images[0][0].order.endswith("C") else counts.pop()
+    return replace(request, in_channels=count) if count > 1 else request
 
 
 def _patch(images: Sequence[TrainingImage]) -> int:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .dataset import TrainingImage
 
 TRAINABLE = ("all", "decoder")
+# A start whose held-out Dice is lower knows nothing of the task.
+FAMILIAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class FineTuneRequest:
     rate_if_new : float, optional
         The learning rate instead, where the start knows nothing of the task: where its held-out
         Dice is below a half.
+    hold_on : bool
+        Whether replay and anchor stay even then. If not, what the start knew is let go, which
+        leaves more time and freedom for the new task.
     validation : float
         Share of the frames to score on.
     validate_every, patience : int
@@ -92,6 +97,7 @@ class FineTuneRequest:
     learning_rate: float = 5e-4
     weight_decay: float = 1e-3
     rate_if_new: float | None = None
+    hold_on: bool = False
     validation: float = 0.2
     validate_every: int = 20
     patience: int = 6
@@ -111,6 +117,16 @@ class FineTuneRequest:
     split_seed: int | None = None
     device: str = "auto"
     spacing: tuple[float, float] | None = None
+
+    def unfamiliar(self, dice: float) -> bool:
+        """Whether a start of this held-out Dice knows nothing of the task."""
+        return self.rate_if_new is not None and dice < FAMILIAR
+
+    def from_anew(self) -> FineTuneRequest:
+        """Return the same for a start that knows nothing of the task."""
+        rate = self.rate_if_new or self.learning_rate
+        fresh = replace(self, learning_rate=rate, rate_if_new=None)
+        return fresh if self.hold_on else replace(fresh, replay=0.0, anchor=0.0)
 
     def __post_init__(self) -> None:
         for name in (

@@ -87,10 +87,12 @@ class TrainingLoop:
         self.step = self.best_step = self.since_best = self.retreats = 0
         self.seconds = 0.0
         self.curves = Curves()
+        self._drawn = request  # or what suits a start that knows nothing
         self._take(train)
 
     def _take(self, train: Sequence[TrainingImage]) -> None:
-        self._sampler = sampler_of(train, self.replayed, self.request, self.step)
+        self._train = list(train)
+        self._sampler = sampler_of(train, self.replayed, self._drawn, self.step)
 
     # ------------------------------------------------------------------ the run
     def run(self, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
@@ -138,10 +140,17 @@ class TrainingLoop:
             yield self._event("message", 0.0, text="Scoring the starting point …")
             self.best = self.start = self._score(stop)
             self.curves.dice.append((0, self.best))
-            if self.request.rate_if_new and self.best < 0.5:
-                self.learner.rate = self.request.rate_if_new
             text = f"Dice before: {self.best:.3f}"
             yield self._event("validation", 0.0, dice=self.best, text=text)
+            if self.request.unfamiliar(self.best):
+                self._begin_anew()
+                text = "The start knows nothing of this, so it learns anew, and faster."
+                yield self._event("message", 0.0, text=text)
+
+    def _begin_anew(self) -> None:
+        self._drawn = self.request.from_anew()
+        self.learner.follow(self._drawn)
+        self._take(self._train)
 
     def _step(self, progress: float) -> Generator[TrainingEvent, None, float]:
         """Make a step; with less memory, or from earlier weights, if it has to be."""
@@ -268,6 +277,8 @@ class TrainingLoop:
         )
 
     def _restore(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+        if self.request.unfamiliar(numbers["start"]):
+            self._begin_anew()
         self.learner.restore(tensors, numbers["step"])
         self.best_weights = {
             name.removeprefix("best."): value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Shapes
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .tracker import Tracked, Tracker
 
 MODES = {"dense": "Whole slices", "scribble": "Scribbles only"}
-KEYS = {"accept": "Shift-A", "next": "Shift-N"}
+KEYS = {"accept": "Shift-A", "next": "Shift-N", "back": "Shift-B"}
 
 
 class CorrectPanel(QWidget):
@@ -53,7 +53,14 @@ class CorrectPanel(QWidget):
         Marks and saves what is painted.
     result_of : callable
         Returns the segmentation behind a Labels layer, if there is one.
+
+    Signals
+    -------
+    back_asked()
+        The key that goes back to the checkpoint before was pressed.
     """
+
+    back_asked = Signal()
 
     def __init__(
         self,
@@ -177,7 +184,8 @@ class CorrectPanel(QWidget):
             return None
 
     def _bind_keys(self, labels: Labels) -> None:
-        for name, act in (("accept", self.accept), ("next", self.next)):
+        acts = {"accept": self.accept, "next": self.next, "back": self.back_asked.emit}
+        for name, act in acts.items():
             try:
                 labels.bind_key(KEYS[name], lambda _, act=act: act())
             except ValueError:  # the user's own key stays theirs

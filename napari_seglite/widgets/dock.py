@@ -67,6 +67,7 @@ class SegliteDock(QWidget):
         tracker = self.tracker
         self.segment_panel.segmented.connect(self._on_segmented)
         self.fine_tune_panel.trained.connect(self._on_trained)
+        self.correct_panel.back_asked.connect(self.fine_tune_panel.go_back)
         self.fine_tune_panel.learnt.connect(self._on_learnt)
         self.models_panel.chosen.connect(self._on_chosen)
         self.models_panel.changed.connect(self._on_models_changed)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
@@ -21,10 +23,19 @@ from ..store.checkpoints import CheckpointStore
 from . import layers
 from .checkpoint_box import CheckpointBox
 from .curve import TrainingCurve
+from .pair_view import PairView
 from .status import JobStatus
 
 if TYPE_CHECKING:
     from ..engine.training import FineTuneRequest, TrainingEvent
+
+
+class Remember(Enum):
+    """What a checkpoint shall not forget."""
+
+    RELATED = "related"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class FineTuneForm(QWidget):
@@ -65,9 +76,10 @@ class FineTuneForm(QWidget):
         self.stop_button = QPushButton("Stop")
         self.stop_button.setToolTip("End after the current step and keep the best weights so far")
         self.back_button = QPushButton("Back")
-        self.back_button.setToolTip("Select the checkpoint that training began with")
+        self.back_button.setToolTip("Select the checkpoint that training began with (Shift-B)")
         self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
         self.curve = TrainingCurve()
+        self.pair = PairView()
         self._arrange()
 
     def _add_numbers(self) -> None:
@@ -87,10 +99,16 @@ class FineTuneForm(QWidget):
         )
 
     def _add_choices(self) -> None:
-        self.remember = QCheckBox("Do not forget")
-        self.remember.setChecked(True)
+        self.remember = QComboBox()
+        for text, choice in (
+            ("what is related", Remember.RELATED),
+            ("everything", Remember.ALWAYS),
+            ("nothing", Remember.NEVER),
+        ):
+            self.remember.addItem(text, choice)
         self.remember.setToolTip(
-            "A quarter of what it learns from is what the checkpoint learnt before"
+            "So that it does not forget, a quarter of what it learns from is what the checkpoint "
+            "learnt before. What is related: unless the checkpoint is of no use for these images"
         )
         self.decoder_only = QCheckBox("Decoder only")
         self.decoder_only.setToolTip("The first layers keep their weights: for few corrections")
@@ -112,10 +130,11 @@ class FineTuneForm(QWidget):
         form.addRow("Start from", start)
         form.addRow("New name", self.name)
         form.addRow("Classes", self.classes)
+        form.addRow("Remember", self.remember)
         form.addRow("At most", self.minutes)
         form.addRow("and", self.steps)
         choices = QHBoxLayout()
-        for box in (self.remember, self.decoder_only, self.live):
+        for box in (self.decoder_only, self.live):
             choices.addWidget(box)
         choices.addStretch(1)
         buttons = QHBoxLayout()
@@ -127,6 +146,7 @@ class FineTuneForm(QWidget):
         column.addLayout(choices)
         column.addLayout(buttons)
         column.addWidget(self.status)
+        column.addWidget(self.pair)
         column.addWidget(self.curve, 1)
 
     @property
@@ -154,7 +174,8 @@ class FineTuneForm(QWidget):
             name=self.name.text().strip(),
             steps=self.steps.value() or 200,
             minutes=self.minutes.value(),
-            replay=0.25 if self.remember.isChecked() else 0.0,
+            replay=0.0 if self.remember.currentData() == Remember.NEVER else 0.25,
+            hold_on=self.remember.currentData() == Remember.ALWAYS,
             trainable="decoder" if self.decoder_only.isChecked() else "all",
         )
 

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from ..engine.before_after import BeforeAfter
 from ..engine.corrections import Corrections
 from ..engine.requests import parse_numbers
 from ..errors import AnnotationError, SegliteError
@@ -182,6 +183,7 @@ class FineTunePanel(QWidget):
             self.say(str(error), error=True)
             return
         self.curve.clear()
+        self.form.pair.clear()
         self.status.start()
         self._close_layer()
         self._learning = LearningLayer(self.viewer, image)
@@ -215,7 +217,9 @@ class FineTunePanel(QWidget):
             self.say("Stopping after this step …")
 
     def go_back(self) -> None:
-        """Take the checkpoint that training began with."""
+        """Take the checkpoint that training began with, if there is one to go back to."""
+        if self.busy or not self._parent_id:
+            return
         self._close_layer()
         self.checkpoint_box.refresh(self._parent_id)
         self.trained.emit(self._parent_id)
@@ -246,7 +250,10 @@ class FineTunePanel(QWidget):
             except SegliteError:
                 return
 
-    def _on_event(self, event: TrainingEvent) -> None:
+    def _on_event(self, event: TrainingEvent | BeforeAfter) -> None:
+        if isinstance(event, BeforeAfter):
+            self.form.pair.show_pair(event)
+            return
         if event.kind == "done":
             self._on_done(event)
             return

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from ..engine.before_after import BeforeAfter
     from ..engine.dataset import TrainingImage
     from ..engine.training import FineTuneRequest, TrainingEvent
     from .tracker import Tracked
 
 # A larger part of a frame is not predicted while it is looked at.
 LARGEST_LOOK = 1024
+# Of what is compared in the end.
+LARGEST_PAIR = 256
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,17 @@ def visible(viewer: ViewerModel, image: Image) -> Look:
             top, left, bottom, right = (int(float(n)) for n in str(text).split(","))
         except (SegliteError, ValueError):
             top, left, bottom, right = box
-        y, x = (top + bottom) // 2, (left + right) // 2
-        half = LARGEST_LOOK // 2
-        box = (max(top, y - half), max(left, x - half), min(bottom, y + half), min(right, x + half))
+        box = (top, left, bottom, right)
     frame = layers.current_frame(viewer, image) if axes.stacked else 0
-    return Look(pixels, axes, layers.choice(image, "channels"), frame, box)
+    return middle(Look(pixels, axes, layers.choice(image, "channels"), frame, box), LARGEST_LOOK)
+
+
+def middle(look: Look, side: int) -> Look:
+    """Return the middle of what is looked at, of no more than `side` pixels either way."""
+    top, left, bottom, right = look.box
+    y, x, half = (top + bottom) // 2, (left + right) // 2, side // 2
+    box = (max(top, y - half), max(left, x - half), min(bottom, y + half), min(right, x + half))
+    return replace(look, box=box)
 
 
 class TrainingInput:
@@ -106,7 +115,7 @@ class TrainingInput:
         self.sources, self.look = list(sources), look
         self.painted = Event()
         self.painted.set()
-        self._limits: dict[int, tuple[float, float]] = {}
+        self._limits: dict[tuple[Any, ...], tuple[float, float]] = {}
         self._images: list[TrainingImage] = []
 
     def images(self, info: CheckpointInfo) -> list[TrainingImage]:
@@ -131,11 +140,11 @@ class TrainingInput:
         """Return every corrected frame if something was painted since."""
         return self.images(info) if self.painted.is_set() else None
 
-    def frame(self, info: CheckpointInfo) -> tuple[np.ndarray, Look]:
-        """Return what is looked at, normalised."""
+    def frame(self, info: CheckpointInfo, look: Look | None = None) -> tuple[np.ndarray, Look]:
+        """Return what is looked at, normalised; or another part of an image."""
         from ..engine.normalise import prepare_slices
 
-        look = self.look
+        look = look or self.look
         limits = self._limits_of(look.pixels, look.axes, look.channels, info)
         top, left, bottom, right = look.box
         box = slice(top, bottom), slice(left, right)
@@ -151,9 +160,10 @@ class TrainingInput:
     ) -> tuple[float, float]:
         from ..engine.normalise import image_limits
 
-        if id(pixels) not in self._limits:
-            self._limits[id(pixels)] = image_limits(pixels, axes, info, channels)
-        return self._limits[id(pixels)]
+        key = id(pixels), info.in_channels, info.normalisation
+        if key not in self._limits:
+            self._limits[key] = image_limits(pixels, axes, info, channels)
+        return self._limits[key]
 
 
 def fine_tuned(
@@ -165,16 +175,24 @@ def fine_tuned(
     live: Event,
     stop: Stop,
     abort: Stop,
-) -> Generator[TrainingEvent, None, None]:
-    """Fine-tune on what was corrected; with `automatic`, with settings that suit it."""
+) -> Generator[TrainingEvent | BeforeAfter, None, None]:
+    """Fine-tune on what was corrected; with `automatic`, with settings that suit it.
+
+    In the end, what the new checkpoint makes of the view stands beside what the old one did.
+    """
     load_training()
     import src_models
 
     from ..engine.fine_tuner import FineTuner
-    from ..engine.suggestions import suggested
+    from ..engine.suggestions import in_colour, suggested
     from ..engine.training import Watch, start_info
 
     info = start_info(request, store)
+    if automatic:
+        seen = [(s.axes, tuple(s.pixels.shape)) for s in given.sources if s.channels is None]
+        if len(seen) == len(given.sources):
+            request = in_colour(request, info, seen)
+            info = start_info(request, store)
     images = given.images(info)
     if automatic:
         request = suggested(request, images, request.checkpoint in src_models.names())
@@ -184,6 +202,25 @@ def fine_tuned(
         news=lambda: given.news(info) if live.is_set() else None,
     )
     yield from FineTuner(request, images, store).run(stop, abort, watch)
+    if request.checkpoint not in src_models.names():
+        yield _compared(request, given, store, abort)
+
+
+def _compared(
+    request: FineTuneRequest, given: TrainingInput, store: CheckpointStore, abort: Stop
+) -> BeforeAfter:
+    """Predict the middle of what is looked at as before, and as now."""
+    from ..engine import devices
+    from ..engine.before_after import BeforeAfter, classes_of, shown_pixels
+
+    look, device = given.look, devices.resolve(request.device)
+    names = request.checkpoint, request.name
+    found = []
+    for name in names:
+        frame, _ = given.frame(store.info(name), middle(look, LARGEST_PAIR))
+        found.append(classes_of(name, frame, store, device, abort))
+    devices.release(device)
+    return BeforeAfter(shown_pixels(frame), found[0], found[1], names)
 
 
 def learnt_live(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from vispy.util.keys import SHIFT, Key
 
 from napari_seglite import CheckpointStore
 from napari_seglite.store.project import AnnotationProject
@@ -180,6 +181,19 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
     assert info.settings["frames"] == ["cells, slice 1", "cells, slice 3"]
     assert info.class_names == ("background", "nucleus")
     assert "2 strokes" in panel.status.text()
+    pair = panel.form.pair
+    assert pair.isVisible()
+    assert [label.toolTip() for label in pair.captions] == ["nuclei-s-net", info.id]
+    for picture in pair.pictures:
+        assert picture.pixmap().width() > 80
+        # Outlined in cyan, of an image that is grey.
+        seen = picture.grab().toImage()
+        colours = [
+            seen.pixelColor(x, y).getRgb()[:3]
+            for x in range(0, seen.width(), 2)
+            for y in range(0, seen.height(), 2)
+        ]
+        assert sum(b > r + 100 and g > r + 100 for r, g, b in colours) > 20
     top = dock.correct_panel.list.topLevelItem(0)
     assert top.child(1).text(2) == "used"
     assert dock.models_panel.selected == info.id
@@ -190,7 +204,11 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
     else:
         assert panel.checkpoint_box.checkpoint == "nuclei-s-net"
         assert "stays selected" in panel.status.text()
-    click(panel.back_button)
+    viewer.layers.selection.active = corrected
+    viewer.window._qt_viewer.canvas._scene_canvas.events.key_press(
+        key=Key("B"), modifiers=(SHIFT,), native=None
+    )
+    assert "Back to nuclei-s-net" in panel.status.text()
     assert panel.checkpoint_box.checkpoint == "nuclei-s-net"
     assert dock.segment_panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
 
