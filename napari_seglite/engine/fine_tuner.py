@@ -186,7 +186,8 @@ class FineTuner:
         final = replace(each, steps=max(1, useful), minutes=2 * each.minutes)
         if request.unfamiliar(start):
             final = final.from_anew()
-        last = TrainingLoop(self._learner(device), final, self.images, [], self._replayed, watch)
+        learner = self._learner(device, final)
+        last = TrainingLoop(learner, final, self.images, [], self._replayed, watch)
         last.curves = loops[0].curves
         keep = best <= start and request.keep_best
         last.start, last.best = start, best
@@ -211,14 +212,14 @@ class FineTuner:
     def _replayed(self) -> list[TrainingImage]:
         return replayed(self.info, self.store) if self.request.replay else []
 
-    def _learner(self, device: str) -> Learner:
+    def _learner(self, device: str, request: FineTuneRequest | None = None) -> Learner:
         import torch
 
         torch.manual_seed(self.request.seed)
         return Learner(
             devices.place(network_of(self.info, self.store), device),
             self.info,
-            self.request,
+            request or self.request,
             device,
         )
 
