@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,13 @@ from .training_loop import OVERLAP, TILE, Curves, sampler_of
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 # Seconds of learning between a stroke and the next look at the result.
 ROUND = 1.2
 # Steps after the last stroke, until it waits for another.
 ENOUGH = 60
+READY = "Live: paint, and watch."
 # Where on the learning rate's way down it stays.
 PROGRESS = 0.4
 
@@ -104,10 +107,26 @@ class LiveSession:
                 warm_up(self.info.network, device, training=True)
                 torch.manual_seed(self.request.seed)
                 network = devices.place(network_of(self.info, self.store), device)
+                self._rehearse(network, device)
+                torch.manual_seed(self.request.seed)
                 learner = Learner(network, self.info, self.request, device)
                 yield from self._rounds(learner, work, stop, abort)
         finally:
             devices.release(device)
+
+    def _rehearse(self, network: nn.Module, device: str) -> None:
+        """Make a step and a prediction with a copy: the first ones take longer than later ones."""
+        r, side = self.request, self.request.patch
+        channels = self.info.in_channels * self.info.context_slices
+        blank = TrainingImage(
+            "", np.zeros((channels, side, side), np.float32), np.zeros((side, side), np.uint8)
+        )
+        learner = Learner(deepcopy(network), self.info, r, device)
+        learner.step(sampler_of([blank], [], r, 0).batch(r.batch), 0.0)
+        frame = blank.frame
+        if self.info.context_slices > 1:
+            frame = frame.reshape(self.info.context_slices, -1, side, side)
+        Predictor(learner.averaged.eval(), device)(frame)
 
     def _rounds(
         self,
@@ -120,7 +139,7 @@ class LiveSession:
         sampler: PatchSampler | None = None
         before = replayed(self.info, self.store)
         since, token, begun = 0, None, time.monotonic()
-        yield self._event("message", text="Live: paint, and watch.")
+        yield self._event("message", text=READY)
         while not stop():
             if abort():
                 raise Cancelled

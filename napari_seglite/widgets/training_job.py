@@ -232,9 +232,11 @@ def learnt_live(
 ) -> Generator[TrainingEvent, None, None]:
     """Learn after every stroke until stopped."""
     load_training()
+    from ..engine import devices
     from ..engine.live import LiveSession, Work
 
-    session = LiveSession(replace(request, batch=2), store)
+    fast = devices.fast_bfloat16(devices.resolve(request.device))
+    session = LiveSession(replace(request, batch=2, bfloat16=fast), store)
     last: Work | None = None
 
     def work() -> Work | None:
