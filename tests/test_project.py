@@ -57,6 +57,19 @@ def test_a_project_is_read_as_it_was_written(tmp_path):
     again.close()
 
 
+def test_an_image_can_be_taken_out(tmp_path):
+    project = AnnotationProject.open(tmp_path / "p", create=True)
+    labels = np.zeros((3, 300, 520), np.uint8)
+    first, second = (project.add(image(name=name), labels) for name in ("one", "two"))
+    project.remove(first)
+    project.close()
+    again = AnnotationProject.open(tmp_path / "p")
+    assert list(again.images) == [second]
+    assert not (again.folder / "images" / first).exists()
+    np.testing.assert_array_equal(again.labels(second)[:], labels)
+    again.close()
+
+
 def test_two_windows_on_one_project(project):
     with pytest.raises(AnnotationError, match="open in another window"):
         AnnotationProject.open(project.folder)
