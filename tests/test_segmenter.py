@@ -149,9 +149,23 @@ def test_misfits_are_named(store, nuclei):
         segment(nuclei, SegmentRequest("nothing", "YX"))
     with pytest.raises(DeviceError, match="no device 'tpu'"):
         segment(nuclei, SegmentRequest(CHECKPOINT, "YX", device="tpu"))
-    store.save(CheckpointInfo("rgb", "s-net", 3), src_models.create("s-net", 3).state_dict())
-    with pytest.raises(CheckpointError, match="wants 3 channels, but the image has 1"):
-        segment(nuclei, SegmentRequest("rgb", "YX"))
+    store.save(CheckpointInfo("two", "s-net", 2), src_models.create("s-net", 2).state_dict())
+    with pytest.raises(CheckpointError, match="wants 2 channels, but the image has 1"):
+        segment(nuclei, SegmentRequest("two", "YX"))
+
+
+def test_what_learnt_from_colours_reads_grey(store, nuclei):
+    import src_models
+    from napari_seglite import CheckpointInfo
+
+    store.save(
+        CheckpointInfo("rgb", "u2net-msac", 3), src_models.create("u2net-msac", 3).state_dict()
+    )
+    grey = segment(nuclei, SegmentRequest("rgb", "YX", "cpu")).probabilities
+    colour = np.stack([nuclei] * 3, axis=-1)
+    np.testing.assert_array_equal(
+        grey, segment(colour, SegmentRequest("rgb", "YXC", "cpu")).probabilities
+    )
 
 
 def test_one_segmenter_serves_several_checkpoints(store, untrained, nuclei):

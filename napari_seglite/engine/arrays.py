@@ -17,7 +17,7 @@ from .axes import ImageAxes
 # Larger arrays go to a temporary folder.
 IN_MEMORY = 500_000_000
 # Edge of a chunk in pixels; slices and pixels that are worked on at a time.
-CHUNK, DEPTH, BLOCK_PIXELS = 512, 64, 16_777_216
+CHUNK, DEPTH, BLOCK_PIXELS = 512, 64, 8_388_608
 
 Block = tuple[slice, ...]
 

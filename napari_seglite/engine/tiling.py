@@ -91,7 +91,7 @@ class Band:
     rows : slice
         Which ones.
     values : ndarray
-        ``(K, rows, W)`` float32.
+        ``(K, rows, W)`` float32; of `predict_bands`, only until the next one is asked for.
     """
 
     rows: slice
@@ -131,6 +131,7 @@ def predict_bands(
     windows = [slice(top, top + rows.size) for top in rows.starts]
     ends = [*rows.starts[1:], shape[0]]
     begin = max(first - 1, 0)  # the band before shares rows with the first
+    blended: np.ndarray | None = None  # one for all rows of tiles: of a wide image it is large
     carried: np.ndarray | None = None
     with ThreadPoolExecutor(1) as reader:
         coming = [reader.submit(read, windows[begin])]
@@ -139,13 +140,14 @@ def predict_bands(
             pixels = coming.pop().result()
             if i + 1 < len(windows):
                 coming.append(reader.submit(read, windows[i + 1]))
-            blended: np.ndarray | None = None
             for j, left in enumerate(columns.starts):
                 place = np.s_[..., left : left + columns.size]
                 number = i * len(columns.starts) + j
                 values = predict(np.ascontiguousarray(pixels[place]), number)
                 if blended is None:
-                    blended = np.zeros((values.shape[0], rows.size, shape[1]), np.float32)
+                    blended = np.empty((values.shape[0], rows.size, shape[1]), np.float32)
+                if j == 0:
+                    blended[:] = 0
                     if carried is not None:
                         blended[:, : carried.shape[1]] = carried
                 blended[place] += values * rows.weights[i][:, None] * columns.weights[j]
@@ -170,4 +172,4 @@ def predict_tiled(
     """
     shape = frame.shape[-2:]
     bands = predict_bands(predict, lambda rows: frame[..., rows, :], shape, tile, overlap)
-    return np.concatenate([band.values for band in bands if band is not None], axis=1)
+    return np.concatenate([band.values.copy() for band in bands if band is not None], axis=1)
