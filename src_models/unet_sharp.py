@@ -55,11 +55,11 @@ class Block(nn.Sequential):
         """Convolve the nodes of a row and those below it, enlarged to the row's size.
 
         *Ours*: a convolution over a concatenation is a sum of convolutions, and enlarging treats
-        every channel alike, so at inference deep maps are convolved before they are enlarged, see
-        `conv_of_upsampled`. The numbers are the same.
+        every channel alike, so deep maps are convolved before they are enlarged, see
+        `conv_of_upsampled`. The numbers are the same, in less time, and so are the gradients.
         """
         like = row[0]
-        if self.training or torch.is_grad_enabled() or like.ndim != 4:
+        if like.ndim != 4:
             return self(torch.cat([*row, *(upsample_to(x, like) for x in below)], dim=1))
         first, second = self
         assert isinstance(first, nn.Sequential)

@@ -3,6 +3,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import src_models
+from src_models import unet_sharp
 from src_models.unet_sharp import conv_of_upsampled, pool_strides
 
 
@@ -26,15 +27,35 @@ def test_eight_outputs_and_two_guides_are_supervised():
     assert [tuple(y.shape) for y in outputs.presence] == [(2, 2, 2)] * 2
 
 
-def test_deep_maps_are_convolved_before_they_are_enlarged_with_the_same_result(network):
+@pytest.fixture
+def in_the_papers_order(monkeypatch):
+    """Return a function after which all maps are enlarged before they are convolved."""
+    return lambda: monkeypatch.setattr(unet_sharp, "FAR", unet_sharp.DEPTH + 1)
+
+
+def test_deep_maps_are_convolved_before_they_are_enlarged_with_the_same_result(
+    network, in_the_papers_order
+):
     x = torch.randn(2, 1, 48, 80)
-    plain = network(x)  # with gradients everything is done in the paper's order
-    with torch.no_grad():
-        cheap = network(x)
+    cheap, work = network(x), flops(network, x)
+    in_the_papers_order()
+    plain = network(x)
     assert (cheap - plain).abs().max() < 1e-4 * (plain.max() - plain.min())
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(x)
-    assert counter.get_total_flops() < 0.6 * flops(network, x)
+    assert work < 0.6 * flops(network, x)
+
+
+def test_and_the_same_gradients(network, in_the_papers_order):
+    x, labels = torch.randn(2, 1, 48, 64), torch.randint(0, 2, (2, 48, 64))
+    network = network.double().eval()  # without dropout
+
+    def gradients():
+        network.zero_grad()
+        src_models.training_loss(network, "unet-sharp", x.double(), labels).backward()
+        return {name: p.grad.clone() for name, p in network.named_parameters()}
+
+    cheap = gradients()
+    in_the_papers_order()
+    torch.testing.assert_close(cheap, gradients())
 
 
 def test_convolution_of_an_enlarged_map():
@@ -52,7 +73,8 @@ def flops(network, x):
     return counter.get_total_flops()
 
 
-def test_pruning_skips_work_and_returns_that_row_head(network):
+def test_pruning_skips_work_and_returns_that_row_head(network, in_the_papers_order):
+    in_the_papers_order()
     x = torch.randn(1, 1, 48, 64)
     with torch.no_grad():
         rows = network.row_outputs(x)
