@@ -101,8 +101,8 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+")
     parser.add_argument("--sets", nargs="+", default=["nuclei", "em-membranes"])
     arguments = parser.parse_args()
+    names = arguments.networks or ["basic-unet", *src_models.names(), *OPTIONS]
     peers.register_all()
-    names = arguments.networks or [*src_models.names(), *OPTIONS]
     rows: list[tuple[str, ...]] = [("network", "data", "steps", "Dice on test images")]
     with tempfile.TemporaryDirectory() as scratch:
         store = CheckpointStore(Path(scratch))
