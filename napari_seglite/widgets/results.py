@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from ..engine.segmentation import Segmentation
 
+    Copies = tuple[np.ndarray, np.ndarray]
+
 
 @dataclass
 class Shown:
@@ -100,16 +102,29 @@ class Results:
         """Return the result that a Labels layer shows, if it is one of this viewer's."""
         return next((s.result for s in reversed(self._shown) if s.layer == layer), None)
 
-    def show(self, image: Image, result: Segmentation, replace: Shown | None) -> Shown:
+    @staticmethod
+    def copies(result: Segmentation) -> Copies | None:
+        """Copy labels that are in memory, once to paint into and once to compare with.
+
+        A stack's take long enough to stop the window, so the job's thread makes them for `show`.
+        """
+        labels = result.labels
+        return (labels.copy(), labels.copy()) if isinstance(labels, np.ndarray) else None
+
+    def show(
+        self,
+        image: Image,
+        result: Segmentation,
+        replace: Shown | None,
+        copies: Copies | None = None,
+    ) -> Shown:
         """Write a result into a new layer, or over one that `find` returned."""
         labels = result.labels
         if replace is None:
             name = f"{image.name} {result.info.id}"
             small = isinstance(labels, np.ndarray)
-            layer = add_labels(
-                self.viewer, image, name, labels.copy() if small else labels, result.recipe()
-            )
-            written = labels.copy() if small else None
+            own, written = copies or self.copies(result) or (labels, None)
+            layer = add_labels(self.viewer, image, name, own, result.recipe())
             touched = np.zeros(labels.shape, bool) if small else None
             shown = Shown(image, layer, result, written, touched, top=result.counts.objects)
             shown.source = image.data

@@ -7,7 +7,7 @@ import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from ..engine.requests import SegmentRequest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..engine.segmenter import Segmenter
     from ..engine.sweep import Progress
     from ..engine.uncertainty import Uncertainty
+    from .results import Copies
 
 
 class SegmentPanel(QWidget):
@@ -139,7 +140,7 @@ class SegmentPanel(QWidget):
             lambda stop, gone: self._work(data, request, lambda: stop() or gone(), before), self
         )
         job.progressed.connect(self._on_progress)
-        job.succeeded.connect(lambda result: self._on_result(layer, result, shown, overwrite))
+        job.succeeded.connect(lambda made: self._on_result(layer, made, shown, overwrite))
         job.failed.connect(lambda text: self.say(f"{layer.name}: {text}", error=True))
         job.ended.connect(self._on_ended)
         self._enable()
@@ -147,7 +148,7 @@ class SegmentPanel(QWidget):
 
     def _work(
         self, data: Any, request: SegmentRequest, stop: Stop, before: Segmentation | None
-    ) -> Generator[Progress, None, Segmentation]:
+    ) -> Generator[Progress, None, tuple[Segmentation, Copies | None]]:
         # Imported in the thread: torch takes over a second, and the panel shall not wait.
         from ..engine.segmenter import Segmenter
 
@@ -158,8 +159,7 @@ class SegmentPanel(QWidget):
             try:
                 progress = next(steps)
             except StopIteration as end:
-                result: Segmentation = end.value
-                return result
+                return end.value, self.results.copies(end.value)
             if progress.finished is not None and preview is not None:
                 preview.write(progress.finished)
             yield dataclasses.replace(
@@ -187,9 +187,13 @@ class SegmentPanel(QWidget):
         self.say(text)
 
     def _on_result(
-        self, layer: Image, result: Segmentation, shown: Shown | None, overwrite: bool
+        self,
+        layer: Image,
+        made: tuple[Segmentation, Copies | None],
+        shown: Shown | None,
+        overwrite: bool,
     ) -> None:
-        self._end_preview()
+        result, copies = made
         if layer not in self.viewer.layers:
             self.say("The image was removed meanwhile, so its labels were dropped.")
             return
@@ -197,7 +201,7 @@ class SegmentPanel(QWidget):
         replace = self.results.find(layer, result.request.checkpoint, result.labels.shape)
         if replace is not shown or (shown is not None and shown.edited and not overwrite):
             replace = None
-        self._last = self.results.show(layer, result, replace)
+        self._last = self.results.show(layer, result, replace, copies)
         self._wrote = True
         self.say(" ".join([_summary(result), *result.notices]))
         self._list_devices(result.request.device)
@@ -219,18 +223,20 @@ class SegmentPanel(QWidget):
                 self.say(f"{self.status.text()} Least certain: slice {found.worst}.")
 
     def _on_ended(self) -> None:
-        self._end_preview()
+        # napari takes a while to add the result's layer, and to take the preview's away: one
+        # after the other, so that the window can answer in between.
+        QTimer.singleShot(0, self._wind_up)
+
+    def _wind_up(self) -> None:
+        if self._preview is not None:
+            self._preview.close()
+            self._preview = None
         if self._job is not None and self._job.stopping and not self._wrote:
             self.say("Cancelled. Nothing was changed.")
         self._job = None
         self.status.rest()
         self._enable()
         self.relabel()  # the slider may have moved while the network ran
-
-    def _end_preview(self) -> None:
-        if self._preview is not None:
-            self._preview.close()
-            self._preview = None
 
     def _ask_about_edits(self, shown: Shown) -> str:
         """Return ``"replace"``, ``"keep"`` (into a new layer) or ``"cancel"``."""
