@@ -35,15 +35,15 @@ from napari_seglite.store.checkpoints import BUILT_IN
 NAME = "nuclei-s-net"
 
 
-def score(folder: Path, store: CheckpointStore) -> dict[str, float]:
-    """Return mean Dice over the test images, in all and by modality."""
+def score(folder: Path, store: CheckpointStore, name: str = NAME) -> dict[str, float]:
+    """Return a checkpoint's mean Dice over the test images, in all and by modality."""
     found: dict[str, list[float]] = {}
     segmenter = Segmenter(store)
     with (folder / "test.csv").open() as rows:
         for row in csv.DictReader(rows):
             image = imread(folder / "test" / "images" / f"{row['name']}.png")
             truth = imread(folder / "test" / "labels" / f"{row['name']}.tif")
-            request = SegmentRequest(NAME, guess_axes(image.shape).order)
+            request = SegmentRequest(name, guess_axes(image.shape).order)
             dice = overlap(segmenter.segment(image, request).labels, truth).dice
             for group in ("test_dice", f"test_dice_{row['modality']}"):
                 found.setdefault(group, []).append(dice)

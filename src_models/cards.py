@@ -48,6 +48,8 @@ class NetworkCard:
         Bytes that inference takes for a pixel, in float32 on a CPU.
     encoder : tuple of str
         How the names of the encoder's parameters begin, for training the rest alone.
+    learning_rate : float
+        AdamW's, at which it learns something new from a batch of four patches.
     """
 
     name: str
@@ -68,6 +70,7 @@ class NetworkCard:
     notes: str = ""
     memory: int = 4000
     encoder: tuple[str, ...] = ()
+    learning_rate: float = 1.5e-3
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""
@@ -125,8 +128,10 @@ CARDS = {
             factory="src_models.unet_sharp:UNetSharp",
             loss_function="src_models.losses:deep_supervision",
             pruning_levels=(1, 2, 3, 4),
-            notes="Options: preset base or small (a quarter of the parameters), dims 2 or 3. Its "
-            "decoder heads and guided modules, for training, add 9,800 parameters.",
+            learning_rate=5e-3,
+            notes="Options: preset base, small (a quarter of the parameters) or tiny (a "
+            "sixteenth), dims 2 or 3. Its decoder heads and guided modules, for training, add "
+            "9,800 parameters.",
         ),
         NetworkCard(
             name="celnet",

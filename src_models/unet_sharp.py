@@ -20,7 +20,11 @@ from torch import Tensor, nn
 
 from .layers import CONV, MODE, ConvNormReLU, initialise, pad_to_multiple, upsample_to
 
-PRESETS = {"base": (32, 64, 128, 256, 512), "small": (16, 32, 64, 128, 256)}
+PRESETS = {
+    "base": (32, 64, 128, 256, 512),
+    "small": (16, 32, 64, 128, 256),
+    "tiny": (8, 16, 32, 64, 128),
+}
 DEPTH = 4
 # From this many rows below on, maps are convolved before they are enlarged: there it is faster.
 FAR = 2
@@ -141,7 +145,8 @@ class UNetSharp(nn.Module):
     classes : int
         Output channels.
     preset : str
-        ``"base"``, 32 to 512 channels, or ``"small"``, half of that.
+        ``"base"``, 32 to 512 channels, ``"small"``, half of that, or ``"tiny"``, a quarter
+        (*ours*), which learns in a minute on a CPU.
     dims : int
         2 for images, 3 for volumes.
     spacing : sequence of float, optional

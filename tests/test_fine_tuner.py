@@ -95,7 +95,7 @@ def test_aborting_keeps_nothing(store, untrained, images):
     run = FineTuner(request(), images).run(abort=closing)
     with pytest.raises(Cancelled):
         steps.extend(event for event in run if event.kind == "step")
-    assert [info.id for info in store.list()] == ["nuclei-s-net", "untrained"]
+    assert [info.id for info in store.list()] == ["general-unet-sharp", "nuclei-s-net", "untrained"]
 
 
 @pytest.fixture
@@ -193,6 +193,19 @@ def test_patches_repeat_and_labels_follow(images):
         if 50 < label.sum() < label.numel() - 50:  # discs stay brighter, or darker if inverted
             inside, outside = frame[0][label > 0].mean(), frame[0][label == 0].mean()
             assert abs(inside - outside) > 0.2
+
+
+def test_a_rare_class_is_shown_as_often_as_a_common_one():
+    labels = np.ones((400, 400), np.uint8)
+    labels[:20, :20] = 2
+    image = TrainingImage("x", np.zeros((1, 400, 400), np.float32), labels)
+
+    def seen(classes):
+        _, found, _ = PatchSampler([image], 32, 1.0, 0, 0, 0, classes).batch(100)
+        return (found == 2).flatten(1).any(1).float().mean()
+
+    assert seen(1) < 0.05
+    assert 0.15 < seen(3) < 0.4
 
 
 def test_patches_from_frames_smaller_than_a_patch():

@@ -56,4 +56,4 @@ def test_nothing_painted_nothing_kept(store, untrained):
     session = LiveSession(request, store)
     events = list(session.run(lambda: asked.append(1), lambda: len(asked) > 3))
     assert {event.kind for event in events} == {"message"}
-    assert [info.id for info in store.list()] == ["nuclei-s-net", "untrained"]
+    assert [info.id for info in store.list()] == ["general-unet-sharp", "nuclei-s-net", "untrained"]

@@ -35,6 +35,8 @@ def test_wheel_is_whole(wheel):
         "napari_seglite/samples/nuclei-fluorescence.png",
         "napari_seglite/checkpoints/nuclei-s-net/weights.safetensors",
         "napari_seglite/checkpoints/nuclei-s-net/card.json",
+        "napari_seglite/checkpoints/general-unet-sharp/weights.safetensors",
+        "napari_seglite/checkpoints/general-unet-sharp/replay.npz",
         "src_models/s_net.py",
     ):
         assert expected in names

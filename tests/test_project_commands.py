@@ -108,7 +108,7 @@ def test_comparing_ranks_and_stops(project, store, untrained, capsys):
     assert {entry.parameters for entry in entries} != {0}
     assert [event.progress for event in events] == sorted(event.progress for event in events)
     # Nothing is written.
-    assert [info.id for info in store.list()] == ["nuclei-s-net", "untrained"]
+    assert [info.id for info in store.list()] == ["general-unet-sharp", "nuclei-s-net", "untrained"]
 
     seen = []
     run = contest(starts, images, store, 5, device="cpu", stop=lambda: len(seen) > 2)

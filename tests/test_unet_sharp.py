@@ -13,7 +13,9 @@ def network():
     return src_models.create("unet-sharp", 1, 1, preset="small").eval()
 
 
-@pytest.mark.parametrize(("preset", "expected"), [("base", 10_748_580), ("small", 2_690_132)])
+@pytest.mark.parametrize(
+    ("preset", "expected"), [("base", 10_748_580), ("small", 2_690_132), ("tiny", 674_028)]
+)
 def test_parameters_of_trunk_and_row_heads(preset, expected):
     network = src_models.create("unet-sharp", 3, 1, preset=preset)
     parts = (network.nodes, network.row_heads)
@@ -132,7 +134,7 @@ def test_z_is_pooled_once_the_plane_is_as_coarse():
 
 
 def test_what_cannot_be_built_or_trained_is_refused(network):
-    with pytest.raises(ValueError, match="base or small"):
+    with pytest.raises(ValueError, match="base or small or tiny"):
         src_models.create("unet-sharp", preset="huge")
     with pytest.raises(ValueError, match="2 or 3 dimensions"):
         src_models.create("unet-sharp", dims=4)

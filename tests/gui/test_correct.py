@@ -282,7 +282,7 @@ def test_networks_are_compared_and_checkpoints_kept_in_order(
     answer = QMessageBox.StandardButton.Yes
     monkeypatch.setattr(QMessageBox, "question", lambda *_: answer)
     click(models.buttons["delete"])
-    assert [info.id for info in store.list()] == ["nuclei-s-net"]
+    assert [info.id for info in store.list()] == ["general-unet-sharp", "nuclei-s-net"]
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     click(models.buttons["import"])
     assert "already" in models.about.text()

@@ -1,0 +1,102 @@
+"""Train the shipped checkpoint ``general-unet-sharp`` and put it into the package.
+
+    python scripts/train_general.py DATA/nuclei OUTPUT [--minutes 24] [--ship]
+
+It learns from the CC0 nuclei and from as many images of lines, drawn at random: a start for
+whatever is neither, which needs few corrections to learn what is meant. DATA/nuclei is as
+``train_nuclei.py`` wants it. With ``--ship`` the weights go into the package, in half precision,
+with their scores on the nuclei's test images on the card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import line_images
+import train_nuclei
+from ship_checkpoint import score
+
+from napari_seglite.engine.fine_tuner import FineTuner
+from napari_seglite.engine.normalise import Normalisation
+from napari_seglite.engine.training import FineTuneRequest
+from napari_seglite.store.checkpoints import BUILT_IN, CheckpointInfo, CheckpointStore
+from napari_seglite.store.replay import FILE
+
+NAME = "general-unet-sharp"
+LINES = 400
+
+
+def train(data: Path, store: CheckpointStore, minutes: float) -> None:
+    """Train on nuclei and on lines, half of the patches of each."""
+    normalisation = Normalisation()
+    nuclei = train_nuclei.read(data, normalisation)
+    share = sum(image.share for image in nuclei) / LINES
+    lines = [replace(i, share=share) for i in line_images.images(LINES, 7, normalisation)]
+    request = FineTuneRequest(
+        "unet-sharp",
+        NAME,
+        steps=1_000_000,
+        minutes=minutes,
+        learning_rate=5e-3,
+        weight_decay=1e-2,
+        validation=0.04,
+        validate_every=500,
+        patience=1000,
+        scale=1.5,
+        invert=0.1,
+        intensity=0.7,
+        bfloat16=True,
+        keep_best=False,
+        seed=3,
+        split_seed=3,
+    )
+    template = CheckpointInfo(
+        NAME,
+        "unet-sharp",
+        options={"preset": "tiny"},
+        class_names=("background", "object or line"),
+        normalisation=normalisation,
+        description="A start for anything that is not nuclei: objects, and thin lines as of "
+        "vessels and membranes. Correct a few slices and fine-tune.",
+    )
+    for event in FineTuner(request, nuclei + lines, store, template).run():
+        if event.kind != "step" or event.step % 100 == 0:
+            print(event.text, "" if event.loss is None else f"loss {event.loss:.4f}", flush=True)
+
+
+def ship(data: Path, store: CheckpointStore) -> None:
+    """Store half-precision weights, scores and what is replayed in the package."""
+    info, network = store.load(NAME)
+    with tempfile.TemporaryDirectory() as nowhere:
+        nothing = Path(nowhere) / "none"
+        half = CheckpointStore(Path(nowhere) / "half", nothing)
+        half.save(info, network.state_dict(), half=True)
+        info = replace(info, scores=score(data, half, NAME))
+        print(info.scores)
+        shipped = CheckpointStore(BUILT_IN, nothing)
+        shipped.save(info, network.state_dict(), half=True, overwrite=True)
+    (shipped.path(NAME) / FILE).write_bytes((store.path(NAME) / FILE).read_bytes())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--minutes", type=float, default=24)
+    parser.add_argument("--ship", action="store_true")
+    arguments = parser.parse_args()
+    # The shipped checkpoint has the name of the one that is trained here.
+    store = CheckpointStore(arguments.output, built_in=arguments.output / "none")
+    if (store.folder / NAME).exists():
+        print(f"{NAME} is there already")
+    else:
+        train(arguments.data, store, arguments.minutes)
+    if arguments.ship:
+        ship(arguments.data, store)
+
+
+if __name__ == "__main__":
+    main()
