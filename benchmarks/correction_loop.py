@@ -3,7 +3,7 @@
     python benchmarks/correction_loop.py DATA [--sets NAME ...] [--slices 1 2 4 8] [--seconds 60]
 
 A scripted user corrects slices completely (the truth of the data set) and fine-tunes for a minute
-of computing, from the shipped checkpoint or a fresh network, with the settings the plugin suggests.
+of computing, from a shipped checkpoint or a fresh network, with the settings the plugin suggests.
 Beside it, on the same slices: a random forest on multi-scale features, as pixel classifiers use
 it, and MONAI's BasicUNet from scratch for the same minute. The score is Dice on slices nobody
 corrected; of two classes the mean. Strokes are the separate errors of the first prediction that
@@ -34,12 +34,12 @@ from napari_seglite.engine.suggestions import in_colour, suggested
 from napari_seglite.engine.training import Watch, start_info
 from napari_seglite.store.images import list_images, read_image, read_labels
 
-# Where SegLite's user starts: from the shipped checkpoint, whatever it was trained on.
+# Where SegLite's user starts: from the checkpoint for nuclei, or from that for anything else.
 STARTS = {
     "nuclei": "nuclei-s-net",
-    "em-membranes": "nuclei-s-net",
-    "em-organelles": "nuclei-s-net",
-    "retina-vessels": "nuclei-s-net",
+    "em-membranes": "general-unet-sharp",
+    "em-organelles": "general-unet-sharp",
+    "retina-vessels": "general-unet-sharp",
 }
 TREES = 50
 
@@ -105,7 +105,7 @@ def trained(
     images = [
         image for s in corrected for image in frames_of(s.name, s.pixels, s.truth, s.axes, info)
     ]
-    request = suggested(request, images, start in src_models.names())
+    request = suggested(request, images, info)
     begun = processor_seconds()
     for event in FineTuner(request, images, store).run(watch=Watch(clock=processor_seconds)):
         if event.kind == "validation":

@@ -1,77 +1,111 @@
-"""What five corrected images are worth: Dice on other images before and after fine-tuning.
+"""What the first strokes are worth: Dice on other images before and after half a minute.
 
-    python benchmarks/fine_tune.py DATA/retina-vessels
+    python benchmarks/fine_tune.py DATA [--sets NAME ...] [--strokes 20] [--seconds 30]
 
-Retinal vessels are nothing that a checkpoint for nuclei was made for. It learns from five of
-the training images and is scored on the ten test images, which it never sees.
+A scripted user scribbles on one image, as many strokes of the background as of every class, each at
+most 40 pixels long and five wide, and fine-tunes for half a minute with the settings the plugin
+suggests. Scored are the test images, which nobody scribbled on. The time is that of a clock.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 from common import table
+from correction_loop import STARTS, Slice, network_dice, read
+from scipy import ndimage
+from skimage.morphology import disk, skeletonize
 
-from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
-from napari_seglite.engine.dataset import frames_of
-from napari_seglite.engine.metrics import overlap
-from napari_seglite.store.images import list_images, read_image, read_labels
+from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest
+from napari_seglite.engine.corrections import Corrections, corrected_frames
+from napari_seglite.engine.suggestions import in_colour, suggested
+from napari_seglite.engine.training import start_info
 
-START = "nuclei-s-net"
+LENGTH, BRUSH = 40, disk(2)
 
 
-def score(folder: Path, checkpoint: str, store: CheckpointStore) -> float:
-    """Return mean Dice over the images of a folder."""
-    segmenter, dice = Segmenter(store), []
-    for path, truth in zip(
-        list_images(folder / "images"), list_images(folder / "labels"), strict=True
-    ):
-        image = read_image(path)
-        result = segmenter.segment(image.array, SegmentRequest(checkpoint, image.axes.order))
-        dice.append(overlap(result.labels, read_labels(truth)).dice)
-    return float(np.mean(dice))
+def scribbles(truth: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Draw strokes along the middle of things; label 1 is background, 2 the first class."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(truth.shape, np.uint8)
+    classes = int(truth.max()) + 1
+    for number in range(count):
+        kind = number % classes
+        inside = truth == kind
+        middle = skeletonize(inside)
+        y, x = rng.choice(np.argwhere(middle))
+        near = np.zeros_like(middle)
+        half = LENGTH // 2
+        near[max(0, y - half) : y + half, max(0, x - half) : x + half] = True
+        parts, _ = ndimage.label(middle & near, np.ones((3, 3)))
+        stroke = ndimage.binary_dilation(parts == parts[y, x], BRUSH) & inside
+        labels[stroke] = kind + 1
+    return labels
+
+
+def learnt(
+    start: str, image: Slice, labels: np.ndarray, store: CheckpointStore, seconds: float
+) -> tuple[str, str]:
+    """Fine-tune on scribbles; returns the new checkpoint's name and what the run said of itself."""
+    corrections = Corrections((1, *labels.shape), "scribble")
+    corrections.touch(0, (0, 0, *labels.shape))
+    classes = int(image.truth.max()) + 1
+    names = ("background", *(f"class {k}" for k in range(1, classes)))
+    request = FineTuneRequest(
+        start, "tuned", minutes=seconds / 60, class_names=names if classes > 2 else None
+    )
+    request = in_colour(request, start_info(request, store), [(image.axes, image.pixels.shape)])
+    info = start_info(request, store)
+    frames = corrected_frames(image.name, image.pixels, labels, image.axes, info, corrections)
+    text = ""
+    for event in FineTuner(suggested(request, frames, info), frames, store).run():
+        text = event.text
+    return "tuned", text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--images", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--sets", nargs="+", default=list(STARTS))
+    parser.add_argument("--strokes", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=30)
     arguments = parser.parse_args()
-
-    with tempfile.TemporaryDirectory() as scratch:
-        store = CheckpointStore(Path(scratch))
-        train = arguments.data / "train"
-        frames = []
-        for path, truth in list(
-            zip(list_images(train / "images"), list_images(train / "labels"), strict=True)
-        )[: arguments.images]:
-            image = read_image(path)
-            frames += frames_of(
-                path.name, image.array, read_labels(truth), image.axes, store.info(START)
+    rows: list[tuple[str, ...]] = [
+        ("set", "start", "strokes", "Dice before", "Dice after", "steps", "s")
+    ]
+    for name in arguments.sets:
+        train, test = (read(arguments.data / name, part) for part in ("train", "test"))
+        image, start = train[len(train) // 2], STARTS[name]
+        labels = scribbles(image.truth, arguments.strokes)
+        with tempfile.TemporaryDirectory() as scratch:
+            store = CheckpointStore(Path(scratch) / "checkpoints")
+            begun = time.monotonic()
+            tuned, text = learnt(start, image, labels, store, arguments.seconds)
+            took = time.monotonic() - begun
+            print(f"{name}: {text}", file=sys.stderr)
+            # A checkpoint of one class has no score where there are two.
+            known = image.truth.max() == 1
+            before = f"{network_dice(start, test, store):.3f}" if known else "none"
+            after = network_dice(tuned, test, store)
+            steps = str(store.info(tuned).settings["steps_done"])
+        rows.append(
+            (
+                name,
+                start,
+                str(arguments.strokes),
+                before,
+                f"{after:.3f}",
+                steps,
+                f"{took:.0f}",
             )
-        request = FineTuneRequest(
-            START, "tuned", steps=10_000, minutes=arguments.minutes, patience=100
         )
-        for _ in FineTuner(request, frames, store).run():
-            pass
-        before, after = (score(arguments.data / "test", c, store) for c in (START, "tuned"))
-        took = store.info("tuned").settings
-        table(
-            [
-                ("corrected images", "minutes", "steps", "Dice before", "Dice after"),
-                (
-                    str(arguments.images),
-                    f"{took['seconds'] / 60:.1f}",
-                    str(took["steps_done"]),
-                    f"{before:.3f}",
-                    f"{after:.3f}",
-                ),
-            ]
-        )
+        print(rows[-1], file=sys.stderr)
+    table(rows)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def main() -> None:
                 for s in corrected
                 for image in frames_of(s.name, s.pixels, s.truth, s.axes, info)
             ]
-            request = suggested(request, images, scratch=False)
+            request = suggested(request, images, info)
             if name == "without":
                 request = replace(request, replay=0.0, anchor=0.0, hold_on=False)
             watch = Watch(clock=processor_seconds)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import src_models
-
 from .engine.corrections import corrected_frames
 from .engine.dataset import TrainingImage
 from .engine.spacing import micrometres
@@ -36,8 +34,9 @@ def from_project(
     if all("C" in image.axes.order and image.channels is None for image in corrected.values()):
         seen = [(i.axes, project.read_pixels(key).shape) for key, i in corrected.items()]
         request = in_colour(request, start_info(request, store, template), seen)
-    images = project_frames(project, start_info(request, store, template))
-    return suggested(request, images, request.checkpoint in src_models.names()), images
+    info = start_info(request, store, template)
+    images = project_frames(project, info)
+    return suggested(request, images, info), images
 
 
 def _pixel_size(project: AnnotationProject, key: str) -> tuple[float, float] | None:

@@ -79,7 +79,7 @@ def train(name: str, data: Path, minutes: float, store: CheckpointStore) -> tupl
         checkpoint,
         steps=1_000_000,
         minutes=minutes,
-        learning_rate=1.5e-3,
+        learning_rate=src_models.card(network).learning_rate,
         weight_decay=1e-2,
         validation=0.06,
         validate_every=1_000_000,

@@ -122,16 +122,19 @@ def test_suggestions_follow_what_was_corrected(half_known):
     large = ((y % 128 - 64) ** 2 + (x % 128 - 64) ** 2 < 24**2).astype(np.uint8)
     frame = np.zeros((1, 512, 512), np.float32)
     wish = FineTuneRequest("nuclei-s-net", "new", minutes=3, seed=7)
-    few = suggested(wish, [half_known], scratch=False)
-    many = suggested(wish, [TrainingImage(str(k), frame, large) for k in range(8)], scratch=True)
+    tuned = CheckpointInfo("new", "s-net", parent="nuclei-s-net")
+    fresh = CheckpointInfo("new", "unet-sharp")
+    few = suggested(wish, [half_known], tuned)
+    many = suggested(wish, [TrainingImage(str(k), frame, large) for k in range(8)], fresh)
     assert (few.minutes, few.seed, few.name) == (3, 7, "new")
     assert few.folds == 2
     assert many.folds == 1
     assert many.steps > few.steps
-    assert many.patch == 192 > few.patch
-    assert many.learning_rate > few.learning_rate
+    assert many.patch == 128 > few.patch
+    assert few.steps_if_new > few.steps
+    assert many.learning_rate > few.rate_if_new > few.learning_rate
     everything = [TrainingImage(str(k), frame, large) for k in range(80)]
-    assert suggested(wish, everything, scratch=False).validate_every > many.validate_every
+    assert suggested(wish, everything, tuned).validate_every > many.validate_every
 
 
 def test_images_of_several_channels_are_learnt_in_colour():

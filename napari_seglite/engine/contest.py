@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import src_models
-
 from ..errors import AnnotationError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import devices, heap
@@ -135,11 +133,12 @@ def _compete(
 ) -> Iterator[tuple[Entry, str, float]]:
     import torch
 
-    scratch = start in src_models.names()
     wish = FineTuneRequest(start, "contest", minutes=minutes, device=device, seed=seed)
+    info = start_info(wish, store)
     # As long as the time lasts: the number of steps says how fast a network learns.
-    request = replace(suggested(wish, images, scratch), steps=100_000, patience=100_000)
-    info = start_info(request, store)
+    request = replace(
+        suggested(wish, images, info), steps=100_000, steps_if_new=None, patience=100_000
+    )
     check_images(images, info)
     if needs_compiling(info.network, device, training=True):
         warm_up(info.network, device, training=True)

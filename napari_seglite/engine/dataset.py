@@ -157,6 +157,9 @@ class PatchSampler:
         How often contrast, brightness, sharpness and noise are changed: 0 never, 1 as usual.
     seed : int
         Of every random choice.
+    classes : int
+        Output channels of the network. Of several classes each is shown as often as any other,
+        however rare it is.
     """
 
     def __init__(
@@ -167,6 +170,7 @@ class PatchSampler:
         invert: float,
         intensity: float,
         seed: int,
+        classes: int = 1,
     ) -> None:
         self.images = list(images)
         self.patch = patch
@@ -177,7 +181,7 @@ class PatchSampler:
         self._weighted = any(image.weight is not None for image in self.images)
         # Of pixels that do not count, nothing is seen, whatever is written there.
         self._labels = [image.known for image in self.images]
-        self._objects = [np.flatnonzero(labels) for labels in self._labels]
+        self._objects = [_places(labels, classes) for labels in self._labels]
         self._known = [
             None if image.weight is None else np.flatnonzero(image.weight) for image in self.images
         ]
@@ -205,10 +209,11 @@ class PatchSampler:
         image, known = self.images[number], self._known[number]
         height, width = image.labels.shape
         y, x = self._rng.integers(height), self._rng.integers(width)
-        inside = self._objects[number]
-        if self._rng.random() >= 0.5 or not inside.size:
-            inside = inside[:0] if known is None else known
-        if inside.size:
+        places = self._objects[number]
+        inside = known
+        if self._rng.random() < 0.5 and places:
+            inside = places[self._rng.integers(len(places))]
+        if inside is not None and inside.size:
             y, x = np.divmod(inside[self._rng.integers(inside.size)], width)
         # The centre stays half a patch inside, where the frame is large enough for that.
         rows = _window_indices(int(y), height, self.patch, self.margin)
@@ -222,6 +227,12 @@ class PatchSampler:
             weight = np.broadcast_to(weight, image.labels.shape)
             window["weight"] = weight[rows[:, None], columns][None].astype(np.float32)
         return window
+
+
+def _places(labels: np.ndarray, classes: int) -> list[np.ndarray]:
+    """Return where the objects lie in a flattened frame: of several classes, for each there is."""
+    kinds = [labels > 0] if classes == 1 else [labels == k for k in range(1, classes)]
+    return [found for kind in kinds if (found := np.flatnonzero(kind)).size]
 
 
 def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarray:

@@ -160,7 +160,12 @@ class FineTuner:
         self._held = []  # each in turn
         parts = folds(self.images, request.folds, np.random.default_rng(request.seed))
         runs = len(parts) + 1
-        each = replace(request, steps=max(1, request.steps // runs), minutes=request.minutes / runs)
+        each = replace(
+            request,
+            steps=max(1, request.steps // runs),
+            steps_if_new=request.steps_if_new and max(1, request.steps_if_new // runs),
+            minutes=request.minutes / runs,
+        )
         loops: list[TrainingLoop] = []
         for number, (train, validate) in enumerate(parts):
             if loops and stop():
@@ -183,7 +188,7 @@ class FineTuner:
             self.images = list(images)
         start, best = mean(loop.start for loop in loops), mean(loop.best for loop in loops)
         useful = round(mean(loop.best_step for loop in loops))
-        final = replace(each, steps=max(1, useful), minutes=2 * each.minutes)
+        final = replace(each, steps=max(1, useful), steps_if_new=None, minutes=2 * each.minutes)
         if request.unfamiliar(start):
             final = final.from_anew()
         learner = self._learner(device, final)

@@ -122,7 +122,7 @@ class LiveSession:
             "", np.zeros((channels, side, side), np.float32), np.zeros((side, side), np.uint8)
         )
         learner = Learner(deepcopy(network), self.info, r, device)
-        learner.step(sampler_of([blank], [], r, 0).batch(r.batch), 0.0)
+        learner.step(sampler_of([blank], [], r, 0, self.info.classes).batch(r.batch), 0.0)
         frame = blank.frame
         if self.info.context_slices > 1:
             frame = frame.reshape(self.info.context_slices, -1, side, side)
@@ -151,7 +151,7 @@ class LiveSession:
             if now.images is not images:
                 check_images(now.images, self.info)
                 images, since = now.images, 0
-                sampler = sampler_of(images, before, self.request, self._steps)
+                sampler = sampler_of(images, before, self.request, self._steps, self.info.classes)
             assert sampler is not None
             loss = math.nan
             end = time.monotonic() + ROUND

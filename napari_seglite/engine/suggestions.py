@@ -9,12 +9,18 @@ from statistics import median
 
 import numpy as np
 
+import src_models
+
 from ..store.checkpoints import CheckpointInfo
 from . import devices
 from .axes import ImageAxes
 from .dataset import TrainingImage
 from .training import FineTuneRequest
 
+# What is corrected together was mostly recorded alike, and a minute is short: milder augmentation.
+INTENSITY = 0.3
+# A wider view teaches less in the same time than more steps do.
+LARGEST_PATCH = 128
 # Below so many frames, what is held out is dealt out in turn.
 FEW = 4
 # A pixel costs about three times as much to learn from as to look at, and scoring shall take no
@@ -23,7 +29,7 @@ _LEARNING, _SCORING = 3, 4
 
 
 def suggested(
-    request: FineTuneRequest, images: Sequence[TrainingImage], scratch: bool
+    request: FineTuneRequest, images: Sequence[TrainingImage], info: CheckpointInfo
 ) -> FineTuneRequest:
     """Adapt a request to what there is to learn from.
 
@@ -36,25 +42,30 @@ def suggested(
         Its name, starting point, time and seed stay as they are.
     images : sequence of TrainingImage
         What was corrected.
-    scratch : bool
-        Whether training begins with fresh weights, which learn faster and for longer.
+    info : CheckpointInfo
+        Of the new checkpoint, see `start_info`: its network says how fast it learns, and fresh
+        weights, those without a parent, learn for longer.
     """
+    rate, scratch = src_models.card(info.network).learning_rate, info.parent is None
     area = sum(
         image.labels.size if image.weight is None else int(np.count_nonzero(image.weight))
         for image in images
     )
     patch = _patch(images)
     held = max(1, round(request.validation * len(images))) / len(images) * area
-    every = math.ceil(_SCORING * held / (_LEARNING * request.batch * patch**2))
+    every = min(max(10, math.ceil(_SCORING * held / (_LEARNING * request.batch * patch**2))), 100)
     steps = round(min(400, max(80, 80 * (area / 512**2) ** 0.5)) / 20) * 20
     return replace(
         request,
         patch=patch,
         steps=steps * (4 if scratch else 1),
-        learning_rate=1.5e-3 if scratch else 5e-4,
-        rate_if_new=None if scratch else 2e-3,
+        steps_if_new=None if scratch else steps * 4,
+        learning_rate=rate if scratch else 5e-4,
+        rate_if_new=None if scratch else rate,
+        intensity=INTENSITY,
         bfloat16=devices.fast_bfloat16(devices.resolve(request.device)),
-        validate_every=min(max(10, every), 100),
+        validate_every=every,
+        patience=max(6, math.ceil(steps / every)),
         folds=2 if len(images) < FEW else 1,
     )
 
@@ -95,4 +106,4 @@ def _patch(images: Sequence[TrainingImage]) -> int:
         if region.area >= 9
     ]
     wanted = 4 * median(sizes) if sizes else 128
-    return int(min(192, max(96, round(wanted / 32) * 32)))
+    return int(min(LARGEST_PATCH, max(96, round(wanted / 32) * 32)))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .dataset import TrainingImage
 
 TRAINABLE = ("all", "decoder")
-# A start whose held-out Dice is lower knows nothing of the task.
-FAMILIAR = 0.5
+# A start whose held-out Dice is lower knows little of the task.
+FAMILIAR = 0.65
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ class FineTuneRequest:
     learning_rate, weight_decay : float
         Of AdamW; the rate rises over the first steps and falls along a cosine.
     rate_if_new : float, optional
-        The learning rate instead, where the start knows nothing of the task: where its held-out
-        Dice is below a half.
+        The learning rate instead, where the start knows little of the task: where its held-out
+        Dice is below 0.65.
+    steps_if_new : int, optional
+        The number of steps instead, for such a start.
     hold_on : bool
         Whether replay and anchor stay even then. If not, what the start knew is let go, which
         leaves more time and freedom for the new task.
@@ -97,6 +99,7 @@ class FineTuneRequest:
     learning_rate: float = 5e-4
     weight_decay: float = 1e-3
     rate_if_new: float | None = None
+    steps_if_new: int | None = None
     hold_on: bool = False
     validation: float = 0.2
     validate_every: int = 20
@@ -119,13 +122,14 @@ class FineTuneRequest:
     spacing: tuple[float, float] | None = None
 
     def unfamiliar(self, dice: float) -> bool:
-        """Whether a start of this held-out Dice knows nothing of the task."""
+        """Whether a start of this held-out Dice knows little of the task."""
         return self.rate_if_new is not None and dice < FAMILIAR
 
     def from_anew(self) -> FineTuneRequest:
-        """Return the same for a start that knows nothing of the task."""
+        """Return the same for a start that knows little of the task."""
         rate = self.rate_if_new or self.learning_rate
-        fresh = replace(self, learning_rate=rate, rate_if_new=None)
+        steps = self.steps_if_new or self.steps
+        fresh = replace(self, learning_rate=rate, steps=steps, rate_if_new=None, steps_if_new=None)
         return fresh if self.hold_on else replace(fresh, replay=0.0, anchor=0.0)
 
     def __post_init__(self) -> None:

@@ -63,8 +63,9 @@ class TrainingLoop:
         What to keep.
     start, best : float
         Held-out Dice before, and of those weights; NaN if nothing was held out.
-    step, best_step : int
-        Steps that were made, and after how many of them the best weights were there.
+    step, steps, best_step : int
+        Steps that were made, that are to be made at most, and after how many of them the best
+        weights were there.
     curves : Curves
         For the card.
     """
@@ -81,24 +82,25 @@ class TrainingLoop:
     ) -> None:
         self.learner, self.request, self.validate = learner, request, list(validate)
         self.replayed, self.watch, self.state = list(replayed), watch or Watch(), state
-        self.batch = request.batch
+        self.batch, self.steps = request.batch, request.steps
         self.start = self.best = math.nan
         self.best_weights: dict[str, torch.Tensor] = {}
         self.step = self.best_step = self.since_best = self.retreats = 0
         self.seconds = 0.0
         self.curves = Curves()
-        self._drawn = request  # or what suits a start that knows nothing
+        self._drawn = request  # or what suits a start that knows little
         self._take(train)
 
     def _take(self, train: Sequence[TrainingImage]) -> None:
         self._train = list(train)
-        self._sampler = sampler_of(train, self.replayed, self._drawn, self.step)
+        classes = self.learner.info.classes
+        self._sampler = sampler_of(train, self.replayed, self._drawn, self.step, classes)
 
     # ------------------------------------------------------------------ the run
     def run(self, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
         """Train until done or stopped."""
         yield from self._begin(lambda: stop() or abort())
-        steps, minutes = self.request.steps, self.request.minutes
+        steps, minutes = self.steps, self.request.minutes
         clock = self.watch.clock
         before, progress = clock(), max(self.step / steps, self.seconds / 60 / minutes)
         saved = shown = before
@@ -144,12 +146,13 @@ class TrainingLoop:
             yield self._event("validation", 0.0, dice=self.best, text=text)
             if self.request.unfamiliar(self.best):
                 self._begin_anew()
-                text = "The start knows nothing of this, so it learns anew, and faster."
+                text = "The start knows little of this, so it learns anew, and faster."
                 yield self._event("message", 0.0, text=text)
 
     def _begin_anew(self) -> None:
         self._drawn = self.request.from_anew()
         self.learner.follow(self._drawn)
+        self.steps = self._drawn.steps
         self._take(self._train)
 
     def _step(self, progress: float) -> Generator[TrainingEvent, None, float]:
@@ -218,10 +221,10 @@ class TrainingLoop:
         if progress > 0 and self.seconds:
             left = min(
                 self.request.minutes * 60 - self.seconds,
-                (self.request.steps - self.step) / rate if rate else math.inf,
+                (self.steps - self.step) / rate if rate else math.inf,
             )
         best = None if math.isnan(self.best) else self.best
-        steps = self.request.steps
+        steps = self.steps
         memory = devices.used_memory(self.learner.device)
         return TrainingEvent(
             kind,
@@ -296,10 +299,11 @@ def sampler_of(
     replayed: Sequence[TrainingImage],
     request: FineTuneRequest,
     step: int,
+    classes: int,
 ) -> PatchSampler:
     """Return what draws patches from frames, and from what is replayed, from a step on."""
     r, images = request, mixed(train, replayed, request.replay)
-    return PatchSampler(images, r.patch, r.scale, r.invert, r.intensity, r.seed + step)
+    return PatchSampler(images, r.patch, r.scale, r.invert, r.intensity, r.seed + step, classes)
 
 
 def mixed(

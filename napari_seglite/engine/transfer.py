@@ -12,7 +12,8 @@ def take_over(network: nn.Module, weights: dict[str, Tensor]) -> list[str]:
     """Fill a network with the weights of one that differs in classes or channels.
 
     What fits is taken. A convolution that reads another number of channels gets the mean over the
-    old ones, scaled so that its sums stay as large. What answers for classes begins anew.
+    old ones, scaled so that its sums stay as large. What answers for classes begins anew; where
+    there was a single class, each of the new ones begins as that one, plus its random weights.
 
     Parameters
     ----------
@@ -36,10 +37,19 @@ def take_over(network: nn.Module, weights: dict[str, Tensor]) -> list[str]:
             assert old is not None
             mean = old.mean(1, keepdim=True) * (old.shape[1] / value.shape[1])
             own[name] = mean.expand_as(value).clone()
+        elif _one_class(old, value):
+            assert old is not None
+            own[name][1:] += old
+            fresh.append(name)
         else:
             fresh.append(name)
     network.load_state_dict(own)
     return fresh
+
+
+def _one_class(old: Tensor | None, new: Tensor) -> bool:
+    """Whether what answers for one class shall answer for several."""
+    return old is not None and old.shape[0] == 1 and old.shape[1:] == new.shape[1:]
 
 
 def _other_channels(old: Tensor | None, new: Tensor) -> bool:

@@ -195,7 +195,7 @@ def fine_tuned(
             info = start_info(request, store)
     images = given.images(info)
     if automatic:
-        request = suggested(request, images, request.checkpoint in src_models.names())
+        request = suggested(request, images, info)
     watch = Watch(
         paused.is_set,
         lambda: given.frame(info),
