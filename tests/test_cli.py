@@ -36,9 +36,9 @@ def test_tables_are_readable(capsys):
     assert main(["checkpoints"]) == 0
     assert "nuclei-s-net" in capsys.readouterr().out
     assert main(["checkpoints", "--json"]) == 0
-    (shipped,) = json.loads(capsys.readouterr().out)
-    assert shipped["built_in"]
-    assert shipped["network"] == "s-net"
+    shipped = json.loads(capsys.readouterr().out)
+    assert all(info["built_in"] for info in shipped)
+    assert [info["network"] for info in shipped] == ["unet-sharp", "s-net"]
 
 
 def test_segment_writes_labels_and_goes_on_after_bad_files(tmp_path, nuclei, capsys):
@@ -81,7 +81,7 @@ def test_segment_options_reach_the_engine(tmp_path, nuclei):
 
 def test_wrong_checkpoint_is_one_error(tmp_path, nuclei, capsys):
     assert main(["segment", str(nuclei), "--checkpoint", "x", "--output", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith("seglite: No checkpoint 'x'. There are: nuclei")
+    assert capsys.readouterr().err.startswith("seglite: No checkpoint 'x'. There are: general")
     words = ["segment", str(nuclei), "--checkpoint", "nuclei-s-net", "--output", str(tmp_path)]
     assert main([*words, "--threshold", "7"]) == 1
     assert "between 0 and 1" in capsys.readouterr().err

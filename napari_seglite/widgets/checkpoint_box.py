@@ -9,6 +9,9 @@ import src_models
 
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 
+# Selected at first.
+DEFAULT = "nuclei-s-net"
+
 
 class CheckpointBox(QComboBox):
     """Lists the checkpoints of a store; ``currentText`` is the id.
@@ -32,7 +35,7 @@ class CheckpointBox(QComboBox):
 
     def refresh(self, select: str | None = None) -> None:
         """Read the list again and select an id, or keep the selected one."""
-        wanted = select or self.currentText()
+        wanted = select or self.checkpoint or DEFAULT
         self.clear()
         for info in self.store.list():
             self.addItem(info.id, info.id)
