@@ -1,4 +1,4 @@
-"""What the shipped checkpoint forgets when it learns something else, with and without replay.
+"""What the checkpoint for nuclei forgets when it learns something else, with and without replay.
 
     python benchmarks/forgetting.py DATA [--set retina-vessels] [--images 5] [--seconds 90]
 

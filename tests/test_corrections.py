@@ -146,6 +146,8 @@ def test_images_of_several_channels_are_learnt_in_colour():
     assert in_colour(wish, start, [rgb, grey]) == wish
     assert in_colour(wish, start, [grey]) == wish
     assert in_colour(wish, replace(start, in_channels=2), [rgb]) == wish
+    held = replace(wish, hold_on=True)
+    assert in_colour(held, start, [rgb]) == held
     chosen = replace(wish, in_channels=1)
     assert in_colour(chosen, start, [rgb]) == chosen
 

@@ -140,7 +140,7 @@ def test_a_start_that_knows_nothing_is_let_go(store, light, images, folds):
         "found": {**plain, "rate_if_new": 3e-3, "steps": 3, "steps_if_new": 6},
         "asked": {**at_once, **free},
         "held": {**plain, "rate_if_new": 3e-3, "hold_on": True},
-        "both": at_once,
+        "both": {**at_once, "replay": 0.5},
     }
     for name, case in cases.items():
         events = list(FineTuner(request(name=name, **case), images).run())

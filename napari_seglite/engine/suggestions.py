@@ -77,19 +77,25 @@ def in_colour(
 ) -> FineTuneRequest:
     """Let a network that reads one channel read all of them, where every image has as many.
 
-    The mean over the channels, which it saw so far, is what it begins with.
+    The mean over the channels, which it saw so far, is what it begins with. Whoever holds on to
+    all that a checkpoint knew also holds on to seeing grey.
 
     Parameters
     ----------
     request : FineTuneRequest
-        With `in_channels` it stays as it is.
+        With `in_channels` or `hold_on` it stays as it is.
     start : CheckpointInfo
         Where it begins.
     images : sequence of (ImageAxes, shape)
         What was corrected.
     """
     counts = {axes.channel_count(shape) for axes, shape in images}
-    if request.in_channels is not None or start.in_channels != 1 or len(counts) != 1:
+    if (
+        request.in_channels is not None
+        or request.hold_on
+        or start.in_channels != 1
+        or len(counts) != 1
+    ):
         return request
     count = 3 if counts == {4} and images[0][0].order.endswith("C") else counts.pop()
     return replace(request, in_channels=count) if count > 1 else request

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TRAINABLE = ("all", "decoder")
 # A start whose held-out Dice is lower knows little of the task.
 FAMILIAR = 0.65
+# Share of the patches that is replayed where such a start shall be held on to all the same.
+HELD = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class FineTuneRequest:
     steps_if_new : int, optional
         The number of steps instead, for such a start.
     hold_on : bool
-        Whether replay and anchor stay even then. If not, what the start knew is let go, which
-        leaves more time and freedom for the new task.
+        Whether replay and anchor stay even then, with half of the patches replayed. If not, what
+        the start knew is let go, which leaves more time and freedom for the new task.
     validation : float
         Share of the frames to score on.
     validate_every, patience : int
@@ -130,7 +132,9 @@ class FineTuneRequest:
         rate = self.rate_if_new or self.learning_rate
         steps = self.steps_if_new or self.steps
         fresh = replace(self, learning_rate=rate, steps=steps, rate_if_new=None, steps_if_new=None)
-        return fresh if self.hold_on else replace(fresh, replay=0.0, anchor=0.0)
+        if self.hold_on:
+            return replace(fresh, replay=max(fresh.replay, HELD) if fresh.replay else 0.0)
+        return replace(fresh, replay=0.0, anchor=0.0)
 
     def __post_init__(self) -> None:
         for name in (
