@@ -140,7 +140,7 @@ class SegmentPanel(QWidget):
             lambda stop, gone: self._work(data, request, lambda: stop() or gone(), before), self
         )
         job.progressed.connect(self._on_progress)
-        job.succeeded.connect(lambda made: self._on_result(layer, made, shown, overwrite))
+        job.succeeded.connect(lambda made: self._on_success(layer, made, shown, overwrite))
         job.failed.connect(lambda text: self.say(f"{layer.name}: {text}", error=True))
         job.ended.connect(self._on_ended)
         self._enable()
@@ -186,6 +186,19 @@ class SegmentPanel(QWidget):
             text += f" ({progress.pixels_per_second / 1e6:.2g} megapixels a second)"
         self.say(text)
 
+    def _on_success(
+        self,
+        layer: Image,
+        made: tuple[Segmentation, Copies | None],
+        shown: Shown | None,
+        overwrite: bool,
+    ) -> None:
+        # napari takes a while to take the preview's layer away, and to add the result's: one
+        # after the other, so that the window can answer in between. The other way round, drawing
+        # what was opened next crashed napari 0.9.
+        self._end_preview()
+        QTimer.singleShot(0, lambda: self._on_result(layer, made, shown, overwrite))
+
     def _on_result(
         self,
         layer: Image,
@@ -223,14 +236,15 @@ class SegmentPanel(QWidget):
                 self.say(f"{self.status.text()} Least certain: slice {found.worst}.")
 
     def _on_ended(self) -> None:
-        # napari takes a while to add the result's layer, and to take the preview's away: one
-        # after the other, so that the window can answer in between.
-        QTimer.singleShot(0, self._wind_up)
+        self._end_preview()
+        QTimer.singleShot(0, self._wind_up)  # after the result, which waits for its turn
 
-    def _wind_up(self) -> None:
+    def _end_preview(self) -> None:
         if self._preview is not None:
             self._preview.close()
             self._preview = None
+
+    def _wind_up(self) -> None:
         if self._job is not None and self._job.stopping and not self._wrote:
             self.say("Cancelled. Nothing was changed.")
         self._job = None

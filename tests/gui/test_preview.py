@@ -35,6 +35,20 @@ def test_slices_appear_while_others_are_in_work(viewer, dock, segment, nuclei, m
     assert all(plane.any() for plane in labels.data)
 
 
+def test_it_goes_before_the_result_comes(viewer, dock, segment, nuclei, monkeypatch):
+    """The other way round, napari crashed when it drew the stack that was opened next."""
+    monkeypatch.setattr(preview, "PATIENCE", 0)
+    viewer.add_image(nuclei, name="cells")
+    news = []
+    viewer.layers.events.inserted.connect(lambda event: news.append(f"+ {event.value.name}"))
+    viewer.layers.events.removed.connect(lambda event: news.append(f"- {event.value.name}"))
+    segment()
+    assert news == ["+ cells so far", "- cells so far", "+ cells nuclei-s-net"]
+    viewer.layers.clear()
+    viewer.add_image(np.stack([nuclei] * 2), name="stack")
+    assert viewer.screenshot(canvas_only=True).any()
+
+
 def test_it_goes_when_the_run_is_cancelled(viewer, dock, qtbot, nuclei, monkeypatch):
     monkeypatch.setattr(preview, "PATIENCE", 0)
     viewer.add_image(np.stack([nuclei] * 12), name="stack")
