@@ -32,6 +32,7 @@ from napari_seglite.engine.dataset import frames_of
 from napari_seglite.engine.metrics import overlap_per_class
 from napari_seglite.engine.suggestions import in_colour, suggested
 from napari_seglite.engine.training import Watch, start_info
+from napari_seglite.store.checkpoints import CheckpointInfo
 from napari_seglite.store.images import list_images, read_image, read_labels
 
 # Where SegLite's user starts: from the checkpoint for nuclei, or from that for anything else.
@@ -89,19 +90,26 @@ def processor_seconds() -> float:
     return time.process_time() / torch.get_num_threads()
 
 
+def asked(
+    start: str, name: str, slices: list[Slice], store: CheckpointStore, seconds: float
+) -> tuple[FineTuneRequest, CheckpointInfo]:
+    """Ask as the plugin does, in colour and with as many classes as there are."""
+    classes = int(max(s.truth.max() for s in slices)) + 1
+    names = ("background", *(f"class {k}" for k in range(1, classes)))
+    request = FineTuneRequest(
+        start, name, minutes=seconds / 60, device="cpu", class_names=names if classes > 2 else None
+    )
+    seen = [(s.axes, s.pixels.shape) for s in slices]
+    request = in_colour(request, start_info(request, store), seen)
+    return request, start_info(request, store)
+
+
 def trained(
     start: str, corrected: list[Slice], store: CheckpointStore, seconds: float
 ) -> tuple[str, float, int]:
     """Fine-tune as the plugin does; returns the checkpoint, the seconds and the steps."""
-    classes = int(max(s.truth.max() for s in corrected)) + 1
-    names = ("background", *(f"class {k}" for k in range(1, classes)))
     name = f"run-{len(store.list())}"
-    request = FineTuneRequest(
-        start, name, minutes=seconds / 60, device="cpu", class_names=names if classes > 2 else None
-    )
-    seen = [(s.axes, s.pixels.shape) for s in corrected]
-    request = in_colour(request, start_info(request, store), seen)
-    info = start_info(request, store)
+    request, info = asked(start, name, corrected, store, seconds)
     images = [
         image for s in corrected for image in frames_of(s.name, s.pixels, s.truth, s.axes, info)
     ]

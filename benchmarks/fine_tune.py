@@ -17,27 +17,26 @@ from pathlib import Path
 
 import numpy as np
 from common import table
-from correction_loop import STARTS, Slice, network_dice, read
+from correction_loop import STARTS, Slice, asked, network_dice, read
 from scipy import ndimage
 from skimage.morphology import disk, skeletonize
 
-from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest
+from napari_seglite import CheckpointStore, FineTuner
 from napari_seglite.engine.corrections import Corrections, corrected_frames
-from napari_seglite.engine.suggestions import in_colour, suggested
-from napari_seglite.engine.training import start_info
+from napari_seglite.engine.suggestions import suggested
 
-LENGTH, BRUSH = 40, disk(2)
+LENGTH, BRUSH, TUNED = 40, disk(2), "tuned"
 
 
 def scribbles(truth: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Draw strokes along the middle of things; label 1 is background, 2 the first class."""
     rng = np.random.default_rng(seed)
     labels = np.zeros(truth.shape, np.uint8)
-    classes = int(truth.max()) + 1
+    masks = [truth == kind for kind in range(int(truth.max()) + 1)]
+    middles = [skeletonize(mask) for mask in masks]
     for number in range(count):
-        kind = number % classes
-        inside = truth == kind
-        middle = skeletonize(inside)
+        kind = number % len(masks)
+        inside, middle = masks[kind], middles[kind]
         y, x = rng.choice(np.argwhere(middle))
         near = np.zeros_like(middle)
         half = LENGTH // 2
@@ -50,22 +49,16 @@ def scribbles(truth: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 def learnt(
     start: str, image: Slice, labels: np.ndarray, store: CheckpointStore, seconds: float
-) -> tuple[str, str]:
-    """Fine-tune on scribbles; returns the new checkpoint's name and what the run said of itself."""
+) -> str:
+    """Fine-tune on scribbles, to a checkpoint `TUNED`; returns what the run said of itself."""
     corrections = Corrections((1, *labels.shape), "scribble")
     corrections.touch(0, (0, 0, *labels.shape))
-    classes = int(image.truth.max()) + 1
-    names = ("background", *(f"class {k}" for k in range(1, classes)))
-    request = FineTuneRequest(
-        start, "tuned", minutes=seconds / 60, class_names=names if classes > 2 else None
-    )
-    request = in_colour(request, start_info(request, store), [(image.axes, image.pixels.shape)])
-    info = start_info(request, store)
+    request, info = asked(start, TUNED, [image], store, seconds)
     frames = corrected_frames(image.name, image.pixels, labels, image.axes, info, corrections)
     text = ""
     for event in FineTuner(suggested(request, frames, info), frames, store).run():
         text = event.text
-    return "tuned", text
+    return text
 
 
 def main() -> None:
@@ -85,14 +78,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             store = CheckpointStore(Path(scratch) / "checkpoints")
             begun = time.monotonic()
-            tuned, text = learnt(start, image, labels, store, arguments.seconds)
+            text = learnt(start, image, labels, store, arguments.seconds)
             took = time.monotonic() - begun
             print(f"{name}: {text}", file=sys.stderr)
             # A checkpoint of one class has no score where there are two.
             known = image.truth.max() == 1
             before = f"{network_dice(start, test, store):.3f}" if known else "none"
-            after = network_dice(tuned, test, store)
-            steps = str(store.info(tuned).settings["steps_done"])
+            after = network_dice(TUNED, test, store)
+            steps = str(store.info(TUNED).settings["steps_done"])
         rows.append(
             (
                 name,

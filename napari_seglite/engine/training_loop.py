@@ -63,9 +63,8 @@ class TrainingLoop:
         What to keep.
     start, best : float
         Held-out Dice before, and of those weights; NaN if nothing was held out.
-    step, steps, best_step : int
-        Steps that were made, that are to be made at most, and after how many of them the best
-        weights were there.
+    step, best_step : int
+        Steps that were made, and after how many of them the best weights were there.
     curves : Curves
         For the card.
     """
@@ -82,7 +81,7 @@ class TrainingLoop:
     ) -> None:
         self.learner, self.request, self.validate = learner, request, list(validate)
         self.replayed, self.watch, self.state = list(replayed), watch or Watch(), state
-        self.batch, self.steps = request.batch, request.steps
+        self.batch = request.batch
         self.start = self.best = math.nan
         self.best_weights: dict[str, torch.Tensor] = {}
         self.step = self.best_step = self.since_best = self.retreats = 0
@@ -100,7 +99,7 @@ class TrainingLoop:
     def run(self, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
         """Train until done or stopped."""
         yield from self._begin(lambda: stop() or abort())
-        steps, minutes = self.steps, self.request.minutes
+        steps, minutes = self._drawn.steps, self.request.minutes
         clock = self.watch.clock
         before, progress = clock(), max(self.step / steps, self.seconds / 60 / minutes)
         saved = shown = before
@@ -152,7 +151,6 @@ class TrainingLoop:
     def _begin_anew(self) -> None:
         self._drawn = self.request.from_anew()
         self.learner.follow(self._drawn)
-        self.steps = self._drawn.steps
         self._take(self._train)
 
     def _step(self, progress: float) -> Generator[TrainingEvent, None, float]:
@@ -221,10 +219,10 @@ class TrainingLoop:
         if progress > 0 and self.seconds:
             left = min(
                 self.request.minutes * 60 - self.seconds,
-                (self.steps - self.step) / rate if rate else math.inf,
+                (self._drawn.steps - self.step) / rate if rate else math.inf,
             )
         best = None if math.isnan(self.best) else self.best
-        steps = self.steps
+        steps = self._drawn.steps
         memory = devices.used_memory(self.learner.device)
         return TrainingEvent(
             kind,

@@ -23,7 +23,7 @@ from ..engine.spacing import matching_rescale
 from ..errors import SegliteError
 from ..store.checkpoints import CheckpointStore
 from . import areas, layers, preferences
-from .checkpoint_box import CheckpointBox, describe
+from .checkpoint_box import DEFAULT, CheckpointBox, describe
 from .image_rows import ImageRows, hint
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ UNCERTAINTIES = {
     "flips": "Of mirror images, 4 runs",
     "heads": "Of the network's heads",
 }
-DEFAULTS = SegmentRequest("nuclei-s-net", "YX")
+DEFAULTS = SegmentRequest(DEFAULT, "YX")
 
 
 class SegmentForm(QWidget):

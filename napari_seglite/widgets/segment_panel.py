@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
@@ -140,9 +140,11 @@ class SegmentPanel(QWidget):
             lambda stop, gone: self._work(data, request, lambda: stop() or gone(), before), self
         )
         job.progressed.connect(self._on_progress)
-        job.succeeded.connect(lambda made: self._on_success(layer, made, shown, overwrite))
+        job.succeeded.connect(
+            lambda made: self._after_preview(lambda: self._on_result(layer, made, shown, overwrite))
+        )
         job.failed.connect(lambda text: self.say(f"{layer.name}: {text}", error=True))
-        job.ended.connect(self._on_ended)
+        job.ended.connect(lambda: self._after_preview(self._wind_up))
         self._enable()
         job.start()
 
@@ -186,18 +188,14 @@ class SegmentPanel(QWidget):
             text += f" ({progress.pixels_per_second / 1e6:.2g} megapixels a second)"
         self.say(text)
 
-    def _on_success(
-        self,
-        layer: Image,
-        made: tuple[Segmentation, Copies | None],
-        shown: Shown | None,
-        overwrite: bool,
-    ) -> None:
+    def _after_preview(self, act: Callable[[], None]) -> None:
         # napari takes a while to take the preview's layer away, and to add the result's: one
         # after the other, so that the window can answer in between. The other way round, drawing
         # what was opened next crashed napari 0.9.
-        self._end_preview()
-        QTimer.singleShot(0, lambda: self._on_result(layer, made, shown, overwrite))
+        if self._preview is not None:
+            self._preview.close()
+            self._preview = None
+        QTimer.singleShot(0, act)
 
     def _on_result(
         self,
@@ -234,15 +232,6 @@ class SegmentPanel(QWidget):
             add_uncertainty(self.viewer, layer, f"{layer.name} {result.info.id} uncertainty", found)
             if len(found.scores) > 1:
                 self.say(f"{self.status.text()} Least certain: slice {found.worst}.")
-
-    def _on_ended(self) -> None:
-        self._end_preview()
-        QTimer.singleShot(0, self._wind_up)  # after the result, which waits for its turn
-
-    def _end_preview(self) -> None:
-        if self._preview is not None:
-            self._preview.close()
-            self._preview = None
 
     def _wind_up(self) -> None:
         if self._job is not None and self._job.stopping and not self._wrote:
