@@ -1,16 +1,17 @@
 """What happens around the steps: memory, crashes, pauses, previews, and what is not forgotten."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import src_models
-from napari_seglite import FineTuner, FineTuneRequest
+from napari_seglite import FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.engine import training_loop
 from napari_seglite.engine.dataset import TrainingImage
-from napari_seglite.engine.learner import Learner, trainable
+from napari_seglite.engine.learner import Learner, mean_weights, trainable
 from napari_seglite.engine.normalise import Normalisation
 from napari_seglite.engine.training import Watch
 from napari_seglite.engine.training_loop import mixed
@@ -208,6 +209,33 @@ def test_an_interrupted_run_goes_on(store, light, images, monkeypatch):
     assert info.scores["validation_dice_before"] == whole[-1].before
 
 
+def test_an_interrupted_run_makes_no_part_twice(store, light, images):
+    settings = {"folds": 2, "steps": 12, "learning_rate": 2e-3, "keep_best": False}
+    made = []
+    run = FineTuner(request(**settings), images[:1]).run(abort=lambda: len(made) > 5)
+    with pytest.raises(Cancelled):
+        made.extend(event for event in run if event.kind == "step")
+    assert [event.step for event in made] == [1, 2, 3, 4, 1, 2]
+    events = list(FineTuner(request(**settings), images[:1]).run())
+    whole = list(FineTuner(request(**settings, name="whole"), images[:1]).run())
+    first = [e for e in events if "part 1 of 2" in e.text and e.kind == "step"]
+    assert first == []
+    assert store.info("tuned").settings["steps_done"] == 12
+    # The first part is as it was, so what was held out there scored the same.
+    assert events[-1].before == whole[-1].before
+    assert not list((store.folder.parent / "training").iterdir())
+
+
+def test_the_last_part_goes_on_from_the_mean_of_the_others(store, light, images):
+    settings = {"folds": 2, "steps": 3, "validate_every": 1, "keep_best": False, "anchor": 0}
+    list(FineTuner(request(**settings, learning_rate=5e-2), images[:1]).run())
+    list(FineTuner(request(name="single", steps=1, learning_rate=5e-2), images[:1]).run())
+    a = torch.tensor([1.0, 2.0])
+    counts = torch.tensor(3)
+    mean = mean_weights([{"w": a, "n": counts}, {"w": 3 * a, "n": counts + 1}])
+    torch.testing.assert_close(mean, {"w": 2 * a, "n": counts})
+
+
 def test_pausing(light, images):
     asked = []
 
@@ -335,6 +363,22 @@ def test_colours_join_a_grey_checkpoint(store, light, images):
     kept = replay.read(store.path("tuned"))
     assert {len(image.frame) for image in kept} == {3}
     assert len(kept) == replay.COUNT  # what was grey is among them
+
+
+def test_colours_change_nothing_to_begin_with(store, light, blobs):
+    image, _ = blobs
+    colours = np.stack([image * 0.2 + 0.7, image, image * 0.1], axis=-1)
+    taken = light.build()
+    take_over(taken, store.load("light")[1].state_dict())
+    wide = replace(light, id="wide", in_channels=3)
+    network = wide.build()
+    take_over(network, taken.state_dict())
+    store.save(wide, network.state_dict())
+    grey, colour = (
+        Segmenter(store).segment(colours, SegmentRequest(name, "YXC", "cpu"))
+        for name in ("light", "wide")
+    )
+    np.testing.assert_allclose(colour.probabilities, grey.probabilities, atol=1e-3)
 
 
 def test_the_shipped_checkpoint_remembers_nuclei(store):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from ..store.training_state import TrainingState
 from . import devices, heap
 from .dataset import TrainingImage, digest
 from .inference import COMPILING, Stop, needs_compiling, never, warm_up
-from .learner import Learner
+from .learner import Learner, mean_weights
 from .splitting import folds, split
 from .training import FineTuneRequest, TrainingEvent, Watch, start_info
 from .training_loop import Curves, TrainingLoop
@@ -115,14 +114,13 @@ class FineTuner:
         watch = watch or Watch()
         device = devices.resolve(self.request.device)
         yield self._message("Reading the checkpoint …")
-        started = time.monotonic()
         try:
             with torch.random.fork_rng(devices=[]), heap.kept(device):
                 if needs_compiling(self.info.network, device, training=True):
                     yield self._message(COMPILING)
                 warm_up(self.info.network, device, training=True)
                 if self.request.folds > 1:
-                    yield from self._cross_validated(device, stop, abort, watch, started)
+                    yield from self._cross_validated(device, stop, abort, watch)
                 else:
                     yield from self._once(device, stop, abort, watch)
         finally:
@@ -134,7 +132,7 @@ class FineTuner:
         split_seed = request.seed if request.split_seed is None else request.split_seed
         train, validate = split(self.images, request.validation, np.random.default_rng(split_seed))
         self._held = [image.name for image in validate]
-        state = TrainingState(self.store.folder.parent / "training", request.name)
+        state = self._state()
         seen = replace(watch, news=lambda: self._news(watch))
         loop = TrainingLoop(
             self._learner(device), request, train, validate, self._replayed, seen, state
@@ -153,9 +151,9 @@ class FineTuner:
         return [image for image in images if image.name not in self._held] or None
 
     def _cross_validated(
-        self, device: str, stop: Stop, abort: Stop, watch: Watch, started: float
+        self, device: str, stop: Stop, abort: Stop, watch: Watch
     ) -> Iterator[TrainingEvent]:
-        """Hold parts out in turn, then learn from everything for as long as that did good."""
+        """Hold parts out in turn; then go on from what that gave, with everything."""
         request = self.request
         self._held = []  # each in turn
         parts = folds(self.images, request.folds, np.random.default_rng(request.seed))
@@ -167,55 +165,79 @@ class FineTuner:
             minutes=request.minutes / runs,
         )
         loops: list[TrainingLoop] = []
+        states = [self._state(f".part{number}") for number in range(runs)]
         for number, (train, validate) in enumerate(parts):
             if loops and stop():
                 break
             # What is painted meanwhile must not teach what it is scored on; it joins in the end.
             part = replace(watch, news=lambda: None)
-            loop = TrainingLoop(self._learner(device), each, train, validate, self._replayed, part)
+            learner = self._learner(device)
+            loop = TrainingLoop(
+                learner, each, train, validate, self._replayed, part, states[number]
+            )
             for event in loop.run(stop, abort):
                 yield replace(
                     event,
                     progress=(number + event.progress) / runs,
                     text=f"Held-out part {number + 1} of {len(parts)}. {event.text}",
                 )
+            loop.save()
             loops.append(loop)
         if stop():
-            yield self._stopped_early(loops, time.monotonic() - started)
-            return
+            done = self._stopped_early(loops)
+        else:
+            last = self._last(device, each, loops, watch, states[-1])
+            keep = last.best <= last.start and request.keep_best
+            for event in last.run(lambda: keep or stop(), abort):
+                progress = (len(parts) + event.progress) / runs
+                yield replace(event, progress=progress, best=last.best, dice=last.best)
+            loops.append(last)
+            done = self._finish(last, last.start, last.best, *_spent(loops))
+        for state in states:
+            state.discard()
+        yield done
+
+    def _last(
+        self,
+        device: str,
+        each: FineTuneRequest,
+        loops: Sequence[TrainingLoop],
+        watch: Watch,
+        state: TrainingState,
+    ) -> TrainingLoop:
+        """Return the run that learns from everything, for as long as that did good.
+
+        It begins with the mean of the weights that the others ended with, which lie close to each
+        other (model soup; Wortsman et al., 2022).
+        """
         if (images := watch.news()) is not None:
             check_images(images, self.info)
             self.images = list(images)
         start, best = mean(loop.start for loop in loops), mean(loop.best for loop in loops)
-        useful = round(mean(loop.best_step for loop in loops))
-        final = replace(each, steps=max(1, useful), steps_if_new=None, minutes=2 * each.minutes)
-        if request.unfamiliar(start):
+        useful = max(1, round(mean(loop.best_step for loop in loops)))
+        final = replace(each, steps=useful, steps_if_new=None, minutes=2 * each.minutes)
+        if each.unfamiliar(start):
             final = final.from_anew()
         learner = self._learner(device, final)
-        last = TrainingLoop(learner, final, self.images, [], self._replayed, watch)
+        if best > start:
+            learner.begin_with(mean_weights([loop.best_weights for loop in loops]))
+        last = TrainingLoop(learner, final, self.images, [], self._replayed, watch, state)
         last.curves = loops[0].curves
-        keep = best <= start and request.keep_best
         last.start, last.best = start, best
+        return last
 
-        def ended() -> bool:
-            return keep or stop()
-
-        for event in last.run(ended, abort):
-            progress = (len(parts) + event.progress) / runs
-            yield replace(event, progress=progress, best=best, dice=best)
-        made = sum(loop.step for loop in (*loops, last))
-        yield self._finish(last, start, best, made, time.monotonic() - started)
-
-    def _stopped_early(self, loops: Sequence[TrainingLoop], seconds: float) -> TrainingEvent:
+    def _stopped_early(self, loops: Sequence[TrainingLoop]) -> TrainingEvent:
         """Keep the best of the runs there are: there is no time to learn from everything."""
         best = max(loops, key=lambda loop: loop.best - loop.start)
-        steps = sum(loop.step for loop in loops)
-        return self._finish(best, best.start, best.best, steps, seconds)
+        return self._finish(best, best.start, best.best, *_spent(loops))
 
     # ------------------------------------------------------------------ pieces
     @cached_property
     def _replayed(self) -> list[TrainingImage]:
         return replayed(self.info, self.store) if self.request.replay else []
+
+    def _state(self, part: str = "") -> TrainingState:
+        return TrainingState(self.store.folder.parent / "training", self.request.name + part)
 
     def _learner(self, device: str, request: FineTuneRequest | None = None) -> Learner:
         import torch
@@ -255,6 +277,11 @@ class FineTuner:
 
     def _message(self, text: str) -> TrainingEvent:
         return TrainingEvent("message", 0, self.request.steps, 0.0, text=text)
+
+
+def _spent(loops: Sequence[TrainingLoop]) -> tuple[int, float]:
+    """Return the steps and the seconds of some runs together."""
+    return sum(loop.step for loop in loops), sum(loop.seconds for loop in loops)
 
 
 def save_trained(

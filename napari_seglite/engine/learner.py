@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import src_models
@@ -114,10 +115,14 @@ class Learner:
 
     def step_back(self, weights: dict[str, torch.Tensor]) -> None:
         """Go on from earlier weights, slower: after a loss that is no number."""
-        self.network.load_state_dict(weights)
-        self.averaged.load_state_dict(weights)
+        self.begin_with(weights)
         self.optimiser.state.clear()
         self.rate /= 2
+
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+        """Take weights to go on from; the anchor stays where it was."""
+        self.network.load_state_dict(weights)
+        self.averaged.load_state_dict(weights)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return all that a run needs to go on after a crash."""
@@ -177,3 +182,15 @@ def _running_average(averaged: torch.Tensor, current: torch.Tensor, count: Any) 
 def copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:
     """Return a network's weights as they are now, on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def mean_weights(several: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the mean of some networks' weights; of whole numbers, such as counts, the first's."""
+    import torch
+
+    return {
+        name: torch.stack([weights[name] for weights in several]).mean(0)
+        if value.is_floating_point()
+        else value
+        for name, value in several[0].items()
+    }

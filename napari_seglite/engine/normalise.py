@@ -169,9 +169,9 @@ def survey(
             if real:
                 missing += frame.size - int(np.count_nonzero(np.isfinite(frame)))
             pixels = select_channels(frame, info, channels).reshape(info.in_channels, -1)
-            step = max(1, info.in_channels * height * width * count // SAMPLE)
+            step = max(1, height * width * count // SAMPLE)
             # The same pixels, however many rows are read at a time.
-            samples.append(pixels[:, -top * width % step :: step].ravel())
+            samples.append(pixels[:, -top * width % step :: step].mean(0, dtype=np.float64))
     return info.normalisation.limits(np.concatenate(samples)), missing
 
 

@@ -125,7 +125,7 @@ class TrainingLoop:
             if self.validate and (due or progress >= 1 or stop()):
                 yield from self._validate(progress, loss, abort)
             if self.state and now - saved > SAVE_EVERY:
-                self._save()
+                self.save()
                 saved = clock()
         if not self.validate:
             self.best_weights, self.best_step = copy_weights(self.learner.averaged), self.step
@@ -258,8 +258,10 @@ class TrainingLoop:
         return float(np.mean(scores))
 
     # ------------------------------------------------------------------ interrupted runs
-    def _save(self) -> None:
-        assert self.state is not None
+    def save(self) -> None:
+        """Write where the run is, so that it goes on from there, or is not made again."""
+        if self.state is None:
+            return
         tensors = self.learner.state()
         tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
         self.state.save(

@@ -3,103 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
-from qtpy.QtWidgets import QSizePolicy, QWidget
+import pyqtgraph
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-LOSS, DICE = QColor("#f0a35e"), QColor("#5ec8f0")
-LEFT, RIGHT, TOP, BOTTOM = 34, 34, 22, 20
+LOSS, DICE = "#f0a35e", "#5ec8f0"
 
 
 class TrainingCurve(QWidget):
-    """Loss on the left axis and Dice, 0 to 1, on the right, over training steps."""
+    """Loss on the left axis and Dice, 0 to 1, on the right, over training steps.
+
+    A right click offers what pyqtgraph does, such as saving the plot or its numbers.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.loss: list[tuple[float, float]] = []
         self.dice: list[tuple[float, float]] = []
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(110)
+        canvas = pyqtgraph.PlotWidget(background=None)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(canvas)
+        self.setMinimumHeight(130)
+        self._plot = canvas.plotItem
+        self._plot.hideButtons()
+        # The wheel shall scroll the panel, and the axes follow the run.
+        self._plot.setMouseEnabled(False, False)
+        self._loss = self._plot.plot(pen=pyqtgraph.mkPen(LOSS, width=2), antialias=True)
+        self._dice = pyqtgraph.PlotDataItem(
+            pen=pyqtgraph.mkPen(DICE, width=2),
+            symbol="o",
+            symbolSize=5,
+            symbolBrush=DICE,
+            symbolPen=None,
+            antialias=True,
+        )
+        self._second_axis().addItem(self._dice)
+        self._show_last()
+
+    def _second_axis(self) -> Any:
+        """Return a view over the same steps with a scale of its own."""
+        view = pyqtgraph.ViewBox(enableMenu=False)
+        view.setMouseEnabled(False, False)
+        plot = self._plot
+        plot.showAxis("right")
+        plot.scene().addItem(view)
+        plot.getAxis("right").linkToView(view)
+        view.setXLink(plot)
+        view.setYRange(0, 1, padding=0.03)
+        plot.vb.sigResized.connect(lambda box: view.setGeometry(box.sceneBoundingRect()))
+        plot.setLimits(xMin=0, yMin=0, minXRange=10)
+        plot.getAxis("left").setTextPen(LOSS)
+        plot.getAxis("right").setTextPen(DICE)
+        return view
 
     def sizeHint(self) -> QSize:
-        """Leave room for two curves and their legend."""
-        return QSize(260, 180)
+        """Leave room for two curves and their axes."""
+        return QSize(260, 190)
 
     def clear(self) -> None:
         """Begin a new run."""
         self.loss, self.dice = [], []
-        self.update()
+        self._draw()
 
     def show_curves(self, curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
         """Show a run that is over, as a checkpoint's card keeps it."""
-        self.clear()
+        self.loss, self.dice = [], [(step, value) for step, value in curves.get("dice", ())]
         for step, value in curves.get("loss", ()):
-            self.add_loss(int(step), value)
-        self.dice = [(int(step), value) for step, value in curves.get("dice", ())]
-        self.update()
+            self._append_loss(step, value)
+        self._draw()
 
-    def add_loss(self, step: int, value: float) -> None:
+    def add_loss(self, step: float, value: float) -> None:
         """Add a point, smoothed: the loss of a single batch says little."""
+        self._append_loss(step, value)
+        self._draw()
+
+    def add_dice(self, step: float, value: float) -> None:
+        """Add a validation score."""
+        self.dice.append((step, value))
+        self._draw()
+
+    def _append_loss(self, step: float, value: float) -> None:
         if self.loss:
             value = 0.8 * self.loss[-1][1] + 0.2 * value
         self.loss.append((step, value))
-        self.update()
 
-    def add_dice(self, step: int, value: float) -> None:
-        """Add a validation score."""
-        self.dice.append((step, value))
-        self.update()
+    def _draw(self) -> None:
+        for item, points in ((self._loss, self.loss), (self._dice, self.dice)):
+            item.setData([x for x, _ in points], [y for _, y in points])
+        self._show_last()
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw axes, both curves, and the last values as a legend."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = QRectF(LEFT, TOP, self.width() - LEFT - RIGHT, self.height() - TOP - BOTTOM)
-        grey = self.palette().text().color()
-        grey.setAlpha(90)
-        painter.setPen(QPen(grey, 1))
-        painter.drawRect(area)
-        steps = max([1.0] + [x for x, _ in self.loss + self.dice])
-        top = max([0.1] + [y for _, y in self.loss]) * 1.05
-        self._legend(painter, area, steps, top)
-        for points, highest, colour in ((self.loss, top, LOSS), (self.dice, 1.0, DICE)):
-            line = QPolygonF(
-                [
-                    QPointF(
-                        area.left() + x / steps * area.width(),
-                        area.bottom() - y / highest * area.height(),
-                    )
-                    for x, y in points
-                ]
-            )
-            painter.setPen(QPen(colour, 2))
-            painter.drawPolyline(line)
-            if points is self.dice:
-                painter.setBrush(colour)
-                for k in range(line.count()):
-                    painter.drawEllipse(line.at(k), 2.5, 2.5)
-
-    def _legend(self, painter: QPainter, area: QRectF, steps: float, top: float) -> None:
-        text = self.palette().text().color()
-        font = painter.font()
-        font.setPointSizeF(max(7.0, font.pointSizeF() * 0.8))
-        painter.setFont(font)
-        left, right = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
-        header = QRectF(area.left(), 0, area.width(), TOP)
-        middle = Qt.AlignmentFlag.AlignVCenter
-        painter.setPen(LOSS)
-        painter.drawText(
-            header, left | middle, "loss" + (f" {self.loss[-1][1]:.3f}" if self.loss else "")
-        )
-        painter.setPen(DICE)
-        painter.drawText(
-            header, right | middle, "Dice" + (f" {self.dice[-1][1]:.3f}" if self.dice else "")
-        )
-        painter.setPen(text)
-        painter.drawText(QRectF(0, area.top() - 8, LEFT - 4, 16), right | middle, f"{top:.1f}")
-        painter.drawText(QRectF(0, area.bottom() - 8, LEFT - 4, 16), right | middle, "0")
-        painter.drawText(QRectF(area.right() + 4, area.top() - 8, RIGHT, 16), left | middle, "1")
-        painter.drawText(QRectF(area.right() + 4, area.bottom() - 8, RIGHT, 16), left | middle, "0")
-        footer = QRectF(area.left(), area.bottom() + 2, area.width(), BOTTOM - 2)
-        painter.drawText(footer, right | middle, f"step {int(steps)}")
+    def _show_last(self) -> None:
+        parts = []
+        for name, colour, points in (("loss", LOSS, self.loss), ("Dice", DICE, self.dice)):
+            last = f" {points[-1][1]:.3f}" if points else ""
+            parts.append(f'<span style="color: {colour}">{name}{last}</span>')
+        if steps := max((x for x, _ in self.loss + self.dice), default=0):
+            parts.append(f"step {steps:.0f}")
+        self._plot.setTitle("&nbsp;&nbsp;&nbsp;".join(parts), size="9pt")
