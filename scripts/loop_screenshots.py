@@ -78,6 +78,7 @@ def pictures(data: Path) -> None:
     labels.opacity = 0.5
     dock.show_panel(dock.correct_panel)
     viewer.dims.set_current_step(0, 0)
+    dock.correct_panel.classes.rename("nucleus")
     tracked = dock.correct_panel.tracked()
     for frame in (0, 1):
         write_frames(tracked, [(frame, masks[frame])])

@@ -15,7 +15,8 @@ from napari_seglite.errors import AnnotationError
 from napari_seglite.store.autosave import Autosave
 from napari_seglite.store.images import read_image
 from napari_seglite.store.journal import Journal, Tile
-from napari_seglite.store.project import AnnotationProject, ProjectImage
+from napari_seglite.store.project import AnnotationProject
+from napari_seglite.store.project_image import Description, ProjectImage
 
 
 def image(shape=(3, 300, 520), name="cells", axes="ZYX", path=""):
@@ -38,7 +39,7 @@ def test_a_project_is_read_as_it_was_written(tmp_path):
     entry.corrections.touch(1, (250, 500, 280, 520), by="ada")
     preview = np.zeros((300, 520), np.uint8)
     key = project.add(entry, labels, preview)
-    project.about.class_names = ("background", "nucleus")
+    project.about = Description(("background", "nucleus"))
     project.save_index()
     project.close()
 

@@ -229,11 +229,30 @@ def test_an_interrupted_run_makes_no_part_twice(store, light, images):
 def test_the_last_part_goes_on_from_the_mean_of_the_others(store, light, images):
     settings = {"folds": 2, "steps": 3, "validate_every": 1, "keep_best": False, "anchor": 0}
     list(FineTuner(request(**settings, learning_rate=5e-2), images[:1]).run())
-    list(FineTuner(request(name="single", steps=1, learning_rate=5e-2), images[:1]).run())
+    settings = {"steps": 1, "keep_best": False, "anchor": 0}
+    list(FineTuner(request(name="single", **settings, learning_rate=5e-2), images[:1]).run())
+    assert distance(store, "tuned", "light") > 1.3 * distance(store, "single", "light")
+
+
+def test_part_of_the_way(store, light, images):
+    settings = {"keep_best": False, "anchor": 0, "learning_rate": 5e-2, "steps": 1}
+    list(FineTuner(request(**settings), images).run())
+    list(FineTuner(request(name="near", reach=0.25, **settings), images).run())
+    ratio = distance(store, "near", "light") / distance(store, "tuned", "light")
+    assert ratio == pytest.approx(0.25, rel=1e-3)
+    # A start that knows nothing is left behind.
+    anew = request(name="anew", reach=0.25, rate_if_new=5e-2, **settings).from_anew()
+    list(FineTuner(anew, images).run())
+    assert distance(store, "anew", "light") == pytest.approx(distance(store, "tuned", "light"))
+    with pytest.raises(ValueError, match="reach"):
+        request(reach=0)
+
+
+def test_the_mean_of_weights():
     a = torch.tensor([1.0, 2.0])
     counts = torch.tensor(3)
     mean = mean_weights([{"w": a, "n": counts}, {"w": 3 * a, "n": counts + 1}])
-    torch.testing.assert_close(mean, {"w": 2 * a, "n": counts})
+    torch.testing.assert_close(mean, {"w": 2 * a, "n": counts + 1})
 
 
 def test_pausing(light, images):

@@ -34,6 +34,7 @@ NUMBERS = (
     ("learning-rate", float),
     ("replay", float),
     ("anchor", float),
+    ("reach", float),
     ("folds", int),
     ("in-channels", int),
     ("scale", float),

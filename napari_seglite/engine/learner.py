@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import src_models
@@ -50,6 +51,8 @@ class Learner:
         ]
         # Nothing to come back to where there is no start.
         self._anchor = request.anchor if info.parent else 0.0
+        self._reach = request.reach if info.parent else 1.0
+        self._first = copy_weights(network)
         self._start = [weight.detach().clone() for weight in self._learning]
         self.optimiser = torch.optim.AdamW(
             self._learning, lr=request.learning_rate, weight_decay=request.weight_decay
@@ -60,6 +63,14 @@ class Learner:
         self.averaged: nn.Module = average.module
         self._average = average
         self._steps = 0
+
+    def result(self) -> nn.Module:
+        """Return the network as it would be kept now, ready to predict."""
+        found = self.averaged
+        if self._reach < 1:
+            found = deepcopy(self.averaged)
+            found.load_state_dict(mixed_weights(self._first, copy_weights(found), self._reach))
+        return found.eval()
 
     def step(self, batch: Batch, progress: float) -> float:
         """Update the weights once and return the loss, which may be NaN.
@@ -110,8 +121,9 @@ class Learner:
         return share
 
     def follow(self, request: FineTuneRequest) -> None:
-        """Take the learning rate and the anchor of another request from here on."""
+        """Take the learning rate, the anchor and the reach of another request from here on."""
         self.rate, self._anchor = request.learning_rate, min(self._anchor, request.anchor)
+        self._reach = max(self._reach, request.reach)
 
     def step_back(self, weights: dict[str, torch.Tensor]) -> None:
         """Go on from earlier weights, slower: after a loss that is no number."""
@@ -185,12 +197,18 @@ def copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def mean_weights(several: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Return the mean of some networks' weights; of whole numbers, such as counts, the first's."""
-    import torch
+    """Return the mean of some networks' weights; of whole numbers, such as counts, the last's."""
+    found = several[0]
+    for number, weights in enumerate(several[1:], 2):
+        found = mixed_weights(found, weights, 1 / number)
+    return found
 
+
+def mixed_weights(
+    first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], share: float
+) -> dict[str, torch.Tensor]:
+    """Return weights that lie a share of the way from the first to the second."""
     return {
-        name: torch.stack([weights[name] for weights in several]).mean(0)
-        if value.is_floating_point()
-        else value
-        for name, value in several[0].items()
+        name: old.lerp(second[name], share) if old.is_floating_point() else second[name]
+        for name, old in first.items()
     }

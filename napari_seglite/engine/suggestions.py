@@ -19,6 +19,8 @@ from .training import FineTuneRequest
 
 # What is corrected together was mostly recorded alike, and a minute is short: milder augmentation.
 INTENSITY = 0.3
+# A few corrected frames are not all there is: part of the way back to a start that knows its task.
+REACH = 0.75
 # A wider view teaches less in the same time than more steps do.
 LARGEST_PATCH = 128
 # Below so many frames, what is held out is dealt out in turn.
@@ -63,6 +65,7 @@ def suggested(
         learning_rate=rate if scratch else 5e-4,
         rate_if_new=None if scratch else rate,
         intensity=INTENSITY,
+        reach=1.0 if scratch else REACH,
         bfloat16=devices.fast_bfloat16(devices.resolve(request.device)),
         validate_every=every,
         patience=max(6, math.ceil(steps / every)),

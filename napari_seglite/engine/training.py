@@ -63,6 +63,11 @@ class FineTuneRequest:
     anchor : float
         How far every step pulls the weights back to those it started from, as a share of the
         distance at the full learning rate (L2-SP; Li et al., 2018, decoupled as weight decay is).
+    reach : float
+        How far from the starting weights to those that were learnt the new ones lie: 1 is all the
+        way. Somewhat less costs little on images like those that were learnt from and keeps more
+        of what the start knew of others (WiSE-FT; Wortsman et al., 2022). All the way if the start
+        knows little of the task.
     trainable : str
         ``"all"`` weights learn, or those of the ``"decoder"`` and the norms alone.
     class_names : tuple of str, optional
@@ -109,6 +114,7 @@ class FineTuneRequest:
     folds: int = 1
     replay: float = 0.25
     anchor: float = 1e-3
+    reach: float = 1.0
     trainable: str = "all"
     class_names: tuple[str, ...] | None = None
     in_channels: int | None = None
@@ -131,7 +137,14 @@ class FineTuneRequest:
         """Return the same for a start that knows little of the task."""
         rate = self.rate_if_new or self.learning_rate
         steps = self.steps_if_new or self.steps
-        fresh = replace(self, learning_rate=rate, steps=steps, rate_if_new=None, steps_if_new=None)
+        fresh = replace(
+            self,
+            learning_rate=rate,
+            steps=steps,
+            rate_if_new=None,
+            steps_if_new=None,
+            reach=1.0,
+        )
         if self.hold_on:
             return replace(fresh, replay=max(fresh.replay, HELD) if fresh.replay else 0.0)
         return replace(fresh, replay=0.0, anchor=0.0)
@@ -157,6 +170,8 @@ class FineTuneRequest:
             )
         if not 0 <= self.replay < 1 or not 0 <= self.anchor < 1:
             raise ValueError("replay and anchor must lie between 0 and 1, 1 left out.")
+        if not 0 < self.reach <= 1:
+            raise ValueError(f"reach must be above 0 and at most 1, not {self.reach}.")
         if self.trainable not in TRAINABLE:
             raise ValueError(f"trainable must be one of {', '.join(TRAINABLE)}.")
 

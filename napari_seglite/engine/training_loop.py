@@ -21,6 +21,7 @@ from .training import FineTuneRequest, TrainingEvent, Watch
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from ..store.training_state import TrainingState
 
@@ -128,7 +129,7 @@ class TrainingLoop:
                 self.save()
                 saved = clock()
         if not self.validate:
-            self.best_weights, self.best_step = copy_weights(self.learner.averaged), self.step
+            self.best_weights, self.best_step = copy_weights(self.learner.result()), self.step
 
     def _begin(self, stop: Stop) -> Iterator[TrainingEvent]:
         if self.state and (found := self.state.load(self.request)):
@@ -139,7 +140,7 @@ class TrainingLoop:
         self.best_weights = copy_weights(self.learner.averaged)
         if self.validate:
             yield self._event("message", 0.0, text="Scoring the starting point …")
-            self.best = self.start = self._score(stop)
+            self.best = self.start = self._score(self.learner.result(), stop)
             self.curves.dice.append((0, self.best))
             text = f"Dice before: {self.best:.3f}"
             yield self._event("validation", 0.0, dice=self.best, text=text)
@@ -187,12 +188,13 @@ class TrainingLoop:
             )
 
     def _validate(self, progress: float, loss: float, abort: Stop) -> Iterator[TrainingEvent]:
-        dice = self._score(abort)
+        network = self.learner.result()
+        dice = self._score(network, abort)
         self.curves.dice.append((self.step, dice))
         self.since_best += 1
         if dice > self.best or not self.request.keep_best:
             self.best, self.since_best, self.best_step = dice, 0, self.step
-            self.best_weights = copy_weights(self.learner.averaged)
+            self.best_weights = copy_weights(network)
         text = f"Step {self.step}: Dice {dice:.3f}, best {self.best:.3f}"
         yield self._event("validation", progress, loss, dice, text)
         if (images := self.watch.news()) is not None:
@@ -202,8 +204,8 @@ class TrainingLoop:
 
     def _preview(self, progress: float, frame: np.ndarray, token: object) -> TrainingEvent:
         event = self._event("preview", progress)
-        network = self.learner.averaged.eval()
-        predicted = predict_tiled(Predictor(network, self.learner.device), frame, TILE, OVERLAP)
+        predict = Predictor(self.learner.result(), self.learner.device)
+        predicted = predict_tiled(predict, frame, TILE, OVERLAP)
         return replace(event, preview=predicted, token=token)
 
     def _event(
@@ -239,9 +241,9 @@ class TrainingLoop:
         )
 
     # ------------------------------------------------------------------ scores
-    def _score(self, abort: Stop) -> float:
-        """Mean Dice of the averaged weights over what is held out."""
-        network, scores = self.learner.averaged.eval(), []
+    def _score(self, network: nn.Module, abort: Stop) -> float:
+        """Mean Dice over what is held out."""
+        scores = []
         info = self.learner.info
         predict = Predictor(network, self.learner.device)
         with interruptible(network, abort):

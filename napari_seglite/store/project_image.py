@@ -16,6 +16,11 @@ from .journal import Tile
 
 # Side of the parts that labels are saved in.
 CHUNK = 256
+# Names of the classes as long as nobody gave them any.
+UNNAMED = ("background", "object")
+# Of classes: told apart by colour-blind people too (Okabe and Ito, 2008).
+COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2")
+BACKGROUND = "#9aa4b0"
 
 
 @dataclass
@@ -87,10 +92,31 @@ class ProjectImage:
         return cls(**known)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Description:
-    """What holds for all images of a project."""
+    """What holds for all images of a project.
 
-    class_names: tuple[str, ...] = ("background", "object")
+    Attributes
+    ----------
+    class_names : tuple of str
+        Of what is painted, the background first.
+    class_colours : tuple of str
+        As ``"#rrggbb"``, for as many of them as were given one.
+    created : str
+        When (ISO 8601, UTC).
+    """
+
+    class_names: tuple[str, ...] = UNNAMED
     class_colours: tuple[str, ...] = ()
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def named(self) -> bool:
+        """Whether anybody named the classes."""
+        return self.class_names != UNNAMED
+
+    def colour(self, number: int) -> str:
+        """Return the colour of a class; 0 is the background."""
+        if number < len(self.class_colours):
+            return self.class_colours[number]
+        return COLOURS[(number - 1) % len(COLOURS)] if number else BACKGROUND

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -24,10 +22,12 @@ from qtpy.QtWidgets import (
 from ..engine.regions import Region
 from ..errors import SegliteError
 from ..store.project import known_projects
+from ..store.project_image import Description
 from . import areas, layers
+from .class_row import ClassRow, colours_of, stand_for_classes
 from .jobs import Job, Stop
 from .mask_tools import MaskTools
-from .project_layers import read_images, show_image
+from .project_row import ProjectRow
 from .region_list import RegionList
 from .status import ERROR_STYLE
 
@@ -75,14 +75,15 @@ class CorrectPanel(QWidget):
         self._job: Job | None = None
         self._looked: tuple[Any, list[Candidate]] = (None, [])
         self._checkpoint = ""
+        self._coloured: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
         self._build()
         # Strokes come faster than anybody reads a list.
         self._refresh = QTimer(self)
         self._refresh.setSingleShot(True)
         self._refresh.setInterval(150)
         self._refresh.timeout.connect(self.show_regions)
+        self._refresh.timeout.connect(self._show_classes)
         tracker.changed.connect(self._refresh.start)
-        tracker.saved.connect(lambda: self._show_project("saved"))
         tracker.failed.connect(lambda text: self.say(text, error=True))
         if before := known_projects():
             self.say(f"What you corrected last is in {before[0].name}: Open … goes on there.")
@@ -100,10 +101,8 @@ class CorrectPanel(QWidget):
             "included.\nScribbles only: only what you paint counts; label 1 is background, label 2 "
             "the first class."
         )
-        self.project_label = QLabel()
-        self.project_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.open_button = QPushButton("Open …")
-        self.open_button.setToolTip("A project from before, or an empty folder for a new one")
+        self.classes = ClassRow()
+        self.project = ProjectRow(self.viewer, self.tracker)
         self.list = RegionList()
         self.accept_button = QPushButton("Accept")
         self.accept_button.setToolTip(f"This slice is right as it is ({KEYS['accept']})")
@@ -124,10 +123,8 @@ class CorrectPanel(QWidget):
         form.addRow("Image", self.image_box.native)
         form.addRow("Labels", self.labels_box.native)
         form.addRow("Learn from", self.mode_box)
-        project = QHBoxLayout()
-        project.addWidget(self.project_label, 1)
-        project.addWidget(self.open_button)
-        form.addRow("Project", project)
+        form.addRow("Class", self.classes)
+        form.addRow("Project", self.project)
         buttons = QHBoxLayout()
         for button in (self.accept_button, self.next_button, self.complete_button):
             buttons.addWidget(button)
@@ -141,13 +138,15 @@ class CorrectPanel(QWidget):
         self.image_box.changed.connect(self._layers_changed)
         self.labels_box.changed.connect(self._layers_changed)
         self.mode_box.currentIndexChanged.connect(self._on_mode)
-        self.open_button.clicked.connect(self._choose_project)
+        self.classes.chosen.connect(self._on_class)
+        self.classes.edited.connect(self._on_described)
+        self.project.opened.connect(self._on_opened)
+        self.project.said.connect(self.say)
         self.list.chosen.connect(self._go_to)
         self.accept_button.clicked.connect(self.accept)
         self.next_button.clicked.connect(self.next)
         self.complete_button.clicked.connect(self.complete)
         self.tools.said.connect(self.say)
-        self._show_project("")
 
     # ------------------------------------------------------------------ state
     def say(self, text: str, error: bool = False) -> None:
@@ -179,9 +178,21 @@ class CorrectPanel(QWidget):
             if known is None:
                 known = self.tracker.follow(image, labels, self._checkpoint)
                 self._bind_keys(labels)
+                labels.events.selected_label.connect(self._on_label)
+                self._adopt(labels)
             return known
         except SegliteError:
             return None
+
+    def _adopt(self, labels: Labels) -> None:
+        """Take over the names of several classes from the checkpoint that told them apart."""
+        result = self._result_of(labels)
+        if result is not None and result.info.classes > 1 and not self.tracker.about.named:
+            self.tracker.describe(Description(result.info.class_names))
+
+    def _on_label(self, _: Any = None) -> None:
+        if (layer := self.labels_box.value) is not None:
+            self.classes.select(layer.selected_label)
 
     def _bind_keys(self, labels: Labels) -> None:
         acts = {"accept": self.accept, "next": self.next, "back": self.back_asked.emit}
@@ -201,9 +212,31 @@ class CorrectPanel(QWidget):
             self.mode_box.blockSignals(True)
             self.mode_box.setCurrentIndex(self.mode_box.findData(tracked.entry.corrections.mode))
             self.mode_box.blockSignals(False)
+            self._show_classes()
         elif self.labels_box.value is not None and self.image_box.value is not None:
             self.say("These labels do not have the image's size.", error=True)
         self.show_regions()
+
+    def _show_classes(self) -> None:
+        """List the classes, and show the labels in their colours where those stand for classes."""
+        tracked, about = self.tracked(), self.tracker.about
+        scribble = tracked is not None and tracked.entry.corrections.mode == "scribble"
+        self.classes.show_classes(about, scribble)
+        if tracked is None:
+            return
+        labels, look = tracked.labels, (about, scribble)
+        if stand_for_classes(*look) and self._coloured.get(labels) != look:
+            self._coloured[labels] = look
+            labels.colormap = colours_of(about, scribble)
+        self.classes.select(labels.selected_label)
+
+    def _on_described(self, about: Description) -> None:
+        self.tracker.describe(about)
+        self._show_classes()
+
+    def _on_class(self, label: int) -> None:
+        if (tracked := self.tracked()) is not None:
+            tracked.labels.selected_label = label
 
     def _on_mode(self, _: Any = None) -> None:
         tracked, mode = self.tracked(), self.mode_box.currentData()
@@ -225,7 +258,7 @@ class CorrectPanel(QWidget):
         self.reset_choices()
         self.labels_box.value = made
         self.tracker.mode = "dense"
-        self.say("Paint 1 on background and 2 on objects: a few strokes of each are enough.")
+        self.say("Choose background or an object under Class: a few strokes of each are enough.")
 
     # ------------------------------------------------------------------ the list
     def show_regions(self) -> None:
@@ -240,8 +273,7 @@ class CorrectPanel(QWidget):
         if self.tracker.project is not None:
             images += [i for i in self.tracker.project.images.values() if i not in images]
         self.list.show_images(images, predicted, self.learning)
-        if self.tracker.waiting:
-            self._show_project("saving …")
+        self.project.show_state()
 
     def _predicted(self, tracked: Tracked) -> list[int]:
         result = self._result_of(tracked.labels)
@@ -337,43 +369,7 @@ class CorrectPanel(QWidget):
         self.tracker.touched()
         self.say(f"{len(boxes)} complete box{'es' if len(boxes) > 1 else ''} on this slice.")
 
-    # ------------------------------------------------------------------ projects
-    def _show_project(self, state: str) -> None:
-        project = self.tracker.project
-        name = project.folder.name if project else "made with the first stroke"
-        self.project_label.setText(f"{name} · {state}" if state and project else name)
-        self.project_label.setToolTip(str(project.folder) if project else "")
-
-    def _choose_project(self) -> None:
-        before = known_projects()
-        folder = QFileDialog.getExistingDirectory(
-            self, "A project, or an empty folder", str(before[0]) if before else ""
-        )
-        if folder:
-            self.open_project(Path(folder))
-
-    def open_project(self, folder: Path) -> None:
-        """Open a project and its images, or make one in an empty folder."""
-        try:
-            project = self.tracker.open(folder, create=True)
-        except (SegliteError, OSError) as error:
-            self.say(str(error), error=True)
-            return
-        self._show_project("")
-        if not project.images or self._job is not None:
-            return
-        self.say("Opening …")
-        self._job = job = Job(lambda stop, gone: read_images(project, gone), self)
-        job.progressed.connect(self._on_opened)
-        job.failed.connect(lambda text: self.say(text, error=True))
-        job.ended.connect(self._on_ended)
-        job.start()
-
-    def _on_opened(self, found: Any) -> None:
-        if isinstance(found, str):
-            self.say(found, error=True)
-            return
-        tracked = show_image(self.viewer, self.tracker, found)
+    def _on_opened(self, tracked: Tracked) -> None:
         self._bind_keys(tracked.labels)
         self.take(tracked.image, tracked.labels, tracked.entry.checkpoint)
         self.say(f"Opened {tracked.entry.name}.")

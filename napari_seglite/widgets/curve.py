@@ -93,6 +93,7 @@ class TrainingCurve(QWidget):
     def _draw(self) -> None:
         for item, points in ((self._loss, self.loss), (self._dice, self.dice)):
             item.setData([x for x, _ in points], [y for _, y in points])
+        self._plot.setYRange(0, max((y for _, y in self.loss), default=1), padding=0.03)
         self._show_last()
 
     def _show_last(self) -> None:

@@ -63,7 +63,7 @@ class FineTuneForm(QWidget):
         self.checkpoint_box = CheckpointBox(store, networks=True)
         self.name = QLineEdit()
         self.classes = QLineEdit()
-        self.classes.setPlaceholderText("as before; or background, cell, …")
+        self.classes.setPlaceholderText("as in Correct; or background, cell, …")
         self.classes.setToolTip(
             "Names of the labels from 0 upwards. More or fewer than before give the network a new "
             "last layer; the rest keeps what it learnt"

@@ -131,8 +131,11 @@ class FineTunePanel(QWidget):
 
     # ------------------------------------------------------------------ training
     def request(self) -> FineTuneRequest:
-        """Return what the panel is set to."""
-        return self.form.request()
+        """Return what the panel is set to; classes that were named are those of the network."""
+        request = self.form.request()
+        if request.class_names is None and self.tracker.about.named:
+            return replace(request, class_names=self.tracker.about.class_names)
+        return request
 
     def sources(self) -> list[Source]:
         """Return what is learnt from.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from ..engine.axes import ImageAxes
 from ..engine.corrections import Box, Corrections
 from ..errors import SegliteError
 from ..store.autosave import Autosave
-from ..store.project import AnnotationProject, ProjectImage, open_default
+from ..store.project import AnnotationProject, open_default
+from ..store.project_image import Description, ProjectImage
 from . import layers
 from .edits import Span, edited_spans
 
@@ -65,6 +66,7 @@ class Tracker(QObject):
         self.viewer = viewer
         self.mode = "dense"
         self.project: AnnotationProject | None = None
+        self._about = Description()  # as long as there is no project
         self._autosave: Autosave | None = None
         self._tracked: list[Tracked] = []
         self._announced = 0
@@ -92,8 +94,22 @@ class Tracker(QObject):
         # From another thread: the signal brings it to this one.
         self._autosave = Autosave(project, self.failed.emit)
         self._announced = 0
+        if not project.images and self._about.named and not project.about.named:
+            self.describe(self._about)  # a new project, for what is on the screen
         self._timer.start()
         self.changed.emit()
+
+    @property
+    def about(self) -> Description:
+        """The classes that are painted."""
+        return self.project.about if self.project is not None else self._about
+
+    def describe(self, about: Description) -> None:
+        """Give classes other names or colours."""
+        self._about = about
+        if self.project is not None:
+            self.project.about = replace(about, created=self.project.about.created)
+        self.touched()
 
     def close(self) -> None:
         """Save everything and let others open the project."""

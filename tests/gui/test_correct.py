@@ -1,11 +1,16 @@
 """Correcting in a real window: what is painted is marked, saved, listed and learnt."""
 
+import json
+
 import numpy as np
 import pytest
 from vispy.util.keys import SHIFT, Key
 
 from napari_seglite import CheckpointStore
+from napari_seglite.engine.axes import ImageAxes
+from napari_seglite.engine.corrections import Corrections
 from napari_seglite.store.project import AnnotationProject
+from napari_seglite.store.project_image import ProjectImage
 
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
 
@@ -62,7 +67,7 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
     paint(corrected, 1)
     assert (corrected.data != before).any()
     assert states(dock) == ["predicted", "touched", "predicted", "predicted"]
-    qtbot.waitUntil(lambda: "saved" in panel.project_label.text(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "saved" in panel.project.name.text(), timeout=PATIENCE)
     np.testing.assert_array_equal(saved_labels(tracker), corrected.data)
     (region,) = tracker.all()[0].entry.corrections.regions
     assert (region.frame, region.box, region.strokes) == (1, (0, 0, 80, 96), 1)
@@ -140,10 +145,10 @@ def test_a_project_is_opened_again(viewer, dock, click, qtbot, corrected, tmp_pa
     dock.tracker.flush()
     folder = dock.tracker.project.folder
     painted = corrected.data.copy()
-    panel.open_project(tmp_path / "other")
+    panel.project.open_project(tmp_path / "other")
     assert dock.tracker.project.folder == tmp_path / "other"
     viewer.layers.clear()
-    panel.open_project(folder)
+    panel.project.open_project(folder)
     qtbot.waitUntil(lambda: "Opened" in panel.status.text(), timeout=PATIENCE)
     layer = viewer.layers["cells corrected"]
     np.testing.assert_array_equal(layer.data, painted)
@@ -152,6 +157,51 @@ def test_a_project_is_opened_again(viewer, dock, click, qtbot, corrected, tmp_pa
     paint(layer, 3)
     assert states(dock)[3] == "touched"
     np.testing.assert_array_equal(saved_labels(dock.tracker), layer.data)
+
+
+def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, tmp_path):
+    panel, row = dock.correct_panel, dock.correct_panel.classes
+    assert [row.box.itemText(k) for k in range(row.box.count())] == ["object"]
+    before = corrected.colormap
+    row.rename("cell")
+    row.add("nucleus")
+    assert corrected.selected_label == 2
+    assert corrected.colormap != before
+    row.recolour("#ff0000")
+    qtbot.waitUntil(lambda: np.allclose(corrected.colormap.map(2), (1, 0, 0, 1)), timeout=PATIENCE)
+    # napari's own control and the list agree, both ways.
+    corrected.selected_label = 1
+    assert row.box.currentText() == "cell"
+    row.box.setCurrentIndex(1)
+    row.box.activated.emit(1)
+    assert corrected.selected_label == 2
+    names = ("background", "cell", "nucleus")
+    assert dock.fine_tune_panel.request().class_names == names
+
+    paint(corrected, 1)
+    qtbot.waitUntil(lambda: dock.tracker.project is not None, timeout=PATIENCE)
+    dock.tracker.flush()
+    folder = dock.tracker.project.folder
+    stored = json.loads((folder / "project.json").read_text())
+    assert tuple(stored["class_names"]) == names
+    assert stored["class_colours"][2] == "#ff0000"
+
+    plain = AnnotationProject.open(tmp_path / "plain", create=True)
+    plain.add(
+        ProjectImage("a", "a", "", ImageAxes("YX"), Corrections((1, 8, 8))), np.eye(8, dtype=int)
+    )
+    plain.close()
+    panel.project.open_project(tmp_path / "plain")
+    qtbot.waitUntil(lambda: row.box.itemText(0) == "object", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not panel.project.busy, timeout=PATIENCE)
+    panel.project.open_project(folder)
+    qtbot.waitUntil(lambda: row.box.itemText(0) == "cell", timeout=PATIENCE)
+    # Scribbles name the background too.
+    panel.mode_box.setCurrentIndex(panel.mode_box.findData("scribble"))
+    qtbot.waitUntil(lambda: row.box.count() == 3, timeout=PATIENCE)
+    assert row.box.currentText() == "background"
+    row.remove_last()
+    assert row.about.class_names == names[:-1]
 
 
 def test_learning_is_seen_stopped_continued_and_taken_back(
