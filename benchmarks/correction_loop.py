@@ -127,29 +127,31 @@ def dice_of(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def network_dice(checkpoint: str, slices: list[Slice], store: CheckpointStore) -> float:
-    segmenter, found = Segmenter(store), []
-    for s in slices:
-        request = SegmentRequest(checkpoint, s.axes.order, device="cpu")
-        found.append(dice_of(segmenter.segment(s.pixels, request).labels, s.truth))
-    return float(np.mean(found))
+    found = predicted(checkpoint, slices, store)
+    return float(np.mean([dice_of(p, s.truth) for p, s in zip(found, slices, strict=True)]))
+
+
+def predicted(checkpoint: str, slices: list[Slice], store: CheckpointStore) -> list[np.ndarray]:
+    """Return what a checkpoint makes of slices; of a network without weights, nothing."""
+    if checkpoint in src_models.names():
+        return [np.zeros_like(s.truth) for s in slices]
+    segmenter = Segmenter(store)
+    requests = [SegmentRequest(checkpoint, s.axes.order, device="cpu") for s in slices]
+    found = zip(slices, requests, strict=True)
+    return [np.asarray(segmenter.segment(s.pixels, request).labels) for s, request in found]
+
+
+def errors(proposed: np.ndarray, truth: np.ndarray) -> int:
+    """Return how many separate errors of more than 8 pixels there are: a stroke mends each."""
+    from skimage.measure import label, regionprops
+
+    return sum(int(region.area > 8) for region in regionprops(label(proposed != truth)))
 
 
 def strokes(checkpoint: str, slices: list[Slice], store: CheckpointStore) -> int:
-    """Return how many separate errors of more than 8 pixels a checkpoint makes."""
-    from skimage.measure import label, regionprops
-
-    if checkpoint in src_models.names():
-        predicted = [np.zeros_like(s.truth) for s in slices]
-    else:
-        segmenter = Segmenter(store)
-        predicted = [
-            segmenter.segment(
-                s.pixels, SegmentRequest(checkpoint, s.axes.order, device="cpu")
-            ).labels
-            for s in slices
-        ]
-    wrong = [p != s.truth for p, s in zip(predicted, slices, strict=True)]
-    return sum(int(r.area > 8) for mask in wrong for r in regionprops(label(mask)))
+    """Return how many strokes mend what a checkpoint makes of slices."""
+    found = predicted(checkpoint, slices, store)
+    return sum(errors(p, s.truth) for p, s in zip(found, slices, strict=True))
 
 
 def forest_dice(corrected: list[Slice], test: list[Slice]) -> tuple[float, float]:

@@ -59,7 +59,10 @@ def test_dense_truth_is_all_of_a_region_and_scribbles_only_what_was_painted():
     np.testing.assert_array_equal(weight > 0, labels > 0)
     assert truth[15, 15] == 0  # label 1 is the background
     assert truth[35, 35] == 1
+    assert scribble.scribbled(0)
+    assert not dense.scribbled(0)
     scribble.complete(0, (25, 0, 50, 60))
+    assert not scribble.scribbled(0)
     assert scribble.truth(0, labels)[1][26, 0] == 1
 
 
@@ -135,6 +138,11 @@ def test_suggestions_follow_what_was_corrected(half_known):
     assert many.learning_rate > few.rate_if_new > few.learning_rate
     everything = [TrainingImage(str(k), frame, large) for k in range(80)]
     assert suggested(wish, everything, tuned).validate_every > many.validate_every
+    # Strokes along the middle of things are easy to get right, borders are not.
+    strokes = replace(half_known, scribbled=True)
+    assert few.unfamiliar(0.6)
+    assert not few.unfamiliar(0.8)
+    assert suggested(wish, [strokes, half_known], tuned).unfamiliar(0.8)
 
 
 def test_images_of_several_channels_are_learnt_in_colour():

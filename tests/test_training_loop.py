@@ -14,7 +14,7 @@ from napari_seglite.engine.dataset import TrainingImage
 from napari_seglite.engine.learner import Learner, mean_weights, trainable
 from napari_seglite.engine.normalise import Normalisation
 from napari_seglite.engine.training import Watch
-from napari_seglite.engine.training_loop import mixed
+from napari_seglite.engine.training_loop import TrainingLoop, mixed
 from napari_seglite.engine.transfer import take_over
 from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError, DeviceError
 from napari_seglite.store import replay
@@ -246,6 +246,16 @@ def test_part_of_the_way(store, light, images):
     assert distance(store, "anew", "light") == pytest.approx(distance(store, "tuned", "light"))
     with pytest.raises(ValueError, match="reach"):
         request(reach=0)
+
+
+@pytest.mark.parametrize(("scores", "best"), [([0.8, 0.803, 0.806], 2), ([0.3, 0.303, 0.3], 1)])
+def test_a_good_start_is_not_left_for_what_may_be_chance(light, images, monkeypatch, scores, best):
+    given = iter(scores)
+    monkeypatch.setattr(TrainingLoop, "_score", lambda *_: next(given))
+    learner = Learner(light.build(), light, request(), "cpu")
+    loop = TrainingLoop(learner, request(steps=2, validate_every=1), images[1:], images[:1])
+    list(loop.run(lambda: False, lambda: False))
+    assert (loop.best, loop.best_step) == (scores[best], best)
 
 
 def test_the_mean_of_weights():

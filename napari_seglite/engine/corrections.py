@@ -189,6 +189,10 @@ class Corrections:
         weight[labels > 0] = 1
         return np.where(labels > 0, labels - 1, 0).astype(labels.dtype), weight
 
+    def scribbled(self, frame: int) -> bool:
+        """Whether nothing but strokes counts in a frame."""
+        return self.mode == "scribble" and self.state(frame) != "complete"
+
     # ------------------------------------------------------------------ storing
     def as_dict(self) -> dict[str, Any]:
         """Return them as plain JSON data."""
@@ -270,6 +274,7 @@ def corrected_frames(
                 image_frame.frame[:, *box],
                 np.array(truth[box]),  # a copy: somebody may be painting
                 weight=None if weight.all() else weight[box],
+                scribbled=corrections.scribbled(frame),
             )
         )
     return [image for image in found if image.weight is None or image.weight.any()]

@@ -39,6 +39,8 @@ class TrainingImage:
     weight : ndarray or None
         ``(H, W)``, 0 where nobody said what the pixel is and 1 where somebody did; None if the
         whole frame was labelled.
+    scribbled : bool
+        Whether what counts are a few strokes.
     """
 
     name: str
@@ -46,6 +48,7 @@ class TrainingImage:
     labels: np.ndarray
     share: float = 1.0
     weight: np.ndarray | None = None
+    scribbled: bool = False
 
     def __post_init__(self) -> None:
         if self.frame.ndim != 3 or self.labels.shape != self.frame.shape[1:]:

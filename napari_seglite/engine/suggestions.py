@@ -15,7 +15,7 @@ from ..store.checkpoints import CheckpointInfo
 from . import devices
 from .axes import ImageAxes
 from .dataset import TrainingImage
-from .training import FineTuneRequest
+from .training import FAMILIAR, FAMILIAR_SCRIBBLES, FineTuneRequest
 
 # What is corrected together was mostly recorded alike, and a minute is short: milder augmentation.
 INTENSITY = 0.3
@@ -64,6 +64,7 @@ def suggested(
         steps_if_new=None if scratch else steps * 4,
         learning_rate=rate if scratch else 5e-4,
         rate_if_new=None if scratch else rate,
+        familiar=FAMILIAR_SCRIBBLES if any(image.scribbled for image in images) else FAMILIAR,
         intensity=INTENSITY,
         reach=1.0 if scratch else REACH,
         bfloat16=devices.fast_bfloat16(devices.resolve(request.device)),

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from .dataset import TrainingImage
 
 TRAINABLE = ("all", "decoder")
-# A start whose held-out Dice is lower knows little of the task.
-FAMILIAR = 0.65
+# A start whose held-out Dice is lower knows little of the task; of scribbles, which keep away from
+# borders, it has to be higher.
+FAMILIAR, FAMILIAR_SCRIBBLES = 0.65, 0.9
 # Share of the patches that is replayed where such a start shall be held on to all the same.
 HELD = 0.5
 
@@ -43,8 +44,9 @@ class FineTuneRequest:
     learning_rate, weight_decay : float
         Of AdamW; the rate rises over the first steps and falls along a cosine.
     rate_if_new : float, optional
-        The learning rate instead, where the start knows little of the task: where its held-out
-        Dice is below 0.65.
+        The learning rate instead, where the start knows little of the task.
+    familiar : float
+        Held-out Dice below which a start knows little of the task.
     steps_if_new : int, optional
         The number of steps instead, for such a start.
     hold_on : bool
@@ -106,6 +108,7 @@ class FineTuneRequest:
     learning_rate: float = 5e-4
     weight_decay: float = 1e-3
     rate_if_new: float | None = None
+    familiar: float = FAMILIAR
     steps_if_new: int | None = None
     hold_on: bool = False
     validation: float = 0.2
@@ -131,7 +134,7 @@ class FineTuneRequest:
 
     def unfamiliar(self, dice: float) -> bool:
         """Whether a start of this held-out Dice knows little of the task."""
-        return self.rate_if_new is not None and dice < FAMILIAR
+        return self.rate_if_new is not None and dice < self.familiar
 
     def from_anew(self) -> FineTuneRequest:
         """Return the same for a start that knows little of the task."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 TILE, OVERLAP = 512, 48
 # Seconds between two copies of a run on disk; a crash costs no more than that.
 SAVE_EVERY = 20.0
+# Held-out Dice that may be chance: a few frames are scored, and a good start was made from many.
+LEAST_GAIN = 0.005
 # How often a run steps back from a loss that is no number before it ends.
 MOST_RETREATS = 3
 
@@ -192,7 +194,7 @@ class TrainingLoop:
         dice = self._score(network, abort)
         self.curves.dice.append((self.step, dice))
         self.since_best += 1
-        if dice > self.best or not self.request.keep_best:
+        if dice > self.best + self._least_gain or not self.request.keep_best:
             self.best, self.since_best, self.best_step = dice, 0, self.step
             self.best_weights = copy_weights(network)
         text = f"Step {self.step}: Dice {dice:.3f}, best {self.best:.3f}"
@@ -201,6 +203,11 @@ class TrainingLoop:
             self._take(images)
             text = f"Learning from {len(images)} corrected frames from now on."
             yield self._event("message", progress, text=text)
+
+    @property
+    def _least_gain(self) -> float:
+        """By how much the start has to be beaten, if it is any good, to be left for something."""
+        return LEAST_GAIN if self.best_step == 0 and self.best >= self.request.familiar else 0.0
 
     def _preview(self, progress: float, frame: np.ndarray, token: object) -> TrainingEvent:
         event = self._event("preview", progress)

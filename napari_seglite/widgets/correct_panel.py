@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QMessageBox,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -143,6 +144,8 @@ class CorrectPanel(QWidget):
         self.project.opened.connect(self._on_opened)
         self.project.said.connect(self.say)
         self.list.chosen.connect(self._go_to)
+        self.list.forgotten.connect(self.tracker.forget)
+        self.list.taken_out.connect(self._take_out)
         self.accept_button.clicked.connect(self.accept)
         self.next_button.clicked.connect(self.next)
         self.complete_button.clicked.connect(self.complete)
@@ -289,6 +292,21 @@ class CorrectPanel(QWidget):
         tracked_now = self.tracked()
         if tracked_now is not None and tracked_now.entry.key == key:
             layers.show_frame(self.viewer, tracked_now.image, frame)
+
+    def _take_out(self, key: str) -> None:
+        project = self.tracker.project
+        if project is None or key not in project.images:
+            self.say("This image is not in the project yet: nothing was corrected in it.")
+            return
+        question = QMessageBox.question(
+            self,
+            "Take out of the project",
+            f"Take {project.images[key].name} out of the project, and delete the labels that were "
+            "saved there? Layers in the viewer stay.",
+        )
+        if question == QMessageBox.StandardButton.Yes:
+            self.tracker.take_out(key)
+            self.say(f"{key} is no longer in the project.")
 
     # ------------------------------------------------------------------ going through a stack
     def accept(self) -> None:

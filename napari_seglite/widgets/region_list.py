@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
+from qtpy.QtGui import QColor, QContextMenuEvent
+from qtpy.QtWidgets import QAction, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem, QWidget
 
-from ..store.project import ProjectImage
+from ..engine.corrections import STATES
+from ..store.project_image import ProjectImage
 
 COLOURS = {
     "touched": QColor("#f0a35e"),
@@ -22,15 +23,21 @@ LONGEST = 300
 
 
 class RegionList(QTreeWidget):
-    """Images and slices; a click goes there.
+    """Images and slices; a click goes there, a right click offers to take something out.
 
     Signals
     -------
     chosen(str, int)
         Key of the image, and number of the frame.
+    forgotten(str, int)
+        The marks of this frame shall go, its labels stay.
+    taken_out(str)
+        This image shall leave the project.
     """
 
     chosen = Signal(str, int)
+    forgotten = Signal(str, int)
+    taken_out = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -106,6 +113,26 @@ class RegionList(QTreeWidget):
             )
             for frame in sorted(listed)
         ]
+
+    def menu_of(self, item: QTreeWidgetItem) -> QMenu:
+        """Return what a right click on a row offers."""
+        key, frame = item.data(0, Qt.ItemDataRole.UserRole)
+        menu = QMenu(self)
+        single = item.parent() is not None or item.childCount() == 0
+        if single and item.text(1) in STATES:
+            forget = QAction("Not corrected: leave it out of training", menu)
+            forget.triggered.connect(lambda: self.forgotten.emit(key, frame))
+            menu.addAction(forget)
+        if item.parent() is None:
+            remove = QAction("Take out of the project …", menu)
+            remove.triggered.connect(lambda: self.taken_out.emit(key))
+            menu.addAction(remove)
+        return menu
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """Offer what can be done with the row under the pointer."""
+        if event is not None and (item := self.itemAt(event.pos())) is not None:
+            self.menu_of(item).exec(event.globalPos())
 
     def _on_clicked(self, item: QTreeWidgetItem, _: int) -> None:
         key, frame = item.data(0, Qt.ItemDataRole.UserRole)

@@ -248,6 +248,27 @@ class Tracker(QObject):
         if self._autosave is not None and tracked.begun:
             self._autosave.changed(tracked.entry, *span)
 
+    def forget(self, key: str, frame: int) -> None:
+        """Take the marks of a frame back: it was not corrected after all."""
+        entries = [tracked.entry for tracked in self._tracked]
+        entries += self.project.images.values() if self.project is not None else ()
+        for entry in entries:
+            if entry.key == key:
+                entry.corrections.forget(frame)
+        self.touched()
+
+    def take_out(self, key: str) -> None:
+        """Take an image and its saved labels out of the project; its layers stay."""
+        assert self.project is not None
+        self.flush()
+        self.project.remove(key)
+        for tracked in self._tracked:
+            if tracked.entry.key == key:
+                corrections = tracked.entry.corrections
+                tracked.entry.corrections = Corrections(corrections.shape, corrections.mode)
+                tracked.begun = False
+        self.changed.emit()
+
     def touched(self) -> None:
         """Save the marks and tell everybody."""
         if self._autosave is not None:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QMessageBox
 from vispy.util.keys import SHIFT, Key
 
 from napari_seglite import CheckpointStore
@@ -157,6 +158,36 @@ def test_a_project_is_opened_again(viewer, dock, click, qtbot, corrected, tmp_pa
     paint(layer, 3)
     assert states(dock)[3] == "touched"
     np.testing.assert_array_equal(saved_labels(dock.tracker), layer.data)
+
+
+def test_marks_and_images_are_taken_back(viewer, dock, qtbot, corrected, monkeypatch):
+    panel, tracker = dock.correct_panel, dock.tracker
+    for number in (0, 1):
+        paint(corrected, number)
+    tracker.flush()
+    painted = corrected.data.copy()
+    assert states(dock) == ["touched", "touched", "predicted", "predicted"]
+    top = panel.list.topLevelItem(0)
+    assert [a.text() for a in panel.list.menu_of(top.child(2)).actions()] == []
+    (forget,) = panel.list.menu_of(top.child(1)).actions()
+    forget.trigger()
+    assert states(dock) == ["touched", "predicted", "predicted", "predicted"]
+    tracker.flush()
+    stored = json.loads((tracker.project.folder / "project.json").read_text())
+    assert [r["frame"] for r in stored["images"][0]["corrections"]["regions"]] == [0]
+
+    (remove,) = panel.list.menu_of(panel.list.topLevelItem(0)).actions()
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: answers.pop(0))
+    remove.trigger()
+    assert list(tracker.project.images) == ["cells"]
+    remove.trigger()
+    assert list(tracker.project.images) == []
+    np.testing.assert_array_equal(corrected.data, painted)
+    # The next stroke takes it in again, with everything that is painted by then.
+    paint(corrected, 2)
+    assert states(dock) == ["predicted", "predicted", "touched", "predicted"]
+    np.testing.assert_array_equal(saved_labels(tracker), corrected.data)
 
 
 def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, tmp_path):
