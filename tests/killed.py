@@ -3,7 +3,7 @@
     python killed.py FOLDER KILLS AT_ONCE
 
 Run apart from the tests, because it forks: a fork of a program with a window is no good.
-Prints a line of JSON for every life.
+Prints a line of JSON for every life, and then one for every training run that was taken up again.
 """
 
 import json
@@ -14,13 +14,18 @@ import struct
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
+import monai.transforms  # noqa: F401 (before the forks, which would each import it)
 import numpy as np
 import torch
 
+from napari_seglite import FineTuner
+from napari_seglite.engine import training_loop
 from napari_seglite.engine.axes import ImageAxes
 from napari_seglite.engine.corrections import Corrections
-from napari_seglite.engine.training import FineTuneRequest
+from napari_seglite.engine.dataset import TrainingImage
+from napari_seglite.engine.training import FineTuneRequest, TrainingEvent
 from napari_seglite.errors import SegliteError
 from napari_seglite.store import project as projects
 from napari_seglite.store.autosave import Autosave
@@ -29,14 +34,47 @@ from napari_seglite.store.project import AnnotationProject, ProjectImage
 from napari_seglite.store.training_state import TrainingState
 
 SIDE, LONGEST, PROMISED = 700, 4.0, 2.0
+# One life in so many trains as well.
+TRAINING = 10
 STROKE = struct.Struct("<dII")  # when, which number, into which row
 REQUEST = FineTuneRequest("u2net-msac", "learnt")
 INFO = CheckpointInfo("learnt", "u2net-msac")
 
 
+def fine_tuner(folder: Path) -> FineTuner:
+    """Return a training run that is saved after every step and would take hours."""
+    training_loop.SAVE_EVERY = 0
+    rng = np.random.default_rng(0)
+    frame = rng.random((1, 48, 48), np.float32)
+    images = [TrainingImage(str(k), frame, (frame[0] > 0.5).astype(np.uint8)) for k in range(2)]
+    size = {"steps": 10**6, "minutes": 10**6, "batch": 1, "patch": 32, "validate_every": 10**6}
+    request = FineTuneRequest("unet-sharp", "trained", device="cpu", **size)
+    template = CheckpointInfo("trained", "unet-sharp", options={"preset": "tiny"})
+    store = CheckpointStore(folder / "trained" / "checkpoints", folder / "none")
+    return FineTuner(request, images, store, template)
+
+
+def train(folder: Path) -> None:
+    """Train until killed."""
+    for _ in fine_tuner(folder).run():
+        pass
+
+
+def take_up(folder: Path) -> dict[str, object]:
+    """Go on with a run that was killed, for a step."""
+    saved = (folder / "trained" / "training" / "trained.safetensors").exists()
+    events: list[TrainingEvent] = []
+    events.extend(fine_tuner(folder).run(lambda: any(e.kind == "step" for e in events)))
+    steps = [event.step for event in events if event.kind == "step"]
+    went_on = any(event.text.startswith("Going on from step") for event in events)
+    return {"saved": saved, "went_on": went_on, "steps": steps, "end": events[-1].kind}
+
+
 def live(folder: Path, seed: int) -> None:
     """Paint strokes with rising numbers, note each after it was painted; save weights too."""
     random.seed(seed)
+    if seed % TRAINING == 0:
+        Thread(target=train, args=(folder,), daemon=True).start()
     projects.LONG_JOURNAL = 20_000  # so that the journal is worked in now and then
     project = AnnotationProject.open(folder / "project", create=True)
     labels = np.zeros((SIDE, SIDE), np.uint16)
@@ -113,6 +151,9 @@ def main() -> None:
             if not died:
                 life["broken"] = "it ended by itself"
             print(json.dumps(life), flush=True)
+    # Only now: a process that has trained cannot fork others that do.
+    for number in range(0, kills, TRAINING):
+        print(json.dumps(take_up(root / str(number))), flush=True)
 
 
 if __name__ == "__main__":

@@ -196,7 +196,8 @@ def test_killed_at_any_moment(tmp_path):
     arguments = [sys.executable, str(script), str(tmp_path), str(KILLS), str(AT_ONCE)]
     printed = subprocess.run(arguments, capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
-    lives = [json.loads(line) for line in printed.stdout.splitlines()]
+    found = [json.loads(line) for line in printed.stdout.splitlines()]
+    lives, runs = found[:KILLS], found[KILLS:]
     assert len(lives) == KILLS
     assert sum(life["strokes"] for life in lives) > 2 * KILLS
     assert sum(life["due"] for life in lives) > KILLS  # the promise was put to the test
@@ -204,3 +205,8 @@ def test_killed_at_any_moment(tmp_path):
     assert [life for life in lives if life["broken"]] == []
     # Some died while they saved: their last record was torn or waited to be worked in.
     assert sum(life["journal"] for life in lives) > KILLS / 10
+    # Training that was killed went on from what it had saved last.
+    assert len(runs) == KILLS / 10
+    assert sum(run["saved"] for run in runs) > 5
+    assert [run for run in runs if run["went_on"] != run["saved"] or run["end"] != "done"] == []
+    assert all(run["steps"][0] > 1 for run in runs if run["saved"])

@@ -1,6 +1,7 @@
 """The same weights from a project in a shell as in napari; and which network is best."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,12 +95,10 @@ def test_what_was_corrected_last_counts(project, store, untrained):
 def test_comparing_ranks_and_stops(project, store, untrained, capsys):
     opened = AnnotationProject.open(project)
     starts = ["u2net-msac", "untrained"]
-    images = {
-        start: project_frames(opened, start_info(FineTuneRequest(start, "x"), store))
-        for start in starts
-    }
+    wishes = [FineTuneRequest(start, "x", minutes=0.02, device="cpu") for start in starts]
+    competitors = [from_project(opened, wish, store) for wish in wishes]
     opened.close()
-    events = list(contest(starts, images, store, 0.02, device="cpu"))
+    events = list(contest(competitors, store))
     entries = events[-1].entries
     assert {entry.start for entry in entries} == set(starts)
     assert all(entry.done and entry.steps and entry.seconds > 0 for entry in entries)
@@ -111,14 +110,15 @@ def test_comparing_ranks_and_stops(project, store, untrained, capsys):
     assert [info.id for info in store.list()] == ["general-unet-sharp", "nuclei-s-net", "untrained"]
 
     seen = []
-    run = contest(starts, images, store, 5, device="cpu", stop=lambda: len(seen) > 2)
+    longer = [(replace(wish, minutes=5), images) for wish, images in competitors]
+    run = contest(longer, store, stop=lambda: len(seen) > 2)
     seen.extend(run)
     assert {entry.start for entry in seen[-1].entries} == {"u2net-msac"}
     assert not math.isnan(seen[-1].entries[0].dice)
     with pytest.raises(Cancelled):
-        list(contest(starts, images, store, 5, device="cpu", abort=lambda: True))
+        list(contest(longer, store, abort=lambda: True))
     with pytest.raises(AnnotationError, match="Choose one"):
-        list(contest([], {}, store, 1))
+        list(contest([], store))
 
     words = f"compare --project {project} --minutes 0.01 --starts untrained --device cpu"
     assert main(words.split()) == 0

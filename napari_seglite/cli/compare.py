@@ -9,9 +9,9 @@ from typing import Any
 
 import src_models
 
-from ..corrected import project_frames
+from ..corrected import from_project
 from ..engine.contest import Entry, contest
-from ..engine.training import FineTuneRequest, start_info
+from ..engine.training import FineTuneRequest
 from ..store.checkpoints import CheckpointStore
 from .fine_tune import opened
 
@@ -36,18 +36,22 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare and print the ranking; interrupted, what is known so far."""
     store = CheckpointStore()
-    starts = arguments.starts or src_models.names()
+    requests = [
+        FineTuneRequest(
+            start,
+            "compared",
+            minutes=arguments.minutes,
+            device=arguments.device,
+            seed=arguments.seed,
+        )
+        for start in arguments.starts or src_models.names()
+    ]
     with opened(arguments.project) as project:
-        images = {
-            start: project_frames(project, start_info(FineTuneRequest(start, "contest"), store))
-            for start in starts
-        }
+        competitors = [from_project(project, request, store) for request in requests]
     entries: tuple[Entry, ...] = ()
     show = sys.stderr.isatty()
     try:
-        for event in contest(
-            starts, images, store, arguments.minutes, arguments.device, arguments.seed
-        ):
+        for event in contest(competitors, store):
             entries = event.entries
             if show:
                 print(f"\r\x1b[K{event.text}", end="", file=sys.stderr, flush=True)

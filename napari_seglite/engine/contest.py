@@ -18,7 +18,6 @@ from .fine_tuner import check_images, network_of, replayed
 from .inference import Predictor, Stop, needs_compiling, never, warm_up
 from .learner import Learner
 from .splitting import folds
-from .suggestions import suggested
 from .tiling import predict_tiled
 from .training import FineTuneRequest, start_info
 from .training_loop import OVERLAP, TILE, TrainingLoop
@@ -71,12 +70,8 @@ class ContestEvent:
 
 
 def contest(
-    starts: Sequence[str],
-    images: dict[str, list[TrainingImage]],
+    competitors: Sequence[tuple[FineTuneRequest, Sequence[TrainingImage]]],
     store: CheckpointStore,
-    minutes: float,
-    device: str = "auto",
-    seed: int = 0,
     stop: Stop = never,
     abort: Stop = never,
 ) -> Iterator[ContestEvent]:
@@ -84,16 +79,11 @@ def contest(
 
     Parameters
     ----------
-    starts : sequence of str
-        Networks, which start from scratch, and checkpoints.
-    images : dict
-        For each, what was corrected, prepared for it.
+    competitors : sequence of (FineTuneRequest, sequence of TrainingImage)
+        Requests of different starts, with the time that each has, as `suggested` made them; and
+        what was corrected, prepared for each.
     store : CheckpointStore
         Where checkpoints are read; nothing is written.
-    minutes : float
-        For each of them.
-    device, seed : str, int
-        As in `FineTuneRequest`.
     stop, abort : callable
         As in `FineTuner.run`; stopped, what is known so far stands.
 
@@ -102,19 +92,18 @@ def contest(
     ContestEvent
         At every held-out Dice.
     """
-    if not starts:
+    if not competitors:
         raise AnnotationError("Choose one network or checkpoint at least.")
-    device = devices.resolve(device)
+    device = devices.resolve(competitors[0][0].device)
     entries: dict[str, Entry] = {}
     try:
         with heap.kept(device):
-            for number, start in enumerate(starts):
-                for entry, text, share in _compete(
-                    start, images[start], store, minutes, device, seed, stop, abort
-                ):
-                    entries[start] = entry
+            for number, (request, images) in enumerate(competitors):
+                for entry, text, share in _compete(request, images, store, device, stop, abort):
+                    entries[entry.start] = entry
                     ranked = sorted(entries.values(), key=lambda e: -np.nan_to_num(e.dice))
-                    yield ContestEvent(tuple(ranked), text, (number + share) / len(starts))
+                    progress = (number + share) / len(competitors)
+                    yield ContestEvent(tuple(ranked), text, progress)
                 if stop():
                     break
     finally:
@@ -122,28 +111,28 @@ def contest(
 
 
 def _compete(
-    start: str,
+    request: FineTuneRequest,
     images: Sequence[TrainingImage],
     store: CheckpointStore,
-    minutes: float,
     device: str,
-    seed: int,
     stop: Stop,
     abort: Stop,
 ) -> Iterator[tuple[Entry, str, float]]:
     import torch
 
-    wish = FineTuneRequest(start, "contest", minutes=minutes, device=device, seed=seed)
-    info = start_info(wish, store)
-    # As long as the time lasts: the number of steps says how fast a network learns.
-    request = replace(
-        suggested(wish, images, info), steps=100_000, steps_if_new=None, patience=100_000
-    )
+    start, seed, info = request.checkpoint, request.seed, start_info(request, store)
     check_images(images, info)
     if needs_compiling(info.network, device, training=True):
         warm_up(info.network, device, training=True)
     parts = folds(images, PARTS, np.random.default_rng(seed))
-    request = replace(request, minutes=minutes / len(parts))
+    # As long as the time lasts: the number of steps says how fast a network learns.
+    request = replace(
+        request,
+        minutes=request.minutes / len(parts),
+        steps=100_000,
+        steps_if_new=None,
+        patience=100_000,
+    )
     loops: list[TrainingLoop] = []
     seconds, parameters = float("nan"), 0
     for number, (train, validate) in enumerate(parts):

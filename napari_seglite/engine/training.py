@@ -207,6 +207,8 @@ class TrainingEvent:
         Seconds until the end at the latest.
     memory : int or None
         Bytes that the process, or on a GPU the device, holds.
+    device : str
+        Where it runs; empty as long as that is not known.
     preview : ndarray or None
         With ``"preview"``, the probabilities ``(K, H, W)`` of what `Watch.frame` gave.
     token : object
@@ -226,6 +228,7 @@ class TrainingEvent:
     rate: float | None = None
     left: float | None = None
     memory: int | None = None
+    device: str = ""
     preview: np.ndarray | None = None
     token: object = None
 

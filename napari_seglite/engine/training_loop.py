@@ -245,6 +245,7 @@ class TrainingLoop:
             rate=rate,
             left=left,
             memory=memory,
+            device=self.learner.device,
         )
 
     # ------------------------------------------------------------------ scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +26,25 @@ from .jobs import Job, Stop
 from .preload import load_training
 from .result_table import ResultTable, side_by_side
 from .status import JobStatus
-from .training_job import Source, TrainingInput, visible
+from .training_job import Source, TrainingInput, suited, visible
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ..engine.contest import ContestEvent, Entry
+    from ..engine.training import FineTuneRequest
     from .tracker import Tracker
 
 
 class ComparePanel(QWidget):
     """Tick networks and checkpoints, click **Compare**: each learns for the same time.
+
+    Parameters
+    ----------
+    viewer, store, tracker : Viewer, CheckpointStore, Tracker
+        Shared by the panels.
+    device : callable
+        Returns where it shall run.
 
     Signals
     -------
@@ -51,10 +59,11 @@ class ComparePanel(QWidget):
         viewer: ViewerModel,
         store: CheckpointStore,
         tracker: Tracker,
+        device: Callable[[], str] = lambda: "auto",
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.viewer, self.store, self.tracker = viewer, store, tracker
+        self.viewer, self.store, self.tracker, self.device = viewer, store, tracker, device
         self._job: Job | None = None
         self.starts = QListWidget()
         self.starts.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
@@ -79,6 +88,10 @@ class ComparePanel(QWidget):
         self.compare_button.clicked.connect(self.compare)
         self.cancel_button.clicked.connect(self.stop)
         self.results.said.connect(self.status.say)
+        header = self.results.table.verticalHeader()
+        assert header is not None
+        header.sectionDoubleClicked.connect(self._on_row)
+        self.results.table.cellDoubleClicked.connect(self._on_row)
         self.refresh()
         self._enable()
 
@@ -112,16 +125,33 @@ class ComparePanel(QWidget):
         self.compare_button.setEnabled(not self.busy)
         self.cancel_button.setEnabled(self.busy)
 
+    def requests(self) -> list[FineTuneRequest]:
+        """Return what is asked of everything that is ticked."""
+        from ..engine.training import FineTuneRequest
+
+        about = self.tracker.about
+        names = about.class_names if about.named else None
+        return [
+            FineTuneRequest(
+                start,
+                "compared",
+                minutes=self.minutes.value(),
+                class_names=names,
+                device=self.device(),
+            )
+            for start in self.ticked()
+        ]
+
     def compare(self) -> None:
         """Start comparing on everything in the viewer that was corrected."""
         if self.busy:
             return
-        starts, minutes = self.ticked(), self.minutes.value()
+        requests = self.requests()
         try:
             corrected = self.tracker.all()
             if not corrected:
                 raise AnnotationError("Correct some slices first; they decide which one is best.")
-            if not starts:
+            if not requests:
                 raise AnnotationError("Tick one network or checkpoint at least.")
             sources = [Source.of(tracked) for tracked in corrected]
             look = visible(self.viewer, corrected[0].image)
@@ -129,13 +159,8 @@ class ComparePanel(QWidget):
             self.status.say(str(error), error=True)
             return
         self.status.start()
-        store = self.store
-        self._job = job = Job(
-            lambda stop, gone: _compared(
-                starts, [TrainingInput(sources, look) for _ in starts], store, minutes, stop, gone
-            ),
-            self,
-        )
+        store, given = self.store, [TrainingInput(sources, look) for _ in requests]
+        self._job = job = Job(lambda *stops: _compared(requests, given, store, *stops), self)
         job.progressed.connect(self._on_event)
         job.failed.connect(lambda text: self.status.say(text, error=True))
         job.ended.connect(self._on_ended)
@@ -154,31 +179,34 @@ class ComparePanel(QWidget):
             self.status.say(event.text)
         self.results.show_frame(_table(event))
 
+    def _on_row(self, row: int, _: int = 0) -> None:
+        if self.results.frame is not None:
+            # A single row is shown as a column.
+            rows = self.results.frame.index
+            self.chosen.emit(str(rows[row if len(rows) > 1 else 0]))
+
     def _on_ended(self) -> None:
         self._job = None
         self.status.rest()
         if self.results.frame is not None:
-            self.status.say(f"Best so far: {self.results.frame.index[0]}.")
+            best = self.results.frame.index[0]
+            self.status.say(f"Best so far: {best}. Double-click a row to fine-tune from it.")
         self._enable()
 
 
 def _compared(
-    starts: Sequence[str],
+    requests: Sequence[FineTuneRequest],
     given: Sequence[TrainingInput],
     store: CheckpointStore,
-    minutes: float,
     stop: Stop,
     gone: Stop,
 ) -> Generator[ContestEvent, None, None]:
     load_training()
     from ..engine.contest import contest
-    from ..engine.training import FineTuneRequest, start_info
 
-    images = {}
-    for start, one in zip(starts, given, strict=True):
-        images[start] = one.images(start_info(FineTuneRequest(start, "contest"), store))
+    competitors = [suited(*pair, store) for pair in zip(requests, given, strict=True)]
     shown: tuple[Entry, ...] = ()
-    for event in contest(starts, images, store, minutes, stop=stop, abort=gone):
+    for event in contest(competitors, store, stop, gone):
         rounded = tuple(replace(entry, steps=0, seconds=0.0) for entry in event.entries)
         if rounded != shown or event.progress >= 1:
             shown = rounded

@@ -43,12 +43,13 @@ class SegliteDock(QWidget):
         self.correct_panel = CorrectPanel(
             napari_viewer, self.tracker, self.segment_panel.results.behind
         )
-        self.fine_tune_panel = FineTunePanel(napari_viewer, store, self.tracker)
+        device = self.segment_panel.form.device_box.currentText
+        self.fine_tune_panel = FineTunePanel(napari_viewer, store, self.tracker, device)
         self.evaluate_panel = EvaluatePanel(napari_viewer)
         self.measure_panel = MeasurePanel()
         self.batch_panel = BatchPanel(store, self.segment_panel.form.settings)
         self.models_panel = ModelsPanel(store)
-        self.compare_panel = ComparePanel(napari_viewer, store, self.tracker)
+        self.compare_panel = ComparePanel(napari_viewer, store, self.tracker, device)
         self.tabs, self.tools = QTabWidget(), QTabWidget()
         _add(self.tabs, self.segment_panel, "Segment")
         _add(self.tabs, self.correct_panel, "Correct")
@@ -70,6 +71,7 @@ class SegliteDock(QWidget):
         self.correct_panel.back_asked.connect(self.fine_tune_panel.go_back)
         self.fine_tune_panel.learnt.connect(self._on_learnt)
         self.models_panel.chosen.connect(self._on_chosen)
+        self.compare_panel.chosen.connect(self._on_picked)
         self.models_panel.changed.connect(self._on_models_changed)
         # The window may go without a word; what was painted must be on disk then.
         self.destroyed.connect(lambda: tracker.shut())
@@ -130,6 +132,11 @@ class SegliteDock(QWidget):
         self._on_trained(checkpoint)
         self.fine_tune_panel.checkpoint_box.refresh(checkpoint)
         self.show_panel(self.segment_panel)
+
+    def _on_picked(self, start: str) -> None:
+        """Fine-tune from what won a comparison."""
+        self.fine_tune_panel.checkpoint_box.select(start)
+        self.show_panel(self.fine_tune_panel)
 
     def _on_models_changed(self) -> None:
         self.segment_panel.form.checkpoint_box.refresh()

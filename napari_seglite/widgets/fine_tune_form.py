@@ -192,5 +192,5 @@ class FineTuneForm(QWidget):
         if event.best is not None:
             parts.append(f"best Dice {event.best:.3f}")
         if event.memory:
-            parts.append(f"{event.memory / 1e9:.1f} GB")
+            parts.append(f"{event.memory / 1e9:.1f} GB on {event.device}")
         return ", ".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
 class FineTunePanel(QWidget):
     """Train a checkpoint on what was corrected, in the background.
 
+    Parameters
+    ----------
+    viewer, store, tracker : Viewer, CheckpointStore, Tracker
+        Shared by the panels.
+    device : callable
+        Returns where it shall run.
+
     Signals
     -------
     trained(str)
@@ -49,10 +57,11 @@ class FineTunePanel(QWidget):
         viewer: ViewerModel,
         store: CheckpointStore,
         tracker: Tracker,
+        device: Callable[[], str] = lambda: "auto",
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.viewer, self.store, self.tracker = viewer, store, tracker
+        self.viewer, self.store, self.tracker, self.device = viewer, store, tracker, device
         self.form = FineTuneForm(store)
         self._job: Job | None = None
         self._given: TrainingInput | None = None
@@ -132,7 +141,7 @@ class FineTunePanel(QWidget):
     # ------------------------------------------------------------------ training
     def request(self) -> FineTuneRequest:
         """Return what the panel is set to; classes that were named are those of the network."""
-        request = self.form.request()
+        request = replace(self.form.request(), device=self.device())
         if request.class_names is None and self.tracker.about.named:
             return replace(request, class_names=self.tracker.about.class_names)
         return request

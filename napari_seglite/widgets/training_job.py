@@ -166,6 +166,21 @@ class TrainingInput:
         return self._limits[key]
 
 
+def suited(
+    request: FineTuneRequest, given: TrainingInput, store: CheckpointStore
+) -> tuple[FineTuneRequest, list[TrainingImage]]:
+    """Return a request with settings that suit what was corrected, and that, prepared for it."""
+    from ..engine.suggestions import in_colour, suggested
+    from ..engine.training import start_info
+
+    seen = [(s.axes, tuple(s.pixels.shape)) for s in given.sources if s.channels is None]
+    if len(seen) == len(given.sources):
+        request = in_colour(request, start_info(request, store), seen)
+    info = start_info(request, store)
+    images = given.images(info)
+    return suggested(request, images, info), images
+
+
 def fine_tuned(
     request: FineTuneRequest,
     given: TrainingInput,
@@ -184,18 +199,14 @@ def fine_tuned(
     import src_models
 
     from ..engine.fine_tuner import FineTuner
-    from ..engine.suggestions import in_colour, suggested
     from ..engine.training import Watch, start_info
 
-    info = start_info(request, store)
     if automatic:
-        seen = [(s.axes, tuple(s.pixels.shape)) for s in given.sources if s.channels is None]
-        if len(seen) == len(given.sources):
-            request = in_colour(request, info, seen)
-            info = start_info(request, store)
-    images = given.images(info)
-    if automatic:
-        request = suggested(request, images, info)
+        request, images = suited(request, given, store)
+        info = start_info(request, store)
+    else:
+        info = start_info(request, store)
+        images = given.images(info)
     watch = Watch(
         paused.is_set,
         lambda: given.frame(info),

@@ -207,7 +207,10 @@ def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, t
     row.box.activated.emit(1)
     assert corrected.selected_label == 2
     names = ("background", "cell", "nucleus")
-    assert dock.fine_tune_panel.request().class_names == names
+    dock.segment_panel.form.device_box.setCurrentText("cpu")
+    asked = [dock.fine_tune_panel.request(), *dock.compare_panel.requests()]
+    assert {(one.class_names, one.device) for one in asked} == {(names, "cpu")}
+    assert len(asked) > 5
 
     paint(corrected, 1)
     qtbot.waitUntil(lambda: dock.tracker.project is not None, timeout=PATIENCE)
@@ -338,6 +341,10 @@ def test_networks_are_compared_and_checkpoints_kept_in_order(
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert list(panel.results.frame.index) == ["nuclei-s-net"]
     assert "Best so far: nuclei-s-net" in panel.status.text()
+    dock.fine_tune_panel.checkpoint_box.select("celnet")
+    panel.results.table.cellDoubleClicked.emit(0, 0)
+    assert dock.fine_tune_panel.checkpoint_box.checkpoint == "nuclei-s-net"
+    assert dock.fine_tune_panel.isVisible()
 
     models, store = dock.models_panel, CheckpointStore()
     dock.show_panel(models)
