@@ -182,6 +182,7 @@ class FineTuner:
                     text=f"Held-out part {number + 1} of {len(parts)}. {event.text}",
                 )
             loop.save()
+            del loop.learner, learner  # as large as the next part's
             loops.append(loop)
         if stop():
             done = self._stopped_early(loops)
@@ -271,9 +272,7 @@ class FineTuner:
                 f"Training did not improve on Dice {start:.3f}, so {info.id} keeps the weights it "
                 "started from. Correct more slices, or train longer."
             )
-        return TrainingEvent(
-            "done", steps, request.steps, 1.0, None, best, best, text, info, before=start
-        )
+        return TrainingEvent("done", steps, steps, 1.0, None, best, best, text, info, before=start)
 
     def _message(self, text: str) -> TrainingEvent:
         return TrainingEvent("message", 0, self.request.steps, 0.0, text=text)

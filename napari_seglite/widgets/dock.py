@@ -15,6 +15,7 @@ from .evaluate_panel import EvaluatePanel
 from .fine_tune_panel import FineTunePanel
 from .measure_panel import MeasurePanel
 from .models_panel import ModelsPanel
+from .preload import warm_colours_soon
 from .segment_panel import SegmentPanel
 from .tracker import Tracker
 
@@ -65,6 +66,8 @@ class SegliteDock(QWidget):
         column.addWidget(self.tabs)
         self.setMinimumWidth(320)
 
+        # The others show layers in colours of their own.
+        self.tabs.currentChanged.connect(lambda _: warm_colours_soon())
         tracker = self.tracker
         self.segment_panel.segmented.connect(self._on_segmented)
         self.fine_tune_panel.trained.connect(self._on_trained)

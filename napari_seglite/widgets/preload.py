@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 _lock, _loading = Lock(), 0
+_warming, _warm = Lock(), False
 
 
 @contextmanager
@@ -54,6 +55,31 @@ def load_training() -> None:
 
             # An optimiser's first step imports as much again.
             torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).step()
+
+
+def warm_colours() -> None:
+    """Have napari compile what gives labels chosen colours, in the calling thread.
+
+    The first layer with such colours takes a second for that, in which the window stands still.
+    """
+    global _warm
+    with _warming:
+        if _warm:
+            return
+        import numpy as np
+        from napari.layers import Labels
+        from napari.utils.colormaps import DirectLabelColormap
+
+        for dtype in (np.uint8, np.uint16, np.int32, np.int64):
+            colours = DirectLabelColormap(color_dict={0: "transparent", 1: "red", None: "black"})
+            Labels(np.zeros((600, 600), dtype), colormap=colours)
+        _warm = True
+
+
+def warm_colours_soon() -> None:
+    """Do that in a thread of its own."""
+    if not _warm:
+        Thread(target=warm_colours, name="seglite-colours").start()
 
 
 def preload_torch() -> None:

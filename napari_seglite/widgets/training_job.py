@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from ..errors import SegliteError
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import areas, layers
 from .jobs import Stop
-from .preload import load_training
+from .preload import load_training, warm_colours, warm_colours_soon
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -212,9 +212,18 @@ def fine_tuned(
         lambda: given.frame(info),
         news=lambda: given.news(info) if live.is_set() else None,
     )
-    yield from FineTuner(request, images, store).run(stop, abort, watch)
+    yield from _ready_to_show(FineTuner(request, images, store).run(stop, abort, watch))
     if request.checkpoint not in src_models.names():
         yield _compared(request, given, store, abort)
+
+
+def _ready_to_show(events: Iterator[TrainingEvent]) -> Iterator[TrainingEvent]:
+    """Pass events on, the first preview once the window can show it without standing still."""
+    warm_colours_soon()
+    for event in events:
+        if event.kind == "preview":
+            warm_colours()
+        yield event
 
 
 def _compared(
@@ -260,4 +269,4 @@ def learnt_live(
             last = Work(images, frame, look)
         return last
 
-    yield from session.run(work, stop, abort)
+    yield from _ready_to_show(session.run(work, stop, abort))
