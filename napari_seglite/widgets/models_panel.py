@@ -55,6 +55,7 @@ class ModelsPanel(QWidget):
         self.tree.setIndentation(14)
         header = self.tree.header()
         assert header is not None
+        header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)

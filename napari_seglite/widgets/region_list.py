@@ -48,6 +48,7 @@ class RegionList(QTreeWidget):
         self.setMinimumHeight(110)
         header = self.header()
         assert header is not None
+        header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
