@@ -140,7 +140,9 @@ def main() -> None:
             if pid == 0:
                 live(folder, number)
                 os._exit(1)
-            alive[pid] = folder, time.monotonic() + chance.random() * LONGEST
+            # Those that train need the processor that the others leave.
+            begin = 0 if number % TRAINING else LONGEST
+            alive[pid] = folder, time.monotonic() + begin + chance.random() * LONGEST
         for pid, (folder, end) in sorted(alive.items(), key=lambda entry: entry[1][1]):
             time.sleep(max(0, end - time.monotonic()))
             os.kill(pid, signal.SIGKILL)

@@ -64,7 +64,7 @@ def test_base_requirements_bring_no_qt_binding():
 
     base = [r for r in requires("napari-seglite") or [] if "extra ==" not in r]
     assert any(r.startswith("napari>=") for r in base)
-    for word in ("napari[", "pyqt", "pyside", "mamba", "torchvision"):
+    for word in ("napari[", "pyqt5", "pyqt6", "pyside", "mamba", "torchvision"):
         assert not [r for r in base if word in r.lower()]
     assert not [r for r in base if r.startswith("napari>=") and "<" in r]
 
