@@ -25,8 +25,8 @@ def from_project(
     More classes than one become those of the checkpoint, unless the request names others. The
     settings are `suggested`; the time at most, the seed and the device stay.
     """
-    if request.class_names is None and project.about.named:
-        request = replace(request, class_names=project.about.class_names)
+    if request.class_names is None:
+        request = replace(request, class_names=project.about.given_names)
     sizes = {_pixel_size(project, key) for key in project.images}
     request = replace(request, spacing=sizes.pop() if len(sizes) == 1 else None)
     corrected = {key: i for key, i in project.images.items() if i.corrections.regions}

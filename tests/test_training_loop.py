@@ -397,11 +397,9 @@ def test_colours_join_a_grey_checkpoint(store, light, images):
 def test_colours_change_nothing_to_begin_with(store, light, blobs):
     image, _ = blobs
     colours = np.stack([image * 0.2 + 0.7, image, image * 0.1], axis=-1)
-    taken = light.build()
-    take_over(taken, store.load("light")[1].state_dict())
     wide = replace(light, id="wide", in_channels=3)
     network = wide.build()
-    take_over(network, taken.state_dict())
+    take_over(network, store.load("light")[1].state_dict())
     store.save(wide, network.state_dict())
     grey, colour = (
         Segmenter(store).segment(colours, SegmentRequest(name, "YXC", "cpu"))

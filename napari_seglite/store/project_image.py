@@ -115,6 +115,11 @@ class Description:
         """Whether anybody named the classes."""
         return self.class_names != UNNAMED
 
+    @property
+    def given_names(self) -> tuple[str, ...] | None:
+        """The names of the classes, as a training request takes them; None if nobody gave any."""
+        return self.class_names if self.named else None
+
     def colour(self, number: int) -> str:
         """Return the colour of a class; 0 is the background."""
         if number < len(self.class_colours):

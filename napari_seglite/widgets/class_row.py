@@ -43,8 +43,7 @@ class ClassRow(QWidget):
         self.about, self._scribble = Description(), False
         self.box = QComboBox()
         self.box.setToolTip("What the brush paints")
-        self.menu_button = QPushButton()
-        self.menu_button.setText("Change")
+        self.menu_button = QPushButton("Change")
         self.menu_button.setToolTip("Add classes, name them, give them colours")
         menu = QMenu(self.menu_button)
         for title, act in (

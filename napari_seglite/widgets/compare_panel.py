@@ -129,14 +129,12 @@ class ComparePanel(QWidget):
         """Return what is asked of everything that is ticked."""
         from ..engine.training import FineTuneRequest
 
-        about = self.tracker.about
-        names = about.class_names if about.named else None
         return [
             FineTuneRequest(
                 start,
                 "compared",
                 minutes=self.minutes.value(),
-                class_names=names,
+                class_names=self.tracker.about.given_names,
                 device=self.device(),
             )
             for start in self.ticked()

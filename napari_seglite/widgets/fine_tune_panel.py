@@ -142,8 +142,8 @@ class FineTunePanel(QWidget):
     def request(self) -> FineTuneRequest:
         """Return what the panel is set to; classes that were named are those of the network."""
         request = replace(self.form.request(), device=self.device())
-        if request.class_names is None and self.tracker.about.named:
-            return replace(request, class_names=self.tracker.about.class_names)
+        if request.class_names is None:
+            return replace(request, class_names=self.tracker.about.given_names)
         return request
 
     def sources(self) -> list[Source]:
