@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .engine.axes import ImageAxes
 from .engine.requests import SegmentRequest
 from .engine.segmentation import Segmentation
 from .engine.segmenter import Segmenter
-from .engine.spacing import matching_rescale, micrometres
+from .engine.spacing import matching_rescale
 from .engine.uncertainty import uncertainty
 from .errors import Cancelled, SegliteError
+from .images.axes import ImageAxes
+from .images.spacing import micrometres
 from .store.images import ImageFile, read_image, stem, write_labels
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_seglite.engine.dataset import TrainingImage
-from napari_seglite.engine.normalise import Normalisation
+from napari_seglite.images.normalisation import Normalisation
+from napari_seglite.images.training_image import TrainingImage
 
 SIZE = 256
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from napari_seglite import CheckpointStore
-from napari_seglite.engine.axes import guess_axes
-from napari_seglite.engine.dataset import TrainingImage, frames_of
+from napari_seglite.engine.dataset import frames_of
+from napari_seglite.images.axes import guess_axes
+from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.store.images import read_image, read_labels
 from napari_seglite.store.replay import COUNT, FILE, choose, pack
 

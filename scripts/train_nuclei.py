@@ -19,10 +19,10 @@ import numpy as np
 import tifffile
 from skimage.io import imread
 
-from napari_seglite.engine.dataset import TrainingImage
 from napari_seglite.engine.fine_tuner import FineTuner
-from napari_seglite.engine.normalise import Normalisation
 from napari_seglite.engine.training import FineTuneRequest
+from napari_seglite.images.normalisation import Normalisation
+from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.store.checkpoints import CheckpointInfo, CheckpointStore
 
 NAME = "nuclei-s-net"

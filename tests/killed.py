@@ -22,11 +22,11 @@ import torch
 
 from napari_seglite import FineTuner
 from napari_seglite.engine import training_loop
-from napari_seglite.engine.axes import ImageAxes
-from napari_seglite.engine.corrections import Corrections
-from napari_seglite.engine.dataset import TrainingImage
 from napari_seglite.engine.training import FineTuneRequest, TrainingEvent
 from napari_seglite.errors import SegliteError
+from napari_seglite.images.axes import ImageAxes
+from napari_seglite.images.corrections import Corrections
+from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.store import project as projects
 from napari_seglite.store.autosave import Autosave
 from napari_seglite.store.checkpoints import CheckpointInfo, CheckpointStore

@@ -19,7 +19,7 @@ import zarr
 
 import src_models
 from napari_seglite import CheckpointStore, Segmenter, SegmentRequest
-from napari_seglite.engine.normalise import Normalisation
+from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.store.checkpoints import CheckpointInfo
 from src_models.cards import NetworkCard
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napari_seglite.engine import brushes
-from napari_seglite.engine.corrections import Corrections
 from napari_seglite.engine.next_region import Candidate, ranked
+from napari_seglite.images.corrections import Corrections
 from napari_seglite.widgets.edits import edited_spans
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_seglite.engine.normalise import Normalisation
 from napari_seglite.errors import CheckpointError
+from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.store.checkpoints import CheckpointInfo, CheckpointStore
 
 

@@ -5,14 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_seglite.engine.axes import ImageAxes
-from napari_seglite.engine.corrections import Corrections, corrected_frames
-from napari_seglite.engine.dataset import PatchSampler, TrainingImage
+from napari_seglite.engine.corrections import corrected_frames
+from napari_seglite.engine.dataset import PatchSampler
 from napari_seglite.engine.normalise import select_channels
 from napari_seglite.engine.splitting import folds
 from napari_seglite.engine.suggestions import in_colour, suggested
 from napari_seglite.engine.training import FineTuneRequest
 from napari_seglite.errors import AnnotationError, CheckpointError
+from napari_seglite.images.axes import ImageAxes
+from napari_seglite.images.corrections import Corrections
+from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.store.checkpoints import CheckpointInfo
 
 

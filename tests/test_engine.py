@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import scipy.ndimage as ndi
 
-from napari_seglite.engine.axes import ImageAxes, guess_axes
 from napari_seglite.engine.masks import keep_edits, put_into, to_labels
 from napari_seglite.engine.metrics import overlap, overlap_per_class
-from napari_seglite.engine.normalise import Normalisation, select_channels
+from napari_seglite.engine.normalise import select_channels
 from napari_seglite.engine.requests import SegmentRequest, parse_numbers
 from napari_seglite.engine.tiling import count_tiles, plan_axis, predict_tiled
 from napari_seglite.errors import CheckpointError, ImageError, SegliteError
+from napari_seglite.images.axes import ImageAxes, guess_axes
+from napari_seglite.images.normalisation import Normalisation
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@ import pytest
 import torch
 
 from napari_seglite import FineTuner, FineTuneRequest
-from napari_seglite.engine.axes import ImageAxes
-from napari_seglite.engine.dataset import PatchSampler, TrainingImage, digest, frames_of
-from napari_seglite.engine.normalise import Normalisation
+from napari_seglite.engine.dataset import PatchSampler, digest, frames_of
 from napari_seglite.engine.splitting import split
 from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError
+from napari_seglite.images.axes import ImageAxes
+from napari_seglite.images.normalisation import Normalisation
+from napari_seglite.images.training_image import TrainingImage
 
 
 @pytest.fixture

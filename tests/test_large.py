@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 from napari_seglite import Segmenter, SegmentRequest, segment
-from napari_seglite.engine import arrays
+from napari_seglite.images import chunked
 
 SCRIPT = Path(__file__).parent / "large_image.py"
 
@@ -63,10 +63,10 @@ def test_the_same_labels_from_numpy_dask_zarr_and_a_file(
     for name, image in roads.items():
         found = segment(image, request)
         np.testing.assert_array_equal(found.labels, expected.labels, err_msg=name)
-    monkeypatch.setattr(arrays, "IN_MEMORY", 1000)
-    monkeypatch.setattr(arrays, "CHUNK", 64)
-    monkeypatch.setattr(arrays, "DEPTH", 2)
-    monkeypatch.setattr(arrays, "BLOCK_PIXELS", 64 * 64 * 2)
+    monkeypatch.setattr(chunked, "IN_MEMORY", 1000)
+    monkeypatch.setattr(chunked, "CHUNK", 64)
+    monkeypatch.setattr(chunked, "DEPTH", 2)
+    monkeypatch.setattr(chunked, "BLOCK_PIXELS", 64 * 64 * 2)
     found = Segmenter().segment(roads["zarr"], request)
     assert isinstance(found.labels, zarr.Array)
     assert isinstance(found.probabilities, zarr.Array)

@@ -4,8 +4,8 @@ import numpy as np
 
 from napari_seglite import FineTuneRequest
 from napari_seglite.engine import live
-from napari_seglite.engine.dataset import TrainingImage
 from napari_seglite.engine.live import LiveSession, Work
+from napari_seglite.images.training_image import TrainingImage
 
 
 def test_it_learns_from_every_stroke_and_rests_in_between(store, untrained, blobs, monkeypatch):

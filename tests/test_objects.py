@@ -7,18 +7,18 @@ import zarr
 from skimage.morphology import reconstruction
 from skimage.segmentation import watershed
 
-from napari_seglite.engine import arrays
-from napari_seglite.engine.arrays import Frames, blocks
-from napari_seglite.engine.axes import ImageAxes
 from napari_seglite.engine.masks import Foreground, to_labels, write_labels
 from napari_seglite.engine.objects import SPLIT_DEPTH, find_parts
+from napari_seglite.images import chunked
+from napari_seglite.images.axes import ImageAxes
+from napari_seglite.images.chunked import Frames, blocks
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Cut everything into blocks of 16 pixels and 2 slices."""
     for name, value in {"CHUNK": 16, "DEPTH": 2, "BLOCK_PIXELS": 600}.items():
-        monkeypatch.setattr(arrays, name, value)
+        monkeypatch.setattr(chunked, name, value)
 
 
 def speckle(shape, seed=0):
@@ -59,9 +59,9 @@ def test_labels_do_not_depend_on_blocks(monkeypatch, output, volume, classes):
     probabilities /= probabilities.sum(1, keepdims=True) + (classes == 1)
     settings = (probabilities.astype(np.float16), 0.5, 12, output, volume)
     whole = to_labels(*settings)
-    monkeypatch.setattr(arrays, "CHUNK", 16)
-    monkeypatch.setattr(arrays, "DEPTH", 2)
-    monkeypatch.setattr(arrays, "BLOCK_PIXELS", 600)
+    monkeypatch.setattr(chunked, "CHUNK", 16)
+    monkeypatch.setattr(chunked, "DEPTH", 2)
+    monkeypatch.setattr(chunked, "BLOCK_PIXELS", 600)
     np.testing.assert_array_equal(to_labels(*settings), whole)
     assert whole.max() > (10 if output == "instances" else classes - 2)
 
@@ -143,11 +143,11 @@ def test_touching_objects_of_a_thin_stack_are_separated():
 def test_what_does_not_fit_into_memory_is_labelled_on_disk(small_blocks, monkeypatch, output):
     probabilities = speckle((3, 70, 90))[:, None].astype(np.float16)
     expected = to_labels(probabilities, 0.5, 10, output, True)
-    monkeypatch.setattr(arrays, "IN_MEMORY", 1000)
-    kept = arrays.zeros(probabilities.shape, np.float16)
+    monkeypatch.setattr(chunked, "IN_MEMORY", 1000)
+    kept = chunked.zeros(probabilities.shape, np.float16)
     assert isinstance(kept, zarr.Array)
     kept[:] = probabilities
-    labels = arrays.zeros((3, 70, 90), np.uint32)
+    labels = chunked.zeros((3, 70, 90), np.uint32)
     target = Frames(labels, ImageAxes("ZYX"), labels.shape)
     counts = write_labels(Foreground(kept, 0.5), [[0, 1, 2]], target, 10, output)
     np.testing.assert_array_equal(labels[:], expected)
@@ -157,9 +157,9 @@ def test_what_does_not_fit_into_memory_is_labelled_on_disk(small_blocks, monkeyp
 def test_a_temporary_folder_goes_with_its_array(monkeypatch, tmp_path):
     import gc
 
-    monkeypatch.setattr(arrays, "IN_MEMORY", 10)
-    monkeypatch.setattr(arrays.tempfile, "tempdir", str(tmp_path))
-    array = arrays.zeros((30, 30), np.uint8)
+    monkeypatch.setattr(chunked, "IN_MEMORY", 10)
+    monkeypatch.setattr(chunked.tempfile, "tempdir", str(tmp_path))
+    array = chunked.zeros((30, 30), np.uint8)
     array[:] = 1
     assert len(list(tmp_path.iterdir())) == 1
     del array

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_seglite.engine.axes import ImageAxes
-from napari_seglite.engine.corrections import Corrections
 from napari_seglite.errors import AnnotationError
+from napari_seglite.images.axes import ImageAxes
+from napari_seglite.images.corrections import Corrections
 from napari_seglite.store.autosave import Autosave
 from napari_seglite.store.images import read_image
 from napari_seglite.store.journal import Journal, Tile

@@ -8,8 +8,8 @@ import tifffile
 
 from napari_seglite import SegmentRequest, segment
 from napari_seglite.cli import main
-from napari_seglite.engine.regions import Region, grown, within
 from napari_seglite.errors import ImageError
+from napari_seglite.images.region import Region, grown, within
 
 TRIANGLE = "10,10 10,90.5 70,50"
 

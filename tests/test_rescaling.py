@@ -27,7 +27,7 @@ class Bright(torch.nn.Module):
 @pytest.fixture
 def bright(store):
     import src_models
-    from napari_seglite.engine.normalise import Normalisation
+    from napari_seglite.images.normalisation import Normalisation
     from napari_seglite.store.checkpoints import CheckpointInfo
 
     if "bright" not in src_models.names():

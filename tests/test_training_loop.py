@@ -10,13 +10,13 @@ import torch
 import src_models
 from napari_seglite import FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.engine import training_loop
-from napari_seglite.engine.dataset import TrainingImage
 from napari_seglite.engine.learner import Learner, mean_weights, trainable
-from napari_seglite.engine.normalise import Normalisation
 from napari_seglite.engine.training import Watch
 from napari_seglite.engine.training_loop import TrainingLoop, mixed
 from napari_seglite.engine.transfer import take_over
 from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError, DeviceError
+from napari_seglite.images.normalisation import Normalisation
+from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.store import replay
 from napari_seglite.store.checkpoints import CheckpointInfo
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from napari_seglite import SegmentRequest, segment
-from napari_seglite.engine import arrays
 from napari_seglite.engine.uncertainty import entropy, uncertainty
 from napari_seglite.errors import Cancelled
+from napari_seglite.images import chunked
 
 
 def test_entropy_by_hand():
@@ -20,7 +20,7 @@ def test_entropy_by_hand():
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_only_what_was_asked_for_is_scored(blobs, untrained, monkeypatch, in_memory):
     if not in_memory:
-        monkeypatch.setattr(arrays, "IN_MEMORY", 1000)
+        monkeypatch.setattr(chunked, "IN_MEMORY", 1000)
     stack = np.stack([blobs[0], blobs[0] * 0, blobs[0]])
     request = SegmentRequest(untrained.id, "ZYX", "cpu", frames=(0, 2), region="10,20,60,90")
     result = segment(stack, request)

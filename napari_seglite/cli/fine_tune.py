@@ -14,12 +14,13 @@ from typing import Any
 import src_models
 
 from ..corrected import from_project
-from ..engine.dataset import TrainingImage, frames_of
+from ..engine.dataset import frames_of
 from ..engine.fine_tuner import FineTuner
 from ..engine.requests import parse_numbers
-from ..engine.spacing import PixelSize, micrometres
 from ..engine.training import TRAINABLE, FineTuneRequest, start_info
 from ..errors import AnnotationError, SegliteError
+from ..images.spacing import PixelSize, micrometres
+from ..images.training_image import TrainingImage
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from ..store.images import list_images, read_image, read_labels
 from ..store.project import AnnotationProject

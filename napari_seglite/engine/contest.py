@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import AnnotationError
+from ..images.training_image import TrainingImage
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import devices, heap
-from .dataset import TrainingImage
 from .fine_tuner import check_images, network_of, replayed
 from .inference import Predictor, Stop, needs_compiling, never, warm_up
 from .learner import Learner

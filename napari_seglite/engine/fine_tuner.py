@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..errors import AnnotationError, CheckpointError
+from ..images.training_image import TrainingImage
 from ..store import replay
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from ..store.training_state import TrainingState
 from . import devices, heap
-from .dataset import TrainingImage, digest
+from .dataset import digest
 from .inference import COMPILING, Stop, needs_compiling, never, warm_up
 from .learner import Learner, mean_weights
 from .splitting import folds, split

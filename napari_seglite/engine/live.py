@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Cancelled
+from ..images.training_image import TrainingImage
 from ..store.checkpoints import CheckpointStore
 from . import devices, heap
-from .dataset import PatchSampler, TrainingImage
+from .dataset import PatchSampler
 from .fine_tuner import check_images, network_of, replayed, save_trained
 from .inference import COMPILING, Predictor, Stop, needs_compiling, never, warm_up
 from .learner import Learner, copy_weights

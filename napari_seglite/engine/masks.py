@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import scipy.ndimage as ndi
 
-from . import arrays
-from .arrays import Block, Frames, blocks
-from .axes import ImageAxes
+from ..images import chunked
+from ..images.axes import ImageAxes
+from ..images.chunked import Block, Frames, blocks
+from ..images.region import grown, within
 from .objects import Parts, find_parts, split_parts
-from .regions import grown, within
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def without_holes(foreground: Foreground, largest: int) -> Foreground:
         Holes of more pixels stay, and so does what reaches the border.
     """
     count, shape = foreground.probabilities.shape[0], foreground.probabilities.shape[-2:]
-    mask = arrays.zeros((count, *shape), bool)
+    mask = chunked.zeros((count, *shape), bool)
     for frame in range(count):
 
         def outside(block: Block, frame: int = frame) -> np.ndarray:

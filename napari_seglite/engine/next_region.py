@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import Cancelled
-from .axes import ImageAxes
-from .corrections import Box, Corrections
+from ..images.axes import ImageAxes
+from ..images.corrections import Box, Corrections
 from .inference import Stop, never
 from .segmentation import Segmentation
 from .uncertainty import entropy

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import SegliteError
-from .axes import ImageAxes
-from .regions import Region
+from ..images.axes import ImageAxes
+from ..images.region import Region
 
 OUTPUTS = ("semantic", "instances")
 ENSEMBLES = ("none", "flips", "heads")

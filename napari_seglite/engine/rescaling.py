@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .regions import Box
+from ..images.region import Box
 from .tiling import Band
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..images import chunked
+from ..images.axes import ImageAxes
+from ..images.chunked import Frames, blocks
+from ..images.region import Region, region_of
 from ..store.checkpoints import CheckpointInfo
-from . import arrays
-from .arrays import Frames, blocks
-from .axes import ImageAxes
 from .masks import Counts, Foreground, label_dtype, write_labels
-from .regions import Region, region_of
 from .requests import SegmentRequest
 from .versions import versions
 
@@ -205,7 +205,7 @@ def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
     groups = axes.volumes(shape) if whole else [[k] for k in range(len(result.frames))]
 
     semantic = request.output == "semantic"
-    labels = arrays.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
+    labels = chunked.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
     counts = _write(result, request, groups, result.frames_in(labels))
     if isinstance(labels, np.ndarray):
         labels = labels.astype(label_dtype(request.output, counts.objects), copy=False)

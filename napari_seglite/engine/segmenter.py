@@ -11,9 +11,10 @@ import numpy as np
 import src_models
 
 from ..errors import Cancelled, ImageError, SegliteError
+from ..images import chunked
+from ..images.axes import ImageAxes, at_level
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
-from . import arrays, devices, heap, layouts
-from .axes import ImageAxes, at_level
+from . import devices, heap, layouts
 from .inference import COMPILING, Stop, interruptible, needs_compiling, never, warm_up
 from .normalise import survey
 from .objects import labelling_text
@@ -114,9 +115,9 @@ class Segmenter:
             values, spread = resume.probabilities, resume.disagreement
             sweep.resume(resume.bands or sweep.bands)
         else:
-            values, spread = arrays.zeros((len(frames), info.classes, *inner), np.float16), None
+            values, spread = chunked.zeros((len(frames), info.classes, *inner), np.float16), None
             if request.ensemble != "none":
-                spread = arrays.zeros((len(frames), *inner), np.float16)
+                spread = chunked.zeros((len(frames), *inner), np.float16)
         if limits[0] >= limits[1] and info.classes > 1:
             values[:, 0] = 1  # background
         finished = yield from self._fill(values, spread, sweep, loaded, stop)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .dataset import TrainingImage
+from ..images.training_image import TrainingImage
 
 # Parts along the longer side of a frame that is divided between training and validation.
 CELLS = 6

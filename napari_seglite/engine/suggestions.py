@@ -11,10 +11,10 @@ import numpy as np
 
 import src_models
 
+from ..images.axes import ImageAxes
+from ..images.training_image import TrainingImage
 from ..store.checkpoints import CheckpointInfo
 from . import devices
-from .axes import ImageAxes
-from .dataset import TrainingImage
 from .training import FAMILIAR, FAMILIAR_SCRIBBLES, FineTuneRequest
 
 # What is corrected together was mostly recorded alike, and a minute is short: milder augmentation.

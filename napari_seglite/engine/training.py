@@ -15,7 +15,7 @@ from ..store.checkpoints import CheckpointInfo, CheckpointStore
 if TYPE_CHECKING:
     import numpy as np
 
-    from .dataset import TrainingImage
+    from ..images.training_image import TrainingImage
 
 TRAINABLE = ("all", "decoder")
 # A start whose held-out Dice is lower knows little of the task; of scribbles, which keep away from

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Cancelled, DeviceError
+from ..images.training_image import TrainingImage
 from . import devices
-from .dataset import PatchSampler, TrainingImage
+from .dataset import PatchSampler
 from .inference import Predictor, Stop, interruptible
 from .learner import Learner, copy_weights
 from .metrics import overlap, overlap_per_class

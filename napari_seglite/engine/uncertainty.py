@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import Cancelled
-from . import arrays
-from .arrays import blocks
-from .axes import ImageAxes
+from ..images import chunked
+from ..images.axes import ImageAxes
+from ..images.chunked import blocks
 from .inference import Stop, never
 from .segmentation import Segmentation
 
@@ -58,7 +58,7 @@ def uncertainty(result: Segmentation, stop: Stop = never) -> Iterator[Uncertaint
     Cancelled
         If `stop` returned True.
     """
-    values = arrays.zeros(ImageAxes(result.request.axes).label_shape(result.shape), np.float16)
+    values = chunked.zeros(ImageAxes(result.request.axes).label_shape(result.shape), np.float16)
     target = result.frames_in(values)
     plane = result.probabilities.shape[-2:]
     scores: dict[int, float] = {}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import src_models
 
-from ..engine.normalise import Normalisation
 from ..errors import CheckpointError
+from ..images.normalisation import Normalisation
 
 if TYPE_CHECKING:
     from torch import nn

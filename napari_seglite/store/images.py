@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.axes import guess_axes
 from ..errors import ImageError
+from ..images.axes import guess_axes
 from . import cellpose, medical, microscopes, ome_zarr, tiff
 from .image_file import ImageFile
 

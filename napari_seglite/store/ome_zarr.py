@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arrays import blocks
 from ..errors import ImageError
+from ..images.chunked import blocks
 from .atomic import replacing
 from .image_file import ImageFile, describe
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.axes import ImageAxes
-from ..engine.corrections import Corrections
+from ..images.axes import ImageAxes
+from ..images.corrections import Corrections
 from .journal import Tile
 
 # Side of the parts that labels are saved in.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine.dataset import TrainingImage
+from ..images.training_image import TrainingImage
 
 FILE = "replay.npz"
 # Frames that are kept, and their side in pixels.

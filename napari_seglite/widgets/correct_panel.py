@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..engine.regions import Region
 from ..errors import SegliteError
+from ..images.region import Region
 from ..store.project import known_projects
 from ..store.project_image import Description
 from . import areas, layers

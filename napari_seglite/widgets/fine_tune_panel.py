@@ -14,9 +14,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..engine.before_after import BeforeAfter
-from ..engine.corrections import Corrections
 from ..engine.requests import parse_numbers
 from ..errors import AnnotationError, SegliteError
+from ..images.corrections import Corrections
 from ..store.checkpoints import CheckpointStore
 from . import layers
 from .fine_tune_form import FineTuneForm

@@ -9,9 +9,9 @@ import numpy as np
 from magicgui.widgets import ComboBox, create_widget
 from qtpy.QtWidgets import QComboBox
 
-from ..engine.axes import ImageAxes, guess_axes
-from ..engine.spacing import PixelSize, micrometres
 from ..errors import ImageError
+from ..images.axes import ImageAxes, guess_axes
+from ..images.spacing import PixelSize, micrometres
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

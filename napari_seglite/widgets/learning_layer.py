@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
-from ..engine import arrays
-from ..engine.arrays import Frames
+from ..images import chunked
+from ..images.chunked import Frames
 from . import layers
 from .training_job import Look
 
@@ -48,7 +48,7 @@ class LearningLayer:
         self.layer.refresh(extent=False, thumbnail=False)
 
     def _add(self, look: Look) -> None:
-        labels = arrays.zeros(look.axes.label_shape(tuple(look.pixels.shape)), np.uint8)
+        labels = chunked.zeros(look.axes.label_shape(tuple(look.pixels.shape)), np.uint8)
         active = self.viewer.layers.selection.active
         self.layer = self.viewer.add_labels(
             labels,

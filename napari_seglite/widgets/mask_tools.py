@@ -10,8 +10,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from ..engine import brushes
-from ..engine.regions import Region
 from ..errors import AnnotationError, SegliteError
+from ..images.region import Region
 from . import areas, layers
 from .jobs import Job, Stop
 

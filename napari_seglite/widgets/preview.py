@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine import arrays
-from ..engine.axes import ImageAxes
 from ..engine.requests import SegmentRequest
+from ..images import chunked
+from ..images.axes import ImageAxes
 from . import layers
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ class Preview:
     def write(self, finished: Finished) -> None:
         """Keep some rows; in the job's thread."""
         if self._labels is None:
-            self._labels = arrays.zeros(self._axes.label_shape(self._shape), np.uint8)
+            self._labels = chunked.zeros(self._axes.label_shape(self._shape), np.uint8)
         values = finished.values
         if len(values) == 1:
             classes = (values[0] > self.request.threshold).astype(np.uint8)
         else:
             classes = values.argmax(0).astype(np.uint8)
-        target = arrays.Frames(self._labels, self._axes, self._shape)
+        target = chunked.Frames(self._labels, self._axes, self._shape)
         target.write(finished.frame, *finished.box, classes)
 
     def look(self) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine import arrays
-from ..engine.arrays import blocks
 from ..errors import Cancelled, SegliteError
+from ..images import chunked
+from ..images.chunked import blocks
 from ..store.project import AnnotationProject, ProjectImage
 from . import layers
 from .jobs import Stop
@@ -31,7 +31,7 @@ def read_images(project: AnnotationProject, gone: Stop) -> Generator[Opened | st
         except SegliteError as error:
             yield str(error)
             continue
-        labels = arrays.zeros(stored.shape, stored.dtype)
+        labels = chunked.zeros(stored.shape, stored.dtype)
         for place in np.ndindex(stored.shape[:-2]):
             for block in blocks(stored.shape[-2:]):
                 if gone():

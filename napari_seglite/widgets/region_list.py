@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QContextMenuEvent
 from qtpy.QtWidgets import QAction, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem, QWidget
 
-from ..engine.corrections import STATES
+from ..images.corrections import STATES
 from ..store.project_image import ProjectImage
 
 COLOURS = {

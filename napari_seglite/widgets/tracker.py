@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..engine.axes import ImageAxes
-from ..engine.corrections import Box, Corrections
 from ..errors import SegliteError
+from ..images.axes import ImageAxes
+from ..images.corrections import Box, Corrections
 from ..store.autosave import Autosave
 from ..store.project import AnnotationProject, open_default
 from ..store.project_image import Description, ProjectImage

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.axes import ImageAxes
-from ..engine.corrections import Box, Corrections
 from ..errors import SegliteError
+from ..images.axes import ImageAxes
+from ..images.corrections import Box, Corrections
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import areas, layers
 from .jobs import Stop
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from ..engine.before_after import BeforeAfter
-    from ..engine.dataset import TrainingImage
     from ..engine.training import FineTuneRequest, TrainingEvent
+    from ..images.training_image import TrainingImage
     from .tracker import Tracked
 
 # A larger part of a frame is not predicted while it is looked at.

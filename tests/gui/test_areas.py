@@ -4,7 +4,7 @@ import numpy as np
 
 from napari_seglite import SegmentRequest
 from napari_seglite import segment as segment_array
-from napari_seglite.engine.regions import Region
+from napari_seglite.images.region import Region
 
 
 def choose(dock, area):

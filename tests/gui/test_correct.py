@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QMessageBox
 from vispy.util.keys import SHIFT, Key
 
 from napari_seglite import CheckpointStore
-from napari_seglite.engine.axes import ImageAxes
-from napari_seglite.engine.corrections import Corrections
+from napari_seglite.images.axes import ImageAxes
+from napari_seglite.images.corrections import Corrections
 from napari_seglite.store.project import AnnotationProject
 from napari_seglite.store.project_image import ProjectImage
 

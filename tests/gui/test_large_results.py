@@ -6,13 +6,13 @@ import zarr
 
 from napari_seglite import SegmentRequest
 from napari_seglite import segment as segment_array
-from napari_seglite.engine import arrays
+from napari_seglite.images import chunked
 
 
 @pytest.fixture
 def on_disk(monkeypatch):
     """Let nothing fit into memory."""
-    monkeypatch.setattr(arrays, "IN_MEMORY", 1000)
+    monkeypatch.setattr(chunked, "IN_MEMORY", 1000)
 
 
 def settled(qtbot, panel):

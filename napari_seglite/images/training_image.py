@@ -1,0 +1,65 @@
+"""One annotated frame, ready to learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import AnnotationError
+
+if TYPE_CHECKING:
+    import torch
+
+    Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """One annotated frame.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    frame : ndarray
+        ``(C, H, W)`` float32, normalised as the checkpoint wants it; of a network that reads S
+        slices ``(S * C, H, W)``, slice by slice.
+    labels : ndarray
+        ``(H, W)`` integer; 0 is background.
+    share : float
+        How often it is drawn, relative to the others.
+    weight : ndarray or None
+        ``(H, W)``, 0 where nobody said what the pixel is and 1 where somebody did; None if the
+        whole frame was labelled.
+    scribbled : bool
+        Whether what counts are a few strokes.
+    """
+
+    name: str
+    frame: np.ndarray
+    labels: np.ndarray
+    share: float = 1.0
+    weight: np.ndarray | None = None
+    scribbled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.frame.ndim != 3 or self.labels.shape != self.frame.shape[1:]:
+            raise AnnotationError(
+                f"{self.name}: labels of shape {self.labels.shape} do not cover an image of "
+                f"shape {self.frame.shape[1:]}. Give labels of the image's height and width."
+            )
+        if self.labels.dtype.kind not in "uib":
+            raise AnnotationError(
+                f"{self.name}: labels must be whole numbers, not {self.labels.dtype}."
+            )
+        if self.weight is not None and self.weight.shape != self.labels.shape:
+            raise AnnotationError(f"{self.name}: labels and weights differ in shape.")
+
+    @property
+    def known(self) -> np.ndarray:
+        """The labels where somebody gave them; 0 elsewhere."""
+        if self.weight is None:
+            return self.labels
+        return np.where(self.weight > 0, self.labels, 0)
