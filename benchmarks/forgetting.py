@@ -23,7 +23,7 @@ from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest
 from napari_seglite.engine.dataset import frames_of
 from napari_seglite.engine.suggestions import in_colour, suggested
 from napari_seglite.engine.training import Watch, start_info
-from napari_seglite.store.images import read_image, read_labels
+from napari_seglite.formats.read_write import read_image, read_labels
 
 START = "nuclei-s-net"
 

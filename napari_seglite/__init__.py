@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .engine.segmentation import Segmentation
     from .engine.segmenter import Segmenter, segment
     from .engine.training import FineTuneRequest
+    from .formats.read_write import read_image, write_labels
     from .store.checkpoints import CheckpointInfo, CheckpointStore
-    from .store.images import read_image, write_labels
 
 __version__ = "0.1.0"
 
@@ -31,8 +31,8 @@ _HOMES = {
     "segment": "engine.segmenter",
     "CheckpointInfo": "store.checkpoints",
     "CheckpointStore": "store.checkpoints",
-    "read_image": "store.images",
-    "write_labels": "store.images",
+    "read_image": "formats.read_write",
+    "write_labels": "formats.read_write",
 }
 __all__ = [
     "CheckpointInfo",

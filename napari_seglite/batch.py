@@ -15,9 +15,9 @@ from .engine.segmenter import Segmenter
 from .engine.spacing import matching_rescale
 from .engine.uncertainty import uncertainty
 from .errors import Cancelled, SegliteError
+from .formats.read_write import ImageFile, read_image, stem, write_labels
 from .images.axes import ImageAxes
 from .images.spacing import micrometres
-from .store.images import ImageFile, read_image, stem, write_labels
 
 if TYPE_CHECKING:
     from .engine.inference import Stop

@@ -50,7 +50,7 @@ def save(folder: Path, size: str) -> int:
     size : str
         Of the window, such as ``1600x1000``.
     """
-    from .store.images import write_labels
+    from .formats.read_write import write_labels
 
     width, height = (int(n) for n in size.split("x"))
     viewer, dock = build()

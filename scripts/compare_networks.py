@@ -24,9 +24,9 @@ from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmente
 from napari_seglite.engine.dataset import frames_of
 from napari_seglite.engine.metrics import overlap
 from napari_seglite.engine.training import Watch, start_info
+from napari_seglite.formats.read_write import list_images, read_image, read_labels
 from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.store.checkpoints import CheckpointInfo
-from napari_seglite.store.images import list_images, read_image, read_labels
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import peers

@@ -41,7 +41,7 @@ def pictures(data: Path) -> None:
     import napari
 
     from napari_seglite import demo, sample_data
-    from napari_seglite.store.images import read_labels
+    from napari_seglite.formats.read_write import read_labels
     from napari_seglite.widgets.mask_tools import write_frames
 
     truth = read_labels(data / "nuclei" / "test" / "labels" / f"{NAME}.tif") > 0

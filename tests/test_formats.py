@@ -13,8 +13,8 @@ import zarr
 from napari_seglite import SegmentRequest, segment
 from napari_seglite.cli import main
 from napari_seglite.errors import ImageError
-from napari_seglite.store import tiff
-from napari_seglite.store.images import (
+from napari_seglite.formats import tiff
+from napari_seglite.formats.read_write import (
     list_images,
     read_image,
     read_labels,
@@ -84,7 +84,7 @@ def test_an_empty_zarr_and_an_empty_folder_are_named(tmp_path):
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_labels_as_ome_zarr_come_back_with_levels(tmp_path, version):
-    from napari_seglite.store import ome_zarr as writer
+    from napari_seglite.formats import ome_zarr as writer
 
     labels = np.arange(2 * 1030 * 700).reshape(2, 1030, 700).astype(np.uint32)
     path = tmp_path / "l_labels.zarr"
@@ -252,5 +252,5 @@ def test_cellpose_masks_are_read_and_nothing_is_run(tmp_path):
 
 def test_libraries_are_imported_only_for_their_files():
     heavy = {"zarr", "nibabel", "pydicom", "torch"}
-    code = f"import sys, napari_seglite.store.images; print({heavy} & set(sys.modules))"
+    code = f"import sys, napari_seglite.formats.read_write; print({heavy} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

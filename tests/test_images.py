@@ -4,7 +4,7 @@ import tifffile
 from skimage.io import imsave
 
 from napari_seglite.errors import ImageError
-from napari_seglite.store.images import (
+from napari_seglite.formats.read_write import (
     list_images,
     read_image,
     read_labels,

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from napari_seglite.errors import AnnotationError
+from napari_seglite.formats.read_write import read_image
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
 from napari_seglite.store.autosave import Autosave
-from napari_seglite.store.images import read_image
 from napari_seglite.store.journal import Journal, Tile
 from napari_seglite.store.project import AnnotationProject
 from napari_seglite.store.project_image import Description, ProjectImage

@@ -16,8 +16,8 @@ import numpy as np
 from ..engine.evaluation import instance_scores, mask_scores
 from ..engine.metrics import overlap, overlap_per_class
 from ..errors import AnnotationError, ImageError
-from ..store import images
-from ..store.images import list_images, read_labels
+from ..formats import read_write
+from ..formats.read_write import list_images, read_labels
 
 Scores = dict[str, float]
 
@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"seglite: {path}: no file of that name on the other side, left out", file=sys.stderr)
     mean = _mean(list(scores.values()))
     if arguments.json:
-        images = [{"name": name, **_plain(s)} for name, s in scores.items()]
-        print(json.dumps({"mean": _plain(mean), "images": images}, indent=2))
+        read_write = [{"name": name, **_plain(s)} for name, s in scores.items()]
+        print(json.dumps({"mean": _plain(mean), "images": read_write}, indent=2))
     elif arguments.csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(["image", *mean])
@@ -94,7 +94,7 @@ def _plain(scores: Scores) -> dict[str, float | None]:
 
 def stem(path: Path) -> str:
     """Return the name that predictions and labels are matched by."""
-    return images.stem(path).removesuffix("_labels")
+    return read_write.stem(path).removesuffix("_labels")
 
 
 def compare_folders(

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..engine.measurements import measure
 from ..errors import ImageError, SegliteError
-from ..store import images
-from ..store.exports import write_coco, write_rois, write_table
-from ..store.images import read_image, read_labels
+from ..formats import read_write
+from ..formats.exports import write_coco, write_rois, write_table
+from ..formats.read_write import read_image, read_labels
 from .evaluate import stem
 
 
@@ -63,7 +63,9 @@ def _export(path: Path, labels: Any, arguments: argparse.Namespace) -> list[Path
         file = read_image(path)
         image = None
         if arguments.images:
-            found = [p for p in sorted(arguments.images.iterdir()) if images.stem(p) == stem(path)]
+            found = [
+                p for p in sorted(arguments.images.iterdir()) if read_write.stem(p) == stem(path)
+            ]
             if not found:
                 raise ImageError(f"{path}: there is no image of its name in {arguments.images}.")
             image = read_image(found[0]).array

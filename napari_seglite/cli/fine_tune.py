@@ -19,10 +19,10 @@ from ..engine.fine_tuner import FineTuner
 from ..engine.requests import parse_numbers
 from ..engine.training import TRAINABLE, FineTuneRequest, start_info
 from ..errors import AnnotationError, SegliteError
+from ..formats.read_write import list_images, read_image, read_labels
 from ..images.spacing import PixelSize, micrometres
 from ..images.training_image import TrainingImage
 from ..store.checkpoints import CheckpointInfo, CheckpointStore
-from ..store.images import list_images, read_image, read_labels
 from ..store.project import AnnotationProject
 from .evaluate import stem
 

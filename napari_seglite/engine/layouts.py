@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..store.atomic import replacing
+from ..formats.atomic import replacing
 
 if TYPE_CHECKING:
     from torch import nn

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from ..errors import CheckpointError
-from .atomic import replacing
+from ..formats.atomic import replacing
 from .card import CheckpointInfo
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import AnnotationError
-from . import ome_zarr
-from .atomic import replacing
+from ..formats import ome_zarr
+from ..formats.atomic import replacing
 from .checkpoints import default_folder
 from .journal import Journal, Tile
 from .project_image import CHUNK, Description, ProjectImage
@@ -214,7 +214,7 @@ class AnnotationProject:
         AnnotationError
             If the file is not there any more or has another size.
         """
-        from .images import read_image
+        from ..formats.read_write import read_image
 
         image = self.images[key]
         path = self.folder / image.path  # an absolute path stays as it is

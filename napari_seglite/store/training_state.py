@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .atomic import replacing
+from ..formats.atomic import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_seglite import sample_data
 from napari_seglite.cli import main
-from napari_seglite.store.images import read_labels
+from napari_seglite.formats.read_write import read_labels
 
 
 @pytest.fixture(params=["grey", "rgb", "stack"])

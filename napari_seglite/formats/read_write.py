@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from ..images.axes import guess_axes
-from . import cellpose, medical, microscopes, ome_zarr, tiff
+from . import cellpose, dicom, microscopes, nifti, ome_zarr, tiff
 from .image_file import ImageFile
+from .pictures import read_picture
 
 __all__ = ["ImageFile", "list_images", "read_image", "read_labels", "read_recipe", "write_labels"]
 
@@ -19,9 +19,9 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 READERS: dict[str, Callable[[Path], ImageFile]] = {
     **dict.fromkeys(TIFF_SUFFIXES, tiff.read),
     ".zarr": ome_zarr.read,
-    ".nii": medical.read_nifti,
-    ".nii.gz": medical.read_nifti,
-    ".dcm": medical.read_dicom,
+    ".nii": nifti.read_nifti,
+    ".nii.gz": nifti.read_nifti,
+    ".dcm": dicom.read_dicom,
     ".czi": microscopes.read_czi,
     ".nd2": microscopes.read_nd2,
     ".lif": microscopes.read_lif,
@@ -30,17 +30,7 @@ READERS: dict[str, Callable[[Path], ImageFile]] = {
 FOLDER_SUFFIXES = (".zarr",)
 
 
-def _read_picture(path: Path) -> ImageFile:
-    from skimage.io import imread
-
-    pixels = imread(path)
-    if pixels.ndim == 3 and pixels.shape[-1] == 2:  # grey and alpha
-        pixels = pixels[..., 0]
-    axes = guess_axes(pixels.shape)
-    return ImageFile(pixels, axes, (1.0,) * len(axes.labels), "pixel")
-
-
-READERS |= dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), _read_picture)
+READERS |= dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), read_picture)
 
 
 def suffix(path: Path) -> str:
@@ -77,7 +67,7 @@ def read_image(path: str | Path) -> ImageFile:
         raise ImageError(f"{path}: there is no such file.")
     reader = READERS.get(suffix(path))
     if path.is_dir() and suffix(path) not in FOLDER_SUFFIXES:
-        reader = ome_zarr.read if ome_zarr.is_zarr(path) else medical.read_dicom_series
+        reader = ome_zarr.read if ome_zarr.is_zarr(path) else dicom.read_dicom_series
     if reader is None:
         raise ImageError(f"{path}: only {', '.join(READERS)} files can be read.")
     try:
