@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .checkpoints.store import CheckpointInfo, CheckpointStore
     from .engine.fine_tuner import FineTuner
     from .engine.requests import SegmentRequest
     from .engine.segmentation import Segmentation
     from .engine.segmenter import Segmenter, segment
     from .engine.training import FineTuneRequest
     from .formats.read_write import read_image, write_labels
-    from .store.checkpoints import CheckpointInfo, CheckpointStore
 
 __version__ = "0.1.0"
 
@@ -29,8 +29,8 @@ _HOMES = {
     "Segmentation": "engine.segmentation",
     "Segmenter": "engine.segmenter",
     "segment": "engine.segmenter",
-    "CheckpointInfo": "store.checkpoints",
-    "CheckpointStore": "store.checkpoints",
+    "CheckpointInfo": "checkpoints.store",
+    "CheckpointStore": "checkpoints.store",
     "read_image": "formats.read_write",
     "write_labels": "formats.read_write",
 }

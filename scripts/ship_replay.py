@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_seglite import CheckpointStore
+from napari_seglite.checkpoints.replay import COUNT, FILE, choose, pack
 from napari_seglite.engine.dataset import frames_of
 from napari_seglite.formats.read_write import read_image, read_labels
 from napari_seglite.images.axes import guess_axes
 from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.store.replay import COUNT, FILE, choose, pack
 
 NAME = "nuclei-s-net"
 # How many of each.

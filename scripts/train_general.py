@@ -19,11 +19,11 @@ import line_images
 import train_nuclei
 from ship_checkpoint import score
 
+from napari_seglite.checkpoints.replay import FILE
+from napari_seglite.checkpoints.store import BUILT_IN, CheckpointInfo, CheckpointStore
 from napari_seglite.engine.fine_tuner import FineTuner
 from napari_seglite.engine.training import FineTuneRequest
 from napari_seglite.images.normalisation import Normalisation
-from napari_seglite.store.checkpoints import BUILT_IN, CheckpointInfo, CheckpointStore
-from napari_seglite.store.replay import FILE
 
 NAME = "general-unet-sharp"
 LINES = 400

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from napari_seglite import FineTuner
+from napari_seglite.checkpoints.store import CheckpointInfo, CheckpointStore
 from napari_seglite.engine import training_loop
 from napari_seglite.engine.training import FineTuneRequest, TrainingEvent
 from napari_seglite.errors import SegliteError
@@ -29,7 +30,6 @@ from napari_seglite.images.corrections import Corrections
 from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.store import project as projects
 from napari_seglite.store.autosave import Autosave
-from napari_seglite.store.checkpoints import CheckpointInfo, CheckpointStore
 from napari_seglite.store.project import AnnotationProject, ProjectImage
 from napari_seglite.store.training_state import TrainingState
 

@@ -19,8 +19,8 @@ import zarr
 
 import src_models
 from napari_seglite import CheckpointStore, Segmenter, SegmentRequest
+from napari_seglite.checkpoints.store import CheckpointInfo
 from napari_seglite.images.normalisation import Normalisation
-from napari_seglite.store.checkpoints import CheckpointInfo
 from src_models.cards import NetworkCard
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))

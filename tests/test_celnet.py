@@ -4,7 +4,7 @@ import torch
 
 import src_models
 from napari_seglite import Segmenter, SegmentRequest
-from napari_seglite.store.checkpoints import CheckpointInfo
+from napari_seglite.checkpoints.store import CheckpointInfo
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from napari_seglite.checkpoints.store import CheckpointInfo, CheckpointStore
 from napari_seglite.errors import CheckpointError
 from napari_seglite.images.normalisation import Normalisation
-from napari_seglite.store.checkpoints import CheckpointInfo, CheckpointStore
 
 
 def test_what_is_saved_is_loaded(store, untrained):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.ndimage as ndi
 
+from napari_seglite.checkpoints.inputs import select_channels
 from napari_seglite.engine.masks import keep_edits, put_into, to_labels
 from napari_seglite.engine.metrics import overlap, overlap_per_class
-from napari_seglite.engine.normalise import select_channels
 from napari_seglite.engine.requests import SegmentRequest, parse_numbers
 from napari_seglite.engine.tiling import count_tiles, plan_axis, predict_tiled
 from napari_seglite.errors import CheckpointError, ImageError, SegliteError
@@ -98,7 +98,7 @@ def test_only_the_frame_that_is_asked_for_is_read():
 
 
 def test_channels_are_picked_and_averaged():
-    from napari_seglite.store.checkpoints import CheckpointInfo
+    from napari_seglite.checkpoints.store import CheckpointInfo
 
     frame = np.stack([np.full((2, 2), k) for k in range(5)])
     one, two = CheckpointInfo("a", "s-net"), CheckpointInfo("b", "s-net", in_channels=2)

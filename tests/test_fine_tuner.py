@@ -258,7 +258,7 @@ def test_runs_can_share_their_validation_split(untrained, images, monkeypatch):
 
 @pytest.mark.parametrize("network", ["u2net-msac", "unet-sharp", "m2snet"])
 def test_every_network_starts_from_scratch_with_its_own_loss(store, images, network):
-    from napari_seglite.store.checkpoints import CheckpointInfo
+    from napari_seglite.checkpoints.store import CheckpointInfo
 
     options = {"preset": "small"} if network == "unet-sharp" else {}
     template = CheckpointInfo("mine", network, options=options)

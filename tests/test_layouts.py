@@ -5,8 +5,8 @@ import torch
 
 import src_models
 from napari_seglite import Segmenter, SegmentRequest
+from napari_seglite.checkpoints.store import CheckpointInfo
 from napari_seglite.engine import layouts
-from napari_seglite.store.checkpoints import CheckpointInfo
 
 INFO = CheckpointInfo("mine", "s-net")
 

@@ -33,10 +33,10 @@ def test_wheel_is_whole(wheel):
     for expected in (
         "napari_seglite/napari.yaml",
         "napari_seglite/samples/nuclei-fluorescence.png",
-        "napari_seglite/checkpoints/nuclei-s-net/weights.safetensors",
-        "napari_seglite/checkpoints/nuclei-s-net/card.json",
-        "napari_seglite/checkpoints/general-unet-sharp/weights.safetensors",
-        "napari_seglite/checkpoints/general-unet-sharp/replay.npz",
+        "napari_seglite/checkpoints/builtin/nuclei-s-net/weights.safetensors",
+        "napari_seglite/checkpoints/builtin/nuclei-s-net/card.json",
+        "napari_seglite/checkpoints/builtin/general-unet-sharp/weights.safetensors",
+        "napari_seglite/checkpoints/builtin/general-unet-sharp/replay.npz",
         "src_models/s_net.py",
     ):
         assert expected in names

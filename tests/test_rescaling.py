@@ -27,8 +27,8 @@ class Bright(torch.nn.Module):
 @pytest.fixture
 def bright(store):
     import src_models
+    from napari_seglite.checkpoints.store import CheckpointInfo
     from napari_seglite.images.normalisation import Normalisation
-    from napari_seglite.store.checkpoints import CheckpointInfo
 
     if "bright" not in src_models.names():
         card = NetworkCard(

@@ -9,6 +9,8 @@ import torch
 
 import src_models
 from napari_seglite import FineTuner, FineTuneRequest, Segmenter, SegmentRequest
+from napari_seglite.checkpoints import replay
+from napari_seglite.checkpoints.store import CheckpointInfo
 from napari_seglite.engine import training_loop
 from napari_seglite.engine.learner import Learner, mean_weights, trainable
 from napari_seglite.engine.training import Watch
@@ -17,8 +19,6 @@ from napari_seglite.engine.transfer import take_over
 from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError, DeviceError
 from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.store import replay
-from napari_seglite.store.checkpoints import CheckpointInfo
 
 
 @pytest.fixture

@@ -60,8 +60,8 @@ def test_heads_of_a_network_that_has_some(blobs, untrained, store):
     import torch
 
     import src_models
+    from napari_seglite.checkpoints.store import CheckpointInfo
     from napari_seglite.errors import SegliteError
-    from napari_seglite.store.checkpoints import CheckpointInfo
 
     torch.manual_seed(1)
     network = src_models.create("unet-sharp", preset="small").eval()
@@ -86,7 +86,7 @@ def test_slices_of_a_network_with_neighbours_are_flipped_together(store):
     import torch
 
     import src_models
-    from napari_seglite.store.checkpoints import CheckpointInfo
+    from napari_seglite.checkpoints.store import CheckpointInfo
 
     torch.manual_seed(2)
     store.save(CheckpointInfo("stacks", "celnet"), src_models.create("celnet").state_dict())

@@ -9,10 +9,10 @@ from typing import Any
 
 import src_models
 
+from ..checkpoints.store import CheckpointStore
 from ..corrected import from_project
 from ..engine.contest import Entry, contest
 from ..engine.training import FineTuneRequest
-from ..store.checkpoints import CheckpointStore
 from .fine_tune import opened
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import src_models
 
+from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..corrected import from_project
 from ..engine.dataset import frames_of
 from ..engine.fine_tuner import FineTuner
@@ -22,7 +23,6 @@ from ..errors import AnnotationError, SegliteError
 from ..formats.read_write import list_images, read_image, read_labels
 from ..images.spacing import PixelSize, micrometres
 from ..images.training_image import TrainingImage
-from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from ..store.project import AnnotationProject
 from .evaluate import stem
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import src_models
 
-from ..store.checkpoints import CheckpointStore
+from ..checkpoints.store import CheckpointStore
 
 
 def add_to(commands: Any) -> None:

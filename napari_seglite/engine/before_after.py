@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..store.checkpoints import CheckpointStore
+from ..checkpoints.store import CheckpointStore
 from . import devices
 from .inference import Predictor, Stop, interruptible
 from .tiling import predict_tiled

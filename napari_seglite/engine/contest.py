@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError
 from ..images.training_image import TrainingImage
-from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import devices, heap
 from .fine_tuner import check_images, network_of, replayed
 from .inference import Predictor, Stop, needs_compiling, never, warm_up

@@ -12,8 +12,8 @@ from ..images.training_image import TrainingImage
 from .dataset import frames_of
 
 if TYPE_CHECKING:
+    from ..checkpoints.store import CheckpointInfo
     from ..images.axes import ImageAxes
-    from ..store.checkpoints import CheckpointInfo
 
 # Pixels around what was corrected that the network sees as surroundings.
 SURROUNDINGS = 64

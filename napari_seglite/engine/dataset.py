@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checkpoints.inputs import image_limits, prepare_slices
 from ..errors import AnnotationError
 from ..images.axes import ImageAxes
 from ..images.training_image import TrainingImage
-from .normalise import image_limits, prepare_slices
 
 if TYPE_CHECKING:
     import torch
 
-    from ..store.checkpoints import CheckpointInfo
+    from ..checkpoints.store import CheckpointInfo
 
     Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
 

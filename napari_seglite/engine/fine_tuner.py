@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..checkpoints import replay
+from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError, CheckpointError
 from ..images.training_image import TrainingImage
-from ..store import replay
-from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from ..store.training_state import TrainingState
 from . import devices, heap
 from .dataset import digest

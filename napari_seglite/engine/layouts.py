@@ -17,7 +17,7 @@ from ..formats.atomic import replacing
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..store.checkpoints import CheckpointInfo
+    from ..checkpoints.store import CheckpointInfo
 
 FILE = "layouts.json"
 LAYOUTS = ("channels_last", "contiguous")

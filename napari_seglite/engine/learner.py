@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import src_models
 
-from ..store.checkpoints import CheckpointInfo
+from ..checkpoints.store import CheckpointInfo
 
 if TYPE_CHECKING:
     import torch

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checkpoints.store import CheckpointStore
 from ..errors import Cancelled
 from ..images.training_image import TrainingImage
-from ..store.checkpoints import CheckpointStore
 from . import devices, heap
 from .dataset import PatchSampler
 from .fine_tuner import check_images, network_of, replayed, save_trained

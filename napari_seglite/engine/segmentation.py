@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoints.store import CheckpointInfo
 from ..images import chunked
 from ..images.axes import ImageAxes
 from ..images.chunked import Frames, blocks
 from ..images.region import Region, region_of
-from ..store.checkpoints import CheckpointInfo
 from .masks import Counts, Foreground, label_dtype, write_labels
 from .requests import SegmentRequest
 from .versions import versions

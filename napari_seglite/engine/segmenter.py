@@ -10,13 +10,13 @@ import numpy as np
 
 import src_models
 
+from ..checkpoints.inputs import survey
+from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import Cancelled, ImageError, SegliteError
 from ..images import chunked
 from ..images.axes import ImageAxes, at_level
-from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import devices, heap, layouts
 from .inference import COMPILING, Stop, interruptible, needs_compiling, never, warm_up
-from .normalise import survey
 from .objects import labelling_text
 from .requests import SegmentRequest
 from .segmentation import Segmentation, labelled

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ..checkpoints.store import CheckpointInfo
 from ..images.spacing import PixelSize
-from ..store.checkpoints import CheckpointInfo
 from .requests import RESCALE
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 import src_models
 
+from ..checkpoints.store import CheckpointInfo
 from ..images.axes import ImageAxes
 from ..images.training_image import TrainingImage
-from ..store.checkpoints import CheckpointInfo
 from . import devices
 from .training import FAMILIAR, FAMILIAR_SCRIBBLES, FineTuneRequest
 

@@ -12,13 +12,13 @@ import numpy as np
 
 import src_models
 
+from ..checkpoints.inputs import prepare_slices
+from ..checkpoints.store import CheckpointInfo
 from ..errors import DeviceError
 from ..images.axes import ImageAxes
 from ..images.region import Box, grown, region_of, within
-from ..store.checkpoints import CheckpointInfo
 from . import devices
 from .inference import Predictor, warm_up
-from .normalise import prepare_slices
 from .requests import SMALLEST_TILE, SegmentRequest
 from .rescaling import Grid
 from .tiling import Band, count_bands, count_tiles, plan_axis, predict_bands

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import src_models
 
+from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import CheckpointError
-from ..store.checkpoints import CheckpointInfo, CheckpointStore
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoints.store import default_folder
 from ..errors import AnnotationError
 from ..formats import ome_zarr
 from ..formats.atomic import replacing
-from .checkpoints import default_folder
 from .journal import Journal, Tile
 from .project_image import CHUNK, Description, ProjectImage
 

@@ -21,9 +21,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..checkpoints.store import CheckpointStore
 from ..engine.requests import SegmentRequest
 from ..errors import SegliteError
-from ..store.checkpoints import CheckpointStore
 from .jobs import Job, Stop
 from .result_table import side_by_side
 from .status import JobStatus

@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 
 import src_models
 
+from ..checkpoints.store import CheckpointStore
 from ..errors import AnnotationError, SegliteError
-from ..store.checkpoints import CheckpointStore
 from .jobs import Job, Stop
 from .preload import load_training
 from .result_table import ResultTable, side_by_side

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
-from ..store.checkpoints import CheckpointInfo, CheckpointStore
+from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from .batch_panel import BatchPanel
 from .compare_panel import ComparePanel
 from .correct_panel import CorrectPanel

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..store.checkpoints import CheckpointStore
+from ..checkpoints.store import CheckpointStore
 from . import layers
 from .checkpoint_box import CheckpointBox
 from .curve import TrainingCurve

@@ -13,11 +13,11 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from ..checkpoints.store import CheckpointStore
 from ..engine.before_after import BeforeAfter
 from ..engine.requests import parse_numbers
 from ..errors import AnnotationError, SegliteError
 from ..images.corrections import Corrections
-from ..store.checkpoints import CheckpointStore
 from . import layers
 from .fine_tune_form import FineTuneForm
 from .jobs import Job

@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import SegliteError
-from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from .checkpoint_box import describe
 from .curve import TrainingCurve
 from .status import ERROR_STYLE

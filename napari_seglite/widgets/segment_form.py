@@ -18,10 +18,10 @@ from superqt import QLabeledDoubleSlider
 
 import src_models
 
+from ..checkpoints.store import CheckpointStore
 from ..engine.requests import ENSEMBLES, RESCALE, SegmentRequest
 from ..engine.spacing import matching_rescale
 from ..errors import SegliteError
-from ..store.checkpoints import CheckpointStore
 from . import areas, layers, preferences
 from .checkpoint_box import DEFAULT, CheckpointBox, describe
 from .image_rows import ImageRows, hint

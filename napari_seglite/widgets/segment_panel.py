@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
+from ..checkpoints.store import CheckpointStore
 from ..engine.requests import SegmentRequest
 from ..errors import SegliteError
-from ..store.checkpoints import CheckpointStore
 from .jobs import Job, Stop
 from .layers import add_uncertainty, current_frame, label_shape
 from .preview import Preview

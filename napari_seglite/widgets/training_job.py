@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import SegliteError
 from ..images.axes import ImageAxes
 from ..images.corrections import Box, Corrections
-from ..store.checkpoints import CheckpointInfo, CheckpointStore
 from . import areas, layers
 from .jobs import Stop
 from .preload import load_training, warm_colours, warm_colours_soon
@@ -142,7 +142,7 @@ class TrainingInput:
 
     def frame(self, info: CheckpointInfo, look: Look | None = None) -> tuple[np.ndarray, Look]:
         """Return what is looked at, normalised; or another part of an image."""
-        from ..engine.normalise import prepare_slices
+        from ..checkpoints.inputs import prepare_slices
 
         look = look or self.look
         limits = self._limits_of(look.pixels, look.axes, look.channels, info)
@@ -158,7 +158,7 @@ class TrainingInput:
         channels: tuple[int, ...] | None,
         info: CheckpointInfo,
     ) -> tuple[float, float]:
-        from ..engine.normalise import image_limits
+        from ..checkpoints.inputs import image_limits
 
         key = id(pixels), info.in_channels, info.normalisation
         if key not in self._limits:

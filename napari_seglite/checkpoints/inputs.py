@@ -11,7 +11,7 @@ from ..errors import Cancelled, CheckpointError, ImageError
 
 if TYPE_CHECKING:
     from ..images.axes import ImageAxes
-    from ..store.checkpoints import CheckpointInfo
+    from .store import CheckpointInfo
 
 # Percentiles of a large stack are read from about this many of its pixels.
 SAMPLE = 4_000_000

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-BUILT_IN = Path(__file__).parent.parent / "checkpoints"
+BUILT_IN = Path(__file__).parent / "builtin"
 ENVIRONMENT_VARIABLE = "SEGLITE_DATA"
 CARD, WEIGHTS, REPLAY = "card.json", "weights.safetensors", "replay.npz"
 
