@@ -25,7 +25,7 @@ from common import side_by_side, table
 from torch.utils.flop_counter import FlopCounterMode
 
 import src_models
-from napari_seglite.engine import heap
+from napari_seglite.runtime import process
 from src_models.folding import fold
 
 BFLOAT16 = "folded, channels last, bfloat16"
@@ -94,7 +94,7 @@ def print_memory(name: str, size: int) -> None:
     network = variant(network, VARIANTS[3])
     run(network, image[..., :64, :64])  # what is loaded once is no memory of the image
     before = common.peak_memory()
-    with heap.kept("cpu"):
+    with process.keep_freed_memory():
         run(network, image)
     print(common.peak_memory() - before)
 
@@ -147,7 +147,7 @@ def main() -> None:
         network, _ = network_and_input(name, 32)
         rows.append((name, f"{sum(p.numel() for p in network.parameters()):,}"))
     table(rows)
-    with heap.kept("cpu"):  # as Segment does
+    with process.keep_freed_memory():  # as Segment does
         for size in arguments.sizes:
             measure(names, size, arguments.rounds)
 

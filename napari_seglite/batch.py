@@ -20,8 +20,8 @@ from .images.axes import ImageAxes
 from .images.spacing import micrometres
 
 if TYPE_CHECKING:
-    from .engine.inference import Stop
     from .engine.sweep import Progress
+    from .runtime.stopping import Stop
 
 FORMATS = ("tif", "zarr")
 

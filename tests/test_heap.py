@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from napari_seglite.engine import heap
+from napari_seglite.runtime import process
 
 ALONE = """
 import sys, threading
 import psutil, torch
-from napari_seglite.engine import heap
+from napari_seglite.runtime import process
 SIZE = 400_000_000
 
 def held():
@@ -20,18 +20,18 @@ def use():  # takes and frees a large block, as a layer does with a feature map
     torch.ones(SIZE // 4).sum()
 
 def work():
-    with heap.kept("cpu"):
+    with process.keep_freed_memory():
         before = held()
         use()
         kept.append(held() - before)
-        with heap.kept("cpu"):  # another job beside it
+        with process.keep_freed_memory():  # another job beside it
             use()
         kept.append(held() - before)
 
 kept = []
 before = held()
 if sys.argv[1] == "True":
-    heap.prepare()
+    process.share_main_arena()
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
@@ -44,20 +44,48 @@ use()  # as before: back at once
 assert held() - before < 0.2 * SIZE
 """
 
+LIBRARY = """
+import gc, sys
+import numpy as np
+import torch
+from napari_seglite import FineTuneRequest, FineTuner, SegmentRequest, segment
+from napari_seglite.images import TrainingImage
+from napari_seglite.runtime import process
 
-@pytest.mark.skipif(heap._glibc() is None, reason="only glibc is told what to keep")
+def forbidden(*_):
+    raise AssertionError("the process was changed")
+
+process._set = forbidden
+gc.freeze = gc.disable = forbidden
+frame = np.random.default_rng(0).random((1, 64, 64), np.float32)
+state, threads, threshold = torch.get_rng_state(), torch.get_num_threads(), gc.get_threshold()
+segment(frame[0], SegmentRequest("nuclei-s-net", "YX", device="cpu"))
+images = [TrainingImage(str(k), frame, (frame[0] > 0.5).astype(np.uint8)) for k in range(2)]
+request = FineTuneRequest("nuclei-s-net", "new", steps=2, batch=1, patch=32, device="cpu")
+for _ in FineTuner(request, images).run():
+    assert torch.equal(state, torch.get_rng_state())
+assert torch.get_num_threads() == threads
+assert gc.get_threshold() == threshold
+assert sys.modules.get("triton", forbidden) is not None
+"""
+
+
+@pytest.mark.skipif(process._glibc() is None, reason="only glibc is told what to keep")
 @pytest.mark.parametrize("in_thread", [False, True])
 def test_it_stays_and_goes(in_thread):
     """In a program of its own: threads that ran before leave glibc arenas of another kind."""
     subprocess.run([sys.executable, "-c", ALONE, str(in_thread)], check=True)
 
 
-def test_other_devices_and_systems_are_left_alone(monkeypatch):
+def test_systems_without_glibc_are_left_alone(monkeypatch):
     called = []
-    monkeypatch.setattr(heap, "_set", lambda *arguments: called.append(arguments))
-    with heap.kept("cuda"):
-        pass
+    monkeypatch.setattr(process, "_set", lambda *arguments: called.append(arguments))
     monkeypatch.setattr(sys, "platform", "darwin")
-    with heap.kept("cpu"):
+    with process.keep_freed_memory():
         pass
     assert not called
+
+
+def test_only_applications_change_the_process():
+    """Segmenting and training as a library call sets nothing for the whole process."""
+    subprocess.run([sys.executable, "-c", LIBRARY], check=True)

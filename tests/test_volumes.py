@@ -6,12 +6,13 @@ import torch
 
 from napari_seglite import SegmentRequest, segment
 from napari_seglite.checkpoints.store import CheckpointInfo
-from napari_seglite.engine import devices, units
+from napari_seglite.engine import units
 from napari_seglite.engine.fine_tuner import FineTuner
 from napari_seglite.engine.training import FineTuneRequest
 from napari_seglite.errors import CheckpointError
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.normalisation import Normalisation
+from napari_seglite.runtime import devices
 from src_models.cards import NetworkCard
 
 

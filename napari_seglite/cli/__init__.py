@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import SegliteError
+from ..runtime import process
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parsed = build_parser().parse_args(arguments)
     try:
-        return int(parsed.run(parsed))
+        with process.keep_freed_memory():
+            return int(parsed.run(parsed))
     except SegliteError as error:
         print(f"seglite: {error}", file=sys.stderr)
         return 1

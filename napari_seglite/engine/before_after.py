@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..checkpoints.store import CheckpointStore
-from . import devices
-from .inference import Predictor, Stop, interruptible
+from ..runtime import devices
+from ..runtime.stopping import Stop, interruptible
+from .inference import Predictor
 from .tiling import predict_tiled
 
 TILE, OVERLAP = 512, 48

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import AnnotationError, Cancelled
+from ..runtime.stopping import Stop, never
 from .evaluation import instance_scores, mask_scores
-from .inference import Stop, never
 
 if TYPE_CHECKING:
     import pandas

@@ -13,9 +13,11 @@ import numpy as np
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError
 from ..images.training_image import TrainingImage
-from . import devices, heap
+from ..runtime import devices
+from ..runtime.compilation import needs_compiling, warm_up
+from ..runtime.stopping import Stop, never
 from .fine_tuner import check_images, network_of, replayed
-from .inference import Predictor, Stop, needs_compiling, never, warm_up
+from .inference import Predictor
 from .learner import Learner
 from .splitting import folds
 from .tiling import predict_tiled
@@ -97,15 +99,14 @@ def contest(
     device = devices.resolve(competitors[0][0].device)
     entries: dict[str, Entry] = {}
     try:
-        with heap.kept(device):
-            for number, (request, images) in enumerate(competitors):
-                for entry, text, share in _compete(request, images, store, device, stop, abort):
-                    entries[entry.start] = entry
-                    ranked = sorted(entries.values(), key=lambda e: -np.nan_to_num(e.dice))
-                    progress = (number + share) / len(competitors)
-                    yield ContestEvent(tuple(ranked), text, progress)
-                if stop():
-                    break
+        for number, (request, images) in enumerate(competitors):
+            for entry, text, share in _compete(request, images, store, device, stop, abort):
+                entries[entry.start] = entry
+                ranked = sorted(entries.values(), key=lambda e: -np.nan_to_num(e.dice))
+                progress = (number + share) / len(competitors)
+                yield ContestEvent(tuple(ranked), text, progress)
+            if stop():
+                break
     finally:
         devices.release(device)
 

@@ -15,16 +15,17 @@ from ..checkpoints import replay
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError, CheckpointError
 from ..images.training_image import TrainingImage
+from ..runtime import devices
+from ..runtime.compilation import COMPILING, needs_compiling, warm_up
+from ..runtime.stopping import Stop, never
+from ..runtime.versions import versions
 from ..store.training_state import TrainingState
-from . import devices, heap
 from .dataset import digest
-from .inference import COMPILING, Stop, needs_compiling, never, warm_up
 from .learner import Learner, mean_weights
 from .splitting import folds, split
 from .training import FineTuneRequest, TrainingEvent, Watch, start_info
 from .training_loop import Curves, TrainingLoop
 from .transfer import take_over
-from .versions import versions
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +117,7 @@ class FineTuner:
         device = devices.resolve(self.request.device)
         yield self._message("Reading the checkpoint …")
         try:
-            with torch.random.fork_rng(devices=[]), heap.kept(device):
+            with torch.random.fork_rng(devices=[]):
                 if needs_compiling(self.info.network, device, training=True):
                     yield self._message(COMPILING)
                 warm_up(self.info.network, device, training=True)

@@ -14,10 +14,12 @@ import numpy as np
 from ..checkpoints.store import CheckpointStore
 from ..errors import Cancelled
 from ..images.training_image import TrainingImage
-from . import devices, heap
+from ..runtime import devices
+from ..runtime.compilation import COMPILING, needs_compiling, warm_up
+from ..runtime.stopping import Stop, never
 from .dataset import PatchSampler
 from .fine_tuner import check_images, network_of, replayed, save_trained
-from .inference import COMPILING, Predictor, Stop, needs_compiling, never, warm_up
+from .inference import Predictor
 from .learner import Learner, copy_weights
 from .tiling import predict_tiled
 from .training import FineTuneRequest, TrainingEvent, start_info
@@ -102,7 +104,7 @@ class LiveSession:
         device = devices.resolve(self.request.device)
         yield self._event("message", text="Reading the checkpoint …")
         try:
-            with torch.random.fork_rng(devices=[]), heap.kept(device):
+            with torch.random.fork_rng(devices=[]):
                 if needs_compiling(self.info.network, device, training=True):
                     yield self._event("message", text=COMPILING)
                 warm_up(self.info.network, device, training=True)

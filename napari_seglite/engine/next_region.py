@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import Cancelled
 from ..images.axes import ImageAxes
 from ..images.corrections import Box, Corrections
-from .inference import Stop, never
+from ..runtime.stopping import Stop, never
 from .segmentation import Segmentation
 from .uncertainty import entropy
 

@@ -13,9 +13,9 @@ from ..images import chunked
 from ..images.axes import ImageAxes
 from ..images.chunked import Frames, blocks
 from ..images.region import Region, region_of
+from ..runtime.versions import versions
 from .masks import Counts, Foreground, label_dtype, write_labels
 from .requests import SegmentRequest
-from .versions import versions
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import Cancelled, ImageError, SegliteError
 from ..images import chunked
 from ..images.axes import ImageAxes, at_level
-from . import devices, heap, layouts
-from .inference import COMPILING, Stop, interruptible, needs_compiling, never, warm_up
+from ..runtime import devices, memory_format
+from ..runtime.compilation import COMPILING, needs_compiling, warm_up
+from ..runtime.stopping import Stop, interruptible, never
 from .objects import labelling_text
 from .requests import SegmentRequest
 from .segmentation import Segmentation, labelled
@@ -157,11 +158,13 @@ class Segmenter:
         Returns False if it was stopped on its way.
         """
         try:
-            with interruptible(sweep.network, stop), heap.kept(sweep.request.device):
+            with interruptible(sweep.network, stop):
                 if loaded.layout is None:
-                    yield Progress(layouts.MEASURING, frames=len(sweep.frames))
+                    yield Progress(memory_format.MEASURING, frames=len(sweep.frames))
                     folder, device = self.store.folder.parent, sweep.request.device
-                    loaded.layout = layouts.measure(folder, loaded.info, sweep.network, device)
+                    loaded.layout = memory_format.measure(
+                        folder, loaded.info, sweep.network, device
+                    )
                 for progress, position, band in sweep.run():
                     if band is not None:
                         found, classes = band.values.astype(np.float16), values.shape[1]
@@ -188,9 +191,9 @@ class Segmenter:
         if self._loaded is None or (self._loaded.sha, self._loaded.device) != (sha, device):
             info, network = self.store.load(request.checkpoint)
             network = devices.place(fold(network.eval()), device)
-            layout = layouts.remembered(self.store.folder.parent, info, device)
+            layout = memory_format.remembered(self.store.folder.parent, info, device)
             if layout is not None:
-                layouts.arrange(network, layout)
+                memory_format.arrange(network, layout)
             self._loaded = _Loaded(sha, device, info, network, layout)
         _prune(self._loaded.network, self._loaded.info, request.pruning_level)
         if request.ensemble == "heads" and not hasattr(self._loaded.network, "row_outputs"):

@@ -14,7 +14,7 @@ import src_models
 from ..checkpoints.store import CheckpointInfo
 from ..images.axes import ImageAxes
 from ..images.training_image import TrainingImage
-from . import devices
+from ..runtime import devices
 from .training import FAMILIAR, FAMILIAR_SCRIBBLES, FineTuneRequest
 
 # What is corrected together was mostly recorded alike, and a minute is short: milder augmentation.

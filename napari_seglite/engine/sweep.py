@@ -17,8 +17,9 @@ from ..checkpoints.store import CheckpointInfo
 from ..errors import DeviceError
 from ..images.axes import ImageAxes
 from ..images.region import Box, grown, region_of, within
-from . import devices
-from .inference import Predictor, warm_up
+from ..runtime import devices
+from ..runtime.compilation import warm_up
+from .inference import Predictor
 from .requests import SMALLEST_TILE, SegmentRequest
 from .rescaling import Grid
 from .tiling import Band, count_bands, count_tiles, plan_axis, predict_bands

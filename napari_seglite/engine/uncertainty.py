@@ -12,7 +12,7 @@ from ..errors import Cancelled
 from ..images import chunked
 from ..images.axes import ImageAxes
 from ..images.chunked import blocks
-from .inference import Stop, never
+from ..runtime.stopping import Stop, never
 from .segmentation import Segmentation
 
 

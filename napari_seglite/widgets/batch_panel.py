@@ -157,7 +157,9 @@ class BatchPanel(QWidget):
         self.status.start()
         files = self.files
         self._job = job = Job(
-            lambda stop, gone: _work(files, request, self.store, lambda: stop() or gone()), self
+            lambda stop, gone: _work(files, request, self.store, lambda: stop() or gone()),
+            self,
+            runs_network=True,
         )
         job.progressed.connect(self._on_event)
         job.succeeded.connect(lambda _: self._on_end(request))

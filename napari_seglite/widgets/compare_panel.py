@@ -22,8 +22,8 @@ import src_models
 
 from ..checkpoints.store import CheckpointStore
 from ..errors import AnnotationError, SegliteError
+from ..runtime.process import load_training
 from .jobs import Job, Stop
-from .preload import load_training
 from .result_table import ResultTable, side_by_side
 from .status import JobStatus
 from .training_job import Source, TrainingInput, suited, visible
@@ -158,7 +158,9 @@ class ComparePanel(QWidget):
             return
         self.status.start()
         store, given = self.store, [TrainingInput(sources, look) for _ in requests]
-        self._job = job = Job(lambda *stops: _compared(requests, given, store, *stops), self)
+        self._job = job = Job(
+            lambda *stops: _compared(requests, given, store, *stops), self, runs_network=True
+        )
         job.progressed.connect(self._on_event)
         job.failed.connect(lambda text: self.status.say(text, error=True))
         job.ended.connect(self._on_ended)

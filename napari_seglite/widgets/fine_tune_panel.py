@@ -206,12 +206,15 @@ class FineTunePanel(QWidget):
         self._paused.clear()
         store, paused, live = self.store, self._paused, self._live
         if self.form.every_stroke:
-            job = Job(lambda *stops: learnt_live(request, given, store, *stops), self)
+            job = Job(
+                lambda *stops: learnt_live(request, given, store, *stops), self, runs_network=True
+            )
         else:
             automatic = self.form.automatic
             job = Job(
                 lambda *stops: fine_tuned(request, given, store, automatic, paused, live, *stops),
                 self,
+                runs_network=True,
             )
         self._job = job
         job.progressed.connect(self._on_event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from threading import Event
 from typing import Any
 
@@ -11,9 +12,9 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
-from ..engine import heap
 from ..errors import Cancelled, SegliteError
-from .preload import keep_triton_out, load_torch
+from ..runtime import process
+from ..runtime.process import keep_triton_out, load_torch
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ class Job(QObject):
         user stopped the job; the second once the window is closing and nothing matters any more.
     parent : QObject
         Whoever started it; when that goes, the job is stopped.
+    runs_network : bool
+        Whether a network runs in it, for which freed memory is kept.
 
     Signals
     -------
@@ -51,7 +54,10 @@ class Job(QObject):
     ended = Signal()
 
     def __init__(
-        self, work: Callable[[Stop, Stop], Generator[Any, None, Any]], parent: QObject
+        self,
+        work: Callable[[Stop, Stop], Generator[Any, None, Any]],
+        parent: QObject,
+        runs_network: bool = False,
     ) -> None:
         super().__init__(parent)
         stop, gone = Event(), Event()
@@ -60,7 +66,7 @@ class Job(QObject):
         def aborted() -> bool:
             return bool(worker.abort_requested)
 
-        steps = _guarded(work(stop.is_set, lambda: gone.is_set() or aborted()))
+        steps = _guarded(work(stop.is_set, lambda: gone.is_set() or aborted()), runs_network)
 
         # A function with a name that reads well in napari's list of tasks.
         def seglite() -> Generator[Any, None, tuple[str, Any]]:
@@ -85,7 +91,7 @@ class Job(QObject):
 
     def start(self) -> None:
         """Begin."""
-        heap.prepare()
+        process.share_main_arena()
         self._worker.start()
 
     def stop(self) -> None:
@@ -106,7 +112,7 @@ class Job(QObject):
 
 
 def _guarded(
-    steps: Generator[Any, None, Any],
+    steps: Generator[Any, None, Any], runs_network: bool
 ) -> Generator[Any, None, tuple[str, Any]]:
     """Turn every way a job can end into a value.
 
@@ -115,7 +121,8 @@ def _guarded(
     try:
         keep_triton_out()
         load_torch()
-        return "succeeded", (yield from steps)
+        with process.keep_freed_memory() if runs_network else nullcontext():
+            return "succeeded", (yield from steps)
     except Cancelled:
         return "cancelled", None
     except SegliteError as error:

@@ -137,7 +137,9 @@ class SegmentPanel(QWidget):
         self._preview = Preview(self.viewer, layer, request)
         before = shown.result if shown is not None and shown.source is data else None
         self._job = job = Job(
-            lambda stop, gone: self._work(data, request, lambda: stop() or gone(), before), self
+            lambda stop, gone: self._work(data, request, lambda: stop() or gone(), before),
+            self,
+            runs_network=True,
         )
         job.progressed.connect(self._on_progress)
         job.succeeded.connect(
@@ -321,7 +323,7 @@ class SegmentPanel(QWidget):
     def _list_devices(self, used: str) -> None:
         from src_models import selective_scan
 
-        from ..engine import devices
+        from ..runtime import devices
 
         scan = selective_scan.choose_backend(used.partition(":")[0])
         hint = f"The last run was on {used}, with the {scan} scan"

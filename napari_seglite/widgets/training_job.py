@@ -13,9 +13,10 @@ from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import SegliteError
 from ..images.axes import ImageAxes
 from ..images.corrections import Box, Corrections
+from ..runtime.process import load_training
 from . import areas, layers
 from .jobs import Stop
-from .preload import load_training, warm_colours, warm_colours_soon
+from .preload import warm_colours, warm_colours_soon
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -230,8 +231,8 @@ def _compared(
     request: FineTuneRequest, given: TrainingInput, store: CheckpointStore, abort: Stop
 ) -> BeforeAfter:
     """Predict the middle of what is looked at as before, and as now."""
-    from ..engine import devices
     from ..engine.before_after import BeforeAfter, classes_of, shown_pixels
+    from ..runtime import devices
 
     look, device = given.look, devices.resolve(request.device)
     names = request.checkpoint, request.name
@@ -252,8 +253,8 @@ def learnt_live(
 ) -> Generator[TrainingEvent, None, None]:
     """Learn after every stroke until stopped."""
     load_training()
-    from ..engine import devices
     from ..engine.live import LiveSession, Work
+    from ..runtime import devices
 
     fast = devices.fast_bfloat16(devices.resolve(request.device))
     session = LiveSession(replace(request, batch=2, bfloat16=fast), store)
