@@ -82,7 +82,7 @@ def throughput(size: int, rounds: int) -> None:
 def labelling(size: int, rounds: int) -> None:
     """Print how long labelling anew takes, without the network."""
     from napari_seglite import SegmentRequest, segment
-    from napari_seglite.engine import watershed
+    from napari_seglite.labels import watershed
 
     result = segment(picture(size, size), SegmentRequest(CHECKPOINT, "YX", "cpu"))
     result.relabel(output="instances")  # compiles, if it has to

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_seglite.engine import brushes
 from napari_seglite.engine.next_region import Candidate, ranked
 from napari_seglite.images.corrections import Corrections
+from napari_seglite.labels import edits
 from napari_seglite.widgets.edits import edited_spans
 
 
@@ -24,7 +24,7 @@ def labels():
 
 def test_holes_are_filled_where_nothing_lies(labels):
     labels[30, 30] = 2
-    filled = brushes.fill_holes(labels, 1)
+    filled = edits.fill_holes(labels, 1)
     assert filled[30, 27] == 1
     assert filled[30, 30] == 2
     assert filled.dtype == labels.dtype
@@ -32,7 +32,7 @@ def test_holes_are_filled_where_nothing_lies(labels):
 
 
 def test_smoothing_takes_specks_and_leaves_others(labels):
-    smooth = brushes.smooth(labels, 1)
+    smooth = edits.smooth(labels, 1)
     assert smooth[2, 2] == 0
     np.testing.assert_array_equal(smooth == 2, labels == 2)
     ring = (labels == 1) & (np.mgrid[:60, :80][0] > 5)
@@ -40,7 +40,7 @@ def test_smoothing_takes_specks_and_leaves_others(labels):
 
 
 def test_only_the_largest_part_is_kept(labels):
-    kept = brushes.keep_largest(labels, 1)
+    kept = edits.keep_largest(labels, 1)
     assert kept[2, 2] == 0
     assert kept[30, 12] == 1
     np.testing.assert_array_equal(kept == 2, labels == 2)
@@ -49,36 +49,36 @@ def test_only_the_largest_part_is_kept(labels):
 def test_growing_stops_at_others_and_shrinking_undoes_it():
     labels = np.zeros((40, 40), np.uint8)
     labels[10:20, 10:20], labels[10:20, 22:30] = 1, 2
-    grown = brushes.grow(labels, 1, 4)
+    grown = edits.grow(labels, 1, 4)
     assert grown[15, 6] == 1
     assert grown[15, 5] == 0
     assert grown[15, 21] == 1
     np.testing.assert_array_equal(grown == 2, labels == 2)
     alone = np.where(labels == 1, 1, 0)
-    back = brushes.grow(brushes.grow(alone, 1, 3), 1, -3)
+    back = edits.grow(edits.grow(alone, 1, 3), 1, -3)
     assert (back != alone).sum() <= 8  # but for the rounded corners
 
 
 def test_objects_under_a_shape_go_or_become_one(labels):
     where = np.zeros(labels.shape, bool)
     where[24:36, 45:75] = True
-    gone = brushes.delete_objects(labels, where)
+    gone = edits.delete_objects(labels, where)
     assert not (gone == 2).any()
     assert not (gone[5:, :50] == 1).any()  # the ring reaches into the box
     assert gone[2, 2] == 1
-    merged = brushes.merge_objects(labels, where)
+    merged = edits.merge_objects(labels, where)
     assert merged[30, 60] == merged[30, 12] == merged[24, 74] == 2
     assert merged[2, 2] == 1
     nowhere = np.zeros(labels.shape, bool)
-    np.testing.assert_array_equal(brushes.delete_objects(labels, nowhere), labels)
-    np.testing.assert_array_equal(brushes.merge_objects(labels, nowhere), labels)
+    np.testing.assert_array_equal(edits.delete_objects(labels, nowhere), labels)
+    np.testing.assert_array_equal(edits.merge_objects(labels, nowhere), labels)
 
 
 def test_interpolation_goes_from_one_shape_to_the_other():
     y, x = np.mgrid[:64, :64]
     discs = [(np.hypot(y - 32, x - 32) < r).astype(np.uint8) for r in (8, 20)]
     discs[1][2:6, 2:6] = 3  # appears on the way
-    made = list(brushes.interpolated(discs[0], discs[1], 3))
+    made = list(edits.interpolated(discs[0], discs[1], 3))
     radii = [np.sqrt((m == 1).sum() / np.pi) for m in made]
     np.testing.assert_allclose(radii, [11, 14, 17], atol=0.5)
     assert {tuple(np.unique(m)) for m in made} <= {(0, 1), (0, 1, 3)}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_seglite.engine.comparison import ADDED, MISSED, OTHER_CLASS, compare
-from napari_seglite.engine.evaluation import instance_scores, mask_scores
 from napari_seglite.errors import AnnotationError, Cancelled
+from napari_seglite.labels.evaluation import ADDED, MISSED, OTHER_CLASS, compare
+from napari_seglite.labels.metrics import instance_scores, mask_scores
 
 
 @pytest.fixture

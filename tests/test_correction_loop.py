@@ -4,8 +4,8 @@ import numpy as np
 
 from napari_seglite import FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.engine.dataset import frames_of
-from napari_seglite.engine.metrics import overlap
 from napari_seglite.formats.read_write import list_images, read_image, read_labels
+from napari_seglite.labels.metrics import overlap
 
 START = "nuclei-s-net"
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from napari_seglite.engine.evaluation import instance_scores, mask_scores
+from napari_seglite.labels.metrics import instance_scores, mask_scores
 
 
 def squares(*corners, size=4, shape=(20, 20)):

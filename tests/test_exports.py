@@ -9,10 +9,10 @@ from skimage.draw import polygon2mask
 from skimage.io import imsave
 
 from napari_seglite.cli import main
-from napari_seglite.engine.measurements import measure
 from napari_seglite.errors import ImageError
 from napari_seglite.formats.exports import coco, write_rois
 from napari_seglite.formats.read_write import write_labels
+from napari_seglite.labels.measurements import measure
 
 
 @pytest.fixture

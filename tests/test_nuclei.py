@@ -7,8 +7,8 @@ import pytest
 from skimage.io import imread
 
 from napari_seglite import Segmenter, SegmentRequest
-from napari_seglite.engine.metrics import overlap
 from napari_seglite.images.axes import guess_axes
+from napari_seglite.labels.metrics import overlap
 
 
 @pytest.fixture(scope="module")

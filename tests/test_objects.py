@@ -7,11 +7,11 @@ import zarr
 from skimage.morphology import reconstruction
 from skimage.segmentation import watershed
 
-from napari_seglite.engine.masks import Foreground, to_labels, write_labels
-from napari_seglite.engine.objects import SPLIT_DEPTH, find_parts
 from napari_seglite.images import chunked
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.chunked import Frames, blocks
+from napari_seglite.labels.labelling import Foreground, to_labels, write_labels
+from napari_seglite.labels.objects import SPLIT_DEPTH, find_parts
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_chosen_frames_of_a_stack(nuclei):
 
 def test_small_tiles_find_the_same_nuclei():
     from napari_seglite import sample_data
-    from napari_seglite.engine.metrics import overlap
+    from napari_seglite.labels.metrics import overlap
 
     image = sample_data.load("fluorescence")[0]
     whole = run(image, tile=1024).labels

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.evaluation import instance_scores, mask_scores
-from ..engine.metrics import overlap, overlap_per_class
 from ..errors import AnnotationError, ImageError
 from ..formats import read_write
 from ..formats.read_write import list_images, read_labels
+from ..labels.metrics import instance_scores, mask_scores, overlap, overlap_per_class
 
 Scores = dict[str, float]
 

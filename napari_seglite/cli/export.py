@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..engine.measurements import measure
 from ..errors import ImageError, SegliteError
 from ..formats import read_write
 from ..formats.exports import write_coco, write_rois, write_table
 from ..formats.read_write import read_image, read_labels
+from ..labels.measurements import measure
 from .evaluate import stem
 
 

@@ -13,8 +13,8 @@ from ..images import chunked
 from ..images.axes import ImageAxes
 from ..images.chunked import Frames, blocks
 from ..images.region import Region, region_of
+from ..labels.labelling import Counts, Foreground, label_dtype, write_labels
 from ..runtime.versions import versions
-from .masks import Counts, Foreground, label_dtype, write_labels
 from .requests import SegmentRequest
 
 

@@ -15,10 +15,10 @@ from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import Cancelled, ImageError, SegliteError
 from ..images import chunked
 from ..images.axes import ImageAxes, at_level
+from ..labels.objects import labelling_text
 from ..runtime import devices, memory_format
 from ..runtime.compilation import COMPILING, needs_compiling, warm_up
 from ..runtime.stopping import Stop, interruptible, never
-from .objects import labelling_text
 from .requests import SegmentRequest
 from .segmentation import Segmentation, labelled
 from .sweep import Progress, Sweep

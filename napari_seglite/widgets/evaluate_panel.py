@@ -11,7 +11,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
-from ..engine.comparison import ADDED, MISSED, OTHER_CLASS, Comparison, compare
+from ..labels.evaluation import ADDED, MISSED, OTHER_CLASS, Comparison, compare
 from . import layers
 from .jobs import Job, Stop
 from .result_table import ResultTable, side_by_side

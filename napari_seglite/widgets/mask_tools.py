@@ -9,9 +9,9 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from ..engine import brushes
 from ..errors import AnnotationError, SegliteError
 from ..images.region import Region
+from ..labels import edits
 from . import areas, layers
 from .jobs import Job, Stop
 
@@ -134,14 +134,14 @@ class MaskTools(QWidget):
             assert text is not None
             plane = tracked.entry.corrections.shape[1:]
             where = _mask(Region.parse(text), plane)
-            act = brushes.delete_objects if name == "delete" else brushes.merge_objects
+            act = edits.delete_objects if name == "delete" else edits.merge_objects
             return ((k, act(axes.frame(data, k)[0], where)) for k in frames)
         single: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            "fill": lambda old: brushes.fill_holes(old, value),
-            "smooth": lambda old: brushes.smooth(old, value, px),
-            "largest": lambda old: brushes.keep_largest(old, value),
-            "grow": lambda old: brushes.grow(old, value, px),
-            "shrink": lambda old: brushes.grow(old, value, -px),
+            "fill": lambda old: edits.fill_holes(old, value),
+            "smooth": lambda old: edits.smooth(old, value, px),
+            "largest": lambda old: edits.keep_largest(old, value),
+            "grow": lambda old: edits.grow(old, value, px),
+            "shrink": lambda old: edits.grow(old, value, -px),
         }
         return ((k, single[name](axes.frame(data, k)[0])) for k in frames)
 
@@ -203,7 +203,7 @@ def _between(tracked: Tracked, current: int) -> Iterator[tuple[int, np.ndarray]]
     if not any(a in volume and b in volume for volume in volumes):
         raise AnnotationError("The corrected slices belong to different time points.")
     first, last = axes.frame(data, a)[0], axes.frame(data, b)[0]
-    return zip(range(a + 1, b), brushes.interpolated(first, last, b - a - 1), strict=True)
+    return zip(range(a + 1, b), edits.interpolated(first, last, b - a - 1), strict=True)
 
 
 def _mask(region: Region, plane: tuple[int, int]) -> np.ndarray:

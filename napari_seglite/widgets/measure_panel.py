@@ -131,7 +131,7 @@ class MeasurePanel(QWidget):
 def _work(
     labels: np.ndarray, image: Any, spacing: list[float], axes: str, stop: Stop
 ) -> Generator[tuple[int, int], None, pd.DataFrame]:
-    from ..engine.measurements import measure_series
+    from ..labels.measurements import measure_series
 
     if labels.dtype.kind == "b":
         labels = labels.astype(np.uint8)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.masks import keep_edits, put_into
+from ..labels.merging import keep_edits, put_into
 from .layers import add_labels
 
 if TYPE_CHECKING:

@@ -334,7 +334,7 @@ def _relabelled(
     old: Segmentation, changes: dict[str, Any], first: int | None
 ) -> Generator[str | np.ndarray, None, Segmentation]:
     """Label anew; the frame that is seen comes first."""
-    from ..engine.objects import labelling_text
+    from ..labels.objects import labelling_text
 
     yield labelling_text(changes["output"])
     if first is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import AnnotationError, Cancelled
 from ..runtime.stopping import Stop, never
-from .evaluation import instance_scores, mask_scores
+from .metrics import instance_scores, mask_scores
 
 if TYPE_CHECKING:
     import pandas
