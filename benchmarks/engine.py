@@ -39,8 +39,8 @@ def picture(height: int, width: int) -> np.ndarray:
 def throughput(size: int, rounds: int) -> None:
     """Print how the engine's time compares with the bare network's."""
     from napari_seglite import Segmenter, SegmentRequest
-    from napari_seglite.engine.inference import Predictor
-    from napari_seglite.engine.tiling import plan_axis
+    from napari_seglite.inference.predictor import Predictor
+    from napari_seglite.inference.tiling import plan_axis
 
     image = picture(size, size)
     request = SegmentRequest(CHECKPOINT, "YX", "cpu")

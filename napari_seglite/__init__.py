@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoints.store import CheckpointInfo, CheckpointStore
     from .engine.fine_tuner import FineTuner
-    from .engine.requests import SegmentRequest
-    from .engine.segmentation import Segmentation
-    from .engine.segmenter import Segmenter, segment
     from .engine.training import FineTuneRequest
     from .formats.read_write import read_image, write_labels
+    from .inference.request import SegmentRequest
+    from .inference.result import Segmentation
+    from .inference.segmenter import Segmenter, segment
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "FineTuneRequest": "engine.training",
     "FineTuner": "engine.fine_tuner",
-    "SegmentRequest": "engine.requests",
-    "Segmentation": "engine.segmentation",
-    "Segmenter": "engine.segmenter",
-    "segment": "engine.segmenter",
+    "SegmentRequest": "inference.request",
+    "Segmentation": "inference.result",
+    "Segmenter": "inference.segmenter",
+    "segment": "inference.segmenter",
     "CheckpointInfo": "checkpoints.store",
     "CheckpointStore": "checkpoints.store",
     "read_image": "formats.read_write",

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .engine.requests import SegmentRequest
-from .engine.segmentation import Segmentation
-from .engine.segmenter import Segmenter
-from .engine.spacing import matching_rescale
-from .engine.uncertainty import uncertainty
 from .errors import Cancelled, SegliteError
 from .formats.read_write import ImageFile, read_image, stem, write_labels
 from .images.axes import ImageAxes
 from .images.spacing import micrometres
+from .inference.request import SegmentRequest
+from .inference.rescaling import matching_rescale
+from .inference.result import Segmentation
+from .inference.segmenter import Segmenter
+from .inference.uncertainty import uncertainty
 
 if TYPE_CHECKING:
-    from .engine.sweep import Progress
+    from .inference.image_pass import Progress
     from .runtime.stopping import Stop
 
 FORMATS = ("tif", "zarr")

@@ -25,11 +25,11 @@ from train_nuclei import read
 
 from napari_seglite import CheckpointStore, Segmenter, SegmentRequest
 from napari_seglite.checkpoints.store import BUILT_IN
-from napari_seglite.engine.inference import Predictor
-from napari_seglite.engine.tiling import predict_tiled
 from napari_seglite.engine.training_loop import OVERLAP, TILE
 from napari_seglite.images.axes import guess_axes
 from napari_seglite.images.training_image import TrainingImage
+from napari_seglite.inference.predictor import Predictor
+from napari_seglite.inference.tiling import predict_tiled
 from napari_seglite.labels.metrics import overlap
 
 NAME = "nuclei-s-net"

@@ -5,11 +5,11 @@ import pytest
 import scipy.ndimage as ndi
 
 from napari_seglite.checkpoints.inputs import select_channels
-from napari_seglite.engine.requests import SegmentRequest, parse_numbers
-from napari_seglite.engine.tiling import count_tiles, plan_axis, predict_tiled
 from napari_seglite.errors import CheckpointError, ImageError, SegliteError
 from napari_seglite.images.axes import ImageAxes, guess_axes
 from napari_seglite.images.normalisation import Normalisation
+from napari_seglite.inference.request import SegmentRequest, parse_numbers
+from napari_seglite.inference.tiling import count_tiles, plan_axis, predict_tiled
 from napari_seglite.labels.labelling import to_labels
 from napari_seglite.labels.merging import keep_edits, put_into
 from napari_seglite.labels.metrics import overlap, overlap_per_class

@@ -6,8 +6,8 @@ import torch
 
 import src_models
 from napari_seglite import Segmenter, SegmentRequest
-from napari_seglite.engine.sweep import Sweep
 from napari_seglite.errors import DeviceError
+from napari_seglite.inference.image_pass import Sweep
 
 
 class Small:

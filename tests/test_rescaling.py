@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from napari_seglite import Segmenter, SegmentRequest, segment
-from napari_seglite.engine.rescaling import Grid
-from napari_seglite.engine.tiling import Band
 from napari_seglite.errors import SegliteError
+from napari_seglite.inference.rescaling import Grid
+from napari_seglite.inference.tiling import Band
 from src_models.cards import NetworkCard
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_seglite import Segmenter, SegmentRequest
-from napari_seglite.engine.tiling import count_bands, count_tiles, predict_bands
 from napari_seglite.errors import Cancelled
+from napari_seglite.inference.tiling import count_bands, count_tiles, predict_bands
 
 
 @pytest.fixture

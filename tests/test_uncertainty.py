@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from napari_seglite import SegmentRequest, segment
-from napari_seglite.engine.uncertainty import entropy, uncertainty
 from napari_seglite.errors import Cancelled
 from napari_seglite.images import chunked
+from napari_seglite.inference.uncertainty import entropy, uncertainty
 
 
 def test_entropy_by_hand():

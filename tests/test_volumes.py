@@ -6,12 +6,12 @@ import torch
 
 from napari_seglite import SegmentRequest, segment
 from napari_seglite.checkpoints.store import CheckpointInfo
-from napari_seglite.engine import units
 from napari_seglite.engine.fine_tuner import FineTuner
 from napari_seglite.engine.training import FineTuneRequest
 from napari_seglite.errors import CheckpointError
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.normalisation import Normalisation
+from napari_seglite.inference import slabs
 from napari_seglite.runtime import devices
 from src_models.cards import NetworkCard
 
@@ -47,7 +47,7 @@ def column(store):
 
 def test_blocks_are_the_whole(column, monkeypatch):
     """A series of two stacks, its axes in another order, in blocks of 24 slices."""
-    monkeypatch.setattr(units, "DEPTH", 24)
+    monkeypatch.setattr(slabs, "DEPTH", 24)
     stacks = np.random.default_rng(0).random((2, 50, 70, 90)).astype(np.float32)
     stacks = (stacks - stacks.min()) / (stacks.max() - stacks.min())
     with torch.inference_mode():
@@ -69,10 +69,10 @@ def test_blocks_are_the_whole(column, monkeypatch):
 
 
 def test_units_cover_every_slice_once(store, column, monkeypatch):
-    monkeypatch.setattr(units, "DEPTH", 24)
+    monkeypatch.setattr(slabs, "DEPTH", 24)
     info = store.info("column")
     for depth in (1, 5, 24, 25, 40, 101):
-        planned = units.plan_units(ImageAxes("ZYX"), (depth, 8, 8), range(depth), info)
+        planned = slabs.plan_units(ImageAxes("ZYX"), (depth, 8, 8), range(depth), info)
         out = [position for unit in planned for position in unit.positions]
         assert sorted(out) == list(range(depth))
         for unit in planned:
@@ -81,7 +81,7 @@ def test_units_cover_every_slice_once(store, column, monkeypatch):
                 assert unit.read[offset] == position
                 around = min(offset, len(unit.read) - 1 - offset)
                 at_end = unit.read[0] == 0 or unit.read[-1] == depth - 1
-                assert around >= units.DEPTH_OVERLAP // 2 - 1 or at_end
+                assert around >= slabs.DEPTH_OVERLAP // 2 - 1 or at_end
 
 
 def test_unet_sharp_in_three_dimensions(store):

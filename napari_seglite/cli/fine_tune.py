@@ -17,12 +17,12 @@ from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..corrected import from_project
 from ..engine.dataset import frames_of
 from ..engine.fine_tuner import FineTuner
-from ..engine.requests import parse_numbers
 from ..engine.training import TRAINABLE, FineTuneRequest, start_info
 from ..errors import AnnotationError, SegliteError
 from ..formats.read_write import list_images, read_image, read_labels
 from ..images.spacing import PixelSize, micrometres
 from ..images.training_image import TrainingImage
+from ..inference.request import parse_numbers
 from ..store.project import AnnotationProject
 from .evaluate import stem
 

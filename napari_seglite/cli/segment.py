@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..batch import FORMATS, BatchRequest, run_batch
-from ..engine.requests import ENSEMBLES, SegmentRequest, parse_numbers
-from ..engine.segmenter import Segmenter
 from ..errors import SegliteError
+from ..inference.request import ENSEMBLES, SegmentRequest, parse_numbers
+from ..inference.segmenter import Segmenter
 
 DEFAULTS = SegmentRequest("default", "YX")
 

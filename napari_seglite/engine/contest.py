@@ -13,14 +13,14 @@ import numpy as np
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError
 from ..images.training_image import TrainingImage
+from ..inference.predictor import Predictor
+from ..inference.tiling import predict_tiled
 from ..runtime import devices
 from ..runtime.compilation import needs_compiling, warm_up
 from ..runtime.stopping import Stop, never
 from .fine_tuner import check_images, network_of, replayed
-from .inference import Predictor
 from .learner import Learner
 from .splitting import folds
-from .tiling import predict_tiled
 from .training import FineTuneRequest, start_info
 from .training_loop import OVERLAP, TILE, TrainingLoop
 

@@ -14,14 +14,14 @@ import numpy as np
 from ..checkpoints.store import CheckpointStore
 from ..errors import Cancelled
 from ..images.training_image import TrainingImage
+from ..inference.predictor import Predictor
+from ..inference.tiling import predict_tiled
 from ..runtime import devices
 from ..runtime.compilation import COMPILING, needs_compiling, warm_up
 from ..runtime.stopping import Stop, never
 from .dataset import PatchSampler
 from .fine_tuner import check_images, network_of, replayed, save_trained
-from .inference import Predictor
 from .learner import Learner, copy_weights
-from .tiling import predict_tiled
 from .training import FineTuneRequest, TrainingEvent, start_info
 from .training_loop import OVERLAP, TILE, Curves, sampler_of
 

@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import Cancelled
 from ..images.axes import ImageAxes
 from ..images.corrections import Box, Corrections
+from ..inference.result import Segmentation
+from ..inference.uncertainty import entropy
 from ..runtime.stopping import Stop, never
-from .segmentation import Segmentation
-from .uncertainty import entropy
 
 # Of a region's pixels, the most uncertain share tells how uncertain it is: the sure background
 # around a few doubtful objects must not hide them.

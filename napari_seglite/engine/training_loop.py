@@ -12,13 +12,13 @@ import numpy as np
 
 from ..errors import Cancelled, DeviceError
 from ..images.training_image import TrainingImage
+from ..inference.predictor import Predictor
+from ..inference.tiling import predict_tiled
 from ..labels.metrics import overlap, overlap_per_class
 from ..runtime import devices
 from ..runtime.stopping import Stop, interruptible
 from .dataset import PatchSampler
-from .inference import Predictor
 from .learner import Learner, copy_weights
-from .tiling import predict_tiled
 from .training import FineTuneRequest, TrainingEvent, Watch
 
 if TYPE_CHECKING:

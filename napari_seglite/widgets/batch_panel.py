@@ -22,8 +22,8 @@ from qtpy.QtWidgets import (
 )
 
 from ..checkpoints.store import CheckpointStore
-from ..engine.requests import SegmentRequest
 from ..errors import SegliteError
+from ..inference.request import SegmentRequest
 from .jobs import Job, Stop
 from .result_table import side_by_side
 from .status import JobStatus
@@ -212,7 +212,7 @@ def _work(
     files: list[Path], request: BatchRequest, store: CheckpointStore, stop: Stop
 ) -> Generator[BatchEvent, None, bool]:
     from ..batch import run_batch
-    from ..engine.segmenter import Segmenter
+    from ..inference.segmenter import Segmenter
 
     yield from run_batch(files, request, Segmenter(store), stop)
     return True

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ..engine.next_region import Candidate
-    from ..engine.segmentation import Segmentation
+    from ..inference.result import Segmentation
     from .tracker import Tracked, Tracker
 
 MODES = {"dense": "Whole slices", "scribble": "Scribbles only"}

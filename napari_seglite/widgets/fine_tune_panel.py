@@ -14,10 +14,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..checkpoints.store import CheckpointStore
-from ..engine.before_after import BeforeAfter
-from ..engine.requests import parse_numbers
 from ..errors import AnnotationError, SegliteError
 from ..images.corrections import Corrections
+from ..inference.before_after import BeforeAfter
+from ..inference.request import parse_numbers
 from . import layers
 from .fine_tune_form import FineTuneForm
 from .jobs import Job

@@ -6,8 +6,8 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
-from ..engine.requests import parse_numbers
 from ..errors import SegliteError
+from ..inference.request import parse_numbers
 from . import layers
 from .status import ERROR_STYLE
 

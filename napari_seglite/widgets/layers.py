@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from ..engine.uncertainty import Uncertainty
+    from ..inference.uncertainty import Uncertainty
 
 
 # What people call their axes.

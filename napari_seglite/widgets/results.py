@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from ..engine.segmentation import Segmentation
+    from ..inference.result import Segmentation
 
     Copies = tuple[np.ndarray, np.ndarray]
 

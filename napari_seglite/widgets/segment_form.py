@@ -19,9 +19,9 @@ from superqt import QLabeledDoubleSlider
 import src_models
 
 from ..checkpoints.store import CheckpointStore
-from ..engine.requests import ENSEMBLES, RESCALE, SegmentRequest
-from ..engine.spacing import matching_rescale
 from ..errors import SegliteError
+from ..inference.request import ENSEMBLES, RESCALE, SegmentRequest
+from ..inference.rescaling import matching_rescale
 from . import areas, layers, preferences
 from .checkpoint_box import DEFAULT, CheckpointBox, describe
 from .image_rows import ImageRows, hint

@@ -11,8 +11,8 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from ..checkpoints.store import CheckpointStore
-from ..engine.requests import SegmentRequest
 from ..errors import SegliteError
+from ..inference.request import SegmentRequest
 from .jobs import Job, Stop
 from .layers import add_uncertainty, current_frame, label_shape
 from .preview import Preview
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ..engine.segmentation import Segmentation
-    from ..engine.segmenter import Segmenter
-    from ..engine.sweep import Progress
-    from ..engine.uncertainty import Uncertainty
+    from ..inference.image_pass import Progress
+    from ..inference.result import Segmentation
+    from ..inference.segmenter import Segmenter
+    from ..inference.uncertainty import Uncertainty
     from .results import Copies
 
 
@@ -154,7 +154,7 @@ class SegmentPanel(QWidget):
         self, data: Any, request: SegmentRequest, stop: Stop, before: Segmentation | None
     ) -> Generator[Progress, None, tuple[Segmentation, Copies | None]]:
         # Imported in the thread: torch takes over a second, and the panel shall not wait.
-        from ..engine.segmenter import Segmenter
+        from ..inference.segmenter import Segmenter
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self.store)
@@ -343,7 +343,7 @@ def _relabelled(
 
 
 def _explained(result: Segmentation, gone: Stop) -> Generator[None, None, Uncertainty]:
-    from ..engine.uncertainty import uncertainty
+    from ..inference.uncertainty import uncertainty
 
     *_, found = uncertainty(result, gone)
     yield

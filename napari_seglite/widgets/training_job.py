@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ..engine.before_after import BeforeAfter
     from ..engine.training import FineTuneRequest, TrainingEvent
     from ..images.training_image import TrainingImage
+    from ..inference.before_after import BeforeAfter
     from .tracker import Tracked
 
 # A larger part of a frame is not predicted while it is looked at.
@@ -231,7 +231,7 @@ def _compared(
     request: FineTuneRequest, given: TrainingInput, store: CheckpointStore, abort: Stop
 ) -> BeforeAfter:
     """Predict the middle of what is looked at as before, and as now."""
-    from ..engine.before_after import BeforeAfter, classes_of, shown_pixels
+    from ..inference.before_after import BeforeAfter, classes_of, shown_pixels
     from ..runtime import devices
 
     look, device = given.look, devices.resolve(request.device)

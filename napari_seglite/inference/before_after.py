@@ -9,7 +9,7 @@ import numpy as np
 from ..checkpoints.store import CheckpointStore
 from ..runtime import devices
 from ..runtime.stopping import Stop, interruptible
-from .inference import Predictor
+from .predictor import Predictor
 from .tiling import predict_tiled
 
 TILE, OVERLAP = 512, 48

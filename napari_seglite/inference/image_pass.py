@@ -19,11 +19,11 @@ from ..images.axes import ImageAxes
 from ..images.region import Box, grown, region_of, within
 from ..runtime import devices
 from ..runtime.compilation import warm_up
-from .inference import Predictor
-from .requests import SMALLEST_TILE, SegmentRequest
+from .predictor import Predictor
+from .request import SMALLEST_TILE, SegmentRequest
 from .rescaling import Grid
+from .slabs import Unit, plan_units
 from .tiling import Band, count_bands, count_tiles, plan_axis, predict_bands
-from .units import Unit, plan_units
 
 if TYPE_CHECKING:
     from torch import nn

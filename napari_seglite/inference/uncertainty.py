@@ -13,7 +13,7 @@ from ..images import chunked
 from ..images.axes import ImageAxes
 from ..images.chunked import blocks
 from ..runtime.stopping import Stop, never
-from .segmentation import Segmentation
+from .result import Segmentation
 
 
 @dataclass(frozen=True)

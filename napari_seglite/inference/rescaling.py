@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..checkpoints.store import CheckpointInfo
 from ..images.region import Box
+from ..images.spacing import PixelSize
+from .request import RESCALE
 from .tiling import Band
 
 
@@ -147,3 +150,25 @@ def _sample(
     for plane, out in zip(flat, found, strict=True):
         affine_transform(plane, (step, step), first, size, out, order=1, mode="nearest")
     return found.reshape(*planes.shape[:-2], *size)
+
+
+def matching_rescale(info: CheckpointInfo, pixel: PixelSize | None) -> float | None:
+    """Return what an image is to be rescaled by to look as a checkpoint learnt it.
+
+    Parameters
+    ----------
+    info : CheckpointInfo
+        Of the checkpoint.
+    pixel : tuple of float or None
+        Height and width of the image's pixels in micrometres.
+
+    Returns
+    -------
+    float or None
+        With two digits after the point, within what a request allows; None where one of the two
+        is unknown.
+    """
+    if info.spacing is None or pixel is None:
+        return None
+    factor = math.sqrt(math.prod(pixel) / math.prod(info.spacing))
+    return min(max(round(factor, 2), RESCALE[0]), RESCALE[1])

@@ -15,7 +15,7 @@ from ..images.chunked import Frames, blocks
 from ..images.region import Region, region_of
 from ..labels.labelling import Counts, Foreground, label_dtype, write_labels
 from ..runtime.versions import versions
-from .requests import SegmentRequest
+from .request import SegmentRequest
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from ..labels.objects import labelling_text
 from ..runtime import devices, memory_format
 from ..runtime.compilation import COMPILING, needs_compiling, warm_up
 from ..runtime.stopping import Stop, interruptible, never
-from .requests import SegmentRequest
-from .segmentation import Segmentation, labelled
-from .sweep import Progress, Sweep
+from .image_pass import Progress, Sweep
+from .request import SegmentRequest
+from .result import Segmentation, labelled
 
 if TYPE_CHECKING:
     from torch import nn
