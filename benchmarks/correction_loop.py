@@ -28,12 +28,13 @@ from common import table
 import src_models
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.checkpoints.store import CheckpointInfo
-from napari_seglite.engine.dataset import frames_of
-from napari_seglite.engine.suggestions import in_colour, suggested
-from napari_seglite.engine.training import Watch, start_info
 from napari_seglite.formats.read_write import list_images, read_image, read_labels
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.labels.metrics import overlap_per_class
+from napari_seglite.training.defaults import in_colour, suggested
+from napari_seglite.training.events import Watch
+from napari_seglite.training.examples import frames_of
+from napari_seglite.training.request import start_info
 
 # Where SegLite's user starts: from the checkpoint for nuclei, or from that for anything else.
 STARTS = {

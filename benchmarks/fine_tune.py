@@ -25,9 +25,9 @@ from scipy import ndimage
 from skimage.morphology import disk, skeletonize
 
 from napari_seglite import CheckpointStore, FineTuner
-from napari_seglite.engine.corrections import corrected_frames
-from napari_seglite.engine.suggestions import suggested
 from napari_seglite.images.corrections import Corrections
+from napari_seglite.training.defaults import suggested
+from napari_seglite.training.examples import corrected_frames
 
 LENGTH, BRUSH, TUNED = 40, disk(2), "tuned"
 SIDES = (256, 192, 160, 128, 96, 64, 48, 32)

@@ -20,10 +20,11 @@ from common import table
 from correction_loop import Slice, chosen, network_dice, processor_seconds, read
 
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest
-from napari_seglite.engine.dataset import frames_of
-from napari_seglite.engine.suggestions import in_colour, suggested
-from napari_seglite.engine.training import Watch, start_info
 from napari_seglite.formats.read_write import read_image, read_labels
+from napari_seglite.training.defaults import in_colour, suggested
+from napari_seglite.training.events import Watch
+from napari_seglite.training.examples import frames_of
+from napari_seglite.training.request import start_info
 
 START = "nuclei-s-net"
 

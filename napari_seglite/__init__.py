@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checkpoints.store import CheckpointInfo, CheckpointStore
-    from .engine.fine_tuner import FineTuner
-    from .engine.training import FineTuneRequest
     from .formats.read_write import read_image, write_labels
     from .inference.request import SegmentRequest
     from .inference.result import Segmentation
     from .inference.segmenter import Segmenter, segment
+    from .training.fine_tuner import FineTuner
+    from .training.request import FineTuneRequest
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "FineTuneRequest": "engine.training",
-    "FineTuner": "engine.fine_tuner",
+    "FineTuneRequest": "training.request",
+    "FineTuner": "training.fine_tuner",
     "SegmentRequest": "inference.request",
     "Segmentation": "inference.result",
     "Segmenter": "inference.segmenter",

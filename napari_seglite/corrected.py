@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .checkpoints.store import CheckpointInfo, CheckpointStore
-from .engine.corrections import corrected_frames
-from .engine.suggestions import in_colour, suggested
-from .engine.training import FineTuneRequest, start_info
 from .errors import AnnotationError
 from .images.spacing import micrometres
 from .images.training_image import TrainingImage
 from .store.project import AnnotationProject
+from .training.defaults import in_colour, suggested
+from .training.examples import corrected_frames
+from .training.request import FineTuneRequest, start_info
 
 
 def from_project(

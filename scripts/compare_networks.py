@@ -22,11 +22,12 @@ import torch
 import src_models
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.checkpoints.store import CheckpointInfo
-from napari_seglite.engine.dataset import frames_of
-from napari_seglite.engine.training import Watch, start_info
 from napari_seglite.formats.read_write import list_images, read_image, read_labels
 from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.labels.metrics import overlap
+from napari_seglite.training.events import Watch
+from napari_seglite.training.examples import frames_of
+from napari_seglite.training.request import start_info
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import peers

@@ -25,12 +25,12 @@ from train_nuclei import read
 
 from napari_seglite import CheckpointStore, Segmenter, SegmentRequest
 from napari_seglite.checkpoints.store import BUILT_IN
-from napari_seglite.engine.training_loop import OVERLAP, TILE
 from napari_seglite.images.axes import guess_axes
 from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.inference.predictor import Predictor
 from napari_seglite.inference.tiling import predict_tiled
 from napari_seglite.labels.metrics import overlap
+from napari_seglite.training.training_run import OVERLAP, TILE
 
 NAME = "nuclei-s-net"
 

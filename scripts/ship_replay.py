@@ -16,10 +16,10 @@ import numpy as np
 
 from napari_seglite import CheckpointStore
 from napari_seglite.checkpoints.replay import COUNT, FILE, choose, pack
-from napari_seglite.engine.dataset import frames_of
 from napari_seglite.formats.read_write import read_image, read_labels
 from napari_seglite.images.axes import guess_axes
 from napari_seglite.images.training_image import TrainingImage
+from napari_seglite.training.examples import frames_of
 
 NAME = "nuclei-s-net"
 # How many of each.

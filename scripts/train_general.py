@@ -21,9 +21,9 @@ from ship_checkpoint import score
 
 from napari_seglite.checkpoints.replay import FILE
 from napari_seglite.checkpoints.store import BUILT_IN, CheckpointInfo, CheckpointStore
-from napari_seglite.engine.fine_tuner import FineTuner
-from napari_seglite.engine.training import FineTuneRequest
 from napari_seglite.images.normalisation import Normalisation
+from napari_seglite.training.fine_tuner import FineTuner
+from napari_seglite.training.request import FineTuneRequest
 
 NAME = "general-unet-sharp"
 LINES = 400

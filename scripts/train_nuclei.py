@@ -20,10 +20,10 @@ import tifffile
 from skimage.io import imread
 
 from napari_seglite.checkpoints.store import CheckpointInfo, CheckpointStore
-from napari_seglite.engine.fine_tuner import FineTuner
-from napari_seglite.engine.training import FineTuneRequest
 from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.images.training_image import TrainingImage
+from napari_seglite.training.fine_tuner import FineTuner
+from napari_seglite.training.request import FineTuneRequest
 
 NAME = "nuclei-s-net"
 # Histology and bright field are a fifth of the images, and harder.

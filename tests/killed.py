@@ -22,8 +22,6 @@ import torch
 
 from napari_seglite import FineTuner
 from napari_seglite.checkpoints.store import CheckpointInfo, CheckpointStore
-from napari_seglite.engine import training_loop
-from napari_seglite.engine.training import FineTuneRequest, TrainingEvent
 from napari_seglite.errors import SegliteError
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
@@ -31,7 +29,10 @@ from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.store import project as projects
 from napari_seglite.store.autosave import Autosave
 from napari_seglite.store.project import AnnotationProject, ProjectImage
-from napari_seglite.store.training_state import TrainingState
+from napari_seglite.training import training_run
+from napari_seglite.training.events import TrainingEvent
+from napari_seglite.training.request import FineTuneRequest
+from napari_seglite.training.saved_state import TrainingState
 
 SIDE, LONGEST, PROMISED = 700, 4.0, 2.0
 # One life in so many trains as well.
@@ -43,7 +44,7 @@ INFO = CheckpointInfo("learnt", "u2net-msac")
 
 def fine_tuner(folder: Path) -> FineTuner:
     """Return a training run that is saved after every step and would take hours."""
-    training_loop.SAVE_EVERY = 0
+    training_run.SAVE_EVERY = 0
     rng = np.random.default_rng(0)
     frame = rng.random((1, 48, 48), np.float32)
     images = [TrainingImage(str(k), frame, (frame[0] > 0.5).astype(np.uint8)) for k in range(2)]

@@ -65,9 +65,9 @@ def test_sweeping_a_stack_encodes_every_slice_once(network, store, monkeypatch):
 
 def test_it_learns_from_a_stack(store):
     from napari_seglite import FineTuner, FineTuneRequest
-    from napari_seglite.engine.dataset import frames_of
-    from napari_seglite.engine.training import start_info
     from napari_seglite.images.axes import ImageAxes
+    from napari_seglite.training.examples import frames_of
+    from napari_seglite.training.request import start_info
 
     rng = np.random.default_rng(0)
     labels = np.zeros((4, 64, 64), np.uint8)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from napari_seglite import FineTuner, FineTuneRequest, Segmenter, SegmentRequest
-from napari_seglite.engine.dataset import frames_of
 from napari_seglite.formats.read_write import list_images, read_image, read_labels
 from napari_seglite.labels.metrics import overlap
+from napari_seglite.training.examples import frames_of
 
 START = "nuclei-s-net"
 

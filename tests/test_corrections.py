@@ -7,15 +7,15 @@ import pytest
 
 from napari_seglite.checkpoints.inputs import select_channels
 from napari_seglite.checkpoints.store import CheckpointInfo
-from napari_seglite.engine.corrections import corrected_frames
-from napari_seglite.engine.dataset import PatchSampler
-from napari_seglite.engine.splitting import folds
-from napari_seglite.engine.suggestions import in_colour, suggested
-from napari_seglite.engine.training import FineTuneRequest
 from napari_seglite.errors import AnnotationError, CheckpointError
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
 from napari_seglite.images.training_image import TrainingImage
+from napari_seglite.training.defaults import in_colour, suggested
+from napari_seglite.training.examples import corrected_frames
+from napari_seglite.training.patches import PatchSampler
+from napari_seglite.training.request import FineTuneRequest
+from napari_seglite.training.splits import folds
 
 
 def test_a_stroke_marks_its_frame_or_the_squares_of_a_large_one():

@@ -3,12 +3,13 @@ import pytest
 import torch
 
 from napari_seglite import FineTuner, FineTuneRequest
-from napari_seglite.engine.dataset import PatchSampler, digest, frames_of
-from napari_seglite.engine.splitting import split
 from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.images.training_image import TrainingImage
+from napari_seglite.training.examples import digest, frames_of
+from napari_seglite.training.patches import PatchSampler
+from napari_seglite.training.splits import split
 
 
 @pytest.fixture
@@ -241,7 +242,7 @@ def test_frozen_norms_keep_their_statistics(store, untrained, images):
 
 def test_runs_can_share_their_validation_split(untrained, images, monkeypatch):
     """Seeds of their own, and yet the same frames to score on."""
-    from napari_seglite.engine import fine_tuner
+    from napari_seglite.training import fine_tuner
 
     seen = []
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from napari_seglite import FineTuneRequest
-from napari_seglite.engine import live
-from napari_seglite.engine.live import LiveSession, Work
 from napari_seglite.images.training_image import TrainingImage
+from napari_seglite.training import live
+from napari_seglite.training.live import LiveSession, Work
 
 
 def test_it_learns_from_every_stroke_and_rests_in_between(store, untrained, blobs, monkeypatch):

@@ -72,7 +72,7 @@ def test_base_requirements_bring_no_qt_binding():
 def test_qt_stays_out_of_the_engine():
     code = (
         "import sys, napari_seglite.cli, napari_seglite.inference.segmenter,"
-        " napari_seglite.engine.fine_tuner, napari_seglite.formats.read_write\n"
+        " napari_seglite.training.fine_tuner, napari_seglite.formats.read_write\n"
         "napari_seglite.cli.build_parser()\n"
         "print([m for m in sys.modules if m.partition('.')[0] in"
         " ('qtpy', 'napari', 'PyQt6', 'PySide6', 'magicgui', 'torch', 'monai')])"

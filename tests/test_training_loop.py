@@ -11,14 +11,14 @@ import src_models
 from napari_seglite import FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.checkpoints import replay
 from napari_seglite.checkpoints.store import CheckpointInfo
-from napari_seglite.engine import training_loop
-from napari_seglite.engine.learner import Learner, mean_weights, trainable
-from napari_seglite.engine.training import Watch
-from napari_seglite.engine.training_loop import TrainingLoop, mixed
-from napari_seglite.engine.transfer import take_over
 from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError, DeviceError
 from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.images.training_image import TrainingImage
+from napari_seglite.training import training_run
+from napari_seglite.training.events import Watch
+from napari_seglite.training.trainer import Learner, mean_weights, trainable
+from napari_seglite.training.training_run import TrainingLoop, mixed
+from napari_seglite.training.weight_transfer import take_over
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_less_memory_means_fewer_patches(light, images, monkeypatch):
 
 
 def test_an_interrupted_run_goes_on(store, light, images, monkeypatch):
-    monkeypatch.setattr(training_loop, "SAVE_EVERY", 0)
+    monkeypatch.setattr(training_run, "SAVE_EVERY", 0)
     whole = list(FineTuner(request(name="whole", steps=6, keep_best=False), images).run())
     made = []
     run = FineTuner(request(steps=6), images).run(abort=lambda: len(made) > 3)

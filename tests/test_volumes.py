@@ -6,13 +6,13 @@ import torch
 
 from napari_seglite import SegmentRequest, segment
 from napari_seglite.checkpoints.store import CheckpointInfo
-from napari_seglite.engine.fine_tuner import FineTuner
-from napari_seglite.engine.training import FineTuneRequest
 from napari_seglite.errors import CheckpointError
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.inference import slabs
 from napari_seglite.runtime import devices
+from napari_seglite.training.fine_tuner import FineTuner
+from napari_seglite.training.request import FineTuneRequest
 from src_models.cards import NetworkCard
 
 

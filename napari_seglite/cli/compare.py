@@ -11,8 +11,8 @@ import src_models
 
 from ..checkpoints.store import CheckpointStore
 from ..corrected import from_project
-from ..engine.contest import Entry, contest
-from ..engine.training import FineTuneRequest
+from ..training.model_comparison import Entry, contest
+from ..training.request import FineTuneRequest
 from .fine_tune import opened
 
 

@@ -15,15 +15,15 @@ import src_models
 
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..corrected import from_project
-from ..engine.dataset import frames_of
-from ..engine.fine_tuner import FineTuner
-from ..engine.training import TRAINABLE, FineTuneRequest, start_info
 from ..errors import AnnotationError, SegliteError
 from ..formats.read_write import list_images, read_image, read_labels
 from ..images.spacing import PixelSize, micrometres
 from ..images.training_image import TrainingImage
 from ..inference.request import parse_numbers
 from ..store.project import AnnotationProject
+from ..training.examples import frames_of
+from ..training.fine_tuner import FineTuner
+from ..training.request import TRAINABLE, FineTuneRequest, start_info
 from .evaluate import stem
 
 DEFAULTS = FineTuneRequest("start", "new")

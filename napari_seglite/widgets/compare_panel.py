@@ -31,8 +31,8 @@ from .training_job import Source, TrainingInput, suited, visible
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..engine.contest import ContestEvent, Entry
-    from ..engine.training import FineTuneRequest
+    from ..training.model_comparison import ContestEvent, Entry
+    from ..training.request import FineTuneRequest
     from .tracker import Tracker
 
 
@@ -127,7 +127,7 @@ class ComparePanel(QWidget):
 
     def requests(self) -> list[FineTuneRequest]:
         """Return what is asked of everything that is ticked."""
-        from ..engine.training import FineTuneRequest
+        from ..training.request import FineTuneRequest
 
         return [
             FineTuneRequest(
@@ -202,7 +202,7 @@ def _compared(
     gone: Stop,
 ) -> Generator[ContestEvent, None, None]:
     load_training()
-    from ..engine.contest import contest
+    from ..training.model_comparison import contest
 
     competitors = [suited(*pair, store) for pair in zip(requests, given, strict=True)]
     shown: tuple[Entry, ...] = ()

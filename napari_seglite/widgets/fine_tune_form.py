@@ -27,7 +27,8 @@ from .pair_view import PairView
 from .status import JobStatus
 
 if TYPE_CHECKING:
-    from ..engine.training import FineTuneRequest, TrainingEvent
+    from ..training.events import TrainingEvent
+    from ..training.request import FineTuneRequest
 
 
 class Remember(Enum):
@@ -165,7 +166,7 @@ class FineTuneForm(QWidget):
 
     def request(self) -> FineTuneRequest:
         """Return what is set."""
-        from ..engine.training import FineTuneRequest
+        from ..training.request import FineTuneRequest
 
         names = [name.strip() for name in self.classes.text().split(",") if name.strip()]
         return FineTuneRequest(

@@ -27,7 +27,8 @@ from .training_job import Source, TrainingInput, fine_tuned, learnt_live, visibl
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..engine.training import FineTuneRequest, TrainingEvent
+    from ..training.events import TrainingEvent
+    from ..training.request import FineTuneRequest
     from .tracker import Tracker
 
 

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ..engine.training import FineTuneRequest, TrainingEvent
     from ..images.training_image import TrainingImage
     from ..inference.before_after import BeforeAfter
+    from ..training.events import TrainingEvent
+    from ..training.request import FineTuneRequest
     from .tracker import Tracked
 
 # A larger part of a frame is not predicted while it is looked at.
@@ -121,7 +122,7 @@ class TrainingInput:
 
     def images(self, info: CheckpointInfo) -> list[TrainingImage]:
         """Return every corrected frame; the same list as long as nothing was painted."""
-        from ..engine.corrections import corrected_frames
+        from ..training.examples import corrected_frames
 
         if not self.painted.is_set():
             return self._images
@@ -171,8 +172,8 @@ def suited(
     request: FineTuneRequest, given: TrainingInput, store: CheckpointStore
 ) -> tuple[FineTuneRequest, list[TrainingImage]]:
     """Return a request with settings that suit what was corrected, and that, prepared for it."""
-    from ..engine.suggestions import in_colour, suggested
-    from ..engine.training import start_info
+    from ..training.defaults import in_colour, suggested
+    from ..training.request import start_info
 
     seen = [(s.axes, tuple(s.pixels.shape)) for s in given.sources if s.channels is None]
     if len(seen) == len(given.sources):
@@ -199,8 +200,9 @@ def fine_tuned(
     load_training()
     import src_models
 
-    from ..engine.fine_tuner import FineTuner
-    from ..engine.training import Watch, start_info
+    from ..training.events import Watch
+    from ..training.fine_tuner import FineTuner
+    from ..training.request import start_info
 
     if automatic:
         request, images = suited(request, given, store)
@@ -253,8 +255,8 @@ def learnt_live(
 ) -> Generator[TrainingEvent, None, None]:
     """Learn after every stroke until stopped."""
     load_training()
-    from ..engine.live import LiveSession, Work
     from ..runtime import devices
+    from ..training.live import LiveSession, Work
 
     fast = devices.fast_bfloat16(devices.resolve(request.device))
     session = LiveSession(replace(request, batch=2, bfloat16=fast), store)

@@ -19,13 +19,14 @@ from ..runtime import devices
 from ..runtime.compilation import COMPILING, needs_compiling, warm_up
 from ..runtime.stopping import Stop, never
 from ..runtime.versions import versions
-from ..store.training_state import TrainingState
-from .dataset import digest
-from .learner import Learner, mean_weights
-from .splitting import folds, split
-from .training import FineTuneRequest, TrainingEvent, Watch, start_info
-from .training_loop import Curves, TrainingLoop
-from .transfer import take_over
+from .events import TrainingEvent, Watch
+from .examples import digest
+from .request import FineTuneRequest, start_info
+from .saved_state import TrainingState
+from .splits import folds, split
+from .trainer import Learner, mean_weights
+from .training_run import Curves, TrainingLoop
+from .weight_transfer import take_over
 
 if TYPE_CHECKING:
     import torch

@@ -19,10 +19,10 @@ from ..runtime import devices
 from ..runtime.compilation import needs_compiling, warm_up
 from ..runtime.stopping import Stop, never
 from .fine_tuner import check_images, network_of, replayed
-from .learner import Learner
-from .splitting import folds
-from .training import FineTuneRequest, start_info
-from .training_loop import OVERLAP, TILE, TrainingLoop
+from .request import FineTuneRequest, start_info
+from .splits import folds
+from .trainer import Learner
+from .training_run import OVERLAP, TILE, TrainingLoop
 
 if TYPE_CHECKING:
     from torch import nn

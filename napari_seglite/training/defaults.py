@@ -15,7 +15,7 @@ from ..checkpoints.store import CheckpointInfo
 from ..images.axes import ImageAxes
 from ..images.training_image import TrainingImage
 from ..runtime import devices
-from .training import FAMILIAR, FAMILIAR_SCRIBBLES, FineTuneRequest
+from .request import FAMILIAR, FAMILIAR_SCRIBBLES, FineTuneRequest
 
 # What is corrected together was mostly recorded alike, and a minute is short: milder augmentation.
 INTENSITY = 0.3

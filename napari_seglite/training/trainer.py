@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .dataset import Batch
-    from .training import FineTuneRequest
+    from .patches import Batch
+    from .request import FineTuneRequest
 
 
 class Learner:

@@ -17,15 +17,16 @@ from ..inference.tiling import predict_tiled
 from ..labels.metrics import overlap, overlap_per_class
 from ..runtime import devices
 from ..runtime.stopping import Stop, interruptible
-from .dataset import PatchSampler
-from .learner import Learner, copy_weights
-from .training import FineTuneRequest, TrainingEvent, Watch
+from .events import TrainingEvent, Watch
+from .patches import PatchSampler
+from .request import FineTuneRequest
+from .trainer import Learner, copy_weights
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..store.training_state import TrainingState
+    from .saved_state import TrainingState
 
 TILE, OVERLAP = 512, 48
 # Seconds between two copies of a run on disk; a crash costs no more than that.

@@ -13,7 +13,7 @@ from ..formats.atomic import replacing
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..engine.training import FineTuneRequest
+    from .request import FineTuneRequest
 
 
 class TrainingState:

@@ -19,11 +19,12 @@ from ..inference.tiling import predict_tiled
 from ..runtime import devices
 from ..runtime.compilation import COMPILING, needs_compiling, warm_up
 from ..runtime.stopping import Stop, never
-from .dataset import PatchSampler
+from .events import TrainingEvent
 from .fine_tuner import check_images, network_of, replayed, save_trained
-from .learner import Learner, copy_weights
-from .training import FineTuneRequest, TrainingEvent, start_info
-from .training_loop import OVERLAP, TILE, Curves, sampler_of
+from .patches import PatchSampler
+from .request import FineTuneRequest, start_info
+from .trainer import Learner, copy_weights
+from .training_run import OVERLAP, TILE, Curves, sampler_of
 
 if TYPE_CHECKING:
     import torch
