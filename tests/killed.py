@@ -21,14 +21,14 @@ import numpy as np
 import torch
 
 from napari_seglite import FineTuner
+from napari_seglite.annotation import project as projects
+from napari_seglite.annotation.autosave import Autosave
+from napari_seglite.annotation.project import AnnotationProject, ProjectImage
 from napari_seglite.checkpoints.store import CheckpointInfo, CheckpointStore
 from napari_seglite.errors import SegliteError
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
 from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.store import project as projects
-from napari_seglite.store.autosave import Autosave
-from napari_seglite.store.project import AnnotationProject, ProjectImage
 from napari_seglite.training import training_run
 from napari_seglite.training.events import TrainingEvent
 from napari_seglite.training.request import FineTuneRequest

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_seglite.engine.next_region import Candidate, ranked
+from napari_seglite.annotation.next_region import Candidate, ranked
 from napari_seglite.images.corrections import Corrections
 from napari_seglite.labels import edits
 from napari_seglite.widgets.edits import edited_spans

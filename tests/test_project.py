@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_seglite.annotation.autosave import Autosave
+from napari_seglite.annotation.journal import Journal, Tile
+from napari_seglite.annotation.project import AnnotationProject
+from napari_seglite.annotation.project_image import Description, ProjectImage
 from napari_seglite.errors import AnnotationError
 from napari_seglite.formats.read_write import read_image
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
-from napari_seglite.store.autosave import Autosave
-from napari_seglite.store.journal import Journal, Tile
-from napari_seglite.store.project import AnnotationProject
-from napari_seglite.store.project_image import Description, ProjectImage
 
 
 def image(shape=(3, 300, 520), name="cells", axes="ZYX", path=""):

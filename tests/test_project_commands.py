@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from napari_seglite import FineTuner, FineTuneRequest
+from napari_seglite.annotation.examples import from_project, project_frames
+from napari_seglite.annotation.project import AnnotationProject, ProjectImage
 from napari_seglite.cli import main
-from napari_seglite.corrected import from_project, project_frames
 from napari_seglite.errors import AnnotationError, Cancelled
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
-from napari_seglite.store.project import AnnotationProject, ProjectImage
 from napari_seglite.training.model_comparison import contest
 from napari_seglite.training.request import start_info
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import src_models
 
+from ..annotation.examples import from_project
 from ..checkpoints.store import CheckpointStore
-from ..corrected import from_project
 from ..training.model_comparison import Entry, contest
 from ..training.request import FineTuneRequest
 from .fine_tune import opened

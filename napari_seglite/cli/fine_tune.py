@@ -13,14 +13,14 @@ from typing import Any
 
 import src_models
 
+from ..annotation.examples import from_project
+from ..annotation.project import AnnotationProject
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
-from ..corrected import from_project
 from ..errors import AnnotationError, SegliteError
 from ..formats.read_write import list_images, read_image, read_labels
 from ..images.spacing import PixelSize, micrometres
 from ..images.training_image import TrainingImage
 from ..inference.request import parse_numbers
-from ..store.project import AnnotationProject
 from ..training.examples import frames_of
 from ..training.fine_tuner import FineTuner
 from ..training.request import TRAINABLE, FineTuneRequest, start_info

@@ -20,10 +20,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..annotation.project import known_projects
+from ..annotation.project_image import Description
 from ..errors import SegliteError
 from ..images.region import Region
-from ..store.project import known_projects
-from ..store.project_image import Description
 from . import areas, layers
 from .class_row import ClassRow, colours_of, stand_for_classes
 from .jobs import Job, Stop
@@ -35,7 +35,7 @@ from .status import ERROR_STYLE
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..engine.next_region import Candidate
+    from ..annotation.next_region import Candidate
     from ..inference.result import Segmentation
     from .tracker import Tracked, Tracker
 
@@ -348,7 +348,7 @@ class CorrectPanel(QWidget):
         self._job = None
 
     def _show_next(self, tracked: Tracked, candidates: list[Candidate]) -> None:
-        from ..engine.next_region import ranked
+        from ..annotation.next_region import ranked
 
         order = ranked(candidates, tracked.entry.corrections)
         if not order:
@@ -396,7 +396,7 @@ class CorrectPanel(QWidget):
 def _looked(
     result: Segmentation, image: Any, corrections: Any, gone: Stop
 ) -> Generator[None, None, list[Candidate]]:
-    from ..engine.next_region import candidates
+    from ..annotation.next_region import candidates
 
     found: list[Candidate] = []
     for so_far in candidates(result, image, corrections.copy(), gone):

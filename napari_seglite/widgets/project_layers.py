@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..annotation.project import AnnotationProject, ProjectImage
 from ..errors import Cancelled, SegliteError
 from ..images import chunked
 from ..images.chunked import blocks
-from ..store.project import AnnotationProject, ProjectImage
 from . import layers
 from .jobs import Stop
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
+from ..annotation.project import known_projects
 from ..errors import SegliteError
-from ..store.project import known_projects
 from .jobs import Job
 from .project_layers import read_images, show_image
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from ..annotation.autosave import Autosave
+from ..annotation.project import AnnotationProject, open_default
+from ..annotation.project_image import Description, ProjectImage
 from ..errors import SegliteError
 from ..images.axes import ImageAxes
 from ..images.corrections import Box, Corrections
-from ..store.autosave import Autosave
-from ..store.project import AnnotationProject, open_default
-from ..store.project_image import Description, ProjectImage
 from . import layers
 from .edits import Span, edited_spans
 

@@ -8,10 +8,10 @@ from qtpy.QtWidgets import QMessageBox
 from vispy.util.keys import SHIFT, Key
 
 from napari_seglite import CheckpointStore
+from napari_seglite.annotation.project import AnnotationProject
+from napari_seglite.annotation.project_image import ProjectImage
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
-from napari_seglite.store.project import AnnotationProject
-from napari_seglite.store.project_image import ProjectImage
 
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .checkpoints.store import CheckpointInfo, CheckpointStore
-from .errors import AnnotationError
-from .images.spacing import micrometres
-from .images.training_image import TrainingImage
-from .store.project import AnnotationProject
-from .training.defaults import in_colour, suggested
-from .training.examples import corrected_frames
-from .training.request import FineTuneRequest, start_info
+from ..checkpoints.store import CheckpointInfo, CheckpointStore
+from ..errors import AnnotationError
+from ..images.spacing import micrometres
+from ..images.training_image import TrainingImage
+from ..training.defaults import in_colour, suggested
+from ..training.examples import corrected_frames
+from ..training.request import FineTuneRequest, start_info
+from .project import AnnotationProject
 
 
 def from_project(

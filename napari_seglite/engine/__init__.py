@@ -1,1 +1,0 @@
-"""The engine: NumPy in, NumPy out. Knows neither Qt nor napari."""
