@@ -8,7 +8,7 @@ import pytest
 from napari_seglite.annotation.next_region import Candidate, ranked
 from napari_seglite.images.corrections import Corrections
 from napari_seglite.labels import edits
-from napari_seglite.widgets.edits import edited_spans
+from napari_seglite.widgets.common.paint_events import edited_spans
 
 
 @pytest.fixture

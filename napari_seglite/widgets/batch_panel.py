@@ -24,9 +24,9 @@ from qtpy.QtWidgets import (
 from ..checkpoints.store import CheckpointStore
 from ..errors import SegliteError
 from ..inference.request import SegmentRequest
-from .jobs import Job, Stop
-from .result_table import side_by_side
-from .status import JobStatus
+from .common.jobs import Job, Stop
+from .common.score_table import side_by_side
+from .common.status import JobStatus
 
 if TYPE_CHECKING:
     from ..batch import BatchEvent, BatchRequest

@@ -23,17 +23,18 @@ import src_models
 from ..checkpoints.store import CheckpointStore
 from ..errors import AnnotationError, SegliteError
 from ..runtime.process import load_training
-from .jobs import Job, Stop
-from .result_table import ResultTable, side_by_side
-from .status import JobStatus
-from .training_job import Source, TrainingInput, suited, visible
+from .common.jobs import Job, Stop
+from .common.score_table import ResultTable, side_by_side
+from .common.status import JobStatus
+from .common.viewed_patch import visible
+from .training_job import Source, TrainingInput, suited
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ..training.model_comparison import ContestEvent, Entry
     from ..training.request import FineTuneRequest
-    from .tracker import Tracker
+    from .common.tracker import Tracker
 
 
 class ComparePanel(QWidget):

@@ -24,20 +24,20 @@ from ..annotation.project import known_projects
 from ..annotation.project_image import Description
 from ..errors import SegliteError
 from ..images.region import Region
-from . import areas, layers
 from .class_row import ClassRow, colours_of, stand_for_classes
-from .jobs import Job, Stop
+from .common import layers, viewer_region
+from .common.jobs import Job, Stop
+from .common.status import ERROR_STYLE
 from .mask_tools import MaskTools
 from .project_row import ProjectRow
 from .region_list import RegionList
-from .status import ERROR_STYLE
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ..annotation.next_region import Candidate
     from ..inference.result import Segmentation
-    from .tracker import Tracked, Tracker
+    from .common.tracker import Tracked, Tracker
 
 MODES = {"dense": "Whole slices", "scribble": "Scribbles only"}
 KEYS = {"accept": "Shift-A", "next": "Shift-N", "back": "Shift-B"}
@@ -372,7 +372,7 @@ class CorrectPanel(QWidget):
             return
         plane = tracked.entry.corrections.shape[1:]
         try:
-            text = areas.region(self.viewer, tracked.image, "shapes")
+            text = viewer_region.region(self.viewer, tracked.image, "shapes")
             assert text is not None
             boxes = [Region((polygon,)).box(plane) for polygon in Region.parse(text).polygons]
         except SegliteError as error:

@@ -9,15 +9,15 @@ from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from .batch_panel import BatchPanel
+from .common.colours import warm_colours_soon
+from .common.tracker import Tracker
 from .compare_panel import ComparePanel
 from .correct_panel import CorrectPanel
 from .evaluate_panel import EvaluatePanel
 from .fine_tune_panel import FineTunePanel
 from .measure_panel import MeasurePanel
 from .models_panel import ModelsPanel
-from .preload import warm_colours_soon
 from .segment_panel import SegmentPanel
-from .tracker import Tracker
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

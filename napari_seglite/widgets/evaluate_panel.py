@@ -12,10 +12,10 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..labels.evaluation import ADDED, MISSED, OTHER_CLASS, Comparison, compare
-from . import layers
-from .jobs import Job, Stop
-from .result_table import ResultTable, side_by_side
-from .status import JobStatus
+from .common import layers
+from .common.jobs import Job, Stop
+from .common.score_table import ResultTable, side_by_side
+from .common.status import JobStatus
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -20,11 +20,11 @@ from qtpy.QtWidgets import (
 )
 
 from ..checkpoints.store import CheckpointStore
-from . import layers
-from .checkpoint_box import CheckpointBox
-from .curve import TrainingCurve
+from .common import layers
+from .common.checkpoint_box import CheckpointBox
+from .common.status import JobStatus
+from .common.training_curves import TrainingCurve
 from .pair_view import PairView
-from .status import JobStatus
 
 if TYPE_CHECKING:
     from ..training.events import TrainingEvent

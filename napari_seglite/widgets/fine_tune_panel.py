@@ -18,18 +18,19 @@ from ..errors import AnnotationError, SegliteError
 from ..images.corrections import Corrections
 from ..inference.before_after import BeforeAfter
 from ..inference.request import parse_numbers
-from . import layers
+from .common import layers
+from .common.jobs import Job
+from .common.viewed_patch import visible
 from .fine_tune_form import FineTuneForm
-from .jobs import Job
 from .learning_layer import LearningLayer
-from .training_job import Source, TrainingInput, fine_tuned, learnt_live, visible
+from .training_job import Source, TrainingInput, fine_tuned, learnt_live
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ..training.events import TrainingEvent
     from ..training.request import FineTuneRequest
-    from .tracker import Tracker
+    from .common.tracker import Tracker
 
 
 class FineTunePanel(QWidget):

@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
 from ..errors import SegliteError
 from ..inference.request import parse_numbers
-from . import layers
-from .status import ERROR_STYLE
+from .common import layers
+from .common.status import ERROR_STYLE
 
 HINT_STYLE = "color: #9aa4b0"
 

@@ -10,8 +10,8 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from ..images import chunked
 from ..images.chunked import Frames
-from . import layers
-from .training_job import Look
+from .common import layers
+from .common.viewed_patch import Look
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

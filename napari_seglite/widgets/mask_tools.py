@@ -12,14 +12,14 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxL
 from ..errors import AnnotationError, SegliteError
 from ..images.region import Region
 from ..labels import edits
-from . import areas, layers
-from .jobs import Job, Stop
+from .common import layers, viewer_region
+from .common.jobs import Job, Stop
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from .tracker import Tracked
+    from .common.tracker import Tracked
 
 TOOLS = {
     "fill": "Fill holes",
@@ -130,7 +130,7 @@ class MaskTools(QWidget):
             return _between(tracked, layers.current_frame(self.viewer, tracked.image))
         frames = self._frames(tracked)
         if name in _OF_SHAPES:
-            text = areas.region(self.viewer, tracked.image, "shapes")
+            text = viewer_region.region(self.viewer, tracked.image, "shapes")
             assert text is not None
             plane = tracked.entry.corrections.shape[1:]
             where = _mask(Region.parse(text), plane)

@@ -9,10 +9,10 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 
-from . import layers
-from .jobs import Job, Stop
-from .result_table import ResultTable, side_by_side
-from .status import JobStatus
+from .common import layers
+from .common.jobs import Job, Stop
+from .common.score_table import ResultTable, side_by_side
+from .common.status import JobStatus
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,9 +23,9 @@ from qtpy.QtWidgets import (
 
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import SegliteError
-from .checkpoint_box import describe
-from .curve import TrainingCurve
-from .status import ERROR_STYLE
+from .common.checkpoint_box import describe
+from .common.status import ERROR_STYLE
+from .common.training_curves import TrainingCurve
 
 
 class ModelsPanel(QWidget):

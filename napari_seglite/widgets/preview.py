@@ -10,7 +10,7 @@ import numpy as np
 from ..images import chunked
 from ..images.axes import ImageAxes
 from ..inference.request import SegmentRequest
-from . import layers
+from .common import layers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -11,14 +11,14 @@ from ..annotation.project import AnnotationProject, ProjectImage
 from ..errors import Cancelled, SegliteError
 from ..images import chunked
 from ..images.chunked import blocks
-from . import layers
-from .jobs import Stop
+from .common import layers
+from .common.jobs import Stop
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from .tracker import Tracked, Tracker
+    from .common.tracker import Tracked, Tracker
 
 Opened = tuple[ProjectImage, Any, Any]
 

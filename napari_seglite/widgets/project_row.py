@@ -10,13 +10,13 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizeP
 
 from ..annotation.project import known_projects
 from ..errors import SegliteError
-from .jobs import Job
+from .common.jobs import Job
 from .project_layers import read_images, show_image
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from .tracker import Tracker
+    from .common.tracker import Tracker
 
 
 class ProjectRow(QWidget):

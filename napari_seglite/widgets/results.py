@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..labels.merging import keep_edits, put_into
-from .layers import add_labels
+from .common.layers import add_labels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -22,8 +22,8 @@ from ..checkpoints.store import CheckpointStore
 from ..errors import SegliteError
 from ..inference.request import ENSEMBLES, RESCALE, SegmentRequest
 from ..inference.rescaling import matching_rescale
-from . import areas, layers, preferences
-from .checkpoint_box import DEFAULT, CheckpointBox, describe
+from .common import layers, preferences, viewer_region
+from .common.checkpoint_box import DEFAULT, CheckpointBox, describe
 from .image_rows import ImageRows, hint
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SegmentForm(QWidget):
         self.device_box.addItems(["auto", "cpu"])
         self.device_box.setToolTip("auto takes the fastest device of this computer")
         self.scope_box = _combo(SCOPES)
-        self.area_box = _combo(areas.AREAS)
+        self.area_box = _combo(viewer_region.AREAS)
         self.area_box.setToolTip("Only this part of the labels changes")
         self.output_box = _combo(OUTPUTS)
         self.depth_box = QComboBox()
@@ -265,7 +265,7 @@ class SegmentForm(QWidget):
             frames=(layers.current_frame(self.viewer, layer),) if one else None,
             channels=layers.choice(layer, "channels"),
             level=layers.choice(layer, "level") or 0,
-            region=areas.region(self.viewer, layer, self.area_box.currentData()),
+            region=viewer_region.region(self.viewer, layer, self.area_box.currentData()),
             **self.settings(),
         )
 

@@ -13,12 +13,12 @@ from qtpy.QtWidgets import QApplication, QHBoxLayout, QMessageBox, QPushButton, 
 from ..checkpoints.store import CheckpointStore
 from ..errors import SegliteError
 from ..inference.request import SegmentRequest
-from .jobs import Job, Stop
-from .layers import add_uncertainty, current_frame, label_shape
+from .common.jobs import Job, Stop
+from .common.layers import add_uncertainty, current_frame, label_shape
+from .common.status import JobStatus
 from .preview import Preview
 from .results import Results, Shown
 from .segment_form import SegmentForm
-from .status import JobStatus
 
 if TYPE_CHECKING:
     import numpy as np

@@ -142,7 +142,7 @@ from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer()
 for _ in range(20):
     QApplication.processEvents()
-from napari_seglite.widgets.preload import keep_triton_out
+from napari_seglite.widgets.common.colours import keep_triton_out
 keep_triton_out()
 import torch
 weight = torch.nn.Parameter(torch.zeros(3))

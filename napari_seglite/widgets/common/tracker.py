@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ..annotation.autosave import Autosave
-from ..annotation.project import AnnotationProject, open_default
-from ..annotation.project_image import Description, ProjectImage
-from ..errors import SegliteError
-from ..images.axes import ImageAxes
-from ..images.corrections import Box, Corrections
+from ...annotation.autosave import Autosave
+from ...annotation.project import AnnotationProject, open_default
+from ...annotation.project_image import Description, ProjectImage
+from ...errors import SegliteError
+from ...images.axes import ImageAxes
+from ...images.corrections import Box, Corrections
 from . import layers
-from .edits import Span, edited_spans
+from .paint_events import Span, edited_spans
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

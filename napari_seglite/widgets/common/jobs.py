@@ -12,9 +12,9 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
-from ..errors import Cancelled, SegliteError
-from ..runtime import process
-from ..runtime.process import keep_triton_out, load_torch
+from ...errors import Cancelled, SegliteError
+from ...runtime import process
+from ...runtime.process import keep_triton_out, load_torch
 
 log = logging.getLogger(__name__)
 

@@ -9,15 +9,15 @@ import numpy as np
 from magicgui.widgets import ComboBox, create_widget
 from qtpy.QtWidgets import QComboBox
 
-from ..errors import ImageError
-from ..images.axes import ImageAxes, guess_axes
-from ..images.spacing import PixelSize, micrometres
+from ...errors import ImageError
+from ...images.axes import ImageAxes, guess_axes
+from ...images.spacing import PixelSize, micrometres
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from ..inference.uncertainty import Uncertainty
+    from ...inference.uncertainty import Uncertainty
 
 
 # What people call their axes.
