@@ -17,7 +17,7 @@ from .evaluate_panel import EvaluatePanel
 from .fine_tune_panel import FineTunePanel
 from .measure_panel import MeasurePanel
 from .models_panel import ModelsPanel
-from .segment_panel import SegmentPanel
+from .segment.panel import SegmentPanel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -8,12 +8,12 @@ from qtpy.QtWidgets import QScrollArea
 
 from napari_seglite import SegmentRequest
 from napari_seglite import segment as segment_array
-from napari_seglite.widgets import preview
+from napari_seglite.widgets.segment import preview_layer
 
 
 def test_slices_appear_while_others_are_in_work(viewer, dock, segment, nuclei, monkeypatch):
-    monkeypatch.setattr(preview, "PATIENCE", 0)
-    monkeypatch.setattr(preview, "PAUSE", 0)
+    monkeypatch.setattr(preview_layer, "PATIENCE", 0)
+    monkeypatch.setattr(preview_layer, "PAUSE", 0)
     stack = np.stack([nuclei] * 8)
     viewer.add_image(stack, name="stack", scale=(3, 0.5, 0.5), translate=(0, 7, 0))
     seen = []
@@ -37,7 +37,7 @@ def test_slices_appear_while_others_are_in_work(viewer, dock, segment, nuclei, m
 
 def test_it_goes_before_the_result_comes(viewer, dock, segment, nuclei, monkeypatch):
     """The other way round, napari crashed when it drew the stack that was opened next."""
-    monkeypatch.setattr(preview, "PATIENCE", 0)
+    monkeypatch.setattr(preview_layer, "PATIENCE", 0)
     viewer.add_image(nuclei, name="cells")
     news = []
     viewer.layers.events.inserted.connect(lambda event: news.append(f"+ {event.value.name}"))
@@ -50,7 +50,7 @@ def test_it_goes_before_the_result_comes(viewer, dock, segment, nuclei, monkeypa
 
 
 def test_it_goes_when_the_run_is_cancelled(viewer, dock, qtbot, nuclei, monkeypatch):
-    monkeypatch.setattr(preview, "PATIENCE", 0)
+    monkeypatch.setattr(preview_layer, "PATIENCE", 0)
     viewer.add_image(np.stack([nuclei] * 12), name="stack")
     panel = dock.segment_panel
     panel.segment()

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..images import chunked
-from ..images.axes import ImageAxes
-from ..inference.request import SegmentRequest
-from .common import layers
+from ...images import chunked
+from ...images.axes import ImageAxes
+from ...inference.request import SegmentRequest
+from ..common import layers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from ..inference.image_pass import Finished
+    from ...inference.image_pass import Finished
 
 # Seconds before it appears: what is done sooner need not flicker.
 PATIENCE = 3

@@ -18,12 +18,12 @@ from superqt import QLabeledDoubleSlider
 
 import src_models
 
-from ..checkpoints.store import CheckpointStore
-from ..errors import SegliteError
-from ..inference.request import ENSEMBLES, RESCALE, SegmentRequest
-from ..inference.rescaling import matching_rescale
-from .common import layers, preferences, viewer_region
-from .common.checkpoint_box import DEFAULT, CheckpointBox, describe
+from ...checkpoints.store import CheckpointStore
+from ...errors import SegliteError
+from ...inference.request import ENSEMBLES, RESCALE, SegmentRequest
+from ...inference.rescaling import matching_rescale
+from ..common import layers, preferences, viewer_region
+from ..common.checkpoint_box import DEFAULT, CheckpointBox, describe
 from .image_rows import ImageRows, hint
 
 if TYPE_CHECKING:

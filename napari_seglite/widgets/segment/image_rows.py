@@ -6,10 +6,10 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
-from ..errors import SegliteError
-from ..inference.request import parse_numbers
-from .common import layers
-from .common.status import ERROR_STYLE
+from ...errors import SegliteError
+from ...inference.request import parse_numbers
+from ..common import layers
+from ..common.status import ERROR_STYLE
 
 HINT_STYLE = "color: #9aa4b0"
 

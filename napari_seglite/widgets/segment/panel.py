@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
-from ..checkpoints.store import CheckpointStore
-from ..errors import SegliteError
-from ..inference.request import SegmentRequest
-from .common.jobs import Job, Stop
-from .common.layers import add_uncertainty, current_frame, label_shape
-from .common.status import JobStatus
-from .preview import Preview
-from .results import Results, Shown
-from .segment_form import SegmentForm
+from ...checkpoints.store import CheckpointStore
+from ...errors import SegliteError
+from ...inference.request import SegmentRequest
+from ..common.jobs import Job, Stop
+from ..common.layers import add_uncertainty, current_frame, label_shape
+from ..common.status import JobStatus
+from .form import SegmentForm
+from .preview_layer import Preview
+from .result_layers import Results, Shown
 
 if TYPE_CHECKING:
     import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ..inference.image_pass import Progress
-    from ..inference.result import Segmentation
-    from ..inference.segmenter import Segmenter
-    from ..inference.uncertainty import Uncertainty
-    from .results import Copies
+    from ...inference.image_pass import Progress
+    from ...inference.result import Segmentation
+    from ...inference.segmenter import Segmenter
+    from ...inference.uncertainty import Uncertainty
+    from .result_layers import Copies
 
 
 class SegmentPanel(QWidget):
@@ -154,7 +154,7 @@ class SegmentPanel(QWidget):
         self, data: Any, request: SegmentRequest, stop: Stop, before: Segmentation | None
     ) -> Generator[Progress, None, tuple[Segmentation, Copies | None]]:
         # Imported in the thread: torch takes over a second, and the panel shall not wait.
-        from ..inference.segmenter import Segmenter
+        from ...inference.segmenter import Segmenter
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self.store)
@@ -323,7 +323,7 @@ class SegmentPanel(QWidget):
     def _list_devices(self, used: str) -> None:
         from src_models import selective_scan
 
-        from ..runtime import devices
+        from ...runtime import devices
 
         scan = selective_scan.choose_backend(used.partition(":")[0])
         hint = f"The last run was on {used}, with the {scan} scan"
@@ -334,7 +334,7 @@ def _relabelled(
     old: Segmentation, changes: dict[str, Any], first: int | None
 ) -> Generator[str | np.ndarray, None, Segmentation]:
     """Label anew; the frame that is seen comes first."""
-    from ..labels.objects import labelling_text
+    from ...labels.objects import labelling_text
 
     yield labelling_text(changes["output"])
     if first is not None:
@@ -343,7 +343,7 @@ def _relabelled(
 
 
 def _explained(result: Segmentation, gone: Stop) -> Generator[None, None, Uncertainty]:
-    from ..inference.uncertainty import uncertainty
+    from ...inference.uncertainty import uncertainty
 
     *_, found = uncertainty(result, gone)
     yield
