@@ -42,7 +42,7 @@ def pictures(data: Path) -> None:
 
     from napari_seglite import demo, sample_data
     from napari_seglite.formats.read_write import read_labels
-    from napari_seglite.widgets.mask_tools import write_frames
+    from napari_seglite.widgets.correct.mask_tools import write_frames
 
     truth = read_labels(data / "nuclei" / "test" / "labels" / f"{NAME}.tif") > 0
     stack, masks = quarters(sample_data.load("fluorescence")[0]), quarters(truth).astype(np.uint8)

@@ -12,7 +12,7 @@ from .batch_panel import BatchPanel
 from .common.colours import warm_colours_soon
 from .common.tracker import Tracker
 from .compare_panel import ComparePanel
-from .correct_panel import CorrectPanel
+from .correct.panel import CorrectPanel
 from .evaluate_panel import EvaluatePanel
 from .fine_tune_panel import FineTunePanel
 from .measure_panel import MeasurePanel

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..annotation.project_image import Description
+from ...annotation.project_image import Description
 
 # Labels that belong to no class.
 STRANGE = "#ff00ff"

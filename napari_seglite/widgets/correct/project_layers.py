@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..annotation.project import AnnotationProject, ProjectImage
-from ..errors import Cancelled, SegliteError
-from ..images import chunked
-from ..images.chunked import blocks
-from .common import layers
-from .common.jobs import Stop
+from ...annotation.project import AnnotationProject, ProjectImage
+from ...errors import Cancelled, SegliteError
+from ...images import chunked
+from ...images.chunked import blocks
+from ..common import layers
+from ..common.jobs import Stop
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from .common.tracker import Tracked, Tracker
+    from ..common.tracker import Tracked, Tracker
 
 Opened = tuple[ProjectImage, Any, Any]
 

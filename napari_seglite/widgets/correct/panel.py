@@ -20,14 +20,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..annotation.project import known_projects
-from ..annotation.project_image import Description
-from ..errors import SegliteError
-from ..images.region import Region
+from ...annotation.project import known_projects
+from ...annotation.project_image import Description
+from ...errors import SegliteError
+from ...images.region import Region
+from ..common import layers, viewer_region
+from ..common.jobs import Job, Stop
+from ..common.status import ERROR_STYLE
 from .class_row import ClassRow, colours_of, stand_for_classes
-from .common import layers, viewer_region
-from .common.jobs import Job, Stop
-from .common.status import ERROR_STYLE
 from .mask_tools import MaskTools
 from .project_row import ProjectRow
 from .region_list import RegionList
@@ -35,9 +35,9 @@ from .region_list import RegionList
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..annotation.next_region import Candidate
-    from ..inference.result import Segmentation
-    from .common.tracker import Tracked, Tracker
+    from ...annotation.next_region import Candidate
+    from ...inference.result import Segmentation
+    from ..common.tracker import Tracked, Tracker
 
 MODES = {"dense": "Whole slices", "scribble": "Scribbles only"}
 KEYS = {"accept": "Shift-A", "next": "Shift-N", "back": "Shift-B"}
@@ -348,7 +348,7 @@ class CorrectPanel(QWidget):
         self._job = None
 
     def _show_next(self, tracked: Tracked, candidates: list[Candidate]) -> None:
-        from ..annotation.next_region import ranked
+        from ...annotation.next_region import ranked
 
         order = ranked(candidates, tracked.entry.corrections)
         if not order:
@@ -396,7 +396,7 @@ class CorrectPanel(QWidget):
 def _looked(
     result: Segmentation, image: Any, corrections: Any, gone: Stop
 ) -> Generator[None, None, list[Candidate]]:
-    from ..annotation.next_region import candidates
+    from ...annotation.next_region import candidates
 
     found: list[Candidate] = []
     for so_far in candidates(result, image, corrections.copy(), gone):

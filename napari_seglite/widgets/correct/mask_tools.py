@@ -9,17 +9,17 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from ..errors import AnnotationError, SegliteError
-from ..images.region import Region
-from ..labels import edits
-from .common import layers, viewer_region
-from .common.jobs import Job, Stop
+from ...errors import AnnotationError, SegliteError
+from ...images.region import Region
+from ...labels import edits
+from ..common import layers, viewer_region
+from ..common.jobs import Job, Stop
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from .common.tracker import Tracked
+    from ..common.tracker import Tracked
 
 TOOLS = {
     "fill": "Fill holes",
