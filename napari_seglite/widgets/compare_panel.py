@@ -26,8 +26,8 @@ from ..runtime.process import load_training
 from .common.jobs import Job, Stop
 from .common.score_table import ResultTable, side_by_side
 from .common.status import JobStatus
+from .common.training_job import Source, TrainingInput, suited
 from .common.viewed_patch import visible
-from .training_job import Source, TrainingInput, suited
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -14,7 +14,7 @@ from .common.tracker import Tracker
 from .compare_panel import ComparePanel
 from .correct.panel import CorrectPanel
 from .evaluate_panel import EvaluatePanel
-from .fine_tune_panel import FineTunePanel
+from .fine_tune.panel import FineTunePanel
 from .measure_panel import MeasurePanel
 from .models_panel import ModelsPanel
 from .segment.panel import SegmentPanel

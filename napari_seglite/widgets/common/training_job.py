@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checkpoints.store import CheckpointInfo, CheckpointStore
-from ..images.axes import ImageAxes
-from ..images.corrections import Corrections
-from ..runtime.process import load_training
-from .common import layers
-from .common.colours import warm_colours, warm_colours_soon
-from .common.jobs import Stop
-from .common.viewed_patch import Look, middle
+from ...checkpoints.store import CheckpointInfo, CheckpointStore
+from ...images.axes import ImageAxes
+from ...images.corrections import Corrections
+from ...runtime.process import load_training
+from . import layers
+from .colours import warm_colours, warm_colours_soon
+from .jobs import Stop
+from .viewed_patch import Look, middle
 
 if TYPE_CHECKING:
-    from ..images.training_image import TrainingImage
-    from ..inference.before_after import BeforeAfter
-    from ..training.events import TrainingEvent
-    from ..training.request import FineTuneRequest
-    from .common.tracker import Tracked
+    from ...images.training_image import TrainingImage
+    from ...inference.before_after import BeforeAfter
+    from ...training.events import TrainingEvent
+    from ...training.request import FineTuneRequest
+    from .tracker import Tracked
 
 # Of what is compared in the end.
 LARGEST_PAIR = 256
@@ -82,7 +82,7 @@ class TrainingInput:
 
     def images(self, info: CheckpointInfo) -> list[TrainingImage]:
         """Return every corrected frame; the same list as long as nothing was painted."""
-        from ..training.examples import corrected_frames
+        from ...training.examples import corrected_frames
 
         if not self.painted.is_set():
             return self._images
@@ -104,7 +104,7 @@ class TrainingInput:
 
     def frame(self, info: CheckpointInfo, look: Look | None = None) -> tuple[np.ndarray, Look]:
         """Return what is looked at, normalised; or another part of an image."""
-        from ..checkpoints.inputs import prepare_slices
+        from ...checkpoints.inputs import prepare_slices
 
         look = look or self.look
         limits = self._limits_of(look.pixels, look.axes, look.channels, info)
@@ -120,7 +120,7 @@ class TrainingInput:
         channels: tuple[int, ...] | None,
         info: CheckpointInfo,
     ) -> tuple[float, float]:
-        from ..checkpoints.inputs import image_limits
+        from ...checkpoints.inputs import image_limits
 
         key = id(pixels), info.in_channels, info.normalisation
         if key not in self._limits:
@@ -132,8 +132,8 @@ def suited(
     request: FineTuneRequest, given: TrainingInput, store: CheckpointStore
 ) -> tuple[FineTuneRequest, list[TrainingImage]]:
     """Return a request with settings that suit what was corrected, and that, prepared for it."""
-    from ..training.defaults import in_colour, suggested
-    from ..training.request import start_info
+    from ...training.defaults import in_colour, suggested
+    from ...training.request import start_info
 
     seen = [(s.axes, tuple(s.pixels.shape)) for s in given.sources if s.channels is None]
     if len(seen) == len(given.sources):
@@ -160,9 +160,9 @@ def fine_tuned(
     load_training()
     import src_models
 
-    from ..training.events import Watch
-    from ..training.fine_tuner import FineTuner
-    from ..training.request import start_info
+    from ...training.events import Watch
+    from ...training.fine_tuner import FineTuner
+    from ...training.request import start_info
 
     if automatic:
         request, images = suited(request, given, store)
@@ -193,8 +193,8 @@ def _compared(
     request: FineTuneRequest, given: TrainingInput, store: CheckpointStore, abort: Stop
 ) -> BeforeAfter:
     """Predict the middle of what is looked at as before, and as now."""
-    from ..inference.before_after import BeforeAfter, classes_of, shown_pixels
-    from ..runtime import devices
+    from ...inference.before_after import BeforeAfter, classes_of, shown_pixels
+    from ...runtime import devices
 
     look, device = given.look, devices.resolve(request.device)
     names = request.checkpoint, request.name
@@ -215,8 +215,8 @@ def learnt_live(
 ) -> Generator[TrainingEvent, None, None]:
     """Learn after every stroke until stopped."""
     load_training()
-    from ..runtime import devices
-    from ..training.live import LiveSession, Work
+    from ...runtime import devices
+    from ...training.live import LiveSession, Work
 
     fast = devices.fast_bfloat16(devices.resolve(request.device))
     session = LiveSession(replace(request, batch=2, bfloat16=fast), store)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
-from ..images import chunked
-from ..images.chunked import Frames
-from .common import layers
-from .common.viewed_patch import Look
+from ...images import chunked
+from ...images.chunked import Frames
+from ..common import layers
+from ..common.viewed_patch import Look
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -19,16 +19,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..checkpoints.store import CheckpointStore
-from .common import layers
-from .common.checkpoint_box import CheckpointBox
-from .common.status import JobStatus
-from .common.training_curves import TrainingCurve
-from .pair_view import PairView
+from ...checkpoints.store import CheckpointStore
+from ..common import layers
+from ..common.checkpoint_box import CheckpointBox
+from ..common.status import JobStatus
+from ..common.training_curves import TrainingCurve
+from .before_after_view import PairView
 
 if TYPE_CHECKING:
-    from ..training.events import TrainingEvent
-    from ..training.request import FineTuneRequest
+    from ...training.events import TrainingEvent
+    from ...training.request import FineTuneRequest
 
 
 class Remember(Enum):
@@ -166,7 +166,7 @@ class FineTuneForm(QWidget):
 
     def request(self) -> FineTuneRequest:
         """Return what is set."""
-        from ..training.request import FineTuneRequest
+        from ...training.request import FineTuneRequest
 
         names = [name.strip() for name in self.classes.text().split(",") if name.strip()]
         return FineTuneRequest(

@@ -13,24 +13,24 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ..checkpoints.store import CheckpointStore
-from ..errors import AnnotationError, SegliteError
-from ..images.corrections import Corrections
-from ..inference.before_after import BeforeAfter
-from ..inference.request import parse_numbers
-from .common import layers
-from .common.jobs import Job
-from .common.viewed_patch import visible
-from .fine_tune_form import FineTuneForm
-from .learning_layer import LearningLayer
-from .training_job import Source, TrainingInput, fine_tuned, learnt_live
+from ...checkpoints.store import CheckpointStore
+from ...errors import AnnotationError, SegliteError
+from ...images.corrections import Corrections
+from ...inference.before_after import BeforeAfter
+from ...inference.request import parse_numbers
+from ..common import layers
+from ..common.jobs import Job
+from ..common.training_job import Source, TrainingInput, fine_tuned, learnt_live
+from ..common.viewed_patch import visible
+from .form import FineTuneForm
+from .preview_layer import LearningLayer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..training.events import TrainingEvent
-    from ..training.request import FineTuneRequest
-    from .common.tracker import Tracker
+    from ...training.events import TrainingEvent
+    from ...training.request import FineTuneRequest
+    from ..common.tracker import Tracker
 
 
 class FineTunePanel(QWidget):
