@@ -16,7 +16,7 @@ from .correct.panel import CorrectPanel
 from .evaluate_panel import EvaluatePanel
 from .fine_tune.panel import FineTunePanel
 from .measure_panel import MeasurePanel
-from .models_panel import ModelsPanel
+from .models.panel import ModelsPanel
 from .segment.panel import SegmentPanel
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..checkpoints.store import CheckpointInfo, CheckpointStore
-from ..errors import SegliteError
-from .common.checkpoint_box import describe
-from .common.status import ERROR_STYLE
-from .common.training_curves import TrainingCurve
+from ...checkpoints.store import CheckpointInfo, CheckpointStore
+from ...errors import SegliteError
+from ..common.checkpoint_box import describe
+from ..common.status import ERROR_STYLE
+from ..common.training_curves import TrainingCurve
 
 
 class ModelsPanel(QWidget):
