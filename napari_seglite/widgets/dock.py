@@ -8,16 +8,16 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
-from .batch_panel import BatchPanel
 from .common.colours import warm_colours_soon
 from .common.tracker import Tracker
-from .compare_panel import ComparePanel
 from .correct.panel import CorrectPanel
-from .evaluate_panel import EvaluatePanel
 from .fine_tune.panel import FineTunePanel
-from .measure_panel import MeasurePanel
 from .models.panel import ModelsPanel
 from .segment.panel import SegmentPanel
+from .tools.batch import BatchPanel
+from .tools.compare import ComparePanel
+from .tools.evaluate import EvaluatePanel
+from .tools.measure import MeasurePanel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

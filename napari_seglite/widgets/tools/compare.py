@@ -20,21 +20,21 @@ from qtpy.QtWidgets import (
 
 import src_models
 
-from ..checkpoints.store import CheckpointStore
-from ..errors import AnnotationError, SegliteError
-from ..runtime.process import load_training
-from .common.jobs import Job, Stop
-from .common.score_table import ResultTable, side_by_side
-from .common.status import JobStatus
-from .common.training_job import Source, TrainingInput, suited
-from .common.viewed_patch import visible
+from ...checkpoints.store import CheckpointStore
+from ...errors import AnnotationError, SegliteError
+from ...runtime.process import load_training
+from ..common.jobs import Job, Stop
+from ..common.score_table import ResultTable, side_by_side
+from ..common.status import JobStatus
+from ..common.training_job import Source, TrainingInput, suited
+from ..common.viewed_patch import visible
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..training.model_comparison import ContestEvent, Entry
-    from ..training.request import FineTuneRequest
-    from .common.tracker import Tracker
+    from ...training.model_comparison import ContestEvent, Entry
+    from ...training.request import FineTuneRequest
+    from ..common.tracker import Tracker
 
 
 class ComparePanel(QWidget):
@@ -128,7 +128,7 @@ class ComparePanel(QWidget):
 
     def requests(self) -> list[FineTuneRequest]:
         """Return what is asked of everything that is ticked."""
-        from ..training.request import FineTuneRequest
+        from ...training.request import FineTuneRequest
 
         return [
             FineTuneRequest(
@@ -203,7 +203,7 @@ def _compared(
     gone: Stop,
 ) -> Generator[ContestEvent, None, None]:
     load_training()
-    from ..training.model_comparison import contest
+    from ...training.model_comparison import contest
 
     competitors = [suited(*pair, store) for pair in zip(requests, given, strict=True)]
     shown: tuple[Entry, ...] = ()

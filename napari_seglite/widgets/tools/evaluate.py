@@ -11,11 +11,11 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
-from ..labels.evaluation import ADDED, MISSED, OTHER_CLASS, Comparison, compare
-from .common import layers
-from .common.jobs import Job, Stop
-from .common.score_table import ResultTable, side_by_side
-from .common.status import JobStatus
+from ...labels.evaluation import ADDED, MISSED, OTHER_CLASS, Comparison, compare
+from ..common import layers
+from ..common.jobs import Job, Stop
+from ..common.score_table import ResultTable, side_by_side
+from ..common.status import JobStatus
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

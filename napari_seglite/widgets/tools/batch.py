@@ -21,15 +21,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..checkpoints.store import CheckpointStore
-from ..errors import SegliteError
-from ..inference.request import SegmentRequest
-from .common.jobs import Job, Stop
-from .common.score_table import side_by_side
-from .common.status import JobStatus
+from ...checkpoints.store import CheckpointStore
+from ...errors import SegliteError
+from ...inference.request import SegmentRequest
+from ..common.jobs import Job, Stop
+from ..common.score_table import side_by_side
+from ..common.status import JobStatus
 
 if TYPE_CHECKING:
-    from ..batch import BatchEvent, BatchRequest
+    from ...batch import BatchEvent, BatchRequest
 
 FORMATS = {"tif": "TIFF", "zarr": "OME-Zarr"}
 WAITING, DONE, FAILED = "", "✓ ", "✗ "
@@ -133,7 +133,7 @@ class BatchPanel(QWidget):
         SegliteError
             If that makes no sense.
         """
-        from ..batch import BatchRequest
+        from ...batch import BatchRequest
 
         folder = self.folder.text().strip()
         return BatchRequest(
@@ -211,8 +211,8 @@ class BatchPanel(QWidget):
 def _work(
     files: list[Path], request: BatchRequest, store: CheckpointStore, stop: Stop
 ) -> Generator[BatchEvent, None, bool]:
-    from ..batch import run_batch
-    from ..inference.segmenter import Segmenter
+    from ...batch import run_batch
+    from ...inference.segmenter import Segmenter
 
     yield from run_batch(files, request, Segmenter(store), stop)
     return True
