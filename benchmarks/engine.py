@@ -29,7 +29,7 @@ CHECKPOINT = "nuclei-s-net"
 
 def picture(height: int, width: int) -> np.ndarray:
     """Return nuclei uint8 of any size."""
-    from napari_seglite import sample_data
+    from napari_seglite.widgets import sample_data
 
     sample = sample_data.load("fluorescence")[0]
     times = (-(-height // sample.shape[0]), -(-width // sample.shape[1]))
@@ -141,7 +141,7 @@ def window(shape: tuple[int, int, int]) -> None:
     import gui
     import napari
 
-    from napari_seglite.demo import wait
+    from napari_seglite.widgets.demo import wait
 
     depth, height, width = shape
     viewer = napari.Viewer()

@@ -23,8 +23,8 @@ from common import table  # noqa: E402
 from qtpy.QtCore import QTimer  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
-from napari_seglite import sample_data  # noqa: E402
-from napari_seglite.demo import wait  # noqa: E402
+from napari_seglite.widgets import sample_data  # noqa: E402
+from napari_seglite.widgets.demo import wait  # noqa: E402
 
 BEAT = 0.005
 

@@ -19,13 +19,14 @@ from threading import Event
 import numpy as np
 from common import table
 
-from napari_seglite import CheckpointStore, FineTuneRequest, sample_data
+from napari_seglite import CheckpointStore, FineTuneRequest
 from napari_seglite.checkpoints.inputs import image_limits, prepare_frame
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
 from napari_seglite.runtime import devices
 from napari_seglite.training.examples import corrected_frames
 from napari_seglite.training.live import READY, LiveSession, Work
+from napari_seglite.widgets import sample_data
 
 SIDE = 512
 

@@ -40,8 +40,8 @@ def pictures(data: Path) -> None:
     """Go through the loop and save what the window shows."""
     import napari
 
-    from napari_seglite import demo, sample_data
     from napari_seglite.formats.read_write import read_labels
+    from napari_seglite.widgets import demo, sample_data
     from napari_seglite.widgets.correct.mask_tools import write_frames
 
     truth = read_labels(data / "nuclei" / "test" / "labels" / f"{NAME}.tif") > 0

@@ -17,7 +17,7 @@ scratch = tempfile.mkdtemp()
 os.environ["NAPARI_CONFIG"] = str(Path(scratch) / "settings.yaml")
 os.environ["SEGLITE_DATA"] = scratch
 
-from napari_seglite import demo  # noqa: E402
+from napari_seglite.widgets import demo  # noqa: E402
 
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
 

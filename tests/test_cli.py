@@ -8,9 +8,10 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
-from napari_seglite import SegmentRequest, sample_data, segment
+from napari_seglite import SegmentRequest, segment
 from napari_seglite.cli import main
 from napari_seglite.formats.read_write import read_image, read_labels, read_recipe
+from napari_seglite.widgets import sample_data
 
 
 @pytest.fixture

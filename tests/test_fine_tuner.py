@@ -103,7 +103,8 @@ def test_aborting_keeps_nothing(store, untrained, images):
 @pytest.fixture
 def perfect(store):
     """Return a frame with the labels the shipped checkpoint itself gives it: Dice 1."""
-    from napari_seglite import SegmentRequest, sample_data, segment
+    from napari_seglite import SegmentRequest, segment
+    from napari_seglite.widgets import sample_data
 
     image = sample_data.load("fluorescence")[0][:96, :160]
     labels = segment(image, SegmentRequest("nuclei-s-net", "YX", "cpu")).labels

@@ -15,7 +15,7 @@ def run(image, axes="YX", **settings):
 
 @pytest.fixture
 def nuclei():
-    from napari_seglite import sample_data
+    from napari_seglite.widgets import sample_data
 
     return sample_data.load("fluorescence")[0][:160, :200]
 
@@ -101,8 +101,8 @@ def test_chosen_frames_of_a_stack(nuclei):
 
 
 def test_small_tiles_find_the_same_nuclei():
-    from napari_seglite import sample_data
     from napari_seglite.labels.metrics import overlap
+    from napari_seglite.widgets import sample_data
 
     image = sample_data.load("fluorescence")[0]
     whole = run(image, tile=1024).labels

@@ -4,7 +4,7 @@ import pytest
 from npe2 import PluginManifest
 from qtpy.QtCore import Qt
 
-from napari_seglite import sample_data
+from napari_seglite.widgets import sample_data
 
 
 @pytest.fixture

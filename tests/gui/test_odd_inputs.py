@@ -11,8 +11,8 @@ import tifffile
 import zarr
 from skimage.io import imsave
 
-from napari_seglite import sample_data
 from napari_seglite.formats.read_write import read_labels
+from napari_seglite.widgets import sample_data
 
 N = sample_data.load("fluorescence")[0][:96, :128].copy()
 F = N.astype(np.float32)

@@ -7,9 +7,9 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QApplication
 
-from napari_seglite import sample_data
 from napari_seglite.cli import main
 from napari_seglite.formats.read_write import read_labels
+from napari_seglite.widgets import sample_data
 
 
 @pytest.fixture(params=["grey", "rgb", "stack"])

@@ -1,18 +1,20 @@
-"""The sample image, segmented in a real napari window."""
+"""The sample image, segmented in a real napari window: ``python -m napari_seglite.widgets.demo``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import SegliteError
 from . import sample_data
-from .errors import SegliteError
 
 if TYPE_CHECKING:
     import napari
 
-    from .widgets.dock import SegliteDock
+    from .dock import SegliteDock
 
 
 def build() -> tuple[napari.Viewer, SegliteDock]:
@@ -50,7 +52,7 @@ def save(folder: Path, size: str) -> int:
     size : str
         Of the window, such as ``1600x1000``.
     """
-    from .formats.read_write import write_labels
+    from ..formats.read_write import write_labels
 
     width, height = (int(n) for n in size.split("x"))
     viewer, dock = build()
@@ -103,3 +105,26 @@ def screenshot(viewer: napari.Viewer, path: Path) -> None:
         QApplication.processEvents()
         time.sleep(0.02)
     imsave(path, viewer.window.screenshot(canvas_only=False, flash=False)[..., :3])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the demo; with ``--output``, save it and close the window.
+
+    Returns
+    -------
+    int
+        0 on success, 1 if the demo failed.
+    """
+    parser = argparse.ArgumentParser(description="Segment a sample image in napari.")
+    parser.add_argument("--output", type=Path, help="folder for a screenshot and the labels")
+    parser.add_argument("--size", default="1600x1000", help="of the window")
+    parsed = parser.parse_args(arguments)
+    try:
+        return show() if parsed.output is None else save(parsed.output, parsed.size)
+    except SegliteError as error:
+        print(f"seglite: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-FOLDER = Path(__file__).parent / "samples"
+FOLDER = Path(__file__).parent.parent / "samples"
 SAMPLES = {"fluorescence": "nuclei-fluorescence.png", "histology": "nuclei-histology.png"}
 
 
