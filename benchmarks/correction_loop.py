@@ -31,9 +31,9 @@ from napari_seglite.checkpoints.store import CheckpointInfo
 from napari_seglite.formats.read_write import list_images, read_image, read_labels
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.labels.metrics import overlap_per_class
-from napari_seglite.training.defaults import in_colour, suggested
-from napari_seglite.training.events import Watch
-from napari_seglite.training.examples import frames_of
+from napari_seglite.training.defaults import read_colour, suggest_settings
+from napari_seglite.training.events import RunCallbacks
+from napari_seglite.training.examples import image_examples
 from napari_seglite.training.request import start_info
 
 # Where SegLite's user starts: from the checkpoint for nuclei, or from that for anything else.
@@ -101,7 +101,7 @@ def asked(
         start, name, minutes=seconds / 60, device="cpu", class_names=names if classes > 2 else None
     )
     seen = [(s.axes, s.pixels.shape) for s in slices]
-    request = in_colour(request, start_info(request, store), seen)
+    request = read_colour(request, start_info(request, store), seen)
     return request, start_info(request, store)
 
 
@@ -112,11 +112,13 @@ def trained(
     name = f"run-{len(store.list())}"
     request, info = asked(start, name, corrected, store, seconds)
     images = [
-        image for s in corrected for image in frames_of(s.name, s.pixels, s.truth, s.axes, info)
+        image
+        for s in corrected
+        for image in image_examples(s.name, s.pixels, s.truth, s.axes, info)
     ]
-    request = suggested(request, images, info)
+    request = suggest_settings(request, images, info)
     begun = processor_seconds()
-    for event in FineTuner(request, images, store).run(watch=Watch(clock=processor_seconds)):
+    for event in FineTuner(request, images, store).run(watch=RunCallbacks(clock=processor_seconds)):
         if event.kind == "validation":
             print(f"  {start}: {event.text}", file=sys.stderr)
     steps = store.info(name).settings["steps_done"]

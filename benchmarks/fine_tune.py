@@ -26,8 +26,8 @@ from skimage.morphology import disk, skeletonize
 
 from napari_seglite import CheckpointStore, FineTuner
 from napari_seglite.images.corrections import Corrections
-from napari_seglite.training.defaults import suggested
-from napari_seglite.training.examples import corrected_frames
+from napari_seglite.training.defaults import suggest_settings
+from napari_seglite.training.examples import corrected_examples
 
 LENGTH, BRUSH, TUNED = 40, disk(2), "tuned"
 SIDES = (256, 192, 160, 128, 96, 64, 48, 32)
@@ -88,9 +88,9 @@ def learnt(
 ) -> str:
     """Fine-tune on what was painted, to a checkpoint `TUNED`; returns what the run said."""
     request, info = asked(start, TUNED, [image], store, seconds)
-    frames = corrected_frames(image.name, image.pixels, painted[0], image.axes, info, painted[1])
+    frames = corrected_examples(image.name, image.pixels, painted[0], image.axes, info, painted[1])
     text = ""
-    for event in FineTuner(suggested(request, frames, info), frames, store).run():
+    for event in FineTuner(suggest_settings(request, frames, info), frames, store).run():
         text = event.text
     return text
 

@@ -21,9 +21,9 @@ from correction_loop import Slice, chosen, network_dice, processor_seconds, read
 
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest
 from napari_seglite.formats.read_write import read_image, read_labels
-from napari_seglite.training.defaults import in_colour, suggested
-from napari_seglite.training.events import Watch
-from napari_seglite.training.examples import frames_of
+from napari_seglite.training.defaults import read_colour, suggest_settings
+from napari_seglite.training.events import RunCallbacks
+from napari_seglite.training.examples import image_examples
 from napari_seglite.training.request import start_info
 
 START = "nuclei-s-net"
@@ -70,17 +70,17 @@ def main() -> None:
                 START, name, minutes=arguments.seconds / 60, device="cpu", hold_on=name == "with"
             )
             seen = [(s.axes, s.pixels.shape) for s in corrected]
-            request = in_colour(request, start_info(request, store), seen)
+            request = read_colour(request, start_info(request, store), seen)
             info = start_info(request, store)
             images = [
                 image
                 for s in corrected
-                for image in frames_of(s.name, s.pixels, s.truth, s.axes, info)
+                for image in image_examples(s.name, s.pixels, s.truth, s.axes, info)
             ]
-            request = suggested(request, images, info)
+            request = suggest_settings(request, images, info)
             if name == "without":
                 request = replace(request, replay=0.0, anchor=0.0, hold_on=False)
-            watch = Watch(clock=processor_seconds)
+            watch = RunCallbacks(clock=processor_seconds)
             for event in FineTuner(request, images, store).run(watch=watch):
                 if event.kind == "validation":
                     print(f"{name}: {event.text}", file=sys.stderr)

@@ -20,12 +20,12 @@ import numpy as np
 from common import table
 
 from napari_seglite import CheckpointStore, FineTuneRequest
-from napari_seglite.checkpoints.inputs import image_limits, prepare_frame
+from napari_seglite.checkpoints.inputs import intensity_limits, prepare_frame
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
 from napari_seglite.runtime import devices
-from napari_seglite.training.examples import corrected_frames
-from napari_seglite.training.live import READY, LiveSession, Work
+from napari_seglite.training.examples import corrected_examples
+from napari_seglite.training.live import READY, LiveInput, LiveSession
 from napari_seglite.widgets import sample_data
 
 SIDE = 512
@@ -43,12 +43,12 @@ def seconds_per_stroke(start: str, strokes: int, store: CheckpointStore) -> list
     fast = devices.fast_bfloat16("cpu")
     request = FineTuneRequest(start, f"live-{start}", batch=2, device="cpu", bfloat16=fast)
     session = LiveSession(request, store)
-    limits = image_limits(image, axes, session.info)
+    limits = intensity_limits(image, axes, session.info)
     frame = prepare_frame(image[None], session.info, limits)
     times: list[float] = []
     begun, images = (
         0.0,
-        corrected_frames("a", image, labels, axes, session.info, corrections, limits=limits),
+        corrected_examples("a", image, labels, axes, session.info, corrections, limits=limits),
     )
 
     def stroke() -> None:
@@ -59,13 +59,13 @@ def seconds_per_stroke(start: str, strokes: int, store: CheckpointStore) -> list
             labels[near] = np.where(mask[near], value, labels[near])
         corrections.touch(0, (0, 0, 1, 1))
         begun = time.perf_counter()
-        images = corrected_frames(
+        images = corrected_examples(
             "a", image, labels, axes, session.info, corrections, limits=limits
         )
 
     ready = Event()
     for event in session.run(
-        lambda: Work(images, frame, len(times)) if ready.is_set() else None,
+        lambda: LiveInput(images, frame, len(times)) if ready.is_set() else None,
         lambda: len(times) >= strokes,
     ):
         if event.text == READY:

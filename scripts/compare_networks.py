@@ -25,8 +25,8 @@ from napari_seglite.checkpoints.store import CheckpointInfo
 from napari_seglite.formats.read_write import list_images, read_image, read_labels
 from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.labels.metrics import overlap
-from napari_seglite.training.events import Watch
-from napari_seglite.training.examples import frames_of
+from napari_seglite.training.events import RunCallbacks
+from napari_seglite.training.examples import image_examples
 from napari_seglite.training.request import start_info
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -50,7 +50,7 @@ def frames(folder: Path, info: CheckpointInfo) -> list[TrainingImage]:
     for path, truth in pairs(folder):
         image = read_image(path)
         labels = (read_labels(truth) > 0).astype(np.uint8)
-        found += frames_of(path.name, image.array, labels, image.axes, info)
+        found += image_examples(path.name, image.array, labels, image.axes, info)
     return found
 
 
@@ -89,7 +89,7 @@ def train(name: str, data: Path, minutes: float, store: CheckpointStore) -> tupl
     )
     template = CheckpointInfo(checkpoint, network, options=options)
     images = frames(data / "train", start_info(request, store, template))
-    watch = Watch(clock=processor_seconds)
+    watch = RunCallbacks(clock=processor_seconds)
     for event in FineTuner(request, images, store, template).run(watch=watch):
         if event.kind == "step" and event.step % 50 == 0:
             print(f"{checkpoint}: {event.text}, loss {event.loss:.3f}", file=sys.stderr)

@@ -19,7 +19,7 @@ from napari_seglite.checkpoints.replay import COUNT, FILE, choose, pack
 from napari_seglite.formats.read_write import read_image, read_labels
 from napari_seglite.images.axes import guess_axes
 from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.training.examples import frames_of
+from napari_seglite.training.examples import image_examples
 
 NAME = "nuclei-s-net"
 # How many of each.
@@ -47,7 +47,7 @@ def main() -> None:
             image = read_image(folder / "train" / "images" / f"{stem}.png")
             truth = (read_labels(folder / "train" / "labels" / f"{stem}.tif") > 0).astype(np.uint8)
             axes = guess_axes(image.array.shape)
-            frames = frames_of(stem, image.array, truth, axes, info)
+            frames = image_examples(stem, image.array, truth, axes, info)
             kept.append(choose(frames, [], rng)[0])
     assert len(kept) == COUNT, len(kept)
     path = store.path(NAME) / FILE

@@ -66,7 +66,7 @@ def test_sweeping_a_stack_encodes_every_slice_once(network, store, monkeypatch):
 def test_it_learns_from_a_stack(store):
     from napari_seglite import FineTuner, FineTuneRequest
     from napari_seglite.images.axes import ImageAxes
-    from napari_seglite.training.examples import frames_of
+    from napari_seglite.training.examples import image_examples
     from napari_seglite.training.request import start_info
 
     rng = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def test_it_learns_from_a_stack(store):
     stack = labels * 100 + rng.normal(0, 5, labels.shape)
     request = FineTuneRequest("celnet", "mine", steps=3, patch=32, batch=2, device="cpu")
     info = start_info(request, store)
-    frames = frames_of("stack", stack, labels, ImageAxes("ZYX"), info)
+    frames = image_examples("stack", stack, labels, ImageAxes("ZYX"), info)
     assert frames[1].frame.shape == (3, 64, 64)
     assert np.array_equal(frames[1].frame[0], frames[0].frame[1])
     *_, last = FineTuner(request, frames, store).run()

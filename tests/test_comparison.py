@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_seglite.errors import AnnotationError, Cancelled
-from napari_seglite.labels.evaluation import ADDED, MISSED, OTHER_CLASS, compare
+from napari_seglite.labels.evaluation import ADDED, MISSED, OTHER_CLASS, evaluate
 from napari_seglite.labels.metrics import instance_scores, mask_scores
 
 
@@ -20,7 +20,7 @@ def pair():
 
 
 def run(*args, **options):
-    *_, (_, last) = compare(*args, **options)
+    *_, (_, last) = evaluate(*args, **options)
     return last
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from napari_seglite import FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.formats.read_write import list_images, read_image, read_labels
 from napari_seglite.labels.metrics import overlap
-from napari_seglite.training.examples import frames_of
+from napari_seglite.training.examples import image_examples
 
 START = "nuclei-s-net"
 
@@ -39,7 +39,7 @@ def test_five_images_of_another_kind_are_enough_to_get_better(real_images, store
     corrected = [
         frame
         for image, truth in pairs("train", 5)
-        for frame in frames_of("eye", image.array, truth, image.axes, store.info(START))
+        for frame in image_examples("eye", image.array, truth, image.axes, store.info(START))
     ]
     before = score(START)
     request = FineTuneRequest(START, "vessels", steps=60, validate_every=30, device="cpu")

@@ -11,8 +11,8 @@ from napari_seglite.errors import AnnotationError, CheckpointError
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
 from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.training.defaults import in_colour, suggested
-from napari_seglite.training.examples import corrected_frames
+from napari_seglite.training.defaults import read_colour, suggest_settings
+from napari_seglite.training.examples import corrected_examples
 from napari_seglite.training.patches import PatchSampler
 from napari_seglite.training.request import FineTuneRequest
 from napari_seglite.training.splits import folds
@@ -74,7 +74,7 @@ def test_large_frames_are_cut_to_what_was_corrected(untrained):
     labels[700:720, 700:720] = 1
     corrections = Corrections((1, 1500, 1500))
     corrections.touch(0, (700, 700, 720, 720))
-    (found,) = corrected_frames("a", image, labels, ImageAxes("YX"), untrained, corrections)
+    (found,) = corrected_examples("a", image, labels, ImageAxes("YX"), untrained, corrections)
     assert found.labels.shape == (640, 640)  # a square of 512 with 64 around it
     assert found.known.sum() == 400
     assert found.weight.sum() == 512**2
@@ -129,8 +129,8 @@ def test_suggestions_follow_what_was_corrected(half_known):
     wish = FineTuneRequest("nuclei-s-net", "new", minutes=3, seed=7)
     tuned = CheckpointInfo("new", "s-net", parent="nuclei-s-net")
     fresh = CheckpointInfo("new", "unet-sharp")
-    few = suggested(wish, [half_known], tuned)
-    many = suggested(wish, [TrainingImage(str(k), frame, large) for k in range(8)], fresh)
+    few = suggest_settings(wish, [half_known], tuned)
+    many = suggest_settings(wish, [TrainingImage(str(k), frame, large) for k in range(8)], fresh)
     assert (few.minutes, few.seed, few.name) == (3, 7, "new")
     assert few.folds == 2
     assert many.folds == 1
@@ -139,27 +139,27 @@ def test_suggestions_follow_what_was_corrected(half_known):
     assert few.steps_if_new > few.steps
     assert many.learning_rate > few.rate_if_new > few.learning_rate
     everything = [TrainingImage(str(k), frame, large) for k in range(80)]
-    assert suggested(wish, everything, tuned).validate_every > many.validate_every
+    assert suggest_settings(wish, everything, tuned).validate_every > many.validate_every
     # Strokes along the middle of things are easy to get right, borders are not.
     strokes = replace(half_known, scribbled=True)
     assert few.unfamiliar(0.6)
     assert not few.unfamiliar(0.8)
-    assert suggested(wish, [strokes, half_known], tuned).unfamiliar(0.8)
+    assert suggest_settings(wish, [strokes, half_known], tuned).unfamiliar(0.8)
 
 
 def test_images_of_several_channels_are_learnt_in_colour():
     start, wish = CheckpointInfo("start", "u2net-msac"), FineTuneRequest("start", "new")
     rgb, grey = (ImageAxes("YXC"), (50, 60, 3)), (ImageAxes("YX"), (50, 60))
-    assert in_colour(wish, start, [rgb, rgb]).in_channels == 3
-    assert in_colour(wish, start, [(ImageAxes("YXC"), (50, 60, 4))]).in_channels == 3
-    assert in_colour(wish, start, [(ImageAxes("CZYX"), (4, 9, 50, 60))]).in_channels == 4
-    assert in_colour(wish, start, [rgb, grey]) == wish
-    assert in_colour(wish, start, [grey]) == wish
-    assert in_colour(wish, replace(start, in_channels=2), [rgb]) == wish
+    assert read_colour(wish, start, [rgb, rgb]).in_channels == 3
+    assert read_colour(wish, start, [(ImageAxes("YXC"), (50, 60, 4))]).in_channels == 3
+    assert read_colour(wish, start, [(ImageAxes("CZYX"), (4, 9, 50, 60))]).in_channels == 4
+    assert read_colour(wish, start, [rgb, grey]) == wish
+    assert read_colour(wish, start, [grey]) == wish
+    assert read_colour(wish, replace(start, in_channels=2), [rgb]) == wish
     held = replace(wish, hold_on=True)
-    assert in_colour(held, start, [rgb]) == held
+    assert read_colour(held, start, [rgb]) == held
     chosen = replace(wish, in_channels=1)
-    assert in_colour(chosen, start, [rgb]) == chosen
+    assert read_colour(chosen, start, [rgb]) == chosen
 
 
 def test_what_learnt_from_colours_sees_grey_thrice():

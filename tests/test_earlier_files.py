@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from napari_seglite import FineTuneRequest, SegmentRequest, segment
-from napari_seglite.annotation.examples import from_project
+from napari_seglite.annotation.examples import prepare_project
 from napari_seglite.annotation.project import AnnotationProject
 from napari_seglite.checkpoints import replay
 from napari_seglite.formats.read_write import read_image, read_recipe
@@ -84,7 +84,7 @@ def test_a_project_keeps_labels_marks_and_classes(project):
 
 def test_a_project_is_learnt_from(project, checkpoint):
     request = FineTuneRequest("first-tuned-1", "next", class_names=("background", "object"))
-    _, images = from_project(project, request, checkpoint)
+    _, images = prepare_project(project, request, checkpoint)
     assert [image.name for image in images] == ["flat", "stack, slice 1", "stack, slice 2"]
 
 

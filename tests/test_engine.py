@@ -11,7 +11,7 @@ from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.inference.request import SegmentRequest, parse_numbers
 from napari_seglite.inference.tiling import count_tiles, plan_axis, predict_tiled
 from napari_seglite.labels.labelling import to_labels
-from napari_seglite.labels.merging import keep_edits, put_into
+from napari_seglite.labels.merging import insert_labels, keep_edits
 from napari_seglite.labels.metrics import overlap, overlap_per_class
 
 
@@ -248,7 +248,7 @@ def test_one_slice_goes_into_a_stack_with_ids_of_its_own():
     existing = np.array([[[5, 0]], [[9, 9]]], np.uint16)
     fresh = np.array([[[0, 0]], [[1, 0]]], np.uint16)
     taken = np.array([[[False, False]], [[True, True]]])
-    np.testing.assert_array_equal(put_into(existing, fresh, taken), [[[5, 0]], [[6, 0]]])
+    np.testing.assert_array_equal(insert_labels(existing, fresh, taken), [[[5, 0]], [[6, 0]]])
 
 
 def test_overlap_by_hand():

@@ -7,7 +7,7 @@ from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.training.examples import digest, frames_of
+from napari_seglite.training.examples import digest, image_examples
 from napari_seglite.training.patches import PatchSampler
 from napari_seglite.training.splits import split
 
@@ -108,7 +108,7 @@ def perfect(store):
 
     image = sample_data.load("fluorescence")[0][:96, :160]
     labels = segment(image, SegmentRequest("nuclei-s-net", "YX", "cpu")).labels
-    return frames_of("nuclei", image, labels, ImageAxes("YX"), store.info("nuclei-s-net")) * 2
+    return image_examples("nuclei", image, labels, ImageAxes("YX"), store.info("nuclei-s-net")) * 2
 
 
 def test_never_worse_than_before(store, perfect):
@@ -220,12 +220,12 @@ def test_patches_from_frames_smaller_than_a_patch():
 def test_frames_are_normalised_as_for_segmenting(untrained):
     stack = np.random.default_rng(0).integers(0, 255, (3, 20, 30)).astype(np.uint8)
     labels = np.zeros(stack.shape, np.uint8)
-    found = frames_of("s", stack, labels, ImageAxes("ZYX"), untrained, (1,))
+    found = image_examples("s", stack, labels, ImageAxes("ZYX"), untrained, (1,))
     normal = untrained.normalisation
     np.testing.assert_array_equal(found[0].frame[0], normal.apply(stack[1], normal.limits(stack)))
     assert found[0].name == "s, slice 1"
     with pytest.raises(AnnotationError, match="do not cover an image"):
-        frames_of("s", stack, labels[0], ImageAxes("ZYX"), untrained)
+        image_examples("s", stack, labels[0], ImageAxes("ZYX"), untrained)
 
 
 def test_frozen_norms_keep_their_statistics(store, untrained, images):

@@ -5,7 +5,7 @@ import numpy as np
 from napari_seglite import FineTuneRequest
 from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.training import live
-from napari_seglite.training.live import LiveSession, Work
+from napari_seglite.training.live import LiveInput, LiveSession
 
 
 def test_it_learns_from_every_stroke_and_rests_in_between(store, untrained, blobs, monkeypatch):
@@ -26,7 +26,7 @@ def test_it_learns_from_every_stroke_and_rests_in_between(store, untrained, blob
         asked.append(len(previews))
         if len(asked) == 1:
             return None  # nothing was painted yet
-        return Work(strokes[0] if len(previews) < 6 else strokes[1], frame, "here")
+        return LiveInput(strokes[0] if len(previews) < 6 else strokes[1], frame, "here")
 
     def tired():
         return sum(event.kind == "step" for event in events) >= 8 and len(asked) > 30

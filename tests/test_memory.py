@@ -7,7 +7,7 @@ import torch
 import src_models
 from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.errors import DeviceError
-from napari_seglite.inference.image_pass import Sweep
+from napari_seglite.inference.image_pass import ImagePass
 
 
 class Small:
@@ -74,7 +74,7 @@ def test_other_errors_are_not_taken_for_it(segmenter, untrained, blobs, monkeypa
 def test_a_gpu_without_memory_gives_way_to_the_cpu(segmenter, untrained, blobs):
     loaded = segmenter._loaded
     request = SegmentRequest(untrained.id, "YX", "cuda:9", tile=100, overlap=16)
-    sweep = Sweep(blobs[0], (0,), loaded.info, loaded.network, request, (0.0, 200.0))
+    sweep = ImagePass(blobs[0], (0,), loaded.info, loaded.network, request, (0.0, 200.0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "empty_cache", lambda: None)
         sweep.back_off(ERRORS[0])

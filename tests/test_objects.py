@@ -9,9 +9,9 @@ from skimage.segmentation import watershed
 
 from napari_seglite.images import chunked
 from napari_seglite.images.axes import ImageAxes
-from napari_seglite.images.chunked import Frames, blocks
+from napari_seglite.images.chunked import LabelFrames, blocks
 from napari_seglite.labels.labelling import Foreground, to_labels, write_labels
-from napari_seglite.labels.objects import SPLIT_DEPTH, find_parts
+from napari_seglite.labels.objects import SPLIT_DEPTH, find_components
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_blocks_cover_everything_once(small_blocks, shape):
 @pytest.mark.parametrize("shape", [(90, 130), (7, 50, 60)])
 def test_parts_equal_those_of_the_whole(small_blocks, shape):
     mask = speckle(shape)
-    parts = find_parts(lambda block: mask[block], shape)
+    parts = find_components(lambda block: mask[block], shape)
     labels, count = ndi.label(mask)
     assert len(parts.sizes) == count > 2
     order = np.argsort(parts.first)
@@ -148,7 +148,7 @@ def test_what_does_not_fit_into_memory_is_labelled_on_disk(small_blocks, monkeyp
     assert isinstance(kept, zarr.Array)
     kept[:] = probabilities
     labels = chunked.zeros((3, 70, 90), np.uint32)
-    target = Frames(labels, ImageAxes("ZYX"), labels.shape)
+    target = LabelFrames(labels, ImageAxes("ZYX"), labels.shape)
     counts = write_labels(Foreground(kept, 0.5), [[0, 1, 2]], target, 10, output)
     np.testing.assert_array_equal(labels[:], expected)
     assert counts.pixels == np.count_nonzero(expected)
@@ -175,7 +175,7 @@ def test_frames_of_axes_in_any_order(order):
     labels = np.arange(np.prod(shape)).reshape(shape)
     planes = axes.split(labels)
     last = len(planes) - 1
-    frames = Frames(labels, axes, shape, [last], (1, 2))
+    frames = LabelFrames(labels, axes, shape, [last], (1, 2))
     box = (slice(0, 2), slice(1, 4))
     np.testing.assert_array_equal(frames.read(0, *box), planes[last][1:3, 3:6])
     frames.write(0, *box, np.full((2, 3), -1))
@@ -185,7 +185,7 @@ def test_frames_of_axes_in_any_order(order):
 
 def labelled(probabilities, **settings):
     labels = np.zeros((len(probabilities), *probabilities.shape[-2:]), np.uint32)
-    target = Frames(labels, ImageAxes("ZYX"), labels.shape)
+    target = LabelFrames(labels, ImageAxes("ZYX"), labels.shape)
     smooth = settings.pop("smooth", 0.0)
     groups = [[k] for k in range(len(labels))]
     write_labels(

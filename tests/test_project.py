@@ -12,7 +12,7 @@ import pytest
 from napari_seglite.annotation.autosave import Autosave
 from napari_seglite.annotation.journal import Journal, Tile
 from napari_seglite.annotation.project import AnnotationProject
-from napari_seglite.annotation.project_image import Description, ProjectImage
+from napari_seglite.annotation.project_image import ClassList, ProjectImage
 from napari_seglite.errors import AnnotationError
 from napari_seglite.formats.read_write import read_image
 from napari_seglite.images.axes import ImageAxes
@@ -39,7 +39,7 @@ def test_a_project_is_read_as_it_was_written(tmp_path):
     entry.corrections.touch(1, (250, 500, 280, 520), by="ada")
     preview = np.zeros((300, 520), np.uint8)
     key = project.add(entry, labels, preview)
-    project.about = Description(("background", "nucleus"))
+    project.about = ClassList(("background", "nucleus"))
     project.save_index()
     project.close()
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from napari_seglite import FineTuner, FineTuneRequest
-from napari_seglite.annotation.examples import from_project, project_frames
+from napari_seglite.annotation.examples import prepare_project, project_examples
 from napari_seglite.annotation.project import AnnotationProject, ProjectImage
 from napari_seglite.cli import main
 from napari_seglite.errors import AnnotationError, Cancelled
 from napari_seglite.images.axes import ImageAxes
 from napari_seglite.images.corrections import Corrections
-from napari_seglite.training.model_comparison import contest
+from napari_seglite.training.model_comparison import compare_networks
 from napari_seglite.training.request import start_info
 
 
@@ -44,7 +44,7 @@ def test_a_shell_learns_the_same_as_python(project, store, untrained, capsys):
     assert capsys.readouterr().out.strip() == "shell"
     opened = AnnotationProject.open(project)
     wish = FineTuneRequest("untrained", "python", seed=4, device="cpu")
-    request, images = from_project(opened, wish, store)
+    request, images = prepare_project(opened, wish, store)
     opened.close()
     assert [image.name for image in images] == ["cells, slice 0", "cells, slice 2"]
     settings = {"steps": 3, "folds": 1, "batch": 2, "patch": 32}
@@ -63,12 +63,12 @@ def test_projects_that_teach_nothing(project, store, untrained, capsys, tmp_path
     for frame in (0, 2):
         opened.images["cells"].corrections.forget(frame)
     with pytest.raises(AnnotationError, match="Nothing was corrected"):
-        project_frames(opened, info)
+        project_examples(opened, info)
     opened.images["cells"].corrections.accept(1)
-    assert len(project_frames(opened, info)) == 1
+    assert len(project_examples(opened, info)) == 1
     opened.images["cells"].path = "gone.tif"
     with pytest.raises(AnnotationError, match="not there"):
-        project_frames(opened, info)
+        project_examples(opened, info)
     opened.close()
     words = "fine-tune --checkpoint untrained --name x"
     assert main(words.split()) == 1
@@ -86,7 +86,7 @@ def test_what_was_corrected_last_counts(project, store, untrained):
     opened.add(again, np.ones((3, 64, 80), np.uint8))
     assert again.key == "cells-2"
     info = start_info(FineTuneRequest("untrained", "x"), store)
-    found = {image.name: image for image in project_frames(opened, info)}
+    found = {image.name: image for image in project_examples(opened, info)}
     assert sorted(found) == ["cells, slice 2", "cells-2, slice 0"]
     assert found["cells-2, slice 0"].labels.all()
     opened.close()
@@ -96,9 +96,9 @@ def test_comparing_ranks_and_stops(project, store, untrained, capsys):
     opened = AnnotationProject.open(project)
     starts = ["u2net-msac", "untrained"]
     wishes = [FineTuneRequest(start, "x", minutes=0.02, device="cpu") for start in starts]
-    competitors = [from_project(opened, wish, store) for wish in wishes]
+    competitors = [prepare_project(opened, wish, store) for wish in wishes]
     opened.close()
-    events = list(contest(competitors, store))
+    events = list(compare_networks(competitors, store))
     entries = events[-1].entries
     assert {entry.start for entry in entries} == set(starts)
     assert all(entry.done and entry.steps and entry.seconds > 0 for entry in entries)
@@ -111,14 +111,14 @@ def test_comparing_ranks_and_stops(project, store, untrained, capsys):
 
     seen = []
     longer = [(replace(wish, minutes=5), images) for wish, images in competitors]
-    run = contest(longer, store, stop=lambda: len(seen) > 2)
+    run = compare_networks(longer, store, stop=lambda: len(seen) > 2)
     seen.extend(run)
     assert {entry.start for entry in seen[-1].entries} == {"u2net-msac"}
     assert not math.isnan(seen[-1].entries[0].dice)
     with pytest.raises(Cancelled):
-        list(contest(longer, store, abort=lambda: True))
+        list(compare_networks(longer, store, abort=lambda: True))
     with pytest.raises(AnnotationError, match="Choose one"):
-        list(contest([], store))
+        list(compare_networks([], store))
 
     words = f"compare --project {project} --minutes 0.01 --starts untrained --device cpu"
     assert main(words.split()) == 0

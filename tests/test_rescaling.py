@@ -8,7 +8,7 @@ import torch
 
 from napari_seglite import Segmenter, SegmentRequest, segment
 from napari_seglite.errors import SegliteError
-from napari_seglite.inference.rescaling import Grid
+from napari_seglite.inference.rescaling import Resampling
 from napari_seglite.inference.tiling import Band
 from src_models.cards import NetworkCard
 
@@ -53,7 +53,7 @@ def pieces(array, edges):
 @pytest.mark.parametrize("factor", [0.3, 0.5, 1.0, 1.7, 3.0])
 def test_pieces_are_the_whole_and_the_way_back_is_the_way_there(factor):
     frame = smooth((150, 131))
-    grid = Grid(frame.shape, np.s_[0:150, 0:131], factor)
+    grid = Resampling(frame.shape, np.s_[0:150, 0:131], factor)
     assert grid.shape == (round(150 * factor), round(131 * factor))
     read = grid.read(lambda box: frame[None, *box])
     whole = read(slice(0, grid.shape[0]))
@@ -71,7 +71,7 @@ def test_pieces_are_the_whole_and_the_way_back_is_the_way_there(factor):
 
 
 def test_the_smallest_part_is_a_pixel():
-    assert Grid((194, 194), np.s_[193:194, 0:1], 0.1).shape == (1, 1)
+    assert Resampling((194, 194), np.s_[193:194, 0:1], 0.1).shape == (1, 1)
 
 
 def test_nothing_moves(bright):

@@ -15,10 +15,10 @@ from napari_seglite.errors import AnnotationError, Cancelled, CheckpointError, D
 from napari_seglite.images.normalisation import Normalisation
 from napari_seglite.images.training_image import TrainingImage
 from napari_seglite.training import training_run
-from napari_seglite.training.events import Watch
-from napari_seglite.training.trainer import Learner, mean_weights, trainable
-from napari_seglite.training.training_run import TrainingLoop, mixed
-from napari_seglite.training.weight_transfer import take_over
+from napari_seglite.training.events import RunCallbacks
+from napari_seglite.training.trainer import Trainer, mean_weights, trainable
+from napari_seglite.training.training_run import TrainingRun, mixed
+from napari_seglite.training.weight_transfer import transfer_weights
 
 
 @pytest.fixture
@@ -154,13 +154,13 @@ def test_a_start_that_knows_nothing_is_let_go(store, light, images, folds):
 
 
 def test_a_loss_that_is_no_number_steps_back(store, light, images, monkeypatch):
-    true_step, seen = Learner.step, []
+    true_step, seen = Trainer.step, []
 
     def stumbling(learner, batch, progress):
         seen.append(progress)
         return math.nan if len(seen) == 3 else true_step(learner, batch, progress)
 
-    monkeypatch.setattr(Learner, "step", stumbling)
+    monkeypatch.setattr(Trainer, "step", stumbling)
     events = list(FineTuner(request(), images).run())
     assert any("no number" in event.text for event in events)
     assert events[-1].kind == "done"
@@ -169,7 +169,7 @@ def test_a_loss_that_is_no_number_steps_back(store, light, images, monkeypatch):
 
 
 def test_less_memory_means_fewer_patches(light, images, monkeypatch):
-    true_step, sizes = Learner.step, []
+    true_step, sizes = Trainer.step, []
 
     def short_of_memory(learner, batch, progress):
         sizes.append(len(batch[0]))
@@ -177,7 +177,7 @@ def test_less_memory_means_fewer_patches(light, images, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return true_step(learner, batch, progress)
 
-    monkeypatch.setattr(Learner, "step", short_of_memory)
+    monkeypatch.setattr(Trainer, "step", short_of_memory)
     most = 1
     events = list(FineTuner(request(batch=4), images).run())
     assert sizes == [4, 2, 1, 1, 1, 1]
@@ -251,9 +251,9 @@ def test_part_of_the_way(store, light, images):
 @pytest.mark.parametrize(("scores", "best"), [([0.8, 0.803, 0.806], 2), ([0.3, 0.303, 0.3], 1)])
 def test_a_good_start_is_not_left_for_what_may_be_chance(light, images, monkeypatch, scores, best):
     given = iter(scores)
-    monkeypatch.setattr(TrainingLoop, "_score", lambda *_: next(given))
-    learner = Learner(light.build(), light, request(), "cpu")
-    loop = TrainingLoop(learner, request(steps=2, validate_every=1), images[1:], images[:1])
+    monkeypatch.setattr(TrainingRun, "_score", lambda *_: next(given))
+    learner = Trainer(light.build(), light, request(), "cpu")
+    loop = TrainingRun(learner, request(steps=2, validate_every=1), images[1:], images[:1])
     list(loop.run(lambda: False, lambda: False))
     assert (loop.best, loop.best_step) == (scores[best], best)
 
@@ -273,7 +273,7 @@ def test_pausing(light, images):
         return len(steps) == 2 and asked.count(2) < 6
 
     steps, texts = [], []
-    for event in FineTuner(request(), images).run(watch=Watch(paused=paused)):
+    for event in FineTuner(request(), images).run(watch=RunCallbacks(paused=paused)):
         steps += [event] if event.kind == "step" else []
         texts.append(event.text)
     assert "Paused at step 2." in texts
@@ -282,7 +282,7 @@ def test_pausing(light, images):
 
 
 def test_a_frame_is_predicted_while_it_learns(light, images):
-    watch = Watch(frame=lambda: (images[0].frame, "slice 7"), every=0)
+    watch = RunCallbacks(frame=lambda: (images[0].frame, "slice 7"), every=0)
     events = list(FineTuner(request(), images).run(watch=watch))
     previews = [event for event in events if event.kind == "preview"]
     assert len(previews) == 4
@@ -296,7 +296,7 @@ def test_a_frame_is_predicted_while_it_learns(light, images):
 def test_new_corrections_join(store, light, images):
     extra = TrainingImage("new", images[0].frame, images[0].labels)
     waiting = [[*images, extra]]
-    watch = Watch(news=lambda: waiting.pop() if waiting else None)
+    watch = RunCallbacks(news=lambda: waiting.pop() if waiting else None)
     events = list(FineTuner(request(), images).run(watch=watch))
     assert any("Learning from 4 corrected frames" in event.text for event in events)  # 1 held out
     plain = store.info("tuned").data_digest
@@ -357,7 +357,7 @@ def test_more_classes_keep_the_trunk(store, light, images):
 def test_another_number_of_channels(light, images):
     old = src_models.create("u2net-msac", 1)
     new = src_models.create("u2net-msac", 3)
-    fresh = take_over(new, old.state_dict())
+    fresh = transfer_weights(new, old.state_dict())
     assert fresh == []
     frame = torch.from_numpy(images[0].frame.copy())[None]
     with torch.no_grad():
@@ -371,7 +371,7 @@ def test_several_classes_begin_as_the_one_there_was():
     old = src_models.create("unet-sharp", 1, 1, preset="tiny")
     new = src_models.create("unet-sharp", 1, 3, preset="tiny")
     before = {name: value.clone() for name, value in new.state_dict().items()}
-    fresh = take_over(new, old.state_dict())
+    fresh = transfer_weights(new, old.state_dict())
     assert "row_heads.3.weight" in fresh
     weight = new.row_heads[3].weight - before["row_heads.3.weight"]
     torch.testing.assert_close(weight[1:], old.row_heads[3].weight.expand(2, -1, -1, -1))
@@ -399,7 +399,7 @@ def test_colours_change_nothing_to_begin_with(store, light, blobs):
     colours = np.stack([image * 0.2 + 0.7, image, image * 0.1], axis=-1)
     wide = replace(light, id="wide", in_channels=3)
     network = wide.build()
-    take_over(network, store.load("light")[1].state_dict())
+    transfer_weights(network, store.load("light")[1].state_dict())
     store.save(wide, network.state_dict())
     grey, colour = (
         Segmenter(store).segment(colours, SegmentRequest(name, "YXC", "cpu"))

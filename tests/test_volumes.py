@@ -72,7 +72,7 @@ def test_units_cover_every_slice_once(store, column, monkeypatch):
     monkeypatch.setattr(slabs, "DEPTH", 24)
     info = store.info("column")
     for depth in (1, 5, 24, 25, 40, 101):
-        planned = slabs.plan_units(ImageAxes("ZYX"), (depth, 8, 8), range(depth), info)
+        planned = slabs.plan_slabs(ImageAxes("ZYX"), (depth, 8, 8), range(depth), info)
         out = [position for unit in planned for position in unit.positions]
         assert sorted(out) == list(range(depth))
         for unit in planned:

@@ -8,13 +8,13 @@ from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError
 from ..images.spacing import micrometres
 from ..images.training_image import TrainingImage
-from ..training.defaults import in_colour, suggested
-from ..training.examples import corrected_frames
+from ..training.defaults import read_colour, suggest_settings
+from ..training.examples import corrected_examples
 from ..training.request import FineTuneRequest, start_info
 from .project import AnnotationProject
 
 
-def from_project(
+def prepare_project(
     project: AnnotationProject,
     request: FineTuneRequest,
     store: CheckpointStore,
@@ -23,7 +23,7 @@ def from_project(
     """Return a project's corrected frames, and a request that suits them.
 
     More classes than one become those of the checkpoint, unless the request names others. The
-    settings are `suggested`; the time at most, the seed and the device stay.
+    settings are `suggest_settings`; the time at most, the seed and the device stay.
     """
     if request.class_names is None:
         request = replace(request, class_names=project.about.given_names)
@@ -32,10 +32,10 @@ def from_project(
     corrected = {key: i for key, i in project.images.items() if i.corrections.regions}
     if all("C" in image.axes.order and image.channels is None for image in corrected.values()):
         seen = [(i.axes, project.read_pixels(key).shape) for key, i in corrected.items()]
-        request = in_colour(request, start_info(request, store, template), seen)
+        request = read_colour(request, start_info(request, store, template), seen)
     info = start_info(request, store, template)
-    images = project_frames(project, info)
-    return suggested(request, images, info), images
+    images = project_examples(project, info)
+    return suggest_settings(request, images, info), images
 
 
 def _pixel_size(project: AnnotationProject, key: str) -> tuple[float, float] | None:
@@ -46,7 +46,7 @@ def _pixel_size(project: AnnotationProject, key: str) -> tuple[float, float] | N
     return micrometres([image.spacing[k] for k in where], image.unit)
 
 
-def project_frames(project: AnnotationProject, info: CheckpointInfo) -> list[TrainingImage]:
+def project_examples(project: AnnotationProject, info: CheckpointInfo) -> list[TrainingImage]:
     """Return every corrected frame of a project, prepared for a checkpoint.
 
     Parameters
@@ -75,7 +75,7 @@ def project_frames(project: AnnotationProject, info: CheckpointInfo) -> list[Tra
                 corrections.forget(frame)
             known.add(place)
         if corrections.regions:
-            found += corrected_frames(
+            found += corrected_examples(
                 key,
                 project.read_pixels(key),
                 project.labels(key),

@@ -20,7 +20,7 @@ from ..errors import AnnotationError
 from ..formats import ome_zarr
 from ..formats.atomic import replacing
 from .journal import Journal, Tile
-from .project_image import CHUNK, Description, ProjectImage
+from .project_image import CHUNK, ClassList, ProjectImage
 
 INDEX, JOURNAL, LOCK, IMAGES = "project.json", "journal.bin", "lock", "images"
 FORMAT = 1
@@ -51,7 +51,7 @@ class AnnotationProject:
     def __init__(self, folder: Path, lock: Any) -> None:
         self.folder, self._lock = folder, lock
         self.journal = Journal(folder / JOURNAL)
-        self.about = Description()
+        self.about = ClassList()
         self.images: dict[str, ProjectImage] = {}
         self._reserved: dict[str, ProjectImage] = {}
         self._guard = RLock()
@@ -116,7 +116,7 @@ class AnnotationProject:
                     f"The project {self.folder} was written by a newer version of SegLite. Update "
                     "SegLite to open it."
                 )
-            self.about = Description(
+            self.about = ClassList(
                 tuple(data["class_names"]), tuple(data["class_colours"]), data["created"]
             )
             found = [ProjectImage.from_dict(entry) for entry in data["images"]]

@@ -93,7 +93,7 @@ class ProjectImage:
 
 
 @dataclass(frozen=True)
-class Description:
+class ClassList:
     """What holds for all images of a project.
 
     Attributes

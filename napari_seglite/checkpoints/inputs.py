@@ -62,17 +62,17 @@ def select_channels(
     return frame
 
 
-def image_limits(
+def intensity_limits(
     image: Any, axes: ImageAxes, info: CheckpointInfo, channels: Sequence[int] | None = None
 ) -> tuple[float, float]:
     """Return the intensities of a whole image that become 0 and 1, see `Normalisation.limits`.
 
     All frames of a stack count together, so that an empty slice stays dark.
     """
-    return survey(image, axes, info, channels)[0]
+    return measure_intensities(image, axes, info, channels)[0]
 
 
-def survey(
+def measure_intensities(
     image: Any,
     axes: ImageAxes,
     info: CheckpointInfo,
@@ -86,7 +86,7 @@ def survey(
     Returns
     -------
     tuple
-        What `image_limits` returns, and how many entries are NaN or infinite.
+        What `intensity_limits` returns, and how many entries are NaN or infinite.
     """
     count, (height, width) = axes.frame_count(image.shape), axes.frame_shape(image.shape)
     real = np.dtype(image.dtype).kind == "f"

@@ -9,9 +9,9 @@ from typing import Any
 
 import src_models
 
-from ..annotation.examples import from_project
+from ..annotation.examples import prepare_project
 from ..checkpoints.store import CheckpointStore
-from ..training.model_comparison import Entry, contest
+from ..training.model_comparison import RankedNetwork, compare_networks
 from ..training.request import FineTuneRequest
 from .fine_tune import opened
 
@@ -47,11 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
         for start in arguments.starts or src_models.names()
     ]
     with opened(arguments.project) as project:
-        competitors = [from_project(project, request, store) for request in requests]
-    entries: tuple[Entry, ...] = ()
+        competitors = [prepare_project(project, request, store) for request in requests]
+    entries: tuple[RankedNetwork, ...] = ()
     show = sys.stderr.isatty()
     try:
-        for event in contest(competitors, store):
+        for event in compare_networks(competitors, store):
             entries = event.entries
             if show:
                 print(f"\r\x1b[K{event.text}", end="", file=sys.stderr, flush=True)
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def table(entries: tuple[Entry, ...]) -> list[tuple[str, ...]]:
+def table(entries: tuple[RankedNetwork, ...]) -> list[tuple[str, ...]]:
     """Return a ranking as rows of text, a header first."""
     header = ("start", "Dice held out", "before", "s / megapixel", "parameters", "steps", "")
     return [

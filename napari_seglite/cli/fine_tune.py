@@ -13,7 +13,7 @@ from typing import Any
 
 import src_models
 
-from ..annotation.examples import from_project
+from ..annotation.examples import prepare_project
 from ..annotation.project import AnnotationProject
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError, SegliteError
@@ -21,7 +21,7 @@ from ..formats.read_write import list_images, read_image, read_labels
 from ..images.spacing import PixelSize, micrometres
 from ..images.training_image import TrainingImage
 from ..inference.request import parse_numbers
-from ..training.examples import frames_of
+from ..training.examples import image_examples
 from ..training.fine_tuner import FineTuner
 from ..training.request import TRAINABLE, FineTuneRequest, start_info
 from .evaluate import stem
@@ -130,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
         request = replace(request, spacing=spacing)
     else:
         with opened(arguments.project) as project:
-            request, images = from_project(project, request, store, template)
+            request, images = prepare_project(project, request, store, template)
         request = replace(request, **given)
     show = sys.stderr.isatty()
     for event in FineTuner(request, images, store, template).run():
@@ -195,7 +195,7 @@ def read_pairs(
         image = read_image(path)
         sizes.add(micrometres(image.spacing, image.unit))
         truth_labels = read_labels(truth)
-        found += frames_of(
+        found += image_examples(
             path.name, image.array, truth_labels, image.axes, info, channels=channels
         )
     return found, sizes.pop() if len(sizes) == 1 else None

@@ -60,7 +60,7 @@ def blocks(shape: tuple[int, ...]) -> Iterator[Block]:
     yield from product(*ranges)
 
 
-class Frames:
+class LabelFrames:
     """Frames of labels whose axes lie in any order, read and written box by box.
 
     Parameters

@@ -35,7 +35,7 @@ class BeforeAfter:
     names: tuple[str, str]
 
 
-def classes_of(
+def predict_classes(
     checkpoint: str, frame: np.ndarray, store: CheckpointStore, device: str, stop: Stop
 ) -> np.ndarray:
     """Return the likeliest class of every pixel, ``(H, W)`` uint8.

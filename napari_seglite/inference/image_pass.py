@@ -21,8 +21,8 @@ from ..runtime import devices
 from ..runtime.compilation import warm_up
 from .predictor import Predictor
 from .request import SMALLEST_TILE, SegmentRequest
-from .rescaling import Grid
-from .slabs import Unit, plan_units
+from .rescaling import Resampling
+from .slabs import Slab, plan_slabs
 from .tiling import Band, count_bands, count_tiles, plan_axis, predict_bands
 
 if TYPE_CHECKING:
@@ -85,20 +85,20 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Area:
+class Window:
     """The box of every frame that was asked for, and what the network sees around it."""
 
     box: Box
     seen: Box
-    grid: Grid
+    grid: Resampling
 
     @classmethod
-    def of(cls, image: Any, request: SegmentRequest) -> Area:
+    def of(cls, image: Any, request: SegmentRequest) -> Window:
         """Return what a request asks of an image."""
         shape = ImageAxes(request.axes).frame_shape(image.shape)
         box = region_of(request.region, shape).box(shape)
         seen = grown(box, math.ceil(request.overlap / 2 / request.rescale), shape)
-        return cls(box, seen, Grid(shape, seen, request.rescale))
+        return cls(box, seen, Resampling(shape, seen, request.rescale))
 
     @property
     def inner_shape(self) -> tuple[int, int]:
@@ -125,7 +125,7 @@ class Area:
 
 
 @dataclass
-class Sweep:
+class ImagePass:
     """A network on its way over an image.
 
     Where memory runs out, tiles are halved, then the CPU takes over; the frame begins anew.
@@ -160,11 +160,11 @@ class Sweep:
     bands: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.area = Area.of(self.image, self.request)
+        self.area = Window.of(self.image, self.request)
         self.bands = self.bands or [0] * len(self.frames)
         self._done, self._started = 0, 0.0
         axes = ImageAxes(self.request.axes)
-        self._units = plan_units(axes, self.image.shape, self.frames, self.info)
+        self._units = plan_slabs(axes, self.image.shape, self.frames, self.info)
         self._fit()
         self._predictor = self._new_predictor()
 
@@ -191,7 +191,7 @@ class Sweep:
     def _use_tiles(self, tile: int) -> None:
         overlap = min(self.request.overlap, tile // 4)
         self.request = replace(self.request, tile=tile, overlap=overlap)
-        self.area = Area.of(self.image, self.request)
+        self.area = Window.of(self.image, self.request)
 
     def _new_predictor(self) -> Predictor:
         return Predictor(self.network, self.request.device, self.request.ensemble)
@@ -226,7 +226,7 @@ class Sweep:
             self._mark(unit, WHOLE)
             unit = next(units, None)
 
-    def _mark(self, unit: Unit, bands: int) -> None:
+    def _mark(self, unit: Slab, bands: int) -> None:
         for position in unit.positions:
             self.bands[position] = bands
 
@@ -261,7 +261,7 @@ class Sweep:
     def _per_unit(self) -> int:
         return count_tiles(*self.area.shape, self.request.tile, self.request.overlap)
 
-    def _run_unit(self, unit: Unit) -> Generator[tuple[Progress, int, Band | None]]:
+    def _run_unit(self, unit: Slab) -> Generator[tuple[Progress, int, Band | None]]:
         first = self.bands[unit.positions[0]]
         if first >= self._bands_per_unit:
             return
@@ -283,7 +283,7 @@ class Sweep:
                 part = self.area.inner(Band(band.rows, values[:, offset]))
                 yield self._progress(unit), position, part
 
-    def _read(self, unit: Unit, box: Box) -> np.ndarray:
+    def _read(self, unit: Slab, box: Box) -> np.ndarray:
         """Return a box of what the network sees, channels and slices first."""
         request, info = self.request, self.info
         axes, more = ImageAxes(request.axes), (self.limits, request.channels, box)
@@ -297,7 +297,7 @@ class Sweep:
         found = self._predictor(tile, number)
         return found.reshape(-1, *found.shape[-2:])
 
-    def _counted(self, unit: Unit, bands: Iterator[Band | None]) -> Iterator[Band | None]:
+    def _counted(self, unit: Slab, bands: Iterator[Band | None]) -> Iterator[Band | None]:
         for band in bands:
             self._done += 1
             yield band
@@ -331,7 +331,7 @@ class Sweep:
         self.notices.append(text)
         self._predictor = self._new_predictor()
 
-    def _progress(self, unit: Unit) -> Progress:
+    def _progress(self, unit: Slab) -> Progress:
         total = self._per_unit * len(self._units)
         passed = time.monotonic() - self._started
         speed = (self._done - self._before) / passed if passed > 0 else 0.0

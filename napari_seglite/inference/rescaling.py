@@ -16,7 +16,7 @@ from .tiling import Band
 
 
 @dataclass(frozen=True)
-class Grid:
+class Resampling:
     """Part of a frame in its own pixels, and in those that the network sees.
 
     The network's pixels begin at the frame's corner whatever part is meant, so that regions and

@@ -11,9 +11,9 @@ import numpy as np
 from ..checkpoints.store import CheckpointInfo
 from ..images import chunked
 from ..images.axes import ImageAxes
-from ..images.chunked import Frames, blocks
+from ..images.chunked import LabelFrames, blocks
 from ..images.region import Region, region_of
-from ..labels.labelling import Counts, Foreground, label_dtype, write_labels
+from ..labels.labelling import Counts, Foreground, label_dtype, label_frames
 from ..runtime.versions import versions
 from .request import SegmentRequest
 
@@ -103,11 +103,11 @@ class Segmentation:
     def _plane(self) -> tuple[int, int]:
         return ImageAxes(self.request.axes).frame_shape(self.shape)
 
-    def frames_in(self, array: Any) -> Frames:
+    def frames_in(self, array: Any) -> LabelFrames:
         """Return the segmented frames of an array of the labels' shape, from the region's box."""
         rows, columns = self.region.box(self._plane)
         axes = ImageAxes(self.request.axes)
-        return Frames(array, axes, self.shape, self.frames, (rows.start, columns.start))
+        return LabelFrames(array, axes, self.shape, self.frames, (rows.start, columns.start))
 
     def asked(self) -> np.ndarray:
         """Return what was segmented of the image, boolean, of the shape of `labels`."""
@@ -119,7 +119,7 @@ class Segmentation:
             frames[frame, rows.start + done :] = False
         return axes.join(frames, shape)
 
-    def put_into(self, existing: Any, top: int) -> None:
+    def insert_labels(self, existing: Any, top: int) -> None:
         """Put what was asked for into labels that are too large for memory, block by block.
 
         Parameters
@@ -172,7 +172,7 @@ class Segmentation:
             rows=self.rows[position : position + 1],
         )
         labels = np.zeros((1, *one.probabilities.shape[-2:]), np.uint32)
-        target = Frames(labels, ImageAxes("ZYX"), labels.shape)
+        target = LabelFrames(labels, ImageAxes("ZYX"), labels.shape)
         _write(one, replace(self.request, **changes), [[0]], target)
         return labels[0]
 
@@ -181,7 +181,7 @@ def _write(
     result: Segmentation,
     request: SegmentRequest,
     groups: Sequence[Sequence[int]],
-    target: Frames,
+    target: LabelFrames,
 ) -> Counts:
     """Label the frames of a result."""
     foreground = Foreground(
@@ -191,7 +191,7 @@ def _write(
         request.smooth,
         result.rows or None,
     )
-    return write_labels(
+    return label_frames(
         foreground, groups, target, request.min_size, request.output, request.fill_holes
     )
 

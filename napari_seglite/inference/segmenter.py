@@ -10,7 +10,7 @@ import numpy as np
 
 import src_models
 
-from ..checkpoints.inputs import survey
+from ..checkpoints.inputs import measure_intensities
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from ..errors import Cancelled, ImageError, SegliteError
 from ..images import chunked
@@ -19,7 +19,7 @@ from ..labels.objects import labelling_text
 from ..runtime import devices, memory_format
 from ..runtime.compilation import COMPILING, needs_compiling, warm_up
 from ..runtime.stopping import Stop, interruptible, never
-from .image_pass import Progress, Sweep
+from .image_pass import ImagePass, Progress
 from .request import SegmentRequest
 from .result import Segmentation, labelled
 
@@ -109,8 +109,8 @@ class Segmenter:
         warm_up(info.network, request.device)
 
         yield Progress("Reading the image …", frames=len(frames))
-        limits, missing = survey(image, axes, info, request.channels, stop)
-        sweep = Sweep(image, frames, info, loaded.network, request, limits)
+        limits, missing = measure_intensities(image, axes, info, request.channels, stop)
+        sweep = ImagePass(image, frames, info, loaded.network, request, limits)
         inner = sweep.area.inner_shape
         if resume is not None and _continues(resume, sweep):
             values, spread = resume.probabilities, resume.disagreement
@@ -151,7 +151,7 @@ class Segmenter:
                 return result
 
     def _fill(
-        self, values: Any, spread: Any, sweep: Sweep, loaded: _Loaded, stop: Stop
+        self, values: Any, spread: Any, sweep: ImagePass, loaded: _Loaded, stop: Stop
     ) -> Generator[Progress, None, bool]:
         """Write the probabilities of a sweep, and where an ensemble disagrees.
 
@@ -220,7 +220,7 @@ def _chosen_frames(request: SegmentRequest, count: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(frames))
 
 
-def _continues(before: Segmentation, sweep: Sweep) -> bool:
+def _continues(before: Segmentation, sweep: ImagePass) -> bool:
     """Whether a cancelled result is the beginning of a sweep."""
     labelling = ("threshold", "smooth", "fill_holes", "min_size", "output")
     same = {name: getattr(before.request, name) for name in labelling}

@@ -16,7 +16,7 @@ DEPTH, DEPTH_OVERLAP = 32, 8
 
 
 @dataclass(frozen=True)
-class Unit:
+class Slab:
     """What the network segments in one go.
 
     Attributes
@@ -34,9 +34,9 @@ class Unit:
     offsets: tuple[int, ...]
 
 
-def plan_units(
+def plan_slabs(
     axes: ImageAxes, shape: tuple[int, ...], frames: Sequence[int], info: CheckpointInfo
-) -> list[Unit]:
+) -> list[Slab]:
     """Return a unit for every frame, or for a network that sees volumes for every block of them.
 
     Of a slice that two blocks see, the one counts that sees more of what is around it.
@@ -44,7 +44,7 @@ def plan_units(
     place = {frame: position for position, frame in enumerate(frames)}
     if not info.volumetric:
         return [
-            Unit((place[k],), axes.neighbours(k, shape, info.context_slices), (0,)) for k in frames
+            Slab((place[k],), axes.neighbours(k, shape, info.context_slices), (0,)) for k in frames
         ]
     units = []
     for volume in axes.volumes(shape):
@@ -62,5 +62,5 @@ def plan_units(
             ]
             if out:
                 positions, offsets = zip(*out, strict=True)
-                units.append(Unit(positions, tuple(block), offsets))
+                units.append(Slab(positions, tuple(block), offsets))
     return units

@@ -20,7 +20,7 @@ Scores = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Evaluation:
     """What came out of a comparison.
 
     Attributes
@@ -42,7 +42,7 @@ class Comparison:
         return pandas.DataFrame.from_dict(self.rows, orient="index").rename_axis("part")
 
 
-def compare(
+def evaluate(
     found: np.ndarray,
     truth: np.ndarray,
     spacing: Sequence[float] | None = None,
@@ -50,7 +50,7 @@ def compare(
     slices: bool = False,
     objects: bool = False,
     stop: Stop = never,
-) -> Iterator[tuple[str, Comparison]]:
+) -> Iterator[tuple[str, Evaluation]]:
     """Compare labels with a reference, part by part.
 
     Parameters
@@ -70,7 +70,7 @@ def compare(
 
     Yields
     ------
-    tuple of (str, Comparison)
+    tuple of (str, Evaluation)
         The name of the row that was added, and everything so far.
 
     Raises
@@ -96,7 +96,7 @@ def compare(
         if stop():
             raise Cancelled
         rows[name] = _scores(a, b, steps, objects and with_objects)
-        yield name, Comparison(dict(rows), errors)
+        yield name, Evaluation(dict(rows), errors)
 
 
 def _parts(

@@ -11,9 +11,9 @@ import scipy.ndimage as ndi
 
 from ..images import chunked
 from ..images.axes import ImageAxes
-from ..images.chunked import Block, Frames, blocks
+from ..images.chunked import Block, LabelFrames, blocks
 from ..images.region import grown, within
-from .objects import Parts, find_parts, split_parts
+from .objects import Components, find_components, split_components
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Stored(Foreground):
         return np.asarray(self.mask[frame, rows, columns])
 
 
-def without_holes(foreground: Foreground, largest: int) -> Foreground:
+def fill_mask_holes(foreground: Foreground, largest: int) -> Foreground:
     """Fill the holes of a mask, slice by slice.
 
     Parameters
@@ -91,7 +91,7 @@ def without_holes(foreground: Foreground, largest: int) -> Foreground:
         def outside(block: Block, frame: int = frame) -> np.ndarray:
             return ~foreground.plane(frame, block[0], block[1])
 
-        parts = find_parts(outside, shape)
+        parts = find_components(outside, shape)
         at_border = (parts.begin == 0).any(1) | (parts.end == shape).any(1)
         filled = (parts.sizes <= largest) & ~at_border
         for block, local, of in parts.each():
@@ -115,10 +115,10 @@ class Counts:
     objects: int
 
 
-def write_labels(
+def label_frames(
     foreground: Foreground,
     groups: Sequence[Sequence[int]],
-    target: Frames,
+    target: LabelFrames,
     min_size: int,
     output: str,
     fill_holes: int = 0,
@@ -131,7 +131,7 @@ def write_labels(
         What to label.
     groups : sequence of sequence of int
         The frames that belong to one volume; single ones are labelled by themselves.
-    target : Frames
+    target : LabelFrames
         Gets uint8 classes, or ids from 1 that no two objects of any group share.
     min_size : int
         Objects of fewer pixels are left out.
@@ -141,24 +141,26 @@ def write_labels(
         Holes of up to so many pixels are filled first.
     """
     if fill_holes:
-        foreground = without_holes(foreground, fill_holes)
+        foreground = fill_mask_holes(foreground, fill_holes)
     pixels = objects = 0
     shape = foreground.probabilities.shape[-2:]
     for group in groups:
         volume = _Volume(foreground, group, target)
         if output == "instances":
-            parts = find_parts(volume.read, volume.shape(shape))
-            sizes = split_parts(parts, min_size, volume.write, volume.read_back, objects)
+            parts = find_components(volume.read, volume.shape(shape))
+            sizes = split_components(parts, min_size, volume.write, volume.read_back, objects)
             objects, pixels = objects + len(sizes), pixels + sum(sizes)
         elif min_size > 1:
-            pixels += _without_small(find_parts(volume.read, volume.shape(shape)), min_size, volume)
+            pixels += _without_small(
+                find_components(volume.read, volume.shape(shape)), min_size, volume
+            )
         else:
             for block in blocks(volume.shape(shape)):
                 pixels += volume.write_classes(block, volume.read(block))
     return Counts(pixels, objects)
 
 
-def _without_small(parts: Parts, min_size: int, volume: _Volume) -> int:
+def _without_small(parts: Components, min_size: int, volume: _Volume) -> int:
     pixels = 0
     for block, local, of in parts.each():
         kept = np.concatenate([[False], parts.sizes[of] >= min_size])
@@ -172,7 +174,7 @@ class _Volume:
 
     foreground: Foreground
     frames: Sequence[int]
-    target: Frames
+    target: LabelFrames
 
     def shape(self, plane: tuple[int, int]) -> tuple[int, ...]:
         return (len(self.frames), *plane) if len(self.frames) > 1 else plane
@@ -213,7 +215,7 @@ def to_labels(
     probabilities : ndarray
         ``(frames, K, H, W)``, see `Foreground`.
     threshold, min_size, output
-        See `Foreground` and `write_labels`.
+        See `Foreground` and `label_frames`.
     volume : bool
         Whether objects reach across frames, as in a Z stack.
 
@@ -226,8 +228,8 @@ def to_labels(
     count, _, height, width = probabilities.shape
     labels = np.zeros((count, height, width), np.uint32)
     groups = [list(range(count))] if volume else [[k] for k in range(count)]
-    target = Frames(labels, ImageAxes("ZYX"), labels.shape)
-    found = write_labels(Foreground(probabilities, threshold), groups, target, min_size, output)
+    target = LabelFrames(labels, ImageAxes("ZYX"), labels.shape)
+    found = label_frames(Foreground(probabilities, threshold), groups, target, min_size, output)
     return labels.astype(label_dtype(output, found.objects))
 
 

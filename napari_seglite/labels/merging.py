@@ -37,7 +37,7 @@ def keep_edits(edited: np.ndarray, touched: np.ndarray, fresh: np.ndarray) -> np
     return merged
 
 
-def put_into(existing: np.ndarray, fresh: np.ndarray, where: np.ndarray) -> np.ndarray:
+def insert_labels(existing: np.ndarray, fresh: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Put a part of new labels into older ones.
 
     Parameters

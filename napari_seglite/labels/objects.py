@@ -27,7 +27,7 @@ Write = Callable[[Block, np.ndarray], None]
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """The connected parts of a mask.
 
     Attributes
@@ -69,7 +69,7 @@ class Parts:
             yield block, local, self.of[offset:end]
 
 
-def find_parts(read: Read, shape: tuple[int, ...]) -> Parts:
+def find_components(read: Read, shape: tuple[int, ...]) -> Components:
     """Find the parts of a mask whose pixels touch along an edge.
 
     Parameters
@@ -99,7 +99,7 @@ def find_parts(read: Read, shape: tuple[int, ...]) -> Parts:
         total += count
     of = _joined(np.concatenate(joined) - 1, total)
     sizes, first, begin, end = (np.concatenate(column) for column in zip(*measured, strict=True))
-    return Parts(
+    return Components(
         read=read,
         shape=shape,
         blocks=grid,
@@ -173,14 +173,14 @@ def labelling_text(output: str) -> str:
     return "Labelling …"
 
 
-def split_parts(
-    parts: Parts, min_size: int, write: Write, read_back: Read, top: int = 0
+def split_components(
+    parts: Components, min_size: int, write: Write, read_back: Read, top: int = 0
 ) -> list[int]:
     """Separate the objects that touch, and write them, numbered above `top`.
 
     Parameters
     ----------
-    parts : Parts
+    parts : Components
         Of a mask.
     min_size : int
         Smaller objects are left out.

@@ -30,7 +30,7 @@ FEW = 4
 _LEARNING, _SCORING = 3, 4
 
 
-def suggested(
+def suggest_settings(
     request: FineTuneRequest, images: Sequence[TrainingImage], info: CheckpointInfo
 ) -> FineTuneRequest:
     """Adapt a request to what there is to learn from.
@@ -74,7 +74,7 @@ def suggested(
     )
 
 
-def in_colour(
+def read_colour(
     request: FineTuneRequest,
     start: CheckpointInfo,
     images: Sequence[tuple[ImageAxes, tuple[int, ...]]],

@@ -46,9 +46,9 @@ class TrainingEvent:
     device : str
         Where it runs; empty as long as that is not known.
     preview : ndarray or None
-        With ``"preview"``, the probabilities ``(K, H, W)`` of what `Watch.frame` gave.
+        With ``"preview"``, the probabilities ``(K, H, W)`` of what `RunCallbacks.frame` gave.
     token : object
-        With ``"preview"``, what `Watch.frame` gave beside it.
+        With ``"preview"``, what `RunCallbacks.frame` gave beside it.
     """
 
     kind: str
@@ -70,7 +70,7 @@ class TrainingEvent:
 
 
 @dataclass(frozen=True)
-class Watch:
+class RunCallbacks:
     """What somebody who watches a training run may want of it.
 
     Attributes

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 import hashlib
 from typing import TYPE_CHECKING
 
-from ..checkpoints.inputs import image_limits, prepare_slices
+from ..checkpoints.inputs import intensity_limits, prepare_slices
 from ..errors import AnnotationError
 from ..images.axes import ImageAxes
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SURROUNDINGS = 64
 
 
-def corrected_frames(
+def corrected_examples(
     name: str,
     image: Any,
     labels: Any,
@@ -62,7 +62,7 @@ def corrected_frames(
     channels : sequence of int, optional
         Which channels, see `select_channels`.
     limits : tuple of float, optional
-        What `image_limits` returns, where it is known already.
+        What `intensity_limits` returns, where it is known already.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def corrected_frames(
     """
     found: list[TrainingImage] = []
     numbers = corrections.frames
-    frames = frames_of(name, image, labels, axes, info, numbers, channels, limits)
+    frames = image_examples(name, image, labels, axes, info, numbers, channels, limits)
     for frame, image_frame in zip(numbers, frames, strict=True):
         truth, weight = corrections.truth(frame, image_frame.labels)
         box = _surroundings(weight)
@@ -98,7 +98,7 @@ def _surroundings(weight: np.ndarray) -> tuple[slice, slice]:
     )
 
 
-def frames_of(
+def image_examples(
     name: str,
     image: np.ndarray,
     labels: np.ndarray,
@@ -127,7 +127,7 @@ def frames_of(
     channels : sequence of int, optional
         Which channels, see `select_channels`.
     limits : tuple of float, optional
-        What `image_limits` returns, where it is known already.
+        What `intensity_limits` returns, where it is known already.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def frames_of(
         )
     if frames is None:
         frames = range(axes.frame_count(image.shape))
-    limits = limits or image_limits(image, axes, info, channels)
+    limits = limits or intensity_limits(image, axes, info, channels)
     return [
         TrainingImage(
             f"{name}, slice {k}" if axes.stacked else name,

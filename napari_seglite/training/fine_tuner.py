@@ -19,14 +19,14 @@ from ..runtime import devices
 from ..runtime.compilation import COMPILING, needs_compiling, warm_up
 from ..runtime.stopping import Stop, never
 from ..runtime.versions import versions
-from .events import TrainingEvent, Watch
+from .events import RunCallbacks, TrainingEvent
 from .examples import digest
 from .request import FineTuneRequest, start_info
 from .saved_state import TrainingState
 from .splits import folds, split
-from .trainer import Learner, mean_weights
-from .training_run import Curves, TrainingLoop
-from .weight_transfer import take_over
+from .trainer import Trainer, mean_weights
+from .training_run import Curves, TrainingRun
+from .weight_transfer import transfer_weights
 
 if TYPE_CHECKING:
     import torch
@@ -86,11 +86,11 @@ class FineTuner:
                 f"Checkpoint {self.info.id} sees volumes, and training learns from slices. Start "
                 "from a checkpoint or an option of two dimensions."
             )
-        check_images(self.images, self.info)
+        check_examples(self.images, self.info)
         self._held: list[str] = []
 
     def run(
-        self, stop: Stop = never, abort: Stop = never, watch: Watch | None = None
+        self, stop: Stop = never, abort: Stop = never, watch: RunCallbacks | None = None
     ) -> Iterator[TrainingEvent]:
         """Train until done or stopped; the best weights so far become the new checkpoint.
 
@@ -104,7 +104,7 @@ class FineTuner:
             scored and kept.
         abort : callable
             Once it returns True, `Cancelled` is raised and nothing is kept.
-        watch : Watch, optional
+        watch : RunCallbacks, optional
             What else is wanted while it runs.
 
         Yields
@@ -114,7 +114,7 @@ class FineTuner:
         """
         import torch
 
-        watch = watch or Watch()
+        watch = watch or RunCallbacks()
         device = devices.resolve(self.request.device)
         yield self._message("Reading the checkpoint …")
         try:
@@ -130,31 +130,33 @@ class FineTuner:
             devices.release(device)
 
     # ------------------------------------------------------------------ kinds of runs
-    def _once(self, device: str, stop: Stop, abort: Stop, watch: Watch) -> Iterator[TrainingEvent]:
+    def _once(
+        self, device: str, stop: Stop, abort: Stop, watch: RunCallbacks
+    ) -> Iterator[TrainingEvent]:
         request = self.request
         split_seed = request.seed if request.split_seed is None else request.split_seed
         train, validate = split(self.images, request.validation, np.random.default_rng(split_seed))
         self._held = [image.name for image in validate]
         state = self._state()
         seen = replace(watch, news=lambda: self._news(watch))
-        loop = TrainingLoop(
+        loop = TrainingRun(
             self._learner(device), request, train, validate, self._replayed, seen, state
         )
         yield from loop.run(stop, abort)
         state.discard()
         yield self._finish(loop, loop.start, loop.best, loop.step, loop.seconds)
 
-    def _news(self, watch: Watch) -> Sequence[TrainingImage] | None:
+    def _news(self, watch: RunCallbacks) -> Sequence[TrainingImage] | None:
         """Take what was corrected meanwhile, but for the frames that are held out."""
         images = watch.news()
         if images is None:
             return None
-        check_images(images, self.info)
+        check_examples(images, self.info)
         self.images = list(images)
         return [image for image in images if image.name not in self._held] or None
 
     def _cross_validated(
-        self, device: str, stop: Stop, abort: Stop, watch: Watch
+        self, device: str, stop: Stop, abort: Stop, watch: RunCallbacks
     ) -> Iterator[TrainingEvent]:
         """Hold parts out in turn; then go on from what that gave, with everything."""
         request = self.request
@@ -167,7 +169,7 @@ class FineTuner:
             steps_if_new=request.steps_if_new and max(1, request.steps_if_new // runs),
             minutes=request.minutes / runs,
         )
-        loops: list[TrainingLoop] = []
+        loops: list[TrainingRun] = []
         states = [self._state(f".part{number}") for number in range(runs)]
         for number, (train, validate) in enumerate(parts):
             if loops and stop():
@@ -175,9 +177,7 @@ class FineTuner:
             # What is painted meanwhile must not teach what it is scored on; it joins in the end.
             part = replace(watch, news=lambda: None)
             learner = self._learner(device)
-            loop = TrainingLoop(
-                learner, each, train, validate, self._replayed, part, states[number]
-            )
+            loop = TrainingRun(learner, each, train, validate, self._replayed, part, states[number])
             for event in loop.run(stop, abort):
                 yield replace(
                     event,
@@ -205,17 +205,17 @@ class FineTuner:
         self,
         device: str,
         each: FineTuneRequest,
-        loops: Sequence[TrainingLoop],
-        watch: Watch,
+        loops: Sequence[TrainingRun],
+        watch: RunCallbacks,
         state: TrainingState,
-    ) -> TrainingLoop:
+    ) -> TrainingRun:
         """Return the run that learns from everything, for as long as that did good.
 
         It begins with the mean of the weights that the others ended with, which lie close to each
         other (model soup; Wortsman et al., 2022).
         """
         if (images := watch.news()) is not None:
-            check_images(images, self.info)
+            check_examples(images, self.info)
             self.images = list(images)
         start, best = mean(loop.start for loop in loops), mean(loop.best for loop in loops)
         useful = max(1, round(mean(loop.best_step for loop in loops)))
@@ -224,13 +224,13 @@ class FineTuner:
             final = final.from_anew()
         learner = self._learner(device, final)
         if best > start:
-            learner.begin_with(mean_weights([loop.best_weights for loop in loops]))
-        last = TrainingLoop(learner, final, self.images, [], self._replayed, watch, state)
+            learner.load_weights(mean_weights([loop.best_weights for loop in loops]))
+        last = TrainingRun(learner, final, self.images, [], self._replayed, watch, state)
         last.curves = loops[0].curves
         last.start, last.best = start, best
         return last
 
-    def _stopped_early(self, loops: Sequence[TrainingLoop]) -> TrainingEvent:
+    def _stopped_early(self, loops: Sequence[TrainingRun]) -> TrainingEvent:
         """Keep the best of the runs there are: there is no time to learn from everything."""
         best = max(loops, key=lambda loop: loop.best - loop.start)
         return self._finish(best, best.start, best.best, *_spent(loops))
@@ -238,16 +238,16 @@ class FineTuner:
     # ------------------------------------------------------------------ pieces
     @cached_property
     def _replayed(self) -> list[TrainingImage]:
-        return replayed(self.info, self.store) if self.request.replay else []
+        return replay_examples(self.info, self.store) if self.request.replay else []
 
     def _state(self, part: str = "") -> TrainingState:
         return TrainingState(self.store.folder.parent / "training", self.request.name + part)
 
-    def _learner(self, device: str, request: FineTuneRequest | None = None) -> Learner:
+    def _learner(self, device: str, request: FineTuneRequest | None = None) -> Trainer:
         import torch
 
         torch.manual_seed(self.request.seed)
-        return Learner(
+        return Trainer(
             devices.place(network_of(self.info, self.store), device),
             self.info,
             request or self.request,
@@ -255,7 +255,7 @@ class FineTuner:
         )
 
     def _finish(
-        self, loop: TrainingLoop, start: float, best: float, steps: int, seconds: float
+        self, loop: TrainingRun, start: float, best: float, steps: int, seconds: float
     ) -> TrainingEvent:
         request = self.request
         better = best > start or not request.keep_best
@@ -281,7 +281,7 @@ class FineTuner:
         return TrainingEvent("message", 0, self.request.steps, 0.0, text=text)
 
 
-def _spent(loops: Sequence[TrainingLoop]) -> tuple[int, float]:
+def _spent(loops: Sequence[TrainingRun]) -> tuple[int, float]:
     """Return the steps and the seconds of some runs together."""
     return sum(loop.step for loop in loops), sum(loop.seconds for loop in loops)
 
@@ -296,7 +296,7 @@ def save_trained(
     numbers: dict[str, Any],
 ) -> CheckpointInfo:
     """Write a new checkpoint: its weights, how they came about, and some of what they learnt."""
-    kept = replay.choose(images, replayed(info, store), np.random.default_rng(request.seed))
+    kept = replay.choose(images, replay_examples(info, store), np.random.default_rng(request.seed))
     info = replace(
         info,
         data_digest=digest(images),
@@ -317,11 +317,11 @@ def network_of(info: CheckpointInfo, store: CheckpointStore) -> nn.Module:
     if (parent.classes, parent.in_channels) == (info.classes, info.in_channels):
         return network
     adapted = info.build()
-    take_over(adapted, network.state_dict())
+    transfer_weights(adapted, network.state_dict())
     return adapted
 
 
-def replayed(info: CheckpointInfo, store: CheckpointStore) -> list[TrainingImage]:
+def replay_examples(info: CheckpointInfo, store: CheckpointStore) -> list[TrainingImage]:
     """Return what a checkpoint's parent learnt from and its own network can learn from."""
     if info.parent is None:
         return []
@@ -336,7 +336,7 @@ def replayed(info: CheckpointInfo, store: CheckpointStore) -> list[TrainingImage
     return found
 
 
-def check_images(images: Sequence[TrainingImage], info: CheckpointInfo) -> None:
+def check_examples(images: Sequence[TrainingImage], info: CheckpointInfo) -> None:
     """Raise `AnnotationError` unless a checkpoint can learn from these frames."""
     if not images:
         raise AnnotationError("There is nothing to learn from: no annotated frame was given.")

@@ -20,11 +20,11 @@ from ..runtime import devices
 from ..runtime.compilation import COMPILING, needs_compiling, warm_up
 from ..runtime.stopping import Stop, never
 from .events import TrainingEvent
-from .fine_tuner import check_images, network_of, replayed, save_trained
+from .fine_tuner import check_examples, network_of, replay_examples, save_trained
 from .patches import PatchSampler
 from .request import FineTuneRequest, start_info
-from .trainer import Learner, copy_weights
-from .training_run import OVERLAP, TILE, Curves, sampler_of
+from .trainer import Trainer, copy_weights
+from .training_run import OVERLAP, TILE, Curves, make_sampler
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ PROGRESS = 0.4
 
 
 @dataclass(frozen=True)
-class Work:
+class LiveInput:
     """What there is to learn from now, and what is looked at.
 
     Attributes
@@ -84,7 +84,7 @@ class LiveSession:
         self._steps = 0
 
     def run(
-        self, work: Callable[[], Work | None], stop: Stop = never, abort: Stop = never
+        self, work: Callable[[], LiveInput | None], stop: Stop = never, abort: Stop = never
     ) -> Iterator[TrainingEvent]:
         """Learn and predict in turn until stopped; then the weights become a checkpoint.
 
@@ -113,7 +113,7 @@ class LiveSession:
                 network = devices.place(network_of(self.info, self.store), device)
                 self._rehearse(network, device)
                 torch.manual_seed(self.request.seed)
-                learner = Learner(network, self.info, self.request, device)
+                learner = Trainer(network, self.info, self.request, device)
                 yield from self._rounds(learner, work, stop, abort)
         finally:
             devices.release(device)
@@ -125,8 +125,8 @@ class LiveSession:
         blank = TrainingImage(
             "", np.zeros((channels, side, side), np.float32), np.zeros((side, side), np.uint8)
         )
-        learner = Learner(deepcopy(network), self.info, r, device)
-        learner.step(sampler_of([blank], [], r, 0, self.info.classes).batch(r.batch), 0.0)
+        learner = Trainer(deepcopy(network), self.info, r, device)
+        learner.step(make_sampler([blank], [], r, 0, self.info.classes).batch(r.batch), 0.0)
         frame = blank.frame
         if self.info.context_slices > 1:
             frame = frame.reshape(self.info.context_slices, -1, side, side)
@@ -134,14 +134,14 @@ class LiveSession:
 
     def _rounds(
         self,
-        learner: Learner,
-        work: Callable[[], Work | None],
+        learner: Trainer,
+        work: Callable[[], LiveInput | None],
         stop: Stop,
         abort: Stop,
     ) -> Iterator[TrainingEvent]:
         images: Sequence[TrainingImage] | None = None
         sampler: PatchSampler | None = None
-        before = replayed(self.info, self.store)
+        before = replay_examples(self.info, self.store)
         since, token, begun = 0, None, time.monotonic()
         yield self._event("message", text=READY)
         while not stop():
@@ -153,9 +153,9 @@ class LiveSession:
                 time.sleep(0.05)
                 continue
             if now.images is not images:
-                check_images(now.images, self.info)
+                check_examples(now.images, self.info)
                 images, since = now.images, 0
-                sampler = sampler_of(images, before, self.request, self._steps, self.info.classes)
+                sampler = make_sampler(images, before, self.request, self._steps, self.info.classes)
             assert sampler is not None
             loss = math.nan
             end = time.monotonic() + ROUND

@@ -18,11 +18,11 @@ from ..inference.tiling import predict_tiled
 from ..runtime import devices
 from ..runtime.compilation import needs_compiling, warm_up
 from ..runtime.stopping import Stop, never
-from .fine_tuner import check_images, network_of, replayed
+from .fine_tuner import check_examples, network_of, replay_examples
 from .request import FineTuneRequest, start_info
 from .splits import folds
-from .trainer import Learner
-from .training_run import OVERLAP, TILE, TrainingLoop
+from .trainer import Trainer
+from .training_run import OVERLAP, TILE, TrainingRun
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +32,7 @@ PARTS = 2
 
 
 @dataclass(frozen=True)
-class Entry:
+class RankedNetwork:
     """How a network or checkpoint did.
 
     Attributes
@@ -63,27 +63,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class ContestEvent:
+class ComparisonEvent:
     """News from a comparison: all entries so far, best first."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[RankedNetwork, ...]
     text: str
     progress: float
 
 
-def contest(
+def compare_networks(
     competitors: Sequence[tuple[FineTuneRequest, Sequence[TrainingImage]]],
     store: CheckpointStore,
     stop: Stop = never,
     abort: Stop = never,
-) -> Iterator[ContestEvent]:
+) -> Iterator[ComparisonEvent]:
     """Train each for the same time, hold parts out in turn, and rank them.
 
     Parameters
     ----------
     competitors : sequence of (FineTuneRequest, sequence of TrainingImage)
-        Requests of different starts, with the time that each has, as `suggested` made them; and
-        what was corrected, prepared for each.
+        Requests of different starts, each with its time limit, as `suggest_settings` returns them,
+        and the corrected frames prepared for each.
     store : CheckpointStore
         Where checkpoints are read; nothing is written.
     stop, abort : callable
@@ -91,20 +91,20 @@ def contest(
 
     Yields
     ------
-    ContestEvent
+    ComparisonEvent
         At every held-out Dice.
     """
     if not competitors:
         raise AnnotationError("Choose one network or checkpoint at least.")
     device = devices.resolve(competitors[0][0].device)
-    entries: dict[str, Entry] = {}
+    entries: dict[str, RankedNetwork] = {}
     try:
         for number, (request, images) in enumerate(competitors):
             for entry, text, share in _compete(request, images, store, device, stop, abort):
                 entries[entry.start] = entry
                 ranked = sorted(entries.values(), key=lambda e: -np.nan_to_num(e.dice))
                 progress = (number + share) / len(competitors)
-                yield ContestEvent(tuple(ranked), text, progress)
+                yield ComparisonEvent(tuple(ranked), text, progress)
             if stop():
                 break
     finally:
@@ -118,11 +118,11 @@ def _compete(
     device: str,
     stop: Stop,
     abort: Stop,
-) -> Iterator[tuple[Entry, str, float]]:
+) -> Iterator[tuple[RankedNetwork, str, float]]:
     import torch
 
     start, seed, info = request.checkpoint, request.seed, start_info(request, store)
-    check_images(images, info)
+    check_examples(images, info)
     if needs_compiling(info.network, device, training=True):
         warm_up(info.network, device, training=True)
     parts = folds(images, PARTS, np.random.default_rng(seed))
@@ -134,7 +134,7 @@ def _compete(
         steps_if_new=None,
         patience=100_000,
     )
-    loops: list[TrainingLoop] = []
+    loops: list[TrainingRun] = []
     seconds, parameters = float("nan"), 0
     for number, (train, validate) in enumerate(parts):
         with torch.random.fork_rng(devices=[]):
@@ -142,18 +142,18 @@ def _compete(
             network = devices.place(network_of(info, store), device)
             parameters = sum(weight.numel() for weight in network.parameters())
             seconds = seconds_per_megapixel(network, info, validate[0], device)
-            loop = TrainingLoop(
-                Learner(network, info, request, device),
+            loop = TrainingRun(
+                Trainer(network, info, request, device),
                 request,
                 train,
                 validate,
-                replayed(info, store),
+                replay_examples(info, store),
             )
             loops.append(loop)
             for event in loop.run(stop, abort):
                 if event.kind in ("validation", "step"):
                     last = number == len(parts) - 1 and event.progress >= 1
-                    entry = Entry(
+                    entry = RankedNetwork(
                         start,
                         mean(each.best for each in loops),
                         mean(each.start for each in loops),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .request import FineTuneRequest
 
 
-class Learner:
+class Trainer:
     """A network, its optimiser, and the running average of its weights that gets saved.
 
     Parameters
@@ -125,13 +125,13 @@ class Learner:
         self.rate, self._anchor = request.learning_rate, min(self._anchor, request.anchor)
         self._reach = max(self._reach, request.reach)
 
-    def step_back(self, weights: dict[str, torch.Tensor]) -> None:
+    def restore_and_halve_rate(self, weights: dict[str, torch.Tensor]) -> None:
         """Go on from earlier weights, slower: after a loss that is no number."""
-        self.begin_with(weights)
+        self.load_weights(weights)
         self.optimiser.state.clear()
         self.rate /= 2
 
-    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+    def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """Take weights to go on from; the anchor stays where it was."""
         self.network.load_state_dict(weights)
         self.averaged.load_state_dict(weights)

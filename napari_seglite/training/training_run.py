@@ -17,10 +17,10 @@ from ..inference.tiling import predict_tiled
 from ..labels.metrics import overlap, overlap_per_class
 from ..runtime import devices
 from ..runtime.stopping import Stop, interruptible
-from .events import TrainingEvent, Watch
+from .events import RunCallbacks, TrainingEvent
 from .patches import PatchSampler
 from .request import FineTuneRequest
-from .trainer import Learner, copy_weights
+from .trainer import Trainer, copy_weights
 
 if TYPE_CHECKING:
     import torch
@@ -45,12 +45,12 @@ class Curves:
     dice: list[tuple[int, float]] = field(default_factory=list)
 
 
-class TrainingLoop:
+class TrainingRun:
     """One run: some frames to learn from, some to score on.
 
     Parameters
     ----------
-    learner : Learner
+    learner : Trainer
         With the weights to start from.
     request : FineTuneRequest
         How to train. Its steps and minutes are those of this run.
@@ -58,7 +58,7 @@ class TrainingLoop:
         Nothing to validate on means that the last weights count.
     replayed : sequence of TrainingImage
         What the starting point learnt from.
-    watch : Watch
+    watch : RunCallbacks
         Of whoever watches.
     state : TrainingState, optional
         Where the run is saved, and where an interrupted one goes on from.
@@ -77,16 +77,20 @@ class TrainingLoop:
 
     def __init__(
         self,
-        learner: Learner,
+        learner: Trainer,
         request: FineTuneRequest,
         train: Sequence[TrainingImage],
         validate: Sequence[TrainingImage],
-        replayed: Sequence[TrainingImage] = (),
-        watch: Watch | None = None,
+        replay_examples: Sequence[TrainingImage] = (),
+        watch: RunCallbacks | None = None,
         state: TrainingState | None = None,
     ) -> None:
         self.learner, self.request, self.validate = learner, request, list(validate)
-        self.replayed, self.watch, self.state = list(replayed), watch or Watch(), state
+        self.replay_examples, self.watch, self.state = (
+            list(replay_examples),
+            watch or RunCallbacks(),
+            state,
+        )
         self.batch = request.batch
         self.start = self.best = math.nan
         self.best_weights: dict[str, torch.Tensor] = {}
@@ -99,7 +103,7 @@ class TrainingLoop:
     def _take(self, train: Sequence[TrainingImage]) -> None:
         self._train = list(train)
         classes = self.learner.info.classes
-        self._sampler = sampler_of(train, self.replayed, self._drawn, self.step, classes)
+        self._sampler = make_sampler(train, self.replay_examples, self._drawn, self.step, classes)
 
     # ------------------------------------------------------------------ the run
     def run(self, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
@@ -185,7 +189,7 @@ class TrainingLoop:
             if self.retreats > MOST_RETREATS:
                 self.since_best = self.request.patience
                 return math.nan
-            self.learner.step_back(self.best_weights)
+            self.learner.restore_and_halve_rate(self.best_weights)
             yield self._event(
                 "message",
                 progress,
@@ -307,24 +311,24 @@ class TrainingLoop:
         self.curves.dice = [(int(step), float(value)) for step, value in numbers["dice"]]
 
 
-def sampler_of(
+def make_sampler(
     train: Sequence[TrainingImage],
-    replayed: Sequence[TrainingImage],
+    replay_examples: Sequence[TrainingImage],
     request: FineTuneRequest,
     step: int,
     classes: int,
 ) -> PatchSampler:
     """Return what draws patches from frames, and from what is replayed, from a step on."""
-    r, images = request, mixed(train, replayed, request.replay)
+    r, images = request, mixed(train, replay_examples, request.replay)
     return PatchSampler(images, r.patch, r.scale, r.invert, r.intensity, r.seed + step, classes)
 
 
 def mixed(
-    train: Sequence[TrainingImage], replayed: Sequence[TrainingImage], share: float
+    train: Sequence[TrainingImage], replay_examples: Sequence[TrainingImage], share: float
 ) -> list[TrainingImage]:
     """Give replayed frames together this share of the patches."""
-    if not replayed or not share:
+    if not replay_examples or not share:
         return list(train)
     total = sum(image.share for image in train)
-    each = share / (1 - share) * total / len(replayed)
-    return [*train, *(replace(image, share=each) for image in replayed)]
+    each = share / (1 - share) * total / len(replay_examples)
+    return [*train, *(replace(image, share=each) for image in replay_examples)]

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def take_over(network: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+def transfer_weights(network: nn.Module, weights: dict[str, Tensor]) -> list[str]:
     """Fill a network with the weights of one that differs in classes or channels.
 
     What fits is taken. A convolution that reads another number of channels gets the mean over the

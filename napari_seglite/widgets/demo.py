@@ -1,4 +1,4 @@
-"""The sample image, segmented in a real napari window: ``python -m napari_seglite.widgets.demo``."""
+"""The sample image, segmented in napari: ``python -m napari_seglite.widgets.demo``."""
 
 from __future__ import annotations
 

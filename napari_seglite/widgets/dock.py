@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..checkpoints.store import CheckpointInfo, CheckpointStore
 from .common.colours import warm_colours_soon
-from .common.tracker import Tracker
+from .common.tracker import CorrectionTracker
 from .correct.panel import CorrectPanel
 from .fine_tune.panel import FineTunePanel
 from .models.panel import ModelsPanel
@@ -39,7 +39,7 @@ class SegliteDock(QWidget):
         super().__init__()
         store = store or CheckpointStore()
         self.viewer = napari_viewer
-        self.tracker = Tracker(napari_viewer, self)
+        self.tracker = CorrectionTracker(napari_viewer, self)
         self.segment_panel = SegmentPanel(napari_viewer, store)
         self.correct_panel = CorrectPanel(
             napari_viewer, self.tracker, self.segment_panel.results.behind

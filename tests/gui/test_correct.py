@@ -241,10 +241,12 @@ def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, t
 def test_learning_is_seen_stopped_continued_and_taken_back(
     viewer, dock, click, qtbot, corrected, monkeypatch
 ):
-    from napari_seglite.training.events import Watch
+    from napari_seglite.training.events import RunCallbacks
 
-    defaults = [0.0 if default == 4.0 else default for default in Watch.__init__.__defaults__]
-    monkeypatch.setattr(Watch.__init__, "__defaults__", tuple(defaults))
+    defaults = [
+        0.0 if default == 4.0 else default for default in RunCallbacks.__init__.__defaults__
+    ]
+    monkeypatch.setattr(RunCallbacks.__init__, "__defaults__", tuple(defaults))
     panel = dock.fine_tune_panel
     paint(corrected, 1)
     paint(corrected, 3)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SHOWN = 500
 
 
-class ResultTable(QWidget):
+class ScoreTable(QWidget):
     """Shows numbers; their first column, the index, names the rows.
 
     Parameters

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...annotation.autosave import Autosave
 from ...annotation.project import AnnotationProject, open_default
-from ...annotation.project_image import Description, ProjectImage
+from ...annotation.project_image import ClassList, ProjectImage
 from ...errors import SegliteError
 from ...images.axes import ImageAxes
 from ...images.corrections import Box, Corrections
@@ -30,7 +30,7 @@ LOOK = 500
 
 
 @dataclass
-class Tracked:
+class TrackedLayer:
     """An image layer, the labels that are corrected on it, and their place in the project."""
 
     image: Image
@@ -44,7 +44,7 @@ class Tracked:
         return ImageAxes(self.entry.axes.labels)
 
 
-class Tracker(QObject):
+class CorrectionTracker(QObject):
     """Keeps the project of a viewer.
 
     Signals
@@ -66,11 +66,11 @@ class Tracker(QObject):
         self.viewer = viewer
         self.mode = "dense"
         self.project: AnnotationProject | None = None
-        self._about = Description()  # as long as there is no project
+        self._about = ClassList()  # as long as there is no project
         self._autosave: Autosave | None = None
-        self._tracked: list[Tracked] = []
+        self._tracked: list[TrackedLayer] = []
         self._announced = 0
-        self._drawing: list[tuple[Tracked, Span]] = []
+        self._drawing: list[tuple[TrackedLayer, Span]] = []
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK)
         self._timer.timeout.connect(self._look)
@@ -100,11 +100,11 @@ class Tracker(QObject):
         self.changed.emit()
 
     @property
-    def about(self) -> Description:
+    def about(self) -> ClassList:
         """The classes that are painted."""
         return self.project.about if self.project is not None else self._about
 
-    def describe(self, about: Description) -> None:
+    def describe(self, about: ClassList) -> None:
         """Give classes other names or colours."""
         self._about = about
         if self.project is not None:
@@ -147,12 +147,12 @@ class Tracker(QObject):
             self.saved.emit()
 
     # ------------------------------------------------------------------ layers
-    def find(self, labels: Labels | None) -> Tracked | None:
+    def find(self, labels: Labels | None) -> TrackedLayer | None:
         """Return what is known of a Labels layer."""
         self._tracked = [t for t in self._tracked if t.labels in self.viewer.layers]
         return next((t for t in self._tracked if t.labels == labels), None)
 
-    def all(self) -> list[Tracked]:
+    def all(self) -> list[TrackedLayer]:
         """Return everything in the viewer that was corrected."""
         self.find(None)
         return [t for t in self._tracked if t.entry.corrections.regions]
@@ -163,7 +163,7 @@ class Tracker(QObject):
         labels: Labels,
         checkpoint: str = "",
         entry: ProjectImage | None = None,
-    ) -> Tracked:
+    ) -> TrackedLayer:
         """Mark and save what is painted into a layer from now on.
 
         Parameters
@@ -197,7 +197,7 @@ class Tracker(QObject):
         if known is not None:  # nothing was painted yet: it may belong to another image
             known.image, known.entry = image, entry
             return known
-        tracked = Tracked(image, labels, entry)
+        tracked = TrackedLayer(image, labels, entry)
         self._tracked.append(tracked)
         events = labels.events
         events.paint.connect(lambda event: self._on_paint(tracked, event.value))
@@ -206,7 +206,7 @@ class Tracker(QObject):
         events.labels_update.connect(lambda event: self._on_drawing(tracked, event))
         return tracked
 
-    def begin(self, tracked: Tracked) -> bool:
+    def begin(self, tracked: TrackedLayer) -> bool:
         """Take a layer into the project, which is opened if there is none yet."""
         if tracked.begun:
             return True
@@ -230,12 +230,12 @@ class Tracker(QObject):
         return True
 
     # ------------------------------------------------------------------ what the brush does
-    def _on_paint(self, tracked: Tracked, value: Any) -> None:
+    def _on_paint(self, tracked: TrackedLayer, value: Any) -> None:
         self._drawing = []
         for span in edited_spans(value, tracked.entry.shape):
             self.mark(tracked, span)
 
-    def mark(self, tracked: Tracked, span: Span) -> None:
+    def mark(self, tracked: TrackedLayer, span: Span) -> None:
         """Mark and save what changed between two corners."""
         if tracked.labels.data.shape != tracked.entry.shape or not self.begin(tracked):
             return
@@ -244,7 +244,7 @@ class Tracker(QObject):
         self._save(tracked, span)
         self.touched()
 
-    def _save(self, tracked: Tracked, span: Span) -> None:
+    def _save(self, tracked: TrackedLayer, span: Span) -> None:
         if self._autosave is not None and tracked.begun:
             self._autosave.changed(tracked.entry, *span)
 
@@ -275,16 +275,16 @@ class Tracker(QObject):
             self._autosave.touched()
         self.changed.emit()
 
-    def _on_replaced(self, tracked: Tracked) -> None:
+    def _on_replaced(self, tracked: TrackedLayer) -> None:
         if tracked.labels.data.shape == tracked.entry.shape:
             self._save(tracked, ((0,) * len(tracked.entry.shape), tracked.entry.shape))
 
-    def _on_refreshed(self, tracked: Tracked) -> None:
+    def _on_refreshed(self, tracked: TrackedLayer) -> None:
         """After an undo, of which napari tells nothing but that the layer is drawn anew."""
         if self._autosave is not None and tracked.begun:
             self._autosave.recheck()
 
-    def _on_drawing(self, tracked: Tracked, event: Any) -> None:
+    def _on_drawing(self, tracked: TrackedLayer, event: Any) -> None:
         """Note where a stroke that is still drawn goes, for the next look."""
         try:
             shape, axes = tracked.entry.shape, tracked.axes
@@ -316,7 +316,7 @@ def _span(axes: ImageAxes, place: list[int], box: tuple[int, int, int, int]) -> 
     return corner, tuple(begin[a] + sides.get(a, 1) for a in axes.order)
 
 
-def _frames(tracked: Tracked, span: Span) -> list[tuple[int, Box]]:
+def _frames(tracked: TrackedLayer, span: Span) -> list[tuple[int, Box]]:
     """Return the frames that a span of labels lies in, and its box there."""
     order = tracked.axes.order
     ranges = {a: range(*ends) for a, *ends in zip(order, *span, strict=True)}

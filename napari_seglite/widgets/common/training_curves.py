@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 LOSS, DICE = "#f0a35e", "#5ec8f0"
 
 
-class TrainingCurve(QWidget):
+class TrainingCurves(QWidget):
     """Loss on the left axis and Dice, 0 to 1, on the right, over training steps.
 
     A right click offers what pyqtgraph does, such as saving the plot or its numbers.

@@ -16,14 +16,14 @@ from ...runtime.process import load_training
 from . import layers
 from .colours import warm_colours, warm_colours_soon
 from .jobs import Stop
-from .viewed_patch import Look, middle
+from .viewed_patch import ViewedPatch, middle
 
 if TYPE_CHECKING:
     from ...images.training_image import TrainingImage
     from ...inference.before_after import BeforeAfter
     from ...training.events import TrainingEvent
     from ...training.request import FineTuneRequest
-    from .tracker import Tracked
+    from .tracker import TrackedLayer
 
 # Of what is compared in the end.
 LARGEST_PAIR = 256
@@ -55,7 +55,7 @@ class Source:
     channels: tuple[int, ...] | None
 
     @classmethod
-    def of(cls, tracked: Tracked) -> Source:
+    def of(cls, tracked: TrackedLayer) -> Source:
         """Read what two layers are."""
         image, entry = tracked.image, tracked.entry
         pixels, channels = layers.pixels(image), layers.choice(image, "channels")
@@ -69,11 +69,11 @@ class TrainingInput:
     ----------
     sources : sequence of Source
         What was corrected.
-    look : Look
+    look : ViewedPatch
         What is looked at; exchanged by the GUI as the user moves on.
     """
 
-    def __init__(self, sources: Sequence[Source], look: Look) -> None:
+    def __init__(self, sources: Sequence[Source], look: ViewedPatch) -> None:
         self.sources, self.look = list(sources), look
         self.painted = Event()
         self.painted.set()
@@ -82,7 +82,7 @@ class TrainingInput:
 
     def images(self, info: CheckpointInfo) -> list[TrainingImage]:
         """Return every corrected frame; the same list as long as nothing was painted."""
-        from ...training.examples import corrected_frames
+        from ...training.examples import corrected_examples
 
         if not self.painted.is_set():
             return self._images
@@ -92,7 +92,7 @@ class TrainingInput:
             corrections = s.corrections.copy()
             if corrections.regions:
                 limits = self._limits_of(s.pixels, s.axes, s.channels, info)
-                found += corrected_frames(
+                found += corrected_examples(
                     s.name, s.pixels, s.labels, s.axes, info, corrections, s.channels, limits
                 )
         self._images = sorted(found, key=lambda frame: frame.name)
@@ -102,7 +102,9 @@ class TrainingInput:
         """Return every corrected frame if something was painted since."""
         return self.images(info) if self.painted.is_set() else None
 
-    def frame(self, info: CheckpointInfo, look: Look | None = None) -> tuple[np.ndarray, Look]:
+    def frame(
+        self, info: CheckpointInfo, look: ViewedPatch | None = None
+    ) -> tuple[np.ndarray, ViewedPatch]:
         """Return what is looked at, normalised; or another part of an image."""
         from ...checkpoints.inputs import prepare_slices
 
@@ -120,11 +122,11 @@ class TrainingInput:
         channels: tuple[int, ...] | None,
         info: CheckpointInfo,
     ) -> tuple[float, float]:
-        from ...checkpoints.inputs import image_limits
+        from ...checkpoints.inputs import intensity_limits
 
         key = id(pixels), info.in_channels, info.normalisation
         if key not in self._limits:
-            self._limits[key] = image_limits(pixels, axes, info, channels)
+            self._limits[key] = intensity_limits(pixels, axes, info, channels)
         return self._limits[key]
 
 
@@ -132,15 +134,15 @@ def suited(
     request: FineTuneRequest, given: TrainingInput, store: CheckpointStore
 ) -> tuple[FineTuneRequest, list[TrainingImage]]:
     """Return a request with settings that suit what was corrected, and that, prepared for it."""
-    from ...training.defaults import in_colour, suggested
+    from ...training.defaults import read_colour, suggest_settings
     from ...training.request import start_info
 
     seen = [(s.axes, tuple(s.pixels.shape)) for s in given.sources if s.channels is None]
     if len(seen) == len(given.sources):
-        request = in_colour(request, start_info(request, store), seen)
+        request = read_colour(request, start_info(request, store), seen)
     info = start_info(request, store)
     images = given.images(info)
-    return suggested(request, images, info), images
+    return suggest_settings(request, images, info), images
 
 
 def fine_tuned(
@@ -160,7 +162,7 @@ def fine_tuned(
     load_training()
     import src_models
 
-    from ...training.events import Watch
+    from ...training.events import RunCallbacks
     from ...training.fine_tuner import FineTuner
     from ...training.request import start_info
 
@@ -170,7 +172,7 @@ def fine_tuned(
     else:
         info = start_info(request, store)
         images = given.images(info)
-    watch = Watch(
+    watch = RunCallbacks(
         paused.is_set,
         lambda: given.frame(info),
         news=lambda: given.news(info) if live.is_set() else None,
@@ -193,7 +195,7 @@ def _compared(
     request: FineTuneRequest, given: TrainingInput, store: CheckpointStore, abort: Stop
 ) -> BeforeAfter:
     """Predict the middle of what is looked at as before, and as now."""
-    from ...inference.before_after import BeforeAfter, classes_of, shown_pixels
+    from ...inference.before_after import BeforeAfter, predict_classes, shown_pixels
     from ...runtime import devices
 
     look, device = given.look, devices.resolve(request.device)
@@ -201,7 +203,7 @@ def _compared(
     found = []
     for name in names:
         frame, _ = given.frame(store.info(name), middle(look, LARGEST_PAIR))
-        found.append(classes_of(name, frame, store, device, abort))
+        found.append(predict_classes(name, frame, store, device, abort))
     devices.release(device)
     return BeforeAfter(shown_pixels(frame), found[0], found[1], names)
 
@@ -216,20 +218,20 @@ def learnt_live(
     """Learn after every stroke until stopped."""
     load_training()
     from ...runtime import devices
-    from ...training.live import LiveSession, Work
+    from ...training.live import LiveInput, LiveSession
 
     fast = devices.fast_bfloat16(devices.resolve(request.device))
     session = LiveSession(replace(request, batch=2, bfloat16=fast), store)
-    last: Work | None = None
+    last: LiveInput | None = None
 
-    def work() -> Work | None:
+    def work() -> LiveInput | None:
         nonlocal last
         images = given.images(session.info)
         if not any(image.known.any() for image in images):
             return None
         if last is None or last.images is not images or last.token is not given.look:
             frame, look = given.frame(session.info)
-            last = Work(images, frame, look)
+            last = LiveInput(images, frame, look)
         return last
 
     yield from _ready_to_show(session.run(work, stop, abort))

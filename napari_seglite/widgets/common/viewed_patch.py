@@ -20,7 +20,7 @@ LARGEST_LOOK = 1024
 
 
 @dataclass(frozen=True)
-class Look:
+class ViewedPatch:
     """What the viewer shows of an image."""
 
     pixels: Any
@@ -30,7 +30,7 @@ class Look:
     box: Box
 
 
-def visible(viewer: ViewerModel, image: Image) -> Look:
+def visible(viewer: ViewerModel, image: Image) -> ViewedPatch:
     """Return the part of an image's current frame that is in view, its middle if that is large."""
     axes, pixels = layers.layer_axes(image), layers.pixels(image)
     height, width = axes.frame_shape(pixels.shape)
@@ -43,10 +43,12 @@ def visible(viewer: ViewerModel, image: Image) -> Look:
             top, left, bottom, right = box
         box = (top, left, bottom, right)
     frame = layers.current_frame(viewer, image) if axes.stacked else 0
-    return middle(Look(pixels, axes, layers.choice(image, "channels"), frame, box), LARGEST_LOOK)
+    return middle(
+        ViewedPatch(pixels, axes, layers.choice(image, "channels"), frame, box), LARGEST_LOOK
+    )
 
 
-def middle(look: Look, side: int) -> Look:
+def middle(look: ViewedPatch, side: int) -> ViewedPatch:
     """Return the middle of what is looked at, of no more than `side` pixels either way."""
     top, left, bottom, right = look.box
     y, x, half = (top + bottom) // 2, (left + right) // 2, side // 2

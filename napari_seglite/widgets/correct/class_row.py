@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...annotation.project_image import Description
+from ...annotation.project_image import ClassList
 
 # Labels that belong to no class.
 STRANGE = "#ff00ff"
@@ -40,7 +40,7 @@ class ClassRow(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.about, self._scribble = Description(), False
+        self.about, self._scribble = ClassList(), False
         self.box = QComboBox()
         self.box.setToolTip("What the brush paints")
         self.menu_button = QPushButton("Change")
@@ -74,7 +74,7 @@ class ClassRow(QWidget):
         """The number of the selected class; 0 is the background."""
         return self.label - self._scribble
 
-    def show_classes(self, about: Description, scribble: bool) -> None:
+    def show_classes(self, about: ClassList, scribble: bool) -> None:
         """List the classes; of scribbles, the background among them."""
         if (about, scribble) != (self.about, self._scribble):
             self.about, self._scribble = about, scribble
@@ -134,7 +134,7 @@ class ClassRow(QWidget):
             self._change(replace(self.about, class_names=names, class_colours=colours))
             self.chosen.emit(self.label)
 
-    def _change(self, about: Description) -> None:
+    def _change(self, about: ClassList) -> None:
         self.show_classes(about, self._scribble)
         self.edited.emit(about)
 
@@ -155,12 +155,12 @@ class ClassRow(QWidget):
             self.recolour(colour.name())
 
 
-def stand_for_classes(about: Description, scribble: bool) -> bool:
+def stand_for_classes(about: ClassList, scribble: bool) -> bool:
     """Whether labels are numbers of classes; those of a single class may be objects."""
     return scribble or len(about.class_names) > 2
 
 
-def colours_of(about: Description, scribble: bool) -> DirectLabelColormap:
+def colours_of(about: ClassList, scribble: bool) -> DirectLabelColormap:
     """Return the colours of labels that stand for classes."""
     numbers = range(0 if scribble else 1, len(about.class_names))
     colours: dict[int | None, str] = {0: "transparent", None: STRANGE}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from ..common.tracker import Tracked
+    from ..common.tracker import TrackedLayer
 
 TOOLS = {
     "fill": "Fill holes",
@@ -51,7 +51,7 @@ class MaskTools(QWidget):
     def __init__(
         self,
         viewer: ViewerModel,
-        tracked: Callable[[], Tracked | None],
+        tracked: Callable[[], TrackedLayer | None],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -120,7 +120,7 @@ class MaskTools(QWidget):
     def _on_ended(self) -> None:
         self._job = None
 
-    def _work(self, tracked: Tracked) -> Iterator[tuple[int, np.ndarray]]:
+    def _work(self, tracked: TrackedLayer) -> Iterator[tuple[int, np.ndarray]]:
         """Return what a thread shall go through: new labels of frames."""
         name, px = self.tool.currentData(), self.pixels.value()
         value, axes, data = tracked.labels.selected_label, tracked.axes, tracked.labels.data
@@ -145,7 +145,7 @@ class MaskTools(QWidget):
         }
         return ((k, single[name](axes.frame(data, k)[0])) for k in frames)
 
-    def _frames(self, tracked: Tracked) -> list[int]:
+    def _frames(self, tracked: TrackedLayer) -> list[int]:
         where = self.where.currentData()
         if where == "all":
             return list(range(tracked.entry.corrections.shape[0]))
@@ -153,13 +153,13 @@ class MaskTools(QWidget):
             return tracked.entry.corrections.frames
         return [layers.current_frame(self.viewer, tracked.image)]
 
-    def _write(self, tracked: Tracked, changed: Changed) -> None:
+    def _write(self, tracked: TrackedLayer, changed: Changed) -> None:
         if tracked.labels in self.viewer.layers:
             count = write_frames(tracked, changed)
             self.said.emit(f"{count:,} pixels changed; Ctrl+Z takes it back.", False)
 
 
-def write_frames(tracked: Tracked, changed: Changed) -> int:
+def write_frames(tracked: TrackedLayer, changed: Changed) -> int:
     """Write new labels of frames as one step that can be undone; returns the pixels changed."""
     layer: Labels = tracked.labels
     axes, count = tracked.axes, 0
@@ -189,7 +189,7 @@ def _collected(
     return found
 
 
-def _between(tracked: Tracked, current: int) -> Iterator[tuple[int, np.ndarray]]:
+def _between(tracked: TrackedLayer, current: int) -> Iterator[tuple[int, np.ndarray]]:
     """Interpolate between the corrected slices around the current one."""
     frames, axes, data = tracked.entry.corrections.frames, tracked.axes, tracked.labels.data
     below = [k for k in frames if k <= current]

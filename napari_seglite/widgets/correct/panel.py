@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...annotation.project import known_projects
-from ...annotation.project_image import Description
+from ...annotation.project_image import ClassList
 from ...errors import SegliteError
 from ...images.region import Region
 from ..common import layers, viewer_region
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ...annotation.next_region import Candidate
     from ...inference.result import Segmentation
-    from ..common.tracker import Tracked, Tracker
+    from ..common.tracker import CorrectionTracker, TrackedLayer
 
 MODES = {"dense": "Whole slices", "scribble": "Scribbles only"}
 KEYS = {"accept": "Shift-A", "next": "Shift-N", "back": "Shift-B"}
@@ -50,7 +50,7 @@ class CorrectPanel(QWidget):
     ----------
     viewer : ViewerModel
         Whose layers are corrected.
-    tracker : Tracker
+    tracker : CorrectionTracker
         Marks and saves what is painted.
     result_of : callable
         Returns the segmentation behind a Labels layer, if there is one.
@@ -66,7 +66,7 @@ class CorrectPanel(QWidget):
     def __init__(
         self,
         viewer: ViewerModel,
-        tracker: Tracker,
+        tracker: CorrectionTracker,
         result_of: Callable[[Labels], Segmentation | None],
         parent: QWidget | None = None,
     ) -> None:
@@ -169,7 +169,7 @@ class CorrectPanel(QWidget):
         self.reset_choices()
         self.image_box.value, self.labels_box.value = image, labels
 
-    def tracked(self) -> Tracked | None:
+    def tracked(self) -> TrackedLayer | None:
         """Return the chosen layers, if labels fit the image."""
         image, labels = self.image_box.value, self.labels_box.value
         if image is None or labels is None:
@@ -191,7 +191,7 @@ class CorrectPanel(QWidget):
         """Take over the names of several classes from the checkpoint that told them apart."""
         result = self._result_of(labels)
         if result is not None and result.info.classes > 1 and not self.tracker.about.named:
-            self.tracker.describe(Description(result.info.class_names))
+            self.tracker.describe(ClassList(result.info.class_names))
 
     def _on_label(self, _: Any = None) -> None:
         if (layer := self.labels_box.value) is not None:
@@ -233,7 +233,7 @@ class CorrectPanel(QWidget):
             labels.colormap = colours_of(about, scribble)
         self.classes.select(labels.selected_label)
 
-    def _on_described(self, about: Description) -> None:
+    def _on_described(self, about: ClassList) -> None:
         self.tracker.describe(about)
         self._show_classes()
 
@@ -251,7 +251,7 @@ class CorrectPanel(QWidget):
         tracked.entry.corrections.mode = mode
         self.tracker.touched()
 
-    def _add_scribbles(self, tracked: Tracked) -> None:
+    def _add_scribbles(self, tracked: TrackedLayer) -> None:
         """Scribbles go into a layer of their own, where nothing counts that nobody painted."""
         image = tracked.image
         empty = np.zeros(layers.label_shape(image), np.uint8)
@@ -278,7 +278,7 @@ class CorrectPanel(QWidget):
         self.list.show_images(images, predicted, self.learning)
         self.project.show_state()
 
-    def _predicted(self, tracked: Tracked) -> list[int]:
+    def _predicted(self, tracked: TrackedLayer) -> list[int]:
         result = self._result_of(tracked.labels)
         if result is not None:
             return list(result.frames)
@@ -347,7 +347,7 @@ class CorrectPanel(QWidget):
     def _on_ended(self) -> None:
         self._job = None
 
-    def _show_next(self, tracked: Tracked, candidates: list[Candidate]) -> None:
+    def _show_next(self, tracked: TrackedLayer, candidates: list[Candidate]) -> None:
         from ...annotation.next_region import ranked
 
         order = ranked(candidates, tracked.entry.corrections)
@@ -387,7 +387,7 @@ class CorrectPanel(QWidget):
         self.tracker.touched()
         self.say(f"{len(boxes)} complete box{'es' if len(boxes) > 1 else ''} on this slice.")
 
-    def _on_opened(self, tracked: Tracked) -> None:
+    def _on_opened(self, tracked: TrackedLayer) -> None:
         self._bind_keys(tracked.labels)
         self.take(tracked.image, tracked.labels, tracked.entry.checkpoint)
         self.say(f"Opened {tracked.entry.name}.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ..common.tracker import Tracked, Tracker
+    from ..common.tracker import CorrectionTracker, TrackedLayer
 
 Opened = tuple[ProjectImage, Any, Any]
 
@@ -40,7 +40,7 @@ def read_images(project: AnnotationProject, gone: Stop) -> Generator[Opened | st
         yield entry, pixels, labels
 
 
-def show_image(viewer: ViewerModel, tracker: Tracker, opened: Opened) -> Tracked:
+def show_image(viewer: ViewerModel, tracker: CorrectionTracker, opened: Opened) -> TrackedLayer:
     """Add an image and its labels, or the labels to an image that is open already."""
     from napari.layers import Image
 

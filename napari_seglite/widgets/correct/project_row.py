@@ -16,7 +16,7 @@ from .project_layers import read_images, show_image
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..common.tracker import Tracker
+    from ..common.tracker import CorrectionTracker
 
 
 class ProjectRow(QWidget):
@@ -26,7 +26,7 @@ class ProjectRow(QWidget):
     ----------
     viewer : ViewerModel
         Where a project's images are shown.
-    tracker : Tracker
+    tracker : CorrectionTracker
         Keeps the project.
 
     Signals
@@ -41,7 +41,7 @@ class ProjectRow(QWidget):
     said = Signal(str, bool)
 
     def __init__(
-        self, viewer: ViewerModel, tracker: Tracker, parent: QWidget | None = None
+        self, viewer: ViewerModel, tracker: CorrectionTracker, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.viewer, self.tracker = viewer, tracker

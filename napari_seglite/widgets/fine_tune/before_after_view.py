@@ -14,7 +14,7 @@ OUTLINE = (0.0, 1.0, 1.0)
 LARGEST = 220
 
 
-class PairView(QWidget):
+class BeforeAfterView(QWidget):
     """Shows outlines before and after a training run."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

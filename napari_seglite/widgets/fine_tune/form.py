@@ -23,8 +23,8 @@ from ...checkpoints.store import CheckpointStore
 from ..common import layers
 from ..common.checkpoint_box import CheckpointBox
 from ..common.status import JobStatus
-from ..common.training_curves import TrainingCurve
-from .before_after_view import PairView
+from ..common.training_curves import TrainingCurves
+from .before_after_view import BeforeAfterView
 
 if TYPE_CHECKING:
     from ...training.events import TrainingEvent
@@ -79,8 +79,8 @@ class FineTuneForm(QWidget):
         self.back_button = QPushButton("Back")
         self.back_button.setToolTip("Select the checkpoint that training began with (Shift-B)")
         self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
-        self.curve = TrainingCurve()
-        self.pair = PairView()
+        self.curve = TrainingCurves()
+        self.pair = BeforeAfterView()
         self._arrange()
 
     def _add_numbers(self) -> None:

@@ -23,14 +23,14 @@ from ..common.jobs import Job
 from ..common.training_job import Source, TrainingInput, fine_tuned, learnt_live
 from ..common.viewed_patch import visible
 from .form import FineTuneForm
-from .preview_layer import LearningLayer
+from .preview_layer import TrainingPreview
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ...training.events import TrainingEvent
     from ...training.request import FineTuneRequest
-    from ..common.tracker import Tracker
+    from ..common.tracker import CorrectionTracker
 
 
 class FineTunePanel(QWidget):
@@ -38,7 +38,7 @@ class FineTunePanel(QWidget):
 
     Parameters
     ----------
-    viewer, store, tracker : Viewer, CheckpointStore, Tracker
+    viewer, store, tracker : Viewer, CheckpointStore, CorrectionTracker
         Shared by the panels.
     device : callable
         Returns where it shall run.
@@ -58,7 +58,7 @@ class FineTunePanel(QWidget):
         self,
         viewer: ViewerModel,
         store: CheckpointStore,
-        tracker: Tracker,
+        tracker: CorrectionTracker,
         device: Callable[[], str] = lambda: "auto",
         parent: QWidget | None = None,
     ) -> None:
@@ -67,7 +67,7 @@ class FineTunePanel(QWidget):
         self.form = FineTuneForm(store)
         self._job: Job | None = None
         self._given: TrainingInput | None = None
-        self._learning: LearningLayer | None = None
+        self._learning: TrainingPreview | None = None
         self._paused, self._live = Event(), Event()
         self._saved, self._continue = False, False
         self._parent_id, self._strokes, self._begun = "", 0, 0.0
@@ -200,7 +200,7 @@ class FineTunePanel(QWidget):
         self.form.pair.clear()
         self.status.start()
         self._close_layer()
-        self._learning = LearningLayer(self.viewer, image)
+        self._learning = TrainingPreview(self.viewer, image)
         self._saved, self._given = False, given
         self._parent_id = request.checkpoint
         self._strokes = sum(source.corrections.strokes for source in sources)

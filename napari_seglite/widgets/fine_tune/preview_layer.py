@@ -9,9 +9,9 @@ import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
 from ...images import chunked
-from ...images.chunked import Frames
+from ...images.chunked import LabelFrames
 from ..common import layers
-from ..common.viewed_patch import Look
+from ..common.viewed_patch import ViewedPatch
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLOURS = defaultdict(lambda: "yellow", {0: "transparent", 1: "cyan", 2: "magenta", None: "yellow"})
 
 
-class LearningLayer:
+class TrainingPreview:
     """Shows predictions of the weights there are, frame by frame.
 
     Parameters
@@ -35,7 +35,7 @@ class LearningLayer:
         self.viewer, self.image = viewer, image
         self.layer: Labels | None = None
 
-    def show(self, probabilities: np.ndarray, look: Look) -> None:
+    def show(self, probabilities: np.ndarray, look: ViewedPatch) -> None:
         """Put a prediction ``(K, H, W)`` in its place."""
         one = len(probabilities) == 1
         classes = (probabilities[0] > 0.5) if one else probabilities.argmax(0)
@@ -43,11 +43,11 @@ class LearningLayer:
             self._add(look)
         assert self.layer is not None
         top, left, bottom, right = look.box
-        target = Frames(self.layer.data, look.axes, tuple(look.pixels.shape))
+        target = LabelFrames(self.layer.data, look.axes, tuple(look.pixels.shape))
         target.write(look.frame, slice(top, bottom), slice(left, right), classes.astype(np.uint8))
         self.layer.refresh(extent=False, thumbnail=False)
 
-    def _add(self, look: Look) -> None:
+    def _add(self, look: ViewedPatch) -> None:
         labels = chunked.zeros(look.axes.label_shape(tuple(look.pixels.shape)), np.uint8)
         active = self.viewer.layers.selection.active
         self.layer = self.viewer.add_labels(

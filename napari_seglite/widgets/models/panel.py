@@ -25,7 +25,7 @@ from ...checkpoints.store import CheckpointInfo, CheckpointStore
 from ...errors import SegliteError
 from ..common.checkpoint_box import describe
 from ..common.status import ERROR_STYLE
-from ..common.training_curves import TrainingCurve
+from ..common.training_curves import TrainingCurves
 
 
 class ModelsPanel(QWidget):
@@ -63,7 +63,7 @@ class ModelsPanel(QWidget):
         self.about.setWordWrap(True)
         self.about.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.about.setMinimumHeight(4 * self.about.fontMetrics().lineSpacing())
-        self.curve = TrainingCurve()
+        self.curve = TrainingCurves()
         self.buttons: dict[str, QPushButton] = {}
         grid = QGridLayout()
         for number, (name, title, hint, act) in enumerate(

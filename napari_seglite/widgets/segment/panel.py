@@ -17,8 +17,8 @@ from ..common.jobs import Job, Stop
 from ..common.layers import add_uncertainty, current_frame, label_shape
 from ..common.status import JobStatus
 from .form import SegmentForm
-from .preview_layer import Preview
-from .result_layers import Results, Shown
+from .preview_layer import SegmentationPreview
+from .result_layers import ResultLayer, ResultLayers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,14 +48,14 @@ class SegmentPanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer, self.store = viewer, store
-        self.results = Results(viewer)
+        self.results = ResultLayers(viewer)
         self._segmenter: Segmenter | None = None
         self._job: Job | None = None
         self._relabelling: Job | None = None
         self._explaining: Job | None = None
         self._relabel_again = False
-        self._last: Shown | None = None
-        self._preview: Preview | None = None
+        self._last: ResultLayer | None = None
+        self._preview: SegmentationPreview | None = None
         self._wrote = False
         self._build()
 
@@ -94,7 +94,7 @@ class SegmentPanel(QWidget):
         return self._job is not None
 
     @property
-    def last(self) -> Shown | None:
+    def last(self) -> ResultLayer | None:
         """The last result and its layer, if it is still there."""
         shown = self._last
         return shown if shown is not None and shown.layer in self.viewer.layers else None
@@ -134,7 +134,7 @@ class SegmentPanel(QWidget):
         self._wrote = False
         self.status.start()
         data = layer.data
-        self._preview = Preview(self.viewer, layer, request)
+        self._preview = SegmentationPreview(self.viewer, layer, request)
         before = shown.result if shown is not None and shown.source is data else None
         self._job = job = Job(
             lambda stop, gone: self._work(data, request, lambda: stop() or gone(), before),
@@ -203,7 +203,7 @@ class SegmentPanel(QWidget):
         self,
         layer: Image,
         made: tuple[Segmentation, Copies | None],
-        shown: Shown | None,
+        shown: ResultLayer | None,
         overwrite: bool,
     ) -> None:
         result, copies = made
@@ -243,7 +243,7 @@ class SegmentPanel(QWidget):
         self._enable()
         self.relabel()  # the slider may have moved while the network ran
 
-    def _ask_about_edits(self, shown: Shown) -> str:
+    def _ask_about_edits(self, shown: ResultLayer) -> str:
         """Return ``"replace"``, ``"keep"`` (into a new layer) or ``"cancel"``."""
         box = QMessageBox(self)
         box.setWindowTitle("SegLite")
@@ -280,17 +280,17 @@ class SegmentPanel(QWidget):
         job.start()
 
     def _on_relabelling(
-        self, shown: Shown, old: Segmentation, first: int | None, news: str | np.ndarray
+        self, shown: ResultLayer, old: Segmentation, first: int | None, news: str | np.ndarray
     ) -> None:
         if isinstance(news, str):
             self.say(news)
         elif shown.result is old and first is not None and self._writable(shown):
             self.results.preview(shown, first, news)
 
-    def _writable(self, shown: Shown) -> bool:
+    def _writable(self, shown: ResultLayer) -> bool:
         return shown.layer in self.viewer.layers and not getattr(shown.layer, "locked", False)
 
-    def _on_relabelled(self, shown: Shown, old: Segmentation, result: Segmentation) -> None:
+    def _on_relabelled(self, shown: ResultLayer, old: Segmentation, result: Segmentation) -> None:
         if shown.result is not old:
             return  # segmented anew meanwhile
         if self._writable(shown):

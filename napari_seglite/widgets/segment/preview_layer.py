@@ -24,7 +24,7 @@ PATIENCE = 3
 PAUSE, SHARE = 0.3, 20
 
 
-class Preview:
+class SegmentationPreview:
     """Labels of the pixels that are finished, written in the job's thread.
 
     Parameters
@@ -55,7 +55,7 @@ class Preview:
             classes = (values[0] > self.request.threshold).astype(np.uint8)
         else:
             classes = values.argmax(0).astype(np.uint8)
-        target = chunked.Frames(self._labels, self._axes, self._shape)
+        target = chunked.LabelFrames(self._labels, self._axes, self._shape)
         target.write(finished.frame, *finished.box, classes)
 
     def look(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...labels.merging import keep_edits, put_into
+from ...labels.merging import insert_labels, keep_edits
 from ..common.layers import add_labels
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Shown:
+class ResultLayer:
     """A result and the layer that shows it.
 
     Attributes
@@ -68,7 +68,7 @@ class Shown:
         self.painted, self.top = True, max(self.top, int(self.layer.selected_label))
 
 
-class Results:
+class ResultLayers:
     """The results of one viewer.
 
     Parameters
@@ -79,11 +79,11 @@ class Results:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
-        self._shown: list[Shown] = []
+        self._shown: list[ResultLayer] = []
 
     def find(
         self, image: Image, checkpoint: str, shape: tuple[int, ...] | None = None
-    ) -> Shown | None:
+    ) -> ResultLayer | None:
         """Return what shows this image segmented by this checkpoint, if its layer still exists.
 
         With a shape, labels of another one are left alone.
@@ -115,9 +115,9 @@ class Results:
         self,
         image: Image,
         result: Segmentation,
-        replace: Shown | None,
+        replace: ResultLayer | None,
         copies: Copies | None = None,
-    ) -> Shown:
+    ) -> ResultLayer:
         """Write a result into a new layer, or over one that `find` returned."""
         labels = result.labels
         if replace is None:
@@ -126,7 +126,7 @@ class Results:
             own, written = copies or self.copies(result) or (labels, None)
             layer = add_labels(self.viewer, image, name, own, result.recipe())
             touched = np.zeros(labels.shape, bool) if small else None
-            shown = Shown(image, layer, result, written, touched, top=result.counts.objects)
+            shown = ResultLayer(image, layer, result, written, touched, top=result.counts.objects)
             shown.source = image.data
             if not small:
                 layer.events.paint.connect(shown.note_painting)
@@ -139,13 +139,13 @@ class Results:
             untouched = np.zeros(labels.shape, bool)
             if result.partial:
                 asked = result.asked()
-                labels = put_into(np.asarray(replace.layer.data), labels, asked)
+                labels = insert_labels(np.asarray(replace.layer.data), labels, asked)
                 untouched = replace.edits() & ~asked
             self._write(replace, result, labels, untouched)
         self.viewer.layers.selection.active = replace.layer
         return replace
 
-    def update(self, shown: Shown, result: Segmentation) -> bool:
+    def update(self, shown: ResultLayer, result: Segmentation) -> bool:
         """Write a result that was labelled anew and keep what the user painted.
 
         Returns
@@ -161,18 +161,18 @@ class Results:
         touched = shown.edits()
         labels = result.labels
         if result.partial:
-            labels = put_into(shown.written, labels, result.asked())
+            labels = insert_labels(shown.written, labels, result.asked())
         if touched.any():
             labels = keep_edits(np.asarray(shown.layer.data), touched, labels)
         self._write(shown, result, labels, touched)
         return True
 
-    def preview(self, shown: Shown, position: int, fresh: np.ndarray) -> None:
+    def preview(self, shown: ResultLayer, position: int, fresh: np.ndarray) -> None:
         """Write one frame that was labelled anew, while the others still are.
 
         Parameters
         ----------
-        shown : Shown
+        shown : ResultLayer
             Which labels.
         position : int
             Which of the frames of its result.
@@ -200,16 +200,18 @@ class Results:
         layer.refresh(extent=False)
 
     @staticmethod
-    def _write(shown: Shown, result: Segmentation, labels: np.ndarray, touched: np.ndarray) -> None:
+    def _write(
+        shown: ResultLayer, result: Segmentation, labels: np.ndarray, touched: np.ndarray
+    ) -> None:
         shown.result, shown.written, shown.touched = result, labels.copy(), touched
         shown.layer.data = labels
         shown.layer.metadata = {**shown.layer.metadata, "seglite": result.recipe()}
 
     @staticmethod
-    def _write_large(shown: Shown, result: Segmentation) -> None:
+    def _write_large(shown: ResultLayer, result: Segmentation) -> None:
         shown.result = result
         if result.partial:
-            result.put_into(shown.layer.data, shown.top)
+            result.insert_labels(shown.layer.data, shown.top)
             shown.top += result.counts.objects
             shown.layer.refresh(extent=False)
         else:

@@ -24,7 +24,7 @@ from ...checkpoints.store import CheckpointStore
 from ...errors import AnnotationError, SegliteError
 from ...runtime.process import load_training
 from ..common.jobs import Job, Stop
-from ..common.score_table import ResultTable, side_by_side
+from ..common.score_table import ScoreTable, side_by_side
 from ..common.status import JobStatus
 from ..common.training_job import Source, TrainingInput, suited
 from ..common.viewed_patch import visible
@@ -32,9 +32,9 @@ from ..common.viewed_patch import visible
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ...training.model_comparison import ContestEvent, Entry
+    from ...training.model_comparison import ComparisonEvent, RankedNetwork
     from ...training.request import FineTuneRequest
-    from ..common.tracker import Tracker
+    from ..common.tracker import CorrectionTracker
 
 
 class ComparePanel(QWidget):
@@ -42,7 +42,7 @@ class ComparePanel(QWidget):
 
     Parameters
     ----------
-    viewer, store, tracker : Viewer, CheckpointStore, Tracker
+    viewer, store, tracker : Viewer, CheckpointStore, CorrectionTracker
         Shared by the panels.
     device : callable
         Returns where it shall run.
@@ -59,7 +59,7 @@ class ComparePanel(QWidget):
         self,
         viewer: ViewerModel,
         store: CheckpointStore,
-        tracker: Tracker,
+        tracker: CorrectionTracker,
         device: Callable[[], str] = lambda: "auto",
         parent: QWidget | None = None,
     ) -> None:
@@ -76,7 +76,7 @@ class ComparePanel(QWidget):
         self.compare_button = QPushButton("Compare")
         self.cancel_button = QPushButton("Stop")
         self.status = JobStatus("Which network learns what you corrected best?")
-        self.results = ResultTable("networks.csv")
+        self.results = ScoreTable("networks.csv")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.starts)
@@ -174,7 +174,7 @@ class ComparePanel(QWidget):
             self._job.stop()
             self.status.say("Stopping after this step …")
 
-    def _on_event(self, event: ContestEvent) -> None:
+    def _on_event(self, event: ComparisonEvent) -> None:
         self.status.advance(round(event.progress * 1000), 1000)
         if self._job is not None and not self._job.stopping:
             self.status.say(event.text)
@@ -201,20 +201,20 @@ def _compared(
     store: CheckpointStore,
     stop: Stop,
     gone: Stop,
-) -> Generator[ContestEvent, None, None]:
+) -> Generator[ComparisonEvent, None, None]:
     load_training()
-    from ...training.model_comparison import contest
+    from ...training.model_comparison import compare_networks
 
     competitors = [suited(*pair, store) for pair in zip(requests, given, strict=True)]
-    shown: tuple[Entry, ...] = ()
-    for event in contest(competitors, store, stop, gone):
+    shown: tuple[RankedNetwork, ...] = ()
+    for event in compare_networks(competitors, store, stop, gone):
         rounded = tuple(replace(entry, steps=0, seconds=0.0) for entry in event.entries)
         if rounded != shown or event.progress >= 1:
             shown = rounded
             yield event
 
 
-def _table(event: ContestEvent) -> Any:
+def _table(event: ComparisonEvent) -> Any:
     import pandas as pd
 
     return pd.DataFrame(

@@ -11,10 +11,10 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
-from ...labels.evaluation import ADDED, MISSED, OTHER_CLASS, Comparison, compare
+from ...labels.evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
 from ..common import layers
 from ..common.jobs import Job, Stop
-from ..common.score_table import ResultTable, side_by_side
+from ..common.score_table import ScoreTable, side_by_side
 from ..common.status import JobStatus
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class EvaluatePanel(QWidget):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self.comparison: Comparison | None = None
+        self.comparison: Evaluation | None = None
         self._job: Job | None = None
         self._build()
 
@@ -55,7 +55,7 @@ class EvaluatePanel(QWidget):
         self.compare_button = QPushButton("Compare")
         self.cancel_button = QPushButton("Cancel")
         self.status = JobStatus("Compare labels with others that you trust.")
-        self.results = ResultTable("scores.csv")
+        self.results = ScoreTable("scores.csv")
         self.results.said.connect(self.status.say)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -74,7 +74,7 @@ class EvaluatePanel(QWidget):
 
         for box in (self.labels_box, self.truth_box):
             box.changed.connect(self._enable)
-        self.compare_button.clicked.connect(self.compare)
+        self.compare_button.clicked.connect(self.evaluate)
         self.cancel_button.clicked.connect(self.cancel)
         self._enable()
 
@@ -96,7 +96,7 @@ class EvaluatePanel(QWidget):
         self.cancel_button.setEnabled(self.busy)
 
     # ------------------------------------------------------------------ comparing
-    def compare(self) -> None:
+    def evaluate(self) -> None:
         """Start comparing the chosen layers."""
         labels, truth = self.labels_box.value, self.truth_box.value
         if self.busy or labels is None or truth is None:
@@ -131,7 +131,7 @@ class EvaluatePanel(QWidget):
             self._job.stop()
             self.status.say("Cancelling …")
 
-    def _on_result(self, labels: Labels, truth: Labels, comparison: Comparison) -> None:
+    def _on_result(self, labels: Labels, truth: Labels, comparison: Evaluation) -> None:
         if self._job is None or self._job.stopping:
             return
         self.comparison = comparison
@@ -145,7 +145,7 @@ class EvaluatePanel(QWidget):
         if self.overlay.isChecked() and truth in self.viewer.layers:
             self._show_errors(labels, truth, comparison)
 
-    def _show_errors(self, labels: Labels, truth: Labels, comparison: Comparison) -> None:
+    def _show_errors(self, labels: Labels, truth: Labels, comparison: Evaluation) -> None:
         name = f"{labels.name} errors"
         before = [layer for layer in self.viewer.layers if layer.name == name]
         if before and before[0].data.shape == comparison.errors.shape:
@@ -177,9 +177,9 @@ class EvaluatePanel(QWidget):
 
 def _work(
     pair: tuple[np.ndarray, np.ndarray], options: dict[str, Any], stop: Stop, gone: Stop
-) -> Generator[str, None, Comparison | None]:
+) -> Generator[str, None, Evaluation | None]:
     so_far = None
-    for row, comparison in compare(*pair, **options, stop=lambda: stop() or gone()):
+    for row, comparison in evaluate(*pair, **options, stop=lambda: stop() or gone()):
         so_far = comparison
         yield row
     return so_far

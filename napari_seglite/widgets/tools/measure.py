@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..common import layers
 from ..common.jobs import Job, Stop
-from ..common.score_table import ResultTable, side_by_side
+from ..common.score_table import ScoreTable, side_by_side
 from ..common.status import JobStatus
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class MeasurePanel(QWidget):
         self.measure_button = QPushButton("Measure")
         self.cancel_button = QPushButton("Cancel")
         self.status = JobStatus("Size, shape and intensity of every object.")
-        self.results = ResultTable("objects.csv")
+        self.results = ScoreTable("objects.csv")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Labels", self.labels_box.native)
