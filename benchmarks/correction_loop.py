@@ -27,14 +27,19 @@ from common import table
 
 import src_models
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
-from napari_seglite.checkpoints.store import CheckpointInfo
-from napari_seglite.formats.read_write import list_images, read_image, read_labels
-from napari_seglite.images.axes import ImageAxes
-from napari_seglite.labels.metrics import overlap_per_class
-from napari_seglite.training.defaults import read_colour, suggest_settings
-from napari_seglite.training.events import RunCallbacks
-from napari_seglite.training.examples import image_examples
-from napari_seglite.training.request import start_info
+from napari_seglite.checkpoints import CheckpointInfo
+from napari_seglite.formats import list_images, read_image, read_labels
+from napari_seglite.images import ImageAxes
+from napari_seglite.labels import overlap_per_class
+from napari_seglite.training import (
+    RunCallbacks,
+    Schedule,
+    Validated,
+    image_examples,
+    read_colour,
+    start_info,
+    suggest_settings,
+)
 
 # Where SegLite's user starts: from the checkpoint for nuclei, or from that for anything else.
 STARTS = {
@@ -98,7 +103,11 @@ def asked(
     classes = int(max(s.truth.max() for s in slices)) + 1
     names = ("background", *(f"class {k}" for k in range(1, classes)))
     request = FineTuneRequest(
-        start, name, minutes=seconds / 60, device="cpu", class_names=names if classes > 2 else None
+        start,
+        name,
+        Schedule(minutes=seconds / 60),
+        device="cpu",
+        class_names=names if classes > 2 else None,
     )
     seen = [(s.axes, s.pixels.shape) for s in slices]
     request = read_colour(request, start_info(request, store), seen)
@@ -118,8 +127,9 @@ def trained(
     ]
     request = suggest_settings(request, images, info)
     begun = processor_seconds()
-    for event in FineTuner(request, images, store).run(watch=RunCallbacks(clock=processor_seconds)):
-        if event.kind == "validation":
+    callbacks = RunCallbacks(clock=processor_seconds)
+    for event in FineTuner(request, images, store).run(callbacks=callbacks):
+        if isinstance(event, Validated):
             print(f"  {start}: {event.text}", file=sys.stderr)
     steps = store.info(name).settings["steps_done"]
     return name, processor_seconds() - begun, steps

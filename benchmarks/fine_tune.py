@@ -25,9 +25,8 @@ from scipy import ndimage
 from skimage.morphology import disk, skeletonize
 
 from napari_seglite import CheckpointStore, FineTuner
-from napari_seglite.images.corrections import Corrections
-from napari_seglite.training.defaults import suggest_settings
-from napari_seglite.training.examples import corrected_examples
+from napari_seglite.images import Box, Corrections
+from napari_seglite.training import AnnotatedImage, corrected_examples, suggest_settings
 
 LENGTH, BRUSH, TUNED = 40, disk(2), "tuned"
 SIDES = (256, 192, 160, 128, 96, 64, 48, 32)
@@ -52,7 +51,7 @@ def scribbles(image: Slice, _: np.ndarray, count: int) -> Painted:
         stroke = ndimage.binary_dilation(parts == parts[y, x], BRUSH) & inside
         labels[stroke] = kind + 1
     corrections = Corrections((1, *truth.shape), "scribble")
-    corrections.touch(0, (0, 0, *truth.shape))
+    corrections = corrections.touch(0, Box(0, 0, *truth.shape))
     return labels, corrections
 
 
@@ -74,7 +73,7 @@ def box(image: Slice, proposed: np.ndarray, count: int) -> Painted:
                 labels = np.where(proposed > 0, proposed, 0).astype(np.uint8)
                 labels[part] = truth[part]
                 corrections = Corrections((1, *truth.shape))
-                corrections.complete(0, (top, left, top + side, left + side))
+                corrections = corrections.complete(0, Box(top, left, top + side, left + side))
                 print(f"box of {side} pixels", file=sys.stderr)
                 return labels, corrections
     raise ValueError(f"No box of {SIDES[-1]} pixels can be mended with {count} strokes.")
@@ -88,7 +87,9 @@ def learnt(
 ) -> str:
     """Fine-tune on what was painted, to a checkpoint `TUNED`; returns what the run said."""
     request, info = asked(start, TUNED, [image], store, seconds)
-    frames = corrected_examples(image.name, image.pixels, painted[0], image.axes, info, painted[1])
+    frames = corrected_examples(
+        AnnotatedImage(image.name, image.pixels, painted[0], image.axes, painted[1]), info
+    )
     text = ""
     for event in FineTuner(suggest_settings(request, frames, info), frames, store).run():
         text = event.text

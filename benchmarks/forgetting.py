@@ -20,11 +20,17 @@ from common import table
 from correction_loop import Slice, chosen, network_dice, processor_seconds, read
 
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest
-from napari_seglite.formats.read_write import read_image, read_labels
-from napari_seglite.training.defaults import read_colour, suggest_settings
-from napari_seglite.training.events import RunCallbacks
-from napari_seglite.training.examples import image_examples
-from napari_seglite.training.request import start_info
+from napari_seglite.formats import read_image, read_labels
+from napari_seglite.training import (
+    Retention,
+    RunCallbacks,
+    Schedule,
+    Validated,
+    image_examples,
+    read_colour,
+    start_info,
+    suggest_settings,
+)
 
 START = "nuclei-s-net"
 
@@ -67,7 +73,11 @@ def main() -> None:
         ]
         for name in ("with", "without"):
             request = FineTuneRequest(
-                START, name, minutes=arguments.seconds / 60, device="cpu", hold_on=name == "with"
+                START,
+                name,
+                schedule=Schedule(minutes=arguments.seconds / 60),
+                retention=Retention(keep_always=name == "with"),
+                device="cpu",
             )
             seen = [(s.axes, s.pixels.shape) for s in corrected]
             request = read_colour(request, start_info(request, store), seen)
@@ -79,10 +89,10 @@ def main() -> None:
             ]
             request = suggest_settings(request, images, info)
             if name == "without":
-                request = replace(request, replay=0.0, anchor=0.0, hold_on=False)
+                request = request.adjusted(replay=0.0, anchor=0.0, keep_always=False)
             watch = RunCallbacks(clock=processor_seconds)
-            for event in FineTuner(request, images, store).run(watch=watch):
-                if event.kind == "validation":
+            for event in FineTuner(request, images, store).run(callbacks=watch):
+                if isinstance(event, Validated):
                     print(f"{name}: {event.text}", file=sys.stderr)
             after = network_dice(name, old, store)
             steps = str(store.info(name).settings["steps_done"])

@@ -20,12 +20,19 @@ import numpy as np
 from common import table
 
 from napari_seglite import CheckpointStore, FineTuneRequest
-from napari_seglite.checkpoints.inputs import intensity_limits, prepare_frame
-from napari_seglite.images.axes import ImageAxes
-from napari_seglite.images.corrections import Corrections
+from napari_seglite.checkpoints import intensity_limits
+from napari_seglite.checkpoints.inputs import prepare_frame
+from napari_seglite.images import Box, Corrections, ImageAxes, TrainingImage
 from napari_seglite.runtime import devices
-from napari_seglite.training.examples import corrected_examples
-from napari_seglite.training.live import READY, LiveInput, LiveSession
+from napari_seglite.training import (
+    AnnotatedImage,
+    LiveInput,
+    LiveSession,
+    Previewed,
+    Schedule,
+    corrected_examples,
+)
+from napari_seglite.training.live import READY
 from napari_seglite.widgets import sample_data
 
 SIDE = 512
@@ -41,27 +48,33 @@ def seconds_per_stroke(start: str, strokes: int, store: CheckpointStore) -> list
     corrections = Corrections((1, SIDE, SIDE), "scribble")
     axes, rng = ImageAxes("YX"), np.random.default_rng(0)
     fast = devices.fast_bfloat16("cpu")
-    request = FineTuneRequest(start, f"live-{start}", batch=2, device="cpu", bfloat16=fast)
+    request = FineTuneRequest(
+        start,
+        f"live-{start}",
+        Schedule(batch=2),
+        device="cpu",
+        precision="bfloat16" if fast else "float32",
+    )
     session = LiveSession(request, store)
     limits = intensity_limits(image, axes, session.info)
     frame = prepare_frame(image[None], session.info, limits)
     times: list[float] = []
-    begun, images = (
-        0.0,
-        corrected_examples("a", image, labels, axes, session.info, corrections, limits=limits),
-    )
+
+    def examples() -> list[TrainingImage]:
+        annotated = AnnotatedImage("a", image, labels, axes, corrections)
+        return corrected_examples(annotated, session.info, limits)
+
+    begun, images = 0.0, examples()
 
     def stroke() -> None:
-        nonlocal begun, images
+        nonlocal begun, corrections, images
         for value, mask in ((1, ~bright), (2, bright)):
             y, x = rng.permutation(np.argwhere(mask))[0]
             near = np.s_[max(0, y - 4) : y + 4, max(0, x - 4) : x + 4]
             labels[near] = np.where(mask[near], value, labels[near])
-        corrections.touch(0, (0, 0, 1, 1))
+        corrections = corrections.touch(0, Box(0, 0, 1, 1))
         begun = time.perf_counter()
-        images = corrected_examples(
-            "a", image, labels, axes, session.info, corrections, limits=limits
-        )
+        images = examples()
 
     ready = Event()
     for event in session.run(
@@ -71,7 +84,7 @@ def seconds_per_stroke(start: str, strokes: int, store: CheckpointStore) -> list
         if event.text == READY:
             stroke()
             ready.set()
-        if event.kind == "preview":
+        if isinstance(event, Previewed):
             times.append(time.perf_counter() - begun)
             stroke()
     return times

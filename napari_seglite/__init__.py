@@ -12,27 +12,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checkpoints.store import CheckpointInfo, CheckpointStore
-    from .formats.read_write import read_image, write_labels
-    from .inference.request import SegmentRequest
-    from .inference.result import Segmentation
-    from .inference.segmenter import Segmenter, segment
-    from .training.fine_tuner import FineTuner
-    from .training.request import FineTuneRequest
+    from .checkpoints import CheckpointInfo, CheckpointStore
+    from .formats import read_image, write_labels
+    from .inference import Segmentation, Segmenter, SegmentRequest, segment
+    from .training import FineTuner, FineTuneRequest
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "FineTuneRequest": "training.request",
-    "FineTuner": "training.fine_tuner",
-    "SegmentRequest": "inference.request",
-    "Segmentation": "inference.result",
-    "Segmenter": "inference.segmenter",
-    "segment": "inference.segmenter",
-    "CheckpointInfo": "checkpoints.store",
-    "CheckpointStore": "checkpoints.store",
-    "read_image": "formats.read_write",
-    "write_labels": "formats.read_write",
+    "FineTuneRequest": "training",
+    "FineTuner": "training",
+    "SegmentRequest": "inference",
+    "Segmentation": "inference",
+    "Segmenter": "inference",
+    "segment": "inference",
+    "CheckpointInfo": "checkpoints",
+    "CheckpointStore": "checkpoints",
+    "read_image": "formats",
+    "write_labels": "formats",
 }
 __all__ = [
     "CheckpointInfo",

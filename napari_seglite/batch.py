@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import Cancelled, SegliteError
-from .formats.read_write import ImageFile, read_image, stem, write_labels
-from .images.axes import ImageAxes
-from .images.spacing import micrometres
-from .inference.request import SegmentRequest
-from .inference.rescaling import matching_rescale
-from .inference.result import Segmentation
-from .inference.segmenter import Segmenter
-from .inference.uncertainty import uncertainty
+from .formats import ImageFile, read_image, stem, write_labels
+from .images import ImageAxes, micrometres
+from .inference import (
+    Segmentation,
+    Segmenter,
+    SegmentRequest,
+    matching_rescale,
+    measure_uncertainty,
+)
 
 if TYPE_CHECKING:
-    from .inference.image_pass import Progress
-    from .runtime.stopping import Stop
+    from .inference import Progress
+    from .runtime import Stop
 
 FORMATS = ("tif", "zarr")
 
@@ -172,6 +173,6 @@ def _write(target: Path, result: Segmentation, image: ImageFile, with_uncertaint
     }
     write_labels(target, result.labels, **place)
     if with_uncertainty:
-        *_, found = uncertainty(result)
+        *_, found = measure_uncertainty(result)
         name = f"{target.stem.removesuffix('_labels')}_uncertainty.tif"
         write_labels(target.with_name(name), np.asarray(found.values[:], np.float32), **place)

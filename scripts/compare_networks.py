@@ -21,13 +21,18 @@ import torch
 
 import src_models
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
-from napari_seglite.checkpoints.store import CheckpointInfo
-from napari_seglite.formats.read_write import list_images, read_image, read_labels
-from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.labels.metrics import overlap
-from napari_seglite.training.events import RunCallbacks
-from napari_seglite.training.examples import image_examples
-from napari_seglite.training.request import start_info
+from napari_seglite.checkpoints import CheckpointInfo
+from napari_seglite.formats import list_images, read_image, read_labels
+from napari_seglite.images import TrainingImage
+from napari_seglite.labels import overlap
+from napari_seglite.training import (
+    RunCallbacks,
+    Schedule,
+    StepDone,
+    Validation,
+    image_examples,
+    start_info,
+)
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import peers
@@ -79,19 +84,20 @@ def train(name: str, data: Path, minutes: float, store: CheckpointStore) -> tupl
     request = FineTuneRequest(
         network,
         checkpoint,
-        steps=1_000_000,
-        minutes=minutes,
-        learning_rate=src_models.card(network).learning_rate,
-        weight_decay=1e-2,
-        validation=0.06,
-        validate_every=1_000_000,
+        schedule=Schedule(
+            steps=1_000_000,
+            minutes=minutes,
+            learning_rate=src_models.card(network).learning_rate,
+            weight_decay=1e-2,
+        ),
+        validation=Validation(held_out=0.06, validate_every=1_000_000),
         seed=1,
     )
     template = CheckpointInfo(checkpoint, network, options=options)
     images = frames(data / "train", start_info(request, store, template))
     watch = RunCallbacks(clock=processor_seconds)
-    for event in FineTuner(request, images, store, template).run(watch=watch):
-        if event.kind == "step" and event.step % 50 == 0:
+    for event in FineTuner(request, images, store, template).run(callbacks=watch):
+        if isinstance(event, StepDone) and event.status.step % 50 == 0:
             print(f"{checkpoint}: {event.text}, loss {event.loss:.3f}", file=sys.stderr)
     return checkpoint, store.info(checkpoint).settings["steps_done"]
 

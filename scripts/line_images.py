@@ -9,8 +9,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_seglite.images.normalisation import Normalisation
-from napari_seglite.images.training_image import TrainingImage
+from napari_seglite.images import Normalisation, TrainingImage
 
 SIZE = 256
 

@@ -40,7 +40,7 @@ def pictures(data: Path) -> None:
     """Go through the loop and save what the window shows."""
     import napari
 
-    from napari_seglite.formats.read_write import read_labels
+    from napari_seglite.formats import read_labels
     from napari_seglite.widgets import demo, sample_data
     from napari_seglite.widgets.correct.mask_tools import write_frames
 

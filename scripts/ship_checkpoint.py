@@ -23,14 +23,11 @@ import torch
 from skimage.io import imread
 from train_nuclei import read
 
-from napari_seglite import CheckpointStore, Segmenter, SegmentRequest
+from napari_seglite import CheckpointInfo, CheckpointStore, Segmenter, SegmentRequest
 from napari_seglite.checkpoints.store import BUILT_IN
-from napari_seglite.images.axes import guess_axes
-from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.inference.predictor import Predictor
-from napari_seglite.inference.tiling import predict_tiled
-from napari_seglite.labels.metrics import overlap
-from napari_seglite.training.training_run import OVERLAP, TILE
+from napari_seglite.images import TrainingImage, guess_axes
+from napari_seglite.inference import predict_frame
+from napari_seglite.labels import overlap
 
 NAME = "nuclei-s-net"
 
@@ -50,16 +47,16 @@ def score(folder: Path, store: CheckpointStore, name: str = NAME) -> dict[str, f
     return {group: round(float(np.mean(values)), 4) for group, values in found.items()}
 
 
-def calibrate(network: Any, images: list[TrainingImage]) -> float:
+def calibrate(network: Any, info: CheckpointInfo, images: list[TrainingImage]) -> float:
     """Shift the last bias so that 0.5 is the threshold with the highest Dice on training images.
 
     Dice in the loss makes masks a little too wide. Returns the threshold before the shift.
     """
-    predict = Predictor(network.eval(), "cpu")
+    network.eval()
     thresholds = np.arange(0.3, 0.81, 0.02)
     dice = []
     for image in images:
-        found = predict_tiled(predict, image.frame, TILE, OVERLAP)
+        found = predict_frame(network, info, image.frame, "cpu")
         dice.append([overlap(found[0] > t, image.labels).dice for t in thresholds])
     best = float(thresholds[np.mean(dice, 0).argmax()])
     with torch.no_grad():
@@ -78,7 +75,7 @@ def main() -> None:
         trained = CheckpointStore(arguments.trained, Path(nowhere) / "none")
         info, network = trained.load(NAME)
         # A third of them tells the threshold to a hundredth.
-        threshold = calibrate(network, read(arguments.data, info.normalisation)[::3])
+        threshold = calibrate(network, info, read(arguments.data, info.normalisation)[::3])
         print(f"calibrated: {threshold:.2f} becomes 0.50")
         half = CheckpointStore(Path(nowhere) / "half", Path(nowhere) / "none")
         half.save(info, network.state_dict(), half=True)

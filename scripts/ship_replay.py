@@ -16,10 +16,9 @@ import numpy as np
 
 from napari_seglite import CheckpointStore
 from napari_seglite.checkpoints.replay import COUNT, FILE, choose, pack
-from napari_seglite.formats.read_write import read_image, read_labels
-from napari_seglite.images.axes import guess_axes
-from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.training.examples import image_examples
+from napari_seglite.formats import read_image, read_labels
+from napari_seglite.images import TrainingImage, guess_axes
+from napari_seglite.training import image_examples
 
 NAME = "nuclei-s-net"
 # How many of each.

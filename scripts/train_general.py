@@ -19,11 +19,18 @@ import line_images
 import train_nuclei
 from ship_checkpoint import score
 
+from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
 from napari_seglite.checkpoints.replay import FILE
-from napari_seglite.checkpoints.store import BUILT_IN, CheckpointInfo, CheckpointStore
-from napari_seglite.images.normalisation import Normalisation
-from napari_seglite.training.fine_tuner import FineTuner
-from napari_seglite.training.request import FineTuneRequest
+from napari_seglite.checkpoints.store import BUILT_IN
+from napari_seglite.images import Normalisation
+from napari_seglite.training import (
+    Augmentation,
+    FineTuner,
+    FineTuneRequest,
+    Schedule,
+    StepDone,
+    Validation,
+)
 
 NAME = "general-unet-sharp"
 LINES = 400
@@ -38,20 +45,13 @@ def train(data: Path, store: CheckpointStore, minutes: float) -> None:
     request = FineTuneRequest(
         "unet-sharp",
         NAME,
-        steps=1_000_000,
-        minutes=minutes,
-        learning_rate=5e-3,
-        weight_decay=1e-2,
-        validation=0.04,
-        validate_every=500,
-        patience=1000,
-        scale=1.5,
-        invert=0.1,
-        intensity=0.7,
-        bfloat16=True,
-        keep_best=False,
+        schedule=Schedule(steps=1_000_000, minutes=minutes, learning_rate=5e-3, weight_decay=1e-2),
+        validation=Validation(
+            held_out=0.04, validate_every=500, patience=1000, keep_best=False, split_seed=3
+        ),
+        augmentation=Augmentation(scale=1.5, invert=0.1, intensity=0.7),
+        precision="bfloat16",
         seed=3,
-        split_seed=3,
     )
     template = CheckpointInfo(
         NAME,
@@ -63,8 +63,9 @@ def train(data: Path, store: CheckpointStore, minutes: float) -> None:
         "vessels and membranes. Correct a few slices and fine-tune.",
     )
     for event in FineTuner(request, nuclei + lines, store, template).run():
-        if event.kind != "step" or event.step % 100 == 0:
-            print(event.text, "" if event.loss is None else f"loss {event.loss:.4f}", flush=True)
+        if not isinstance(event, StepDone) or event.status.step % 100 == 0:
+            loss = f"loss {event.loss:.4f}" if isinstance(event, StepDone) else ""
+            print(event.text, loss, flush=True)
 
 
 def ship(data: Path, store: CheckpointStore) -> None:

@@ -12,18 +12,22 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from skimage.io import imread
 
-from napari_seglite.checkpoints.store import CheckpointInfo, CheckpointStore
-from napari_seglite.images.normalisation import Normalisation
-from napari_seglite.images.training_image import TrainingImage
-from napari_seglite.training.fine_tuner import FineTuner
-from napari_seglite.training.request import FineTuneRequest
+from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
+from napari_seglite.images import Normalisation, TrainingImage
+from napari_seglite.training import (
+    Augmentation,
+    FineTuner,
+    FineTuneRequest,
+    Schedule,
+    StepDone,
+    Validation,
+)
 
 NAME = "nuclei-s-net"
 # Histology and bright field are a fifth of the images, and harder.
@@ -50,48 +54,43 @@ def read(folder: Path, normalisation: Normalisation) -> list[TrainingImage]:
 def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
     """Return the runs: ever milder augmentation, and in the end with frozen batch norms."""
     first = FineTuneRequest(
+        schedule=Schedule(
+            steps=1_000_000,
+            minutes=arguments.minutes[0],
+            batch=4,
+            patch=128,
+            learning_rate=1.5e-3,
+            weight_decay=1e-2,
+        ),
+        validation=Validation(
+            held_out=0.06, validate_every=400, patience=1000, split_seed=arguments.seed
+        ),
+        augmentation=Augmentation(scale=1.5, invert=0.25),
         checkpoint="s-net",
         name=f"{NAME}-first",
-        steps=1_000_000,
-        minutes=arguments.minutes[0],
-        batch=4,
-        patch=128,
-        learning_rate=1.5e-3,
-        weight_decay=1e-2,
-        validation=0.06,
-        validate_every=400,
-        patience=1000,
-        scale=1.5,
-        invert=0.25,
         seed=arguments.seed,
-        split_seed=arguments.seed,
         device=arguments.device,
     )
-    second = replace(
-        first,
-        checkpoint=first.name,
-        name=f"{NAME}-second",
+    second = first.adjusted(
         minutes=arguments.minutes[1],
         learning_rate=8e-4,
         scale=1.15,
         invert=0.1,
+        checkpoint=first.name,
+        name=f"{NAME}-second",
         seed=arguments.seed + 1,
     )
-    third = replace(
-        second,
-        checkpoint=second.name,
-        name=f"{NAME}-third",
+    third = second.adjusted(
         minutes=arguments.minutes[2],
         learning_rate=1.2e-3,
         scale=1.25,
         intensity=0.5,
+        checkpoint=second.name,
+        name=f"{NAME}-third",
         seed=arguments.seed + 2,
     )
     # The last run sees patches nearer to whole images in size, and what inference computes.
-    fourth = replace(
-        third,
-        checkpoint=third.name,
-        name=NAME,
+    fourth = third.adjusted(
         minutes=arguments.minutes[3],
         batch=3,
         patch=160,
@@ -99,6 +98,8 @@ def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
         scale=1.15,
         invert=0.05,
         intensity=0.3,
+        checkpoint=third.name,
+        name=NAME,
         frozen_norm=True,
         seed=arguments.seed + 3,
     )
@@ -131,8 +132,8 @@ def main() -> None:
             print(f"{request.name} is there already")
             continue
         for event in FineTuner(request, images, store, template).run():
-            if event.kind != "step" or event.step % 20 == 0:
-                loss = "" if event.loss is None else f"loss {event.loss:.4f}"
+            if not isinstance(event, StepDone) or event.status.step % 20 == 0:
+                loss = f"loss {event.loss:.4f}" if isinstance(event, StepDone) else ""
                 print(f"{time.monotonic() - started:7.0f} s  {event.text}  {loss}", flush=True)
 
 

@@ -51,7 +51,7 @@ def blobs():
 @pytest.fixture
 def store(data_folder):
     """Return a store whose own checkpoints lie in the test's folder."""
-    from napari_seglite.checkpoints.store import CheckpointStore
+    from napari_seglite.checkpoints import CheckpointStore
 
     return CheckpointStore()
 
@@ -62,7 +62,7 @@ def untrained(store):
     import torch
 
     import src_models
-    from napari_seglite.checkpoints.store import CheckpointInfo
+    from napari_seglite.checkpoints import CheckpointInfo
 
     torch.manual_seed(0)
     network = src_models.create("s-net")

@@ -12,10 +12,9 @@ import pytest
 import yaml
 
 from napari_seglite import FineTuneRequest, SegmentRequest, segment
-from napari_seglite.annotation.examples import prepare_project
-from napari_seglite.annotation.project import AnnotationProject
+from napari_seglite.annotation import AnnotationProject, prepare_project
 from napari_seglite.checkpoints import replay
-from napari_seglite.formats.read_write import read_image, read_recipe
+from napari_seglite.formats import read_image, read_recipe
 
 ROOT = Path(__file__).parent.parent
 EARLIER = ROOT / "tests" / "data" / "version-0.1.0"

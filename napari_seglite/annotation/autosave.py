@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images.axes import ImageAxes
+from ..images import ImageAxes
 from .journal import Tile
 from .project import THUMBNAIL, AnnotationProject, ProjectImage, fingerprint
 

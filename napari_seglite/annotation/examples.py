@@ -1,17 +1,19 @@
-"""What a project holds, as something to learn from."""
+"""The corrected images of a project, to learn from."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from typing import Any
 
-from ..checkpoints.store import CheckpointInfo, CheckpointStore
+import numpy as np
+
+from ..checkpoints import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError
-from ..images.spacing import micrometres
-from ..images.training_image import TrainingImage
-from ..training.defaults import read_colour, suggest_settings
-from ..training.examples import corrected_examples
-from ..training.request import FineTuneRequest, start_info
+from ..images import PixelSize, TrainingImage, micrometres
+from ..training import AnnotatedImage, FineTuneRequest, prepare_training
 from .project import AnnotationProject
+from .project_image import ProjectImage
 
 
 def prepare_project(
@@ -20,74 +22,65 @@ def prepare_project(
     store: CheckpointStore,
     template: CheckpointInfo | None = None,
 ) -> tuple[FineTuneRequest, list[TrainingImage]]:
-    """Return a project's corrected frames, and a request that suits them.
+    """Return a request that suits a project, and its corrected frames.
 
-    More classes than one become those of the checkpoint, unless the request names others. The
-    settings are `suggest_settings`; the time at most, the seed and the device stay.
+    Named classes become those of the checkpoint, unless the request names others. Time limit,
+    seed and device stay, see `prepare_training`.
+
+    Raises
+    ------
+    AnnotationError
+        If nothing is corrected, or an image's file is missing.
+    ImageError
+        If a file cannot be read.
     """
     if request.class_names is None:
         request = replace(request, class_names=project.about.given_names)
-    sizes = {_pixel_size(project, key) for key in project.images}
-    request = replace(request, spacing=sizes.pop() if len(sizes) == 1 else None)
-    corrected = {key: i for key, i in project.images.items() if i.corrections.regions}
-    if all("C" in image.axes.order and image.channels is None for image in corrected.values()):
-        seen = [(i.axes, project.read_pixels(key).shape) for key, i in corrected.items()]
-        request = read_colour(request, start_info(request, store, template), seen)
-    info = start_info(request, store, template)
-    images = project_examples(project, info)
-    return suggest_settings(request, images, info), images
+    return prepare_training(request, annotated_images(project), store, template)
 
 
-def _pixel_size(project: AnnotationProject, key: str) -> tuple[float, float] | None:
-    image = project.images[key]
+def annotated_images(project: AnnotationProject) -> list[AnnotatedImage]:
+    """Return the corrected images of a project, their pixels read from their files.
+
+    Raises
+    ------
+    AnnotationError
+        If nothing is corrected, or an image's file is missing.
+    ImageError
+        If a file cannot be read.
+    """
+    annotated = []
+    for key, image in project.images.items():
+        if image.corrections.regions:
+            pixels = project.read_pixels(key)
+            annotated.append(
+                AnnotatedImage(
+                    key,
+                    pixels,
+                    project.labels(key),
+                    image.axes,
+                    image.corrections,
+                    image.channels,
+                    pixel_size(image),
+                    _digest(pixels) if project.has_copy(key) else image.path,
+                )
+            )
+    if not annotated:
+        raise AnnotationError(
+            f"Nothing was corrected in {project.folder} yet: paint into the labels of an image, or "
+            "accept a slice as it is."
+        )
+    return annotated
+
+
+def pixel_size(image: ProjectImage) -> PixelSize | None:
+    """Return height and width of an image's pixels in micrometres, if they are known."""
     if not image.spacing or image.unit == "pixel":
         return None
     where = [image.axes.labels.index(axis) for axis in "YX"]
     return micrometres([image.spacing[k] for k in where], image.unit)
 
 
-def project_examples(project: AnnotationProject, info: CheckpointInfo) -> list[TrainingImage]:
-    """Return every corrected frame of a project, prepared for a checkpoint.
-
-    Parameters
-    ----------
-    project : AnnotationProject
-        Images are read from their files.
-    info : CheckpointInfo
-        Says how many channels and which normalisation.
-
-    Raises
-    ------
-    AnnotationError
-        If nothing was corrected, or a file is missing.
-    ImageError
-        If a file cannot be read.
-    """
-    found: list[TrainingImage] = []
-    known: set[tuple[str, int]] = set()
-    for key in reversed(list(project.images)):
-        image = project.images[key]
-        # Of a frame that was corrected twice, what was said last counts.
-        corrections = image.corrections.copy()
-        for frame in corrections.frames:
-            place = image.path or image.name, frame
-            if place in known:
-                corrections.forget(frame)
-            known.add(place)
-        if corrections.regions:
-            found += corrected_examples(
-                key,
-                project.read_pixels(key),
-                project.labels(key),
-                image.axes,
-                info,
-                corrections,
-                image.channels,
-            )
-    found.sort(key=lambda frame: frame.name)
-    if not found:
-        raise AnnotationError(
-            f"Nothing was corrected in {project.folder} yet: paint into the labels of an image, or "
-            "accept a slice as it is."
-        )
-    return found
+def _digest(pixels: Any) -> str:
+    """Recognise copies of one image, which was annotated twice."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=16).hexdigest()

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import Cancelled
-from ..images.axes import ImageAxes
-from ..images.corrections import Box, Corrections
-from ..inference.result import Segmentation
-from ..inference.uncertainty import entropy
-from ..runtime.stopping import Stop, never
+from ..images import Box, Corrections, ImageAxes
+from ..inference import Segmentation, entropy
+from ..runtime import Stop, never
 
 # Of a region's pixels, the most uncertain share tells how uncertain it is: the sure background
 # around a few doubtful objects must not hide them.
@@ -66,10 +64,10 @@ def candidates(
         All so far, after every frame.
     """
     axes = ImageAxes(result.request.axes)
-    rows, columns = result.region.box(axes.frame_shape(result.shape))
+    asked = result.region.box(axes.frame_shape(result.shape))
     found: list[Candidate] = []
     for position, frame in enumerate(result.frames):
-        for box in corrections.squares((rows.start, columns.start, rows.stop, columns.stop)):
+        for box in corrections.squares(asked):
             if stop():
                 raise Cancelled
             found.append(_look(result, image, axes, position, frame, box))
@@ -79,13 +77,13 @@ def candidates(
 def _look(
     result: Segmentation, image: Any, axes: ImageAxes, position: int, frame: int, box: Box
 ) -> Candidate:
-    rows, columns = result.region.box(axes.frame_shape(result.shape))
-    top, left = max(box[0], rows.start), max(box[1], columns.start)
-    bottom, right = min(box[2], rows.stop), min(box[3], columns.stop)
+    asked = result.region.box(axes.frame_shape(result.shape))
+    top, left = max(box.top, asked.top), max(box.left, asked.left)
+    bottom, right = min(box.bottom, asked.bottom), min(box.right, asked.right)
     step = max(1, max(bottom - top, right - left) // LOOK)
     inner = (
-        slice(top - rows.start, bottom - rows.start, step),
-        slice(left - columns.start, right - columns.start, step),
+        slice(top - asked.top, bottom - asked.top, step),
+        slice(left - asked.left, right - asked.left, step),
     )
     p = np.asarray(result.probabilities[position, :, *inner], np.float32)
     doubt = entropy(p).ravel()

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoints.store import default_folder
+from ..checkpoints import default_folder
 from ..errors import AnnotationError
-from ..formats import ome_zarr
-from ..formats.atomic import replacing
+from ..formats import ome_zarr, replacing
 from .journal import Journal, Tile
 from .project_image import CHUNK, ClassList, ProjectImage
 
@@ -206,6 +205,11 @@ class AnnotationProject:
             image.path = str(target.relative_to(self.folder))
             self.save_index()
 
+    def has_copy(self, key: str) -> bool:
+        """Whether the project keeps a copy of an image that has no file of its own."""
+        path = self.folder / self.images[key].path  # an absolute path stays as it is
+        return path.parent == self.folder / IMAGES / key
+
     def read_pixels(self, key: str) -> Any:
         """Return an image's pixels from its file.
 
@@ -214,7 +218,7 @@ class AnnotationProject:
         AnnotationError
             If the file is not there any more or has another size.
         """
-        from ..formats.read_write import read_image
+        from ..formats import read_image
 
         image = self.images[key]
         path = self.folder / image.path  # an absolute path stays as it is
@@ -225,7 +229,7 @@ class AnnotationProject:
             )
         pixels = read_image(path).array
         frames, height, width = image.corrections.shape
-        if path.parent == self.folder / IMAGES / key:
+        if self.has_copy(key):
             return pixels
         if (
             len(pixels.shape) != len(image.axes.order)

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images.axes import ImageAxes
-from ..images.corrections import Corrections
+from ..images import Corrections, ImageAxes
 from .journal import Tile
 
 # Side of the parts that labels are saved in.

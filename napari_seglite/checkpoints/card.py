@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import src_models
 
 from ..errors import CheckpointError
-from ..images.normalisation import Normalisation
+from ..images import Normalisation
 
 if TYPE_CHECKING:
     from torch import nn

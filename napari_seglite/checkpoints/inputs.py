@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import Cancelled, CheckpointError, ImageError
 
 if TYPE_CHECKING:
-    from ..images.axes import ImageAxes
+    from ..images import Box, ImageAxes
     from .store import CheckpointInfo
 
 # Percentiles of a large stack are read from about this many of its pixels.
@@ -124,7 +124,7 @@ def prepare_slices(
     info: CheckpointInfo,
     limits: tuple[float, float],
     channels: Sequence[int] | None = None,
-    box: tuple[slice, slice] = (slice(None), slice(None)),
+    box: Box | None = None,
 ) -> np.ndarray:
     """Return what a checkpoint's network reads to segment a box of a frame, normalised, float32.
 
@@ -135,5 +135,6 @@ def prepare_slices(
         the end of the stack is the last one before it.
     """
     indices = axes.neighbours(index, image.shape, info.context_slices)
-    frames = [prepare_frame(axes.frame(image, k, box), info, limits, channels) for k in indices]
+    slices = (slice(None), slice(None)) if box is None else box.slices
+    frames = [prepare_frame(axes.frame(image, k, slices), info, limits, channels) for k in indices]
     return np.stack(frames) if len(frames) > 1 else frames[0]

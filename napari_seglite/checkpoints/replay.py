@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..images.training_image import TrainingImage
+from ..images import TrainingImage
 
 FILE = "replay.npz"
 # Frames that are kept, and their side in pixels.
@@ -65,7 +65,7 @@ def choose(
 
 def _cut(image: TrainingImage, rng: np.random.Generator) -> TrainingImage:
     """Cut a square around a random object, or around any pixel that counts."""
-    inside = np.flatnonzero(image.known)
+    inside = np.flatnonzero(image.annotated)
     if not inside.size and image.weight is not None:
         inside = np.flatnonzero(image.weight)
     height, width = image.labels.shape

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from ..errors import CheckpointError
-from ..formats.atomic import replacing
+from ..formats import replacing
 from .card import CheckpointInfo
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class CheckpointStore:
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
+        from torch.random import fork_rng
 
         path = self.path(name)
         info = self._read_card(path)
@@ -126,7 +127,8 @@ class CheckpointStore:
                     "card describes: the file is damaged or was exchanged. Copy it again."
                 )
             weights = {k: v.float() if v.is_floating_point() else v for k, v in load(blob).items()}
-            network = info.build()
+            with fork_rng(devices=[]):  # fresh weights must not advance the caller's generator
+                network = info.build()
             network.load_state_dict(weights)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(

@@ -9,10 +9,9 @@ from typing import Any
 
 import src_models
 
-from ..annotation.examples import prepare_project
-from ..checkpoints.store import CheckpointStore
-from ..training.model_comparison import RankedNetwork, compare_networks
-from ..training.request import FineTuneRequest
+from ..annotation import prepare_project
+from ..checkpoints import CheckpointStore
+from ..training import FineTuneRequest, RankedNetwork, Schedule, compare_networks
 from .fine_tune import opened
 
 
@@ -40,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         FineTuneRequest(
             start,
             "compared",
-            minutes=arguments.minutes,
+            Schedule(minutes=arguments.minutes),
             device=arguments.device,
             seed=arguments.seed,
         )

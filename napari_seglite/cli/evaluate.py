@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import AnnotationError, ImageError
-from ..formats import read_write
-from ..formats.read_write import list_images, read_labels
-from ..labels.metrics import instance_scores, mask_scores, overlap, overlap_per_class
+from ..formats import list_images, read_labels, read_write
+from ..labels import instance_scores, mask_scores, overlap, overlap_per_class
 
 Scores = dict[str, float]
 

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ImageError, SegliteError
-from ..formats import read_write
-from ..formats.exports import write_coco, write_rois, write_table
-from ..formats.read_write import read_image, read_labels
-from ..labels.measurements import measure
+from ..formats import read_image, read_labels, read_write, write_coco, write_rois, write_table
+from ..labels import measure
 from .evaluate import stem
 
 

@@ -13,37 +13,54 @@ from typing import Any
 
 import src_models
 
-from ..annotation.examples import prepare_project
-from ..annotation.project import AnnotationProject
-from ..checkpoints.store import CheckpointInfo, CheckpointStore
+from ..annotation import AnnotationProject, prepare_project
+from ..checkpoints import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError, SegliteError
-from ..formats.read_write import list_images, read_image, read_labels
-from ..images.spacing import PixelSize, micrometres
-from ..images.training_image import TrainingImage
-from ..inference.request import parse_numbers
-from ..training.examples import image_examples
-from ..training.fine_tuner import FineTuner
-from ..training.request import TRAINABLE, FineTuneRequest, start_info
+from ..formats import list_images, read_image, read_labels
+from ..images import PixelSize, TrainingImage, micrometres
+from ..inference import parse_numbers
+from ..training import (
+    TRAINABLE,
+    FineTuner,
+    FineTuneRequest,
+    Retention,
+    StepDone,
+    TrainingEvent,
+    image_examples,
+    start_info,
+)
 from .evaluate import stem
 
-DEFAULTS = FineTuneRequest("start", "new")
-NUMBERS = (
-    ("minutes", float),
-    ("steps", int),
-    ("batch", int),
-    ("patch", int),
-    ("learning-rate", float),
-    ("replay", float),
-    ("anchor", float),
-    ("reach", float),
-    ("folds", int),
-    ("in-channels", int),
-    ("scale", float),
-    ("invert", float),
-    ("intensity", float),
-    ("seed", int),
-    ("device", str),
+# Options with a value, the setting of the request that each is, and its type.
+SETTINGS: dict[str, tuple[str, type]] = {
+    "minutes": ("minutes", float),
+    "steps": ("steps", int),
+    "batch": ("batch", int),
+    "patch": ("patch", int),
+    "learning-rate": ("learning_rate", float),
+    "replay": ("replay", float),
+    "anchor": ("anchor", float),
+    "reach": ("interpolation", float),
+    "folds": ("folds", int),
+    "in-channels": ("in_channels", int),
+    "scale": ("scale", float),
+    "invert": ("invert", float),
+    "intensity": ("intensity", float),
+    "seed": ("seed", int),
+    "device": ("device", str),
+}
+_REQUEST = FineTuneRequest("start", "new")
+_GROUPS = (
+    _REQUEST,
+    _REQUEST.schedule,
+    _REQUEST.augmentation,
+    _REQUEST.retention,
+    _REQUEST.validation,
 )
+DEFAULTS = {
+    option: next(getattr(group, name) for group in _GROUPS if hasattr(group, name))
+    for option, (name, _) in SETTINGS.items()
+}
 
 
 def add_to(commands: Any) -> None:
@@ -65,9 +82,8 @@ def add_to(commands: Any) -> None:
         help=f"where to start; a network ({', '.join(src_models.names())}) starts from scratch",
     )
     parser.add_argument("--name", required=True, metavar="NEW")
-    for option, kind in NUMBERS:
-        default = getattr(DEFAULTS, option.replace("-", "_"))
-        default = "as the start" if default is None else default
+    for option, (_, kind) in SETTINGS.items():
+        default = "as the start" if DEFAULTS[option] is None else DEFAULTS[option]
         parser.add_argument(
             f"--{option}", type=kind, help=f"default {default}; of a project, suited to it"
         )
@@ -109,18 +125,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Fine-tune and print the news."""
     if (arguments.project is None) == (arguments.images is None or arguments.labels is None):
         raise SegliteError("Give either --project, or both --images and --labels.")
-    names = [option.replace("-", "_") for option, _ in NUMBERS]
-    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    given = {
+        name: value
+        for option, (name, _) in SETTINGS.items()
+        if (value := getattr(arguments, option.replace("-", "_"))) is not None
+    }
     request = FineTuneRequest(
         checkpoint=arguments.checkpoint,
         name=arguments.name,
+        retention=Retention(keep_always=arguments.hold_on),
         trainable=arguments.trainable,
-        hold_on=arguments.hold_on,
         class_names=tuple(arguments.classes.split(",")) if arguments.classes else None,
         frozen_norm=arguments.frozen_norm,
-        bfloat16=arguments.bfloat16,
-        **given,
-    )
+        precision="bfloat16" if arguments.bfloat16 else "float32",
+    ).adjusted(**given)
     store = CheckpointStore()
     template = _template(arguments)
     if arguments.project is None:
@@ -131,17 +149,24 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         with opened(arguments.project) as project:
             request, images = prepare_project(project, request, store, template)
-        request = replace(request, **given)
-    show = sys.stderr.isatty()
+        request = request.adjusted(**given)
     for event in FineTuner(request, images, store, template).run():
-        if event.kind == "step" and show:
-            print(
-                f"\r\x1b[K{event.text}, loss {event.loss:.4f}", end="", file=sys.stderr, flush=True
-            )
-        elif event.kind != "step":
-            print(("\r\x1b[K" if show else "") + event.text, file=sys.stderr)
+        _report(event)
     print(request.name)
     return 0
+
+
+def _report(event: TrainingEvent) -> None:
+    """Print an event; of a step only the last one, and only on a terminal."""
+    show = sys.stderr.isatty()
+    match event:
+        case StepDone() if show:
+            line = f"\r\x1b[K{event.text}, loss {event.loss:.4f}"
+            print(line, end="", file=sys.stderr, flush=True)
+        case StepDone():
+            pass
+        case _:
+            print(("\r\x1b[K" if show else "") + event.text, file=sys.stderr)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import src_models
 
-from ..checkpoints.store import CheckpointStore
+from ..checkpoints import CheckpointStore
 
 
 def add_to(commands: Any) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 from ..batch import FORMATS, BatchRequest, run_batch
 from ..errors import SegliteError
-from ..inference.request import ENSEMBLES, SegmentRequest, parse_numbers
-from ..inference.segmenter import Segmenter
+from ..inference import ENSEMBLES, Segmenter, SegmentRequest, parse_numbers
 
 DEFAULTS = SegmentRequest("default", "YX")
 

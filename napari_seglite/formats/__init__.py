@@ -1,1 +1,35 @@
-"""TODO."""
+"""Image files in, labels out, one file format a module.
+
+`read_image` and `write_labels` choose the module by the file's suffix. What a file means for a
+network, such as its normalisation, belongs to `checkpoints` and above.
+"""
+
+from . import ome_zarr
+from .atomic import replacing
+from .exports import write_coco, write_rois, write_table
+from .image_file import ImageFile
+from .read_write import (
+    list_images,
+    read_image,
+    read_labels,
+    read_recipe,
+    stem,
+    suffix,
+    write_labels,
+)
+
+__all__ = [
+    "ImageFile",
+    "list_images",
+    "ome_zarr",
+    "read_image",
+    "read_labels",
+    "read_recipe",
+    "replacing",
+    "stem",
+    "suffix",
+    "write_coco",
+    "write_labels",
+    "write_rois",
+    "write_table",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..images.axes import LETTERS, ImageAxes, guess_axes
+from ..images import LETTERS, ImageAxes, guess_axes
 
 # What files call a micrometre.
 _MICRO = dict.fromkeys(("micron", "microns", "µm", "μm", "\\u00B5m", "micrometer"), "um")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from ..images.chunked import blocks
+from ..images import blocks
 from .atomic import replacing
 from .image_file import ImageFile, describe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..images.axes import guess_axes
+from ..images import guess_axes
 from .image_file import ImageFile
 
 

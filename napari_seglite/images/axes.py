@@ -82,14 +82,14 @@ class ImageAxes:
         return tuple(n for n, axis in zip(shape, self.order, strict=True) if axis != "C")
 
     def frame(
-        self, image: Any, index: int, box: tuple[slice, slice] = (slice(None), slice(None))
+        self, image: Any, index: int, slices: tuple[slice, slice] = (slice(None), slice(None))
     ) -> np.ndarray:
-        """Return a box of one frame as ``(C, H, W)``, in the image's dtype.
+        """Return the rows and columns of one frame as ``(C, H, W)``, in the image's dtype.
 
         Nothing else is read.
         """
         place = np.unravel_index(index, self.stack_shape(image.shape))
-        where: dict[str, int | slice] = dict(zip("YX", box, strict=True))
+        where: dict[str, int | slice] = dict(zip("YX", slices, strict=True))
         where |= {axis: int(k) for axis, k in zip(self.stack, place, strict=True)}
         plane = np.asarray(image[tuple(where.get(axis, slice(None)) for axis in self.order)])
         left = [a for a in self.order if a not in self.stack]

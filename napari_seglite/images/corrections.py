@@ -3,49 +3,51 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ..errors import AnnotationError
+from .box import Box
 
-Box = tuple[int, int, int, int]
-
-
-STATES = ("touched", "accepted", "complete")
-
-
-MODES = ("dense", "scribble")
-
-
-# Frames up to this side are corrected as a whole, larger ones in squares around the strokes.
+State = Literal["touched", "accepted", "complete"]
+Mode = Literal["dense", "scribble"]
+STATES: tuple[State, ...] = get_args(State)
+MODES: tuple[Mode, ...] = get_args(Mode)
+# Frames up to WHOLE pixels a side are corrected as a whole, larger ones in squares of SQUARE
+# pixels around the strokes.
 WHOLE, SQUARE = 1024, 512
 
 
 @dataclass(frozen=True)
 class CorrectedRegion:
-    """A part of a frame that holds the truth.
+    """A part of a frame whose labels are true.
 
     Attributes
     ----------
     frame : int
         Number of the frame.
-    box : tuple of int
-        Top, left, bottom, right in pixels; the last two lie outside.
+    box : Box
+        In pixels of the frame.
     state : str
-        ``"touched"`` by the brush, ``"accepted"`` as it was, or drawn as ``"complete"``.
+        ``"touched"`` by the brush, ``"accepted"`` as predicted, or drawn as ``"complete"``.
     by, when : str
-        Who did it last, and when (ISO 8601, UTC).
+        Who corrected it last, and when (ISO 8601, UTC).
     strokes : int
-        How often the brush was used.
+        Number of brush strokes.
+
+    Raises
+    ------
+    AnnotationError
+        If the box holds no pixel, or there is no such state.
     """
 
     frame: int
     box: Box
-    state: str
+    state: State
     by: str = ""
     when: str = ""
     strokes: int = 0
@@ -55,141 +57,151 @@ class CorrectedRegion:
         if self.state not in STATES or not (0 <= top < bottom and 0 <= left < right):
             raise AnnotationError(
                 f"A corrected region needs a box of at least a pixel and one of the states "
-                f"{', '.join(STATES)}, not {self.box} and {self.state!r}."
+                f"{', '.join(STATES)}, not {tuple(self.box)} and {self.state!r}."
             )
 
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Its rows and columns."""
-        top, left, bottom, right = self.box
-        return slice(top, bottom), slice(left, right)
 
-
+@dataclass(frozen=True)
 class Corrections:
-    """The corrected regions of an image.
+    """The corrected regions of an image: an immutable value.
 
-    Parameters
+    Every change returns a new value, which its owner assigns at once. A thread that reads them
+    therefore never sees half a change, and keeps what it read.
+
+    Attributes
     ----------
     shape : tuple of int
-        Frames, height and width.
+        Number of frames, height and width.
     mode : str
-        ``"dense"``: every pixel of a corrected region is the truth, an untouched prediction
-        included. ``"scribble"``: only labelled pixels count; label 1 is an explicit background,
-        label 2 the first class, and so on. Inside regions drawn as complete, an unlabelled pixel
-        is background.
-    regions : iterable of CorrectedRegion
-        That there are already.
+        ``"dense"``: every pixel of a corrected region is true, untouched predictions included.
+        ``"scribble"``: only labelled pixels count; label 1 is explicit background, label 2 the
+        first class, and so on. Inside regions drawn as complete, unlabelled pixels are
+        background.
+    regions : tuple of CorrectedRegion
+        Sorted by frame and box; one for each box of a frame.
+
+    Raises
+    ------
+    AnnotationError
+        If there is no such mode.
+
+    Examples
+    --------
+    >>> corrections = Corrections((3, 64, 64)).touch(1, Box(10, 10, 20, 20))
+    >>> corrections.frames, corrections.state(1)
+    ([1], 'touched')
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        mode: str = "dense",
-        regions: Iterable[CorrectedRegion] = (),
-    ) -> None:
-        if mode not in MODES:
-            raise AnnotationError(f"Corrections are {' or '.join(MODES)}, not {mode!r}.")
-        self.shape, self.mode = shape, mode
-        self._regions = {(region.frame, region.box): region for region in regions}
+    shape: tuple[int, int, int]
+    mode: Mode = "dense"
+    regions: tuple[CorrectedRegion, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise AnnotationError(f"Corrections are {' or '.join(MODES)}, not {self.mode!r}.")
+        last = {(region.frame, region.box): region for region in self.regions}
+        object.__setattr__(self, "regions", tuple(last[key] for key in sorted(last)))
 
     @property
-    def regions(self) -> list[CorrectedRegion]:
-        """All of them, by frame and place."""
-        return [self._regions[key] for key in sorted(self._regions)]
+    def plane(self) -> tuple[int, int]:
+        """Height and width of a frame."""
+        return self.shape[1:]
 
     @property
     def frames(self) -> list[int]:
-        """The frames that hold any."""
-        return sorted({region.frame for region in self._regions.values()})
+        """Numbers of the frames with corrected regions, sorted."""
+        return sorted({region.frame for region in self.regions})
 
     @property
     def strokes(self) -> int:
-        """How often the brush was used."""
-        return sum(region.strokes for region in self._regions.values())
+        """Number of brush strokes."""
+        return sum(region.strokes for region in self.regions)
 
     def state(self, frame: int) -> str:
-        """Return what became of a frame; empty if nobody corrected it."""
-        found = {region.state for region in self._regions.values() if region.frame == frame}
-        return next((state for state in ("complete", "touched", "accepted") if state in found), "")
+        """Return the state of a frame; an empty string if nothing in it is corrected."""
+        states = {region.state for region in self.regions if region.frame == frame}
+        return next((s for s in ("complete", "touched", "accepted") if s in states), "")
 
-    # ------------------------------------------------------------------ marking
-    def touch(self, frame: int, box: Box, by: str | None = None) -> list[CorrectedRegion]:
-        """Mark what a stroke of the brush lies in: the frame, or the squares of a large one."""
-        marked = []
+    # ------------------------------------------------------------------ changes
+    def touch(self, frame: int, box: Box, by: str | None = None) -> Corrections:
+        """Mark the surroundings of a brush stroke: the frame, or the squares of a large one."""
+        marked = self
         for number, square in enumerate(self.squares(box)):
-            before = self._regions.get((frame, square))
+            before = self._at(frame, square)
             strokes = (before.strokes if before else 0) + (number == 0)
-            state = "complete" if before and before.state == "complete" else "touched"
-            marked.append(self._mark(frame, square, state, by, strokes))
+            state: State = "complete" if before and before.state == "complete" else "touched"
+            marked = marked._mark(frame, square, state, by, strokes)
         return marked
 
-    def accept(self, frame: int, by: str | None = None) -> None:
-        """Mark a frame as right as it is."""
-        for square in self.squares((0, 0, *self.shape[1:])):
-            before = self._regions.get((frame, square))
-            if before is None:
-                self._mark(frame, square, "accepted", by, 0)
+    def accept(self, frame: int, by: str | None = None) -> Corrections:
+        """Mark a frame as right as it is; regions corrected before keep their state."""
+        marked = self
+        for square in self.squares(Box.whole(self.plane)):
+            if self._at(frame, square) is None:
+                marked = marked._mark(frame, square, "accepted", by, 0)
+        return marked
 
-    def complete(self, frame: int, box: Box, by: str | None = None) -> CorrectedRegion:
-        """Mark a box as labelled completely."""
-        top, left, bottom, right = box
-        height, width = self.shape[1:]
-        inside = (max(0, top), max(0, left), min(height, bottom), min(width, right))
-        return self._mark(frame, inside, "complete", by, 0)
+    def complete(self, frame: int, box: Box, by: str | None = None) -> Corrections:
+        """Mark a box as completely labelled."""
+        return self._mark(frame, Box(*box).grown(0, self.plane), "complete", by, 0)
 
-    def forget(self, frame: int) -> None:
-        """Take back every mark on a frame; the labels stay."""
-        self._regions = {k: v for k, v in self._regions.items() if k[0] != frame}
+    def forget(self, frame: int) -> Corrections:
+        """Remove all marks from a frame; its labels are not affected."""
+        return replace(self, regions=tuple(r for r in self.regions if r.frame != frame))
+
+    def _at(self, frame: int, box: Box) -> CorrectedRegion | None:
+        return next((r for r in self.regions if (r.frame, r.box) == (frame, box)), None)
 
     def _mark(
-        self, frame: int, box: Box, state: str, by: str | None, strokes: int
-    ) -> CorrectedRegion:
+        self, frame: int, box: Box, state: State, by: str | None, strokes: int
+    ) -> Corrections:
         if not 0 <= frame < self.shape[0]:
             raise AnnotationError(f"There is no frame {frame}; there are {self.shape[0]}, from 0.")
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        region = CorrectedRegion(frame, box, state, user() if by is None else by, when, strokes)
-        self._regions[frame, box] = region
-        return region
+        region = CorrectedRegion(frame, box, state, _user() if by is None else by, when, strokes)
+        return replace(self, regions=(*self.regions, region))
 
     def squares(self, box: Box) -> list[Box]:
-        """Return the parts of a frame that a box lies in."""
-        height, width = self.shape[1:]
+        """Return the parts of a frame that a box lies in, see `WHOLE` and `SQUARE`."""
+        height, width = self.plane
         if max(height, width) <= WHOLE:
-            return [(0, 0, height, width)]
+            return [Box.whole(self.plane)]
         top, left, bottom, right = box
         return [
-            (y, x, min(y + SQUARE, height), min(x + SQUARE, width))
+            Box(y, x, min(y + SQUARE, height), min(x + SQUARE, width))
             for y in range(max(0, top) // SQUARE * SQUARE, min(bottom, height), SQUARE)
             for x in range(max(0, left) // SQUARE * SQUARE, min(right, width), SQUARE)
         ]
 
     # ------------------------------------------------------------------ learning
     def truth(self, frame: int, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the classes of a frame, and where they count.
+        """Return the true classes of a frame, and the pixels where they are known.
 
         Parameters
         ----------
         frame : int
             Its number.
         labels : ndarray
-            ``(H, W)``, as they were painted.
+            ``(H, W)`` integer, as painted.
 
         Returns
         -------
-        tuple of ndarray
-            Classes ``(H, W)`` of the labels' dtype, and weights ``(H, W)`` float32, 0 or 1.
+        classes : ndarray
+            ``(H, W)`` of the labels' dtype.
+        weight : ndarray
+            ``(H, W)`` float32, 1 where the class is known, else 0.
         """
         weight = np.zeros(labels.shape, np.float32)
-        for region in self._regions.values():
+        for region in self.regions:
             if region.frame == frame and (self.mode == "dense" or region.state == "complete"):
-                weight[region.slices] = 1
+                weight[region.box.slices] = 1
         if self.mode == "dense":
             return labels, weight
         weight[labels > 0] = 1
         return np.where(labels > 0, labels - 1, 0).astype(labels.dtype), weight
 
-    def scribbled(self, frame: int) -> bool:
-        """Whether nothing but strokes counts in a frame."""
+    def sparse(self, frame: int) -> bool:
+        """Whether only brush strokes count in a frame."""
         return self.mode == "scribble" and self.state(frame) != "complete"
 
     # ------------------------------------------------------------------ storing
@@ -202,23 +214,26 @@ class Corrections:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Corrections:
-        """Read what `as_dict` wrote."""
+    def from_dict(cls, data: Mapping[str, Any]) -> Corrections:
+        """Read the result of `as_dict`; unknown fields of later versions are ignored.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If a field is missing or of the wrong kind.
+        AnnotationError
+            If a region has no pixel, or there is no such state or mode.
+        """
         frames, height, width = map(int, data["shape"])
         regions = []
         for entry in data["regions"]:
             top, left, bottom, right = map(int, entry["box"])
             known = {k: v for k, v in entry.items() if k in CorrectedRegion.__dataclass_fields__}
-            regions.append(CorrectedRegion(**{**known, "box": (top, left, bottom, right)}))
-        return cls((frames, height, width), data["mode"], regions)
-
-    def copy(self) -> Corrections:
-        """Return a copy that stays as it is."""
-        return Corrections(self.shape, self.mode, [replace(region) for region in self.regions])
+            regions.append(CorrectedRegion(**{**known, "box": Box(top, left, bottom, right)}))
+        return cls((frames, height, width), data["mode"], tuple(regions))
 
 
-def user() -> str:
-    """Return who corrects."""
+def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container without accounts

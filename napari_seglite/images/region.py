@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ImageError
+from .box import Box
 
 Vertex = tuple[float, float]
-Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Region:
         return "; ".join(" ".join(f"{y:.9g},{x:.9g}" for y, x in p) for p in self.polygons)
 
     def box(self, shape: tuple[int, int]) -> Box:
-        """Return the rows and columns of a frame of this shape that hold the region.
+        """Return the smallest box of a frame of this shape that holds the region.
 
         Raises
         ------
@@ -83,37 +83,19 @@ class Region:
         if (begin >= end).any():
             height, width = shape
             raise ImageError(f"The region lies outside the image of {width} × {height} pixels.")
-        return slice(int(begin[0]), int(end[0])), slice(int(begin[1]), int(end[1]))
+        return Box(int(begin[0]), int(begin[1]), int(end[0]), int(end[1]))
 
     def mask(self, shape: tuple[int, int]) -> np.ndarray:
         """Return which pixels of `box` belong to the region, boolean."""
         from skimage.draw import polygon2mask
 
-        rows, columns = self.box(shape)
-        inside = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+        box = self.box(shape)
+        inside = np.zeros(box.shape, bool)
         for polygon in self.polygons:
-            inside |= polygon2mask(inside.shape, np.array(polygon) - (rows.start, columns.start))
+            inside |= polygon2mask(inside.shape, np.array(polygon) - (box.top, box.left))
         return inside
 
 
 def region_of(text: str | None, shape: tuple[int, int]) -> Region:
     """Return the region that a request names, or the whole of a frame."""
     return Region.parse(text) if text else Region.rectangle(0, 0, *shape)
-
-
-def grown(box: Box, margin: int, shape: tuple[int, int]) -> Box:
-    """Return a box that is larger on every side, as far as the frame reaches."""
-    rows, columns = (
-        slice(max(edge.start - margin, 0), min(edge.stop + margin, length))
-        for edge, length in zip(box, shape, strict=True)
-    )
-    return rows, columns
-
-
-def within(box: Box, outer: Box) -> Box:
-    """Return where a box lies in an outer one, counted from that one's corner."""
-    rows, columns = (
-        slice(edge.start - other.start, edge.stop - other.start)
-        for edge, other in zip(box, outer, strict=True)
-    )
-    return rows, columns

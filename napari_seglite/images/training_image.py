@@ -33,8 +33,8 @@ class TrainingImage:
     weight : ndarray or None
         ``(H, W)``, 0 where nobody said what the pixel is and 1 where somebody did; None if the
         whole frame was labelled.
-    scribbled : bool
-        Whether what counts are a few strokes.
+    sparse : bool
+        Whether only a few strokes count.
     """
 
     name: str
@@ -42,7 +42,7 @@ class TrainingImage:
     labels: np.ndarray
     share: float = 1.0
     weight: np.ndarray | None = None
-    scribbled: bool = False
+    sparse: bool = False
 
     def __post_init__(self) -> None:
         if self.frame.ndim != 3 or self.labels.shape != self.frame.shape[1:]:
@@ -58,7 +58,7 @@ class TrainingImage:
             raise AnnotationError(f"{self.name}: labels and weights differ in shape.")
 
     @property
-    def known(self) -> np.ndarray:
+    def annotated(self) -> np.ndarray:
         """The labels where somebody gave them; 0 elsewhere."""
         if self.weight is None:
             return self.labels

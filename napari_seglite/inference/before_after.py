@@ -1,4 +1,4 @@
-"""What two checkpoints make of the same pixels."""
+"""The predictions of two checkpoints for the same pixels."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checkpoints.store import CheckpointStore
-from ..runtime import devices
-from ..runtime.stopping import Stop, interruptible
-from .predictor import Predictor
-from .tiling import predict_tiled
-
-TILE, OVERLAP = 512, 48
+from ..checkpoints import CheckpointStore
+from ..runtime import Stop, devices, interruptible
+from .frame import classify, predict_frame
 
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """The labels that two checkpoints give.
+    """The labels that two checkpoints predict.
 
     Attributes
     ----------
     pixels : ndarray
-        ``(H, W, 3)`` float32, 0 to 1, what they were shown.
+        ``(H, W, 3)`` float32, 0 to 1, the image they saw.
     before, after : ndarray
         ``(H, W)`` uint8 classes.
     names : tuple of str
-        The ids of the two.
+        Ids of the two checkpoints.
     """
 
     pixels: np.ndarray
@@ -38,32 +34,38 @@ class BeforeAfter:
 def predict_classes(
     checkpoint: str, frame: np.ndarray, store: CheckpointStore, device: str, stop: Stop
 ) -> np.ndarray:
-    """Return the likeliest class of every pixel, ``(H, W)`` uint8.
+    """Return the class of every pixel, ``(H, W)`` uint8.
 
     Parameters
     ----------
     checkpoint : str
         Its id.
     frame : ndarray
-        ``(C, H, W)`` or ``(S, C, H, W)``, normalised for it.
+        ``(C, H, W)`` or ``(S, C, H, W)`` float32, normalised for it.
     store : CheckpointStore
         Where it is.
     device : str
         As `devices.resolve` returns it.
     stop : callable
         Once it returns True, `Cancelled` is raised.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is missing or damaged.
+    Cancelled
+        If `stop` returned True.
     """
-    _, network = store.load(checkpoint)
+    info, network = store.load(checkpoint)
     network = devices.place(network, device).eval()
     with interruptible(network, stop):
-        found = predict_tiled(Predictor(network, device), frame, TILE, OVERLAP)
-    return (found[0] > 0.5 if len(found) == 1 else found.argmax(0)).astype(np.uint8)
+        return classify(predict_frame(network, info, frame, device))
 
 
 def shown_pixels(frame: np.ndarray) -> np.ndarray:
-    """Return the pixels of a normalised frame as a picture ``(H, W, 3)`` float32.
+    """Return a normalised frame as a picture ``(H, W, 3)`` float32, 0 to 1.
 
-    Of several slices the middle one; of three channels the colours, of others the mean.
+    Of several slices the middle one is shown; of three channels the colours, of others the mean.
     """
     if frame.ndim == 4:
         frame = frame[len(frame) // 2]

@@ -12,13 +12,10 @@ import numpy as np
 
 import src_models
 
-from ..checkpoints.inputs import prepare_slices
-from ..checkpoints.store import CheckpointInfo
+from ..checkpoints import CheckpointInfo, prepare_slices
 from ..errors import DeviceError
-from ..images.axes import ImageAxes
-from ..images.region import Box, grown, region_of, within
-from ..runtime import devices
-from ..runtime.compilation import warm_up
+from ..images import Box, ImageAxes, region_of
+from ..runtime import devices, warm_up
 from .predictor import Predictor
 from .request import SMALLEST_TILE, SegmentRequest
 from .rescaling import Resampling
@@ -43,7 +40,7 @@ class Finished:
     ----------
     frame : int
         Which one.
-    box : tuple of slice
+    box : Box
         Its rows and columns.
     values : ndarray
         ``(K, rows, columns)`` float16.
@@ -97,14 +94,13 @@ class Window:
         """Return what a request asks of an image."""
         shape = ImageAxes(request.axes).frame_shape(image.shape)
         box = region_of(request.region, shape).box(shape)
-        seen = grown(box, math.ceil(request.overlap / 2 / request.rescale), shape)
+        seen = box.grown(math.ceil(request.overlap / 2 / request.rescale), shape)
         return cls(box, seen, Resampling(shape, seen, request.rescale))
 
     @property
     def inner_shape(self) -> tuple[int, int]:
         """Height and width of what was asked for."""
-        rows, columns = self.box
-        return rows.stop - rows.start, columns.stop - columns.start
+        return self.box.shape
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -115,7 +111,7 @@ class Window:
         """Return the part of a band that lies in the box, its rows counted from there."""
         if band is None:
             return None
-        rows, columns = within(self.box, self.seen)
+        rows, columns = self.box.within(self.seen).slices
         begin, end = max(band.rows.start, rows.start), min(band.rows.stop, rows.stop)
         if begin >= end:
             return None
@@ -232,9 +228,9 @@ class ImagePass:
 
     def rows_done(self) -> tuple[int, ...]:
         """Return how many rows of each frame's box are finished."""
-        request, rows = self.request, self.area.box[0]
+        request, rows = self.request, self.area.box.rows
         starts = plan_axis(self.area.shape[0], request.tile, request.overlap).starts
-        above = rows.start - self.area.seen[0].start
+        above = rows.start - self.area.seen.top
         ends = [0, *(self.area.grid.finished(top) - above for top in starts[1:])]
         height = rows.stop - rows.start
         return tuple(
@@ -244,9 +240,9 @@ class ImagePass:
 
     def finished(self, position: int, band: Band, values: np.ndarray) -> Finished:
         """Say where in the image a band lies, whose rows are counted from the box."""
-        rows, columns = self.area.box
-        place = slice(rows.start + band.rows.start, rows.start + band.rows.stop)
-        return Finished(self.frames[position], (place, columns), values)
+        box = self.area.box
+        top, bottom = box.top + band.rows.start, box.top + band.rows.stop
+        return Finished(self.frames[position], box._replace(top=top, bottom=bottom), values)
 
     def _tiles_done(self) -> int:
         per_band = self._per_unit // self._bands_per_unit

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import SegliteError
-from ..images.axes import ImageAxes
-from ..images.region import Region
+from ..images import ImageAxes, Region
 
 OUTPUTS = ("semantic", "instances")
 ENSEMBLES = ("none", "flips", "heads")

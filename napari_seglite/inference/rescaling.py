@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checkpoints.store import CheckpointInfo
-from ..images.region import Box
-from ..images.spacing import PixelSize
+from ..checkpoints import CheckpointInfo
+from ..images import Box, PixelSize
 from .request import RESCALE
 from .tiling import Band
 
@@ -26,8 +25,8 @@ class Resampling:
     ----------
     frame : tuple of int
         Height and width of the frame.
-    part : tuple of slice
-        Its rows and columns that are meant.
+    part : Box
+        The part of it that is meant.
     factor : float
         How many of the network's pixels there are to one of the frame's, along each axis.
     """
@@ -44,27 +43,29 @@ class Resampling:
     @property
     def _seen(self) -> Box:
         """The part in the network's pixels, from the frame's corner."""
-        found = []
-        for edge, length in zip(self.part, self.frame, strict=True):
-            stop = min(math.ceil(edge.stop * self.factor), max(round(length * self.factor), 1))
-            found.append(slice(min(math.floor(edge.start * self.factor), stop - 1), stop))
-        rows, columns = found
-        return rows, columns
+        (top, bottom), (left, right) = (
+            self._scaled(edge, length)
+            for edge, length in zip(self.part.slices, self.frame, strict=True)
+        )
+        return Box(top, left, bottom, right)
+
+    def _scaled(self, edge: slice, length: int) -> tuple[int, int]:
+        stop = min(math.ceil(edge.stop * self.factor), max(round(length * self.factor), 1))
+        return min(math.floor(edge.start * self.factor), stop - 1), stop
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of what the network sees, in its pixels."""
-        rows, columns = self._seen
-        return rows.stop - rows.start, columns.stop - columns.start
+        return self._seen.shape
 
     def finished(self, rows: int) -> int:
         """Return how many rows of the part follow from so many of the network's."""
-        whole = self.part[0].stop - self.part[0].start
+        whole = self.part.shape[0]
         if rows >= self.shape[0]:
             return whole
         # As far as the centre of the network's last row.
-        last = (self._seen[0].start + rows - 0.5) / self.factor - 0.5
-        return min(max(math.floor(last) + 1 - self.part[0].start, 0), whole)
+        last = (self._seen.top + rows - 0.5) / self.factor - 0.5
+        return min(max(math.floor(last) + 1 - self.part.top, 0), whole)
 
     def read(self, source: Callable[[Box], np.ndarray]) -> Callable[[slice], np.ndarray]:
         """Return a function that reads rows the network sees, ``(..., rows, W)`` float32.
@@ -76,47 +77,48 @@ class Resampling:
         source : callable
             Reads a box of the frame, ``(..., h, w)`` float32.
         """
-        top = self.part[0].start
+        part = self.part
         if self.same:
-            return lambda rows: source((slice(top + rows.start, top + rows.stop), self.part[1]))
+            return lambda rows: source(
+                part._replace(top=part.top + rows.start, bottom=part.top + rows.stop)
+            )
         blur = max(0.0, (1 / self.factor - 1) / 2)
 
         def read(rows: slice) -> np.ndarray:
             from scipy.ndimage import gaussian_filter
 
-            above, columns = self._seen
-            seen = (slice(above.start + rows.start, above.start + rows.stop), columns)
+            above = self._seen.top
+            seen = self._seen._replace(top=above + rows.start, bottom=above + rows.stop)
             box = self._around(seen, 2 + math.ceil(4 * blur))
             pixels = source(box)
             if blur:
                 sigma = (0.0,) * (pixels.ndim - 2) + (blur, blur)
                 pixels = gaussian_filter(pixels, sigma, mode="nearest")
             first = [
-                (s.start + 0.5) / self.factor - 0.5 - b.start
-                for s, b in zip(seen, box, strict=True)
+                (start + 0.5) / self.factor - 0.5 - corner
+                for start, corner in zip(seen[:2], box[:2], strict=True)
             ]
-            size = (rows.stop - rows.start, columns.stop - columns.start)
-            return _sample(pixels, 1 / self.factor, first, size)
+            return _sample(pixels, 1 / self.factor, first, seen.shape)
 
         return read
 
     def _around(self, seen: Box, margin: int) -> Box:
         """Return the frame's own pixels around some of the network's."""
-        rows, columns = (
-            slice(
+        (top, bottom), (left, right) = (
+            (
                 max(math.floor((edge.start + 0.5) / self.factor - 0.5) - margin, 0),
                 min(math.ceil((edge.stop - 0.5) / self.factor - 0.5) + margin + 1, length),
             )
-            for edge, length in zip(seen, self.frame, strict=True)
+            for edge, length in zip(seen.slices, self.frame, strict=True)
         )
-        return rows, columns
+        return Box(top, left, bottom, right)
 
     def back(self, bands: Iterator[Band | None]) -> Iterator[Band | None]:
         """Turn bands of what the network sees into bands of the part's own rows."""
         if self.same:
             yield from bands
             return
-        corner = [edge.start for edge in self._seen]
+        corner = self._seen[:2]
         carried: np.ndarray | None = None
         done = 0
         for band in bands:
@@ -129,12 +131,12 @@ class Resampling:
             if end <= done:
                 yield None
                 continue
-            starts = (self.part[0].start + done, self.part[1].start)
+            starts = (self.part.top + done, self.part.left)
             first = [
                 (start + 0.5) * self.factor - 0.5 - origin
                 for start, origin in zip(starts, (above, corner[1]), strict=True)
             ]
-            size = (end - done, self.part[1].stop - self.part[1].start)
+            size = (end - done, self.part.shape[1])
             yield Band(slice(done, end), _sample(values, self.factor, first, size))
             done = end
 

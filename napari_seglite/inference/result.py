@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoints.store import CheckpointInfo
-from ..images import chunked
-from ..images.axes import ImageAxes
-from ..images.chunked import LabelFrames, blocks
-from ..images.region import Region, region_of
-from ..labels.labelling import Counts, Foreground, label_dtype, label_frames
-from ..runtime.versions import versions
+from ..checkpoints import CheckpointInfo
+from ..images import ImageAxes, LabelFrames, Region, blocks, chunked, region_of
+from ..labels import Counts, Foreground, label_dtype, label_frames
+from ..runtime import versions
 from .request import SegmentRequest
 
 
@@ -105,15 +102,15 @@ class Segmentation:
 
     def frames_in(self, array: Any) -> LabelFrames:
         """Return the segmented frames of an array of the labels' shape, from the region's box."""
-        rows, columns = self.region.box(self._plane)
+        box = self.region.box(self._plane)
         axes = ImageAxes(self.request.axes)
-        return LabelFrames(array, axes, self.shape, self.frames, (rows.start, columns.start))
+        return LabelFrames(array, axes, self.shape, self.frames, (box.top, box.left))
 
     def asked(self) -> np.ndarray:
         """Return what was segmented of the image, boolean, of the shape of `labels`."""
         axes, shape = ImageAxes(self.request.axes), self.shape
         frames = np.zeros((axes.frame_count(shape), *self._plane), bool)
-        rows, columns = self.region.box(self._plane)
+        rows, columns = self.region.box(self._plane).slices
         frames[list(self.frames), rows, columns] = self.region.mask(self._plane)
         for frame, done in zip(self.frames, self.rows, strict=False):
             frames[frame, rows.start + done :] = False

@@ -10,15 +10,20 @@ import numpy as np
 
 import src_models
 
-from ..checkpoints.inputs import measure_intensities
-from ..checkpoints.store import CheckpointInfo, CheckpointStore
+from ..checkpoints import CheckpointInfo, CheckpointStore, measure_intensities
 from ..errors import Cancelled, ImageError, SegliteError
-from ..images import chunked
-from ..images.axes import ImageAxes, at_level
-from ..labels.objects import labelling_text
-from ..runtime import devices, memory_format
-from ..runtime.compilation import COMPILING, needs_compiling, warm_up
-from ..runtime.stopping import Stop, interruptible, never
+from ..images import ImageAxes, at_level, chunked
+from ..labels import labelling_text
+from ..runtime import (
+    COMPILING,
+    Stop,
+    devices,
+    interruptible,
+    memory_format,
+    needs_compiling,
+    never,
+    warm_up,
+)
 from .image_pass import ImagePass, Progress
 from .request import SegmentRequest
 from .result import Segmentation, labelled

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checkpoints.store import CheckpointInfo
-from ..images.axes import ImageAxes
+from ..checkpoints import CheckpointInfo
+from ..images import ImageAxes
 from .tiling import plan_axis
 
 # Slices of a block, and those that neighbouring blocks share.

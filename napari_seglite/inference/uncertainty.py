@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import Cancelled
-from ..images import chunked
-from ..images.axes import ImageAxes
-from ..images.chunked import blocks
-from ..runtime.stopping import Stop, never
+from ..images import ImageAxes, blocks, chunked
+from ..runtime import Stop, never
 from .result import Segmentation
 
 
@@ -38,7 +36,7 @@ class Uncertainty:
         return max(self.scores, key=self.scores.__getitem__)
 
 
-def uncertainty(result: Segmentation, stop: Stop = never) -> Iterator[Uncertainty]:
+def measure_uncertainty(result: Segmentation, stop: Stop = never) -> Iterator[Uncertainty]:
     """Compute how uncertain a segmentation is, frame by frame.
 
     Parameters

@@ -1,1 +1,34 @@
-"""TODO."""
+"""Probabilities to labels, and labels to edits, measurements and scores.
+
+Networks and checkpoints are unknown here.
+"""
+
+from . import edits
+from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
+from .labelling import Counts, Foreground, label_dtype, label_frames
+from .measurements import measure, measure_series
+from .merging import insert_labels, keep_edits
+from .metrics import instance_scores, mask_scores, overlap, overlap_per_class
+from .objects import labelling_text
+
+__all__ = [
+    "ADDED",
+    "MISSED",
+    "OTHER_CLASS",
+    "Counts",
+    "Evaluation",
+    "Foreground",
+    "edits",
+    "evaluate",
+    "insert_labels",
+    "instance_scores",
+    "keep_edits",
+    "label_dtype",
+    "label_frames",
+    "labelling_text",
+    "mask_scores",
+    "measure",
+    "measure_series",
+    "overlap",
+    "overlap_per_class",
+]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import AnnotationError, Cancelled
-from ..runtime.stopping import Stop, never
+from ..runtime import Stop, never
 from .metrics import instance_scores, mask_scores
 
 if TYPE_CHECKING:

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage as ndi
 
-from ..images import chunked
-from ..images.axes import ImageAxes
-from ..images.chunked import Block, LabelFrames, blocks
-from ..images.region import grown, within
+from ..images import Block, Box, ImageAxes, LabelFrames, blocks, chunked
 from .objects import Components, find_components, split_components
 
 
@@ -44,13 +41,13 @@ class Foreground:
     def plane(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
         """Return a box of a frame of the mask."""
         several = self.probabilities.shape[1] > 1
-        box = (rows, columns)
+        box = Box(rows.start, columns.start, rows.stop, columns.stop)
         # As far as the Gaussian reaches, so that it does not matter where blocks end.
-        seen = grown(box, int(4 * self.smooth + 0.5), self.probabilities.shape[-2:])
+        seen = box.grown(int(4 * self.smooth + 0.5), self.probabilities.shape[-2:])
         # Float16 has no number for most thresholds, so the comparison is made in float32.
-        found = np.asarray(self.probabilities[frame, 0, *seen], np.float32)
+        found = np.asarray(self.probabilities[frame, 0, *seen.slices], np.float32)
         if self.smooth:
-            found = ndi.gaussian_filter(found, self.smooth, mode="nearest")[within(box, seen)]
+            found = ndi.gaussian_filter(found, self.smooth, mode="nearest")[box.within(seen).slices]
         mask = (1 - found if several else found) > np.float32(self.threshold)
         if self.finished is not None:
             mask[max(self.finished[frame] - rows.start, 0) :] = False

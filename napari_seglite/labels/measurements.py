@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Cancelled
-from ..runtime.stopping import Stop, never
+from ..runtime import Stop, never
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.ndimage as ndi
 
-from ..images.chunked import Block, blocks
+from ..images import Block, blocks
 
 # Bumps of the smoothed distance to the background lower than this do not split an object
 # in two; in sixteenths of a pixel.

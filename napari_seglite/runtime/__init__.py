@@ -1,1 +1,24 @@
-"""TODO."""
+"""Where and how a network computes: devices, memory format, compiling, stopping.
+
+`process` alone changes the whole process, and only applications call it.
+"""
+
+from . import devices, memory_format, process
+from .compilation import COMPILING, needs_compiling, warm_up
+from .random_state import RandomState
+from .stopping import Stop, interruptible, never
+from .versions import versions
+
+__all__ = [
+    "COMPILING",
+    "RandomState",
+    "Stop",
+    "devices",
+    "interruptible",
+    "memory_format",
+    "needs_compiling",
+    "never",
+    "process",
+    "versions",
+    "warm_up",
+]

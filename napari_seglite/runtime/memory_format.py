@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..formats.atomic import replacing
+from ..formats import replacing
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..checkpoints.store import CheckpointInfo
+    from ..checkpoints import CheckpointInfo
 
 FILE = "layouts.json"
 LAYOUTS = ("channels_last", "contiguous")

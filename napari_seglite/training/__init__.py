@@ -1,1 +1,74 @@
-"""TODO."""
+"""Annotated frames in, a new checkpoint out.
+
+`FineTuner` turns a request into a checkpoint, `TrainingRun` makes steps and scores them until the
+run ends, `Trainer` makes one step.
+"""
+
+from .defaults import read_colour, suggest_settings
+from .events import (
+    Finished,
+    Message,
+    Previewed,
+    RunCallbacks,
+    RunStatus,
+    StepDone,
+    TrainingEvent,
+    Validated,
+)
+from .examples import (
+    AnnotatedImage,
+    IntensityLimits,
+    corrected_examples,
+    image_examples,
+    prepare_training,
+)
+from .feed import AnnotationFeed, ViewedPatch, fine_tune, learn_live
+from .fine_tuner import FineTuner
+from .live import LiveInput, LiveSession
+from .model_comparison import ComparisonEvent, RankedNetwork, compare_networks
+from .request import (
+    TRAINABLE,
+    Augmentation,
+    FineTuneRequest,
+    FullTraining,
+    Retention,
+    Schedule,
+    Validation,
+)
+from .start import start_info
+
+__all__ = [
+    "TRAINABLE",
+    "AnnotatedImage",
+    "AnnotationFeed",
+    "Augmentation",
+    "ComparisonEvent",
+    "FineTuneRequest",
+    "FineTuner",
+    "Finished",
+    "FullTraining",
+    "IntensityLimits",
+    "LiveInput",
+    "LiveSession",
+    "Message",
+    "Previewed",
+    "RankedNetwork",
+    "Retention",
+    "RunCallbacks",
+    "RunStatus",
+    "Schedule",
+    "StepDone",
+    "TrainingEvent",
+    "Validated",
+    "Validation",
+    "ViewedPatch",
+    "compare_networks",
+    "corrected_examples",
+    "fine_tune",
+    "image_examples",
+    "learn_live",
+    "prepare_training",
+    "read_colour",
+    "start_info",
+    "suggest_settings",
+]

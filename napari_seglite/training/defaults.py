@@ -11,16 +11,15 @@ import numpy as np
 
 import src_models
 
-from ..checkpoints.store import CheckpointInfo
-from ..images.axes import ImageAxes
-from ..images.training_image import TrainingImage
+from ..checkpoints import CheckpointInfo
+from ..images import ImageAxes, TrainingImage
 from ..runtime import devices
-from .request import FAMILIAR, FAMILIAR_SCRIBBLES, FineTuneRequest
+from .request import KNOWN_DICE, KNOWN_DICE_SPARSE, FineTuneRequest, FullTraining
 
 # What is corrected together was mostly recorded alike, and a minute is short: milder augmentation.
 INTENSITY = 0.3
 # A few corrected frames are not all there is: part of the way back to a start that knows its task.
-REACH = 0.75
+INTERPOLATION = 0.75
 # A wider view teaches less in the same time than more steps do.
 LARGEST_PATCH = 128
 # Below so many frames, what is held out is dealt out in turn.
@@ -54,20 +53,22 @@ def suggest_settings(
         for image in images
     )
     patch = _patch(images)
-    held = max(1, round(request.validation * len(images))) / len(images) * area
-    every = min(max(10, math.ceil(_SCORING * held / (_LEARNING * request.batch * patch**2))), 100)
+    batch, share = request.schedule.batch, request.validation.held_out
+    held_out = max(1, round(share * len(images))) / len(images) * area
+    every = math.ceil(_SCORING * held_out / (_LEARNING * batch * patch**2))
+    every = min(max(10, every), 100)
     steps = round(min(400, max(80, 80 * (area / 512**2) ** 0.5)) / 20) * 20
-    return replace(
-        request,
+    bfloat16 = devices.fast_bfloat16(devices.resolve(request.device))
+    sparse = any(image.sparse for image in images)
+    return request.adjusted(
         patch=patch,
         steps=steps * (4 if scratch else 1),
-        steps_if_new=None if scratch else steps * 4,
         learning_rate=rate if scratch else 5e-4,
-        rate_if_new=None if scratch else rate,
-        familiar=FAMILIAR_SCRIBBLES if any(image.scribbled for image in images) else FAMILIAR,
+        full_training=None if scratch else FullTraining(rate, steps * 4),
+        known_dice=KNOWN_DICE_SPARSE if sparse else KNOWN_DICE,
         intensity=INTENSITY,
-        reach=1.0 if scratch else REACH,
-        bfloat16=devices.fast_bfloat16(devices.resolve(request.device)),
+        interpolation=1.0 if scratch else INTERPOLATION,
+        precision="bfloat16" if bfloat16 else "float32",
         validate_every=every,
         patience=max(6, math.ceil(steps / every)),
         folds=2 if len(images) < FEW else 1,
@@ -87,7 +88,7 @@ def read_colour(
     Parameters
     ----------
     request : FineTuneRequest
-        With `in_channels` or `hold_on` it stays as it is.
+        With `in_channels` or `keep_always` it stays as it is.
     start : CheckpointInfo
         Where it begins.
     images : sequence of (ImageAxes, shape)
@@ -96,7 +97,7 @@ def read_colour(
     counts = {axes.channel_count(shape) for axes, shape in images}
     if (
         request.in_channels is not None
-        or request.hold_on
+        or request.retention.keep_always
         or start.in_channels != 1
         or len(counts) != 1
     ):
@@ -112,7 +113,7 @@ def _patch(images: Sequence[TrainingImage]) -> int:
     sizes = [
         region.equivalent_diameter_area
         for image in list(images)[:4]
-        for region in regionprops(label(image.known > 0))
+        for region in regionprops(label(image.annotated > 0))
         if region.area >= 9
     ]
     wanted = 4 * median(sizes) if sizes else 128

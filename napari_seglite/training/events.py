@@ -1,4 +1,4 @@
-"""The events of a training run, and the callbacks it makes."""
+"""Events of a training run, and callbacks into the program that watches it."""
 
 from __future__ import annotations
 
@@ -7,89 +7,135 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..checkpoints.store import CheckpointInfo
-
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..images.training_image import TrainingImage
+    from ..checkpoints import CheckpointInfo
+    from ..images import TrainingImage
 
 
 @dataclass(frozen=True)
-class TrainingEvent:
-    """News from a training run.
+class RunStatus:
+    """The state of a run when an event was sent.
 
     Attributes
     ----------
-    kind : str
-        ``"message"``, ``"step"``, ``"validation"``, ``"preview"`` or ``"done"``.
     step, steps : int
-        Where it is, and where it ends at the latest.
-    progress : float
-        Share of the steps or the time that is used up, 0 to 1.
-    loss : float or None
-        Of the last step.
-    dice, best : float or None
-        Of the last validation, and the best so far; 0 to 1.
-    text : str
-        For the status line.
-    checkpoint : CheckpointInfo or None
-        What was saved, with ``"done"``.
-    before : float or None
-        Dice of the starting point on what is held out, with ``"done"``.
-    rate : float or None
-        Steps a second.
-    left : float or None
-        Seconds until the end at the latest.
+        Steps made, and steps at most; 0 at most in live learning, which has no end.
+    share : float
+        Share of the steps or of the time limit that is used up, 0 to 1.
+    best : float or None
+        Best held-out Dice so far, 0 to 1.
+    steps_per_second, seconds_left : float or None
+        Speed, and time until the end at the latest, once they are known.
     memory : int or None
-        Bytes that the process, or on a GPU the device, holds.
+        Bytes held by the process, or by torch on a GPU.
     device : str
         Where it runs; empty as long as that is not known.
-    preview : ndarray or None
-        With ``"preview"``, the probabilities ``(K, H, W)`` of what `RunCallbacks.frame` gave.
-    token : object
-        With ``"preview"``, what `RunCallbacks.frame` gave beside it.
     """
 
-    kind: str
-    step: int
-    steps: int
-    progress: float
-    loss: float | None = None
-    dice: float | None = None
+    step: int = 0
+    steps: int = 0
+    share: float = 0.0
     best: float | None = None
-    text: str = ""
-    checkpoint: CheckpointInfo | None = None
-    before: float | None = None
-    rate: float | None = None
-    left: float | None = None
+    steps_per_second: float | None = None
+    seconds_left: float | None = None
     memory: int | None = None
     device: str = ""
-    preview: np.ndarray | None = None
-    token: object = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something the user should know."""
+
+    text: str
+    status: RunStatus
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """A weight update was made; `loss` is that of its batch."""
+
+    text: str
+    status: RunStatus
+    loss: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The held-out part was scored; `dice` lies between 0 and 1."""
+
+    text: str
+    status: RunStatus
+    dice: float
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """The current weights predicted the patch that `RunCallbacks.preview_frame` returned.
+
+    Attributes
+    ----------
+    text, status
+        As in all events.
+    probabilities : ndarray
+        ``(K, H, W)`` float32.
+    patch : object
+        As the callback returned it with the frame.
+    """
+
+    text: str
+    status: RunStatus
+    probabilities: np.ndarray
+    patch: object
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run is over and its checkpoint is saved.
+
+    Attributes
+    ----------
+    text, status
+        As in all events.
+    checkpoint : CheckpointInfo
+        The card as it was saved.
+    before, after : float or None
+        Held-out Dice of the starting point and of the checkpoint; None if nothing was held out.
+    """
+
+    text: str
+    status: RunStatus
+    checkpoint: CheckpointInfo
+    before: float | None = None
+    after: float | None = None
+
+
+TrainingEvent = Message | StepDone | Validated | Previewed | Finished
 
 
 @dataclass(frozen=True)
 class RunCallbacks:
-    """What somebody who watches a training run may want of it.
+    """Questions that a run asks the program that watches it, in the run's thread.
 
     Attributes
     ----------
     paused : callable
         While it returns True, no step is made.
-    frame : callable
-        Returns a normalised frame ``(C, H, W)`` or ``(S, C, H, W)`` to predict with the weights
-        there are, and anything to tell it by; or None.
-    every : float
+    preview_frame : callable
+        Returns a normalised frame ``(C, H, W)`` or ``(S, C, H, W)`` to predict with the current
+        weights, and an object to recognise it by; or None.
+    preview_every : float
         Seconds between two such predictions.
     clock : callable
-        Returns the seconds that count towards the time there is.
-    news : callable
-        Asked after every validation for frames to learn from instead; None if nothing changed.
+        Returns the seconds that count towards the time limit.
+    new_examples : callable
+        Asked after every validation: returns the examples to learn from now on, or None if they
+        did not change.
     """
 
     paused: Callable[[], bool] = lambda: False
-    frame: Callable[[], tuple[np.ndarray, object] | None] = lambda: None
-    every: float = 4.0
+    preview_frame: Callable[[], tuple[np.ndarray, object] | None] = lambda: None
+    preview_every: float = 4.0
     clock: Callable[[], float] = time.monotonic
-    news: Callable[[], Sequence[TrainingImage] | None] = lambda: None
+    new_examples: Callable[[], Sequence[TrainingImage] | None] = lambda: None

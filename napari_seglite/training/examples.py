@@ -1,51 +1,240 @@
-"""Which pixels of an image somebody corrected, and what a network may learn from them."""
+"""Annotated images to frames that a network learns from: one way for panel, shell and Python."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..images.corrections import WHOLE, Corrections
-from ..images.training_image import TrainingImage
-
-if TYPE_CHECKING:
-    from ..checkpoints.store import CheckpointInfo
-    from ..images.axes import ImageAxes
-
-import hashlib
-from typing import TYPE_CHECKING
-
-from ..checkpoints.inputs import intensity_limits, prepare_slices
+from ..checkpoints import CheckpointInfo, CheckpointStore, intensity_limits, prepare_slices
 from ..errors import AnnotationError
-from ..images.axes import ImageAxes
+from ..images import WHOLE, Box, Corrections, ImageAxes, PixelSize, TrainingImage
+from .defaults import read_colour, suggest_settings
+from .request import FineTuneRequest
+from .start import start_info
 
 if TYPE_CHECKING:
-    import torch
+    Limits = tuple[float, float]
 
-    from ..checkpoints.store import CheckpointInfo
-
-    Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
-
-
-# Pixels around what was corrected that the network sees as surroundings.
+# Pixels around the corrected ones that the network sees as surroundings.
 SURROUNDINGS = 64
 
 
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image, the labels on it, and which of them count.
+
+    Attributes
+    ----------
+    name : str
+        Names the frames in messages and on the card.
+    pixels, labels : array
+        Labels lack the channel axis; they may be painted on while they are read.
+    axes : ImageAxes
+        Of the image.
+    corrections : Corrections
+        Which pixels count.
+    channels : tuple of int or None
+        Channels that the checkpoint sees; None for all but alpha.
+    pixel_size : tuple of float or None
+        Height and width of a pixel in micrometres, if known.
+    origin : str
+        The same for all annotations of one image, such as its path; the name if not given. Of a
+        frame that is corrected in several of them, the latest correction counts.
+    """
+
+    name: str
+    pixels: Any
+    labels: Any
+    axes: ImageAxes
+    corrections: Corrections
+    channels: tuple[int, ...] | None = None
+    pixel_size: PixelSize | None = None
+    origin: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the pixels."""
+        return tuple(self.pixels.shape)
+
+
+class IntensityLimits:
+    """Intensity limits of images, read once for each normalisation and choice of channels."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], tuple[Any, Limits]] = {}
+
+    def of(
+        self,
+        pixels: Any,
+        axes: ImageAxes,
+        info: CheckpointInfo,
+        channels: tuple[int, ...] | None = None,
+    ) -> Limits:
+        """Return what `intensity_limits` returns."""
+        key = id(pixels), axes, info.in_channels, info.normalisation, channels
+        # The array is kept with its limits: another one may get the id of one that is gone.
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = pixels, intensity_limits(pixels, axes, info, channels)
+        return known[1]
+
+
+def prepare_training(
+    request: FineTuneRequest,
+    images: Sequence[AnnotatedImage],
+    store: CheckpointStore,
+    template: CheckpointInfo | None = None,
+    suggest: bool = True,
+    limits: IntensityLimits | None = None,
+) -> tuple[FineTuneRequest, list[TrainingImage]]:
+    """Return a request that suits annotated images, and the frames to learn from.
+
+    Parameters
+    ----------
+    request : FineTuneRequest
+        Its start, name, time limit, seed and device stay. Pixel size is filled in.
+    images : sequence of AnnotatedImage
+        What was annotated.
+    store : CheckpointStore
+        Where the starting point is.
+    template : CheckpointInfo, optional
+        As `FineTuner` takes it.
+    suggest : bool
+        Whether to choose channels and settings, see `suggest_settings`.
+    limits : IntensityLimits, optional
+        Limits that are known already; new ones are added.
+
+    Raises
+    ------
+    AnnotationError
+        If labels do not cover their image, or nothing is annotated.
+    CheckpointError
+        If the starting point does not exist or does not fit the images.
+    """
+    corrected = [image for image in images if image.corrections.regions]
+    sizes = {image.pixel_size for image in corrected}
+    request = replace(request, spacing=sizes.pop() if len(sizes) == 1 else None)
+    if suggest and all(image.channels is None for image in corrected):
+        shapes = [(image.axes, image.shape) for image in corrected]
+        request = read_colour(request, start_info(request, store, template), shapes)
+    info = start_info(request, store, template)
+    frames = annotated_examples(corrected, info, limits)
+    if not frames:
+        raise AnnotationError(
+            "Nothing was corrected yet: paint into the labels of an image, or accept a slice as "
+            "it is."
+        )
+    return (suggest_settings(request, frames, info) if suggest else request), frames
+
+
+def annotated_examples(
+    images: Sequence[AnnotatedImage], info: CheckpointInfo, limits: IntensityLimits | None = None
+) -> list[TrainingImage]:
+    """Return every corrected frame of several images, prepared for a checkpoint, by name.
+
+    A frame that was corrected in several annotations of one image is learnt once, as it was
+    corrected last.
+    """
+    limits = limits or IntensityLimits()
+    frames: list[TrainingImage] = []
+    for image in _latest(images):
+        if image.corrections.regions:
+            known = limits.of(image.pixels, image.axes, info, image.channels)
+            frames += corrected_examples(image, info, known)
+    return sorted(frames, key=lambda frame: frame.name)
+
+
+def _latest(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+    """Return the images without corrections that later ones replace."""
+    latest: dict[tuple[str, int], tuple[str, int]] = {}
+    for position, image in enumerate(images):
+        for region in image.corrections.regions:
+            key = image.origin or image.name, region.frame
+            latest[key] = max(latest.get(key, ("", -1)), (region.when, position))
+    kept = []
+    for position, image in enumerate(images):
+        corrections = image.corrections
+        for frame in corrections.frames:
+            if latest[image.origin or image.name, frame][1] != position:
+                corrections = corrections.forget(frame)
+        kept.append(replace(image, corrections=corrections))
+    return kept
+
+
 def corrected_examples(
+    image: AnnotatedImage, info: CheckpointInfo, limits: Limits | None = None
+) -> list[TrainingImage]:
+    """Return the corrected frames of an image; of large ones the corrected part with a margin.
+
+    Parameters
+    ----------
+    image : AnnotatedImage
+        What was annotated.
+    info : CheckpointInfo
+        Sets channels and normalisation.
+    limits : tuple of float, optional
+        As `intensity_limits` returns them, if they are known.
+
+    Raises
+    ------
+    AnnotationError
+        If labels do not cover the image.
+    """
+    corrections = image.corrections
+    whole = image_examples(
+        image.name,
+        image.pixels,
+        image.labels,
+        image.axes,
+        info,
+        corrections.frames,
+        image.channels,
+        limits,
+    )
+    examples: list[TrainingImage] = []
+    for number, frame in zip(corrections.frames, whole, strict=True):
+        truth, weight = corrections.truth(number, frame.labels)
+        box = _surroundings(weight)
+        examples.append(
+            TrainingImage(
+                frame.name,
+                frame.frame[:, *box.slices],
+                np.array(truth[box.slices]),  # a copy: the user may be painting
+                weight=None if weight.all() else weight[box.slices],
+                sparse=corrections.sparse(number),
+            )
+        )
+    return [example for example in examples if example.weight is None or example.weight.any()]
+
+
+def _surroundings(weight: np.ndarray) -> Box:
+    """Return the box around all pixels that count, with a margin; small frames stay whole."""
+    height, width = weight.shape
+    whole = Box(0, 0, height, width)
+    if max(weight.shape) <= WHOLE or not weight.any():
+        return whole
+    rows, columns = np.flatnonzero(weight.any(1)), np.flatnonzero(weight.any(0))
+    counted = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    return counted.grown(SURROUNDINGS, (height, width))
+
+
+def image_examples(
     name: str,
     image: Any,
     labels: Any,
     axes: ImageAxes,
     info: CheckpointInfo,
-    corrections: Corrections,
+    frames: Sequence[int] | None = None,
     channels: Sequence[int] | None = None,
-    limits: tuple[float, float] | None = None,
+    limits: Limits | None = None,
 ) -> list[TrainingImage]:
-    """Return what a checkpoint can learn from an image that was corrected in parts.
+    """Prepare completely labelled frames of an image for a checkpoint.
 
-    Of large frames only the corrected part is kept, with a margin.
+    The whole image decides the normalisation, as it does when it is segmented.
 
     Parameters
     ----------
@@ -56,78 +245,13 @@ def corrected_examples(
     axes : ImageAxes
         Of the image.
     info : CheckpointInfo
-        Says how many channels and which normalisation.
-    corrections : Corrections
-        Which pixels count.
-    channels : sequence of int, optional
-        Which channels, see `select_channels`.
-    limits : tuple of float, optional
-        What `intensity_limits` returns, where it is known already.
-
-    Raises
-    ------
-    AnnotationError
-        If labels do not cover the image.
-    """
-    found: list[TrainingImage] = []
-    numbers = corrections.frames
-    frames = image_examples(name, image, labels, axes, info, numbers, channels, limits)
-    for frame, image_frame in zip(numbers, frames, strict=True):
-        truth, weight = corrections.truth(frame, image_frame.labels)
-        box = _surroundings(weight)
-        found.append(
-            TrainingImage(
-                image_frame.name,
-                image_frame.frame[:, *box],
-                np.array(truth[box]),  # a copy: somebody may be painting
-                weight=None if weight.all() else weight[box],
-                scribbled=corrections.scribbled(frame),
-            )
-        )
-    return [image for image in found if image.weight is None or image.weight.any()]
-
-
-def _surroundings(weight: np.ndarray) -> tuple[slice, slice]:
-    """Return the rows and columns of all pixels that count, with a margin."""
-    if max(weight.shape) <= WHOLE or not weight.any():
-        return slice(None), slice(None)
-    rows, columns = np.flatnonzero(weight.any(1)), np.flatnonzero(weight.any(0))
-    return (
-        slice(max(0, rows[0] - SURROUNDINGS), rows[-1] + 1 + SURROUNDINGS),
-        slice(max(0, columns[0] - SURROUNDINGS), columns[-1] + 1 + SURROUNDINGS),
-    )
-
-
-def image_examples(
-    name: str,
-    image: np.ndarray,
-    labels: np.ndarray,
-    axes: ImageAxes,
-    info: CheckpointInfo,
-    frames: Sequence[int] | None = None,
-    channels: Sequence[int] | None = None,
-    limits: tuple[float, float] | None = None,
-) -> list[TrainingImage]:
-    """Prepare frames of an image and its labels for a checkpoint.
-
-    The whole image decides the normalisation, as it does when it is segmented.
-
-    Parameters
-    ----------
-    name : str
-        For messages.
-    image, labels : ndarray
-        Labels lack the channel axis.
-    axes : ImageAxes
-        Of the image.
-    info : CheckpointInfo
-        Says how many channels and which normalisation.
+        Sets channels and normalisation.
     frames : sequence of int, optional
-        Which frames; all if not given.
+        Numbers of the frames; all if not given.
     channels : sequence of int, optional
-        Which channels, see `select_channels`.
+        Channels, see `select_channels`.
     limits : tuple of float, optional
-        What `intensity_limits` returns, where it is known already.
+        As `intensity_limits` returns them, if they are known.
 
     Raises
     ------
@@ -159,7 +283,7 @@ def _stacked(frame: np.ndarray) -> np.ndarray:
 
 
 def digest(images: Sequence[TrainingImage]) -> str:
-    """Fingerprint of what a checkpoint learnt from: SHA-256 over frames and labels."""
+    """Return the SHA-256 over the frames, labels and weights that a checkpoint learns from."""
     sha = hashlib.sha256()
     for image in images:
         for array in (image.frame, image.labels, image.weight):

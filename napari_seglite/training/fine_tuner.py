@@ -1,51 +1,39 @@
-"""Training, from a checkpoint or from scratch, as a generator of events."""
+"""From a request and annotated frames to a new checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from statistics import mean
-from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..checkpoints import replay
-from ..checkpoints.store import CheckpointInfo, CheckpointStore
-from ..errors import AnnotationError, CheckpointError
-from ..images.training_image import TrainingImage
-from ..runtime import devices
-from ..runtime.compilation import COMPILING, needs_compiling, warm_up
-from ..runtime.stopping import Stop, never
-from ..runtime.versions import versions
-from .events import RunCallbacks, TrainingEvent
-from .examples import digest
-from .request import FineTuneRequest, start_info
-from .saved_state import TrainingState
+from ..checkpoints import CheckpointInfo, CheckpointStore
+from ..errors import CheckpointError
+from ..images import TrainingImage
+from ..runtime import RandomState, Stop, devices, never
+from .checkpointing import save_trained
+from .events import Finished, Message, RunCallbacks, RunStatus, TrainingEvent
+from .request import FineTuneRequest
+from .saved_state import SavedState
 from .splits import folds, split
+from .start import (
+    check_examples,
+    compile_for_training,
+    replay_examples,
+    start_info,
+    start_network,
+    training_device,
+)
 from .trainer import Trainer, mean_weights
-from .training_run import Curves, TrainingRun
-from .weight_transfer import transfer_weights
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-
-class Trained(Protocol):
-    """What a run leaves: weights to keep, and its curves."""
-
-    best_weights: dict[str, torch.Tensor]
-    curves: Curves
-
-
-# Points of a curve that a checkpoint's card keeps.
-POINTS = 200
+from .training_run import TrainingRun
 
 
 class FineTuner:
     """Trains a checkpoint on annotated frames.
+
+    It splits the frames, makes one `TrainingRun` or, with folds, several, and saves the result.
 
     Parameters
     ----------
@@ -64,6 +52,12 @@ class FineTuner:
         If there is nothing to learn from.
     CheckpointError
         If the starting point is missing or does not fit the frames, or the name is taken.
+
+    Examples
+    --------
+    >>> tuner = FineTuner(FineTuneRequest("nuclei-s-net", "mine"), images)  # doctest: +SKIP
+    >>> for event in tuner.run():  # doctest: +SKIP
+    ...     print(event.text)
     """
 
     def __init__(
@@ -87,280 +81,207 @@ class FineTuner:
                 "from a checkpoint or an option of two dimensions."
             )
         check_examples(self.images, self.info)
-        self._held: list[str] = []
+        self._held_out: list[str] = []
 
     def run(
-        self, stop: Stop = never, abort: Stop = never, watch: RunCallbacks | None = None
+        self, stop: Stop = never, abort: Stop = never, callbacks: RunCallbacks | None = None
     ) -> Iterator[TrainingEvent]:
-        """Train until done or stopped; the best weights so far become the new checkpoint.
+        """Train until the end or until stopped, and save the best weights as a new checkpoint.
 
-        What was interrupted by a crash, or by `abort`, goes on where it was last saved when it is
-        asked for again with the same settings.
+        A run that was interrupted by a crash, or by `abort`, continues from its last saved state
+        when it is started again with the same settings.
 
         Parameters
         ----------
         stop : callable
             Once it returns True, training ends after the current step, and what was learnt is
-            scored and kept.
+            scored and saved.
         abort : callable
-            Once it returns True, `Cancelled` is raised and nothing is kept.
-        watch : RunCallbacks, optional
-            What else is wanted while it runs.
+            Once it returns True, `Cancelled` is raised and nothing is saved.
+        callbacks : RunCallbacks, optional
+            Into the program that watches.
 
         Yields
         ------
         TrainingEvent
-            The last one is ``"done"``.
+            The last one is `Finished`.
+
+        Raises
+        ------
+        DeviceError
+            If there is no such device, or it has too little memory for a single patch.
+        Cancelled
+            If `abort` returned True.
         """
-        import torch
-
-        watch = watch or RunCallbacks()
-        device = devices.resolve(self.request.device)
+        callbacks = callbacks or RunCallbacks()
         yield self._message("Reading the checkpoint …")
-        try:
-            with torch.random.fork_rng(devices=[]):
-                if needs_compiling(self.info.network, device, training=True):
-                    yield self._message(COMPILING)
-                warm_up(self.info.network, device, training=True)
-                if self.request.folds > 1:
-                    yield from self._cross_validated(device, stop, abort, watch)
-                else:
-                    yield from self._once(device, stop, abort, watch)
-        finally:
-            devices.release(device)
+        with training_device(self.request.device) as device:
+            for text in compile_for_training(self.info.network, device):
+                yield self._message(text)
+            if self.request.validation.folds > 1:
+                yield from self._cross_validate(device, stop, abort, callbacks)
+            else:
+                yield from self._run_once(device, stop, abort, callbacks)
 
-    # ------------------------------------------------------------------ kinds of runs
-    def _once(
-        self, device: str, stop: Stop, abort: Stop, watch: RunCallbacks
+    # ------------------------------------------------------------------ one run
+    def _run_once(
+        self, device: str, stop: Stop, abort: Stop, callbacks: RunCallbacks
     ) -> Iterator[TrainingEvent]:
-        request = self.request
-        split_seed = request.seed if request.split_seed is None else request.split_seed
-        train, validate = split(self.images, request.validation, np.random.default_rng(split_seed))
-        self._held = [image.name for image in validate]
-        state = self._state()
-        seen = replace(watch, news=lambda: self._news(watch))
-        loop = TrainingRun(
-            self._learner(device), request, train, validate, self._replayed, seen, state
-        )
-        yield from loop.run(stop, abort)
-        state.discard()
-        yield self._finish(loop, loop.start, loop.best, loop.step, loop.seconds)
+        request, validation = self.request, self.request.validation
+        seed = request.seed if validation.split_seed is None else validation.split_seed
+        train, held_out = split(self.images, validation.held_out, np.random.default_rng(seed))
+        self._held_out = [image.name for image in held_out]
+        saved = self._saved_state()
+        callbacks = replace(callbacks, new_examples=self._without_held_out(callbacks))
+        trainer = self._trainer(device, request)
+        run = TrainingRun(trainer, request, train, held_out, self._replayed, callbacks, saved)
+        yield from run.run(stop, abort)
+        saved.discard()
+        yield self._finish(run, [run])
 
-    def _news(self, watch: RunCallbacks) -> Sequence[TrainingImage] | None:
-        """Take what was corrected meanwhile, but for the frames that are held out."""
-        images = watch.news()
-        if images is None:
-            return None
+    def _without_held_out(
+        self, callbacks: RunCallbacks
+    ) -> Callable[[], Sequence[TrainingImage] | None]:
+        """Return a callback that leaves out the frames that are held out."""
+
+        def new_examples() -> Sequence[TrainingImage] | None:
+            images = callbacks.new_examples()
+            if images is None:
+                return None
+            self._take(images)
+            return [image for image in images if image.name not in self._held_out] or None
+
+        return new_examples
+
+    def _take(self, images: Sequence[TrainingImage]) -> None:
         check_examples(images, self.info)
         self.images = list(images)
-        return [image for image in images if image.name not in self._held] or None
 
-    def _cross_validated(
-        self, device: str, stop: Stop, abort: Stop, watch: RunCallbacks
+    # ------------------------------------------------------------------ cross-validation
+    def _cross_validate(
+        self, device: str, stop: Stop, abort: Stop, callbacks: RunCallbacks
     ) -> Iterator[TrainingEvent]:
-        """Hold parts out in turn; then go on from what that gave, with everything."""
+        """Hold each fold out in turn, then continue on all frames from the mean of the weights."""
         request = self.request
-        self._held = []  # each in turn
-        parts = folds(self.images, request.folds, np.random.default_rng(request.seed))
-        runs = len(parts) + 1
-        each = replace(
-            request,
-            steps=max(1, request.steps // runs),
-            steps_if_new=request.steps_if_new and max(1, request.steps_if_new // runs),
-            minutes=request.minutes / runs,
-        )
-        loops: list[TrainingRun] = []
-        states = [self._state(f".part{number}") for number in range(runs)]
-        for number, (train, validate) in enumerate(parts):
-            if loops and stop():
+        parts = folds(self.images, request.validation.folds, np.random.default_rng(request.seed))
+        count = len(parts) + 1
+        each = _shortened(request, count)
+        # What is painted meanwhile must not teach a network that is scored on it; it joins the
+        # last run.
+        silent = replace(callbacks, new_examples=lambda: None)
+        runs: list[TrainingRun] = []
+        states = [self._saved_state(f".part{number}") for number in range(count)]
+        for number, (train, held_out) in enumerate(parts):
+            if runs and stop():
                 break
-            # What is painted meanwhile must not teach what it is scored on; it joins in the end.
-            part = replace(watch, news=lambda: None)
-            learner = self._learner(device)
-            loop = TrainingRun(learner, each, train, validate, self._replayed, part, states[number])
-            for event in loop.run(stop, abort):
-                yield replace(
-                    event,
-                    progress=(number + event.progress) / runs,
-                    text=f"Held-out part {number + 1} of {len(parts)}. {event.text}",
-                )
-            loop.save()
-            del loop.learner, learner  # as large as the next part's
-            loops.append(loop)
+            trainer = self._trainer(device, each)
+            run = TrainingRun(
+                trainer, each, train, held_out, self._replayed, silent, states[number]
+            )
+            for event in run.run(stop, abort):
+                share = (number + event.status.share) / count
+                text = f"Held-out part {number + 1} of {len(parts)}. {event.text}"
+                yield replace(event, text=text, status=replace(event.status, share=share))
+            run.save()
+            del run.trainer, trainer  # as large as the next fold's
+            runs.append(run)
         if stop():
-            done = self._stopped_early(loops)
+            # There is no time to learn from everything: save the best of the runs.
+            best = max(runs, key=lambda run: run.progress.best - run.progress.start)
+            finished = self._finish(best, runs)
         else:
-            last = self._last(device, each, loops, watch, states[-1])
-            keep = last.best <= last.start and request.keep_best
-            for event in last.run(lambda: keep or stop(), abort):
-                progress = (len(parts) + event.progress) / runs
-                yield replace(event, progress=progress, best=last.best, dice=last.best)
-            loops.append(last)
-            done = self._finish(last, last.start, last.best, *_spent(loops))
+            last = self._last_run(device, each, runs, callbacks, states[-1])
+            progress = last.progress
+            useless = progress.best <= progress.start and request.validation.keep_best
+            for event in last.run(lambda: useless or stop(), abort):
+                share = (len(parts) + event.status.share) / count
+                status = replace(event.status, share=share, best=progress.best)
+                yield replace(event, status=status)
+            finished = self._finish(last, [*runs, last])
         for state in states:
             state.discard()
-        yield done
+        yield finished
 
-    def _last(
+    def _last_run(
         self,
         device: str,
         each: FineTuneRequest,
-        loops: Sequence[TrainingRun],
-        watch: RunCallbacks,
-        state: TrainingState,
+        runs: Sequence[TrainingRun],
+        callbacks: RunCallbacks,
+        saved: SavedState,
     ) -> TrainingRun:
-        """Return the run that learns from everything, for as long as that did good.
+        """Return the run on all frames, for as many steps as the others improved.
 
-        It begins with the mean of the weights that the others ended with, which lie close to each
+        It starts from the mean of the weights that the others ended with, which lie close to each
         other (model soup; Wortsman et al., 2022).
         """
-        if (images := watch.news()) is not None:
-            check_examples(images, self.info)
-            self.images = list(images)
-        start, best = mean(loop.start for loop in loops), mean(loop.best for loop in loops)
-        useful = max(1, round(mean(loop.best_step for loop in loops)))
-        final = replace(each, steps=useful, steps_if_new=None, minutes=2 * each.minutes)
-        if each.unfamiliar(start):
-            final = final.from_anew()
-        learner = self._learner(device, final)
+        if (images := callbacks.new_examples()) is not None:
+            self._take(images)
+        start, best = (
+            mean(getattr(run.progress, name) for run in runs) for name in ("start", "best")
+        )
+        useful = max(1, round(mean(run.progress.best_step for run in runs)))
+        full = each.full_training and replace(each.full_training, steps=None)
+        minutes = 2 * each.schedule.minutes
+        final = each.adjusted(steps=useful, minutes=minutes, full_training=full)
+        if each.needs_full_training(start):
+            final = final.for_full_training()
+        trainer = self._trainer(device, final)
         if best > start:
-            learner.load_weights(mean_weights([loop.best_weights for loop in loops]))
-        last = TrainingRun(learner, final, self.images, [], self._replayed, watch, state)
-        last.curves = loops[0].curves
-        last.start, last.best = start, best
+            trainer.load_weights(mean_weights([run.best_weights for run in runs]))
+        last = TrainingRun(trainer, final, self.images, [], self._replayed, callbacks, saved)
+        last.curves = runs[0].curves
+        last.progress.start, last.progress.best = start, best
         return last
 
-    def _stopped_early(self, loops: Sequence[TrainingRun]) -> TrainingEvent:
-        """Keep the best of the runs there are: there is no time to learn from everything."""
-        best = max(loops, key=lambda loop: loop.best - loop.start)
-        return self._finish(best, best.start, best.best, *_spent(loops))
-
-    # ------------------------------------------------------------------ pieces
+    # ------------------------------------------------------------------ helpers
     @cached_property
     def _replayed(self) -> list[TrainingImage]:
-        return replay_examples(self.info, self.store) if self.request.replay else []
+        return replay_examples(self.info, self.store) if self.request.retention.replay else []
 
-    def _state(self, part: str = "") -> TrainingState:
-        return TrainingState(self.store.folder.parent / "training", self.request.name + part)
+    def _saved_state(self, part: str = "") -> SavedState:
+        return SavedState(self.store.folder.parent / "training", self.request.name + part)
 
-    def _learner(self, device: str, request: FineTuneRequest | None = None) -> Trainer:
-        import torch
+    def _trainer(self, device: str, request: FineTuneRequest) -> Trainer:
+        random = RandomState(self.request.seed, device)
+        with random.active():
+            network = devices.place(start_network(self.info, self.store), device)
+        return Trainer(network, self.info, request, device, random)
 
-        torch.manual_seed(self.request.seed)
-        return Trainer(
-            devices.place(network_of(self.info, self.store), device),
-            self.info,
-            request or self.request,
-            device,
-        )
-
-    def _finish(
-        self, loop: TrainingRun, start: float, best: float, steps: int, seconds: float
-    ) -> TrainingEvent:
-        request = self.request
-        better = best > start or not request.keep_best
+    def _finish(self, run: TrainingRun, runs: Sequence[TrainingRun]) -> Finished:
+        """Save the weights of a run; steps and seconds are those of all runs together."""
+        start, best = run.progress.start, run.progress.best
+        steps = sum(each.progress.step for each in runs)
+        seconds = sum(each.progress.seconds for each in runs)
         info = save_trained(
             self.store,
             self.info,
-            request,
-            loop,
+            self.request,
+            run,
             self.images,
             {"validation_dice_before": start, "validation_dice": best},
-            {"steps_done": steps, "seconds": round(seconds, 1), "held_out": self._held},
+            {"steps_done": steps, "seconds": round(seconds, 1), "held_out": self._held_out},
         )
-        if better:
+        if best > start or not self.request.validation.keep_best:
             text = f"Saved {info.id}: Dice {start:.3f} before, {best:.3f} now, in {seconds:.0f} s."
         else:
             text = (
                 f"Training did not improve on Dice {start:.3f}, so {info.id} keeps the weights it "
                 "started from. Correct more slices, or train longer."
             )
-        return TrainingEvent("done", steps, steps, 1.0, None, best, best, text, info, before=start)
+        return Finished(text, RunStatus(steps, steps, 1.0, best), info, start, best)
 
-    def _message(self, text: str) -> TrainingEvent:
-        return TrainingEvent("message", 0, self.request.steps, 0.0, text=text)
-
-
-def _spent(loops: Sequence[TrainingRun]) -> tuple[int, float]:
-    """Return the steps and the seconds of some runs together."""
-    return sum(loop.step for loop in loops), sum(loop.seconds for loop in loops)
+    def _message(self, text: str) -> Message:
+        return Message(text, RunStatus(steps=self.request.schedule.steps))
 
 
-def save_trained(
-    store: CheckpointStore,
-    info: CheckpointInfo,
-    request: FineTuneRequest,
-    trained: Trained,
-    images: Sequence[TrainingImage],
-    scores: dict[str, float],
-    numbers: dict[str, Any],
-) -> CheckpointInfo:
-    """Write a new checkpoint: its weights, how they came about, and some of what they learnt."""
-    kept = replay.choose(images, replay_examples(info, store), np.random.default_rng(request.seed))
-    info = replace(
-        info,
-        data_digest=digest(images),
-        settings={**asdict(request), **numbers, "frames": [image.name for image in images]},
-        versions=versions(),
-        scores=scores,
-        curves=thinned(trained.curves),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+def _shortened(request: FineTuneRequest, count: int) -> FineTuneRequest:
+    """Return a request with an equal part of the steps and of the time."""
+    schedule, full = request.schedule, request.full_training
+    if full is not None and full.steps:
+        full = replace(full, steps=max(1, full.steps // count))
+    return request.adjusted(
+        steps=max(1, schedule.steps // count),
+        minutes=schedule.minutes / count,
+        full_training=full,
     )
-    return store.save(info, trained.best_weights, replay=replay.pack(kept))
-
-
-def network_of(info: CheckpointInfo, store: CheckpointStore) -> nn.Module:
-    """Return the network that training begins with: its parent's, adapted, or a fresh one."""
-    if info.parent is None:
-        return info.build()
-    parent, network = store.load(info.parent)
-    if (parent.classes, parent.in_channels) == (info.classes, info.in_channels):
-        return network
-    adapted = info.build()
-    transfer_weights(adapted, network.state_dict())
-    return adapted
-
-
-def replay_examples(info: CheckpointInfo, store: CheckpointStore) -> list[TrainingImage]:
-    """Return what a checkpoint's parent learnt from and its own network can learn from."""
-    if info.parent is None:
-        return []
-    channels, most = info.in_channels * info.context_slices, max(1, info.classes - 1)
-    found = []
-    for image in replay.read(store.path(info.parent)):
-        if len(image.frame) == 1 < channels:  # learnt in grey, before there were more channels
-            image = replace(image, frame=np.repeat(image.frame, channels, axis=0))
-        fits = info.classes == 1 or image.labels.max(initial=0) <= most
-        if len(image.frame) == channels and fits:
-            found.append(image)
-    return found
-
-
-def check_examples(images: Sequence[TrainingImage], info: CheckpointInfo) -> None:
-    """Raise `AnnotationError` unless a checkpoint can learn from these frames."""
-    if not images:
-        raise AnnotationError("There is nothing to learn from: no annotated frame was given.")
-    if not any(image.known.any() for image in images):
-        raise AnnotationError("There is nothing to learn from: all labels are background.")
-    for image in images:
-        channels = image.frame.shape[0] / info.context_slices
-        if channels != info.in_channels:
-            raise AnnotationError(
-                f"{image.name} has {channels:g} channels, but {info.network} "
-                f"was built for {info.in_channels}."
-            )
-        if info.classes > 1 and image.known.max(initial=0) >= info.classes:
-            raise AnnotationError(
-                f"{image.name} holds the label {image.known.max()}, but the checkpoint knows "
-                f"only labels up to {info.classes - 1}."
-            )
-
-
-def thinned(curves: Curves) -> dict[str, list[list[float]]]:
-    """Return curves as JSON data, with no more points than anybody can see."""
-
-    def some(points: list[tuple[int, float]]) -> list[list[float]]:
-        step = max(1, -(-len(points) // POINTS))
-        return [[x, round(y, 5)] for x, y in points[::step]]
-
-    return {"loss": some(curves.loss), "dice": some(curves.dice)}

@@ -1,4 +1,4 @@
-"""Learning after every stroke, as pixel classifiers do, but with a network."""
+"""Learn after every stroke, as pixel classifiers do, but with a network."""
 
 from __future__ import annotations
 
@@ -6,72 +6,78 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checkpoints.store import CheckpointStore
+from ..checkpoints import CheckpointStore
 from ..errors import Cancelled
-from ..images.training_image import TrainingImage
-from ..inference.predictor import Predictor
-from ..inference.tiling import predict_tiled
-from ..runtime import devices
-from ..runtime.compilation import COMPILING, needs_compiling, warm_up
-from ..runtime.stopping import Stop, never
-from .events import TrainingEvent
-from .fine_tuner import check_examples, network_of, replay_examples, save_trained
+from ..images import TrainingImage
+from ..inference import predict_frame
+from ..runtime import RandomState, Stop, devices, never
+from .checkpointing import save_trained
+from .events import Finished, Message, Previewed, RunStatus, StepDone, TrainingEvent
 from .patches import PatchSampler
-from .request import FineTuneRequest, start_info
+from .request import FineTuneRequest
+from .start import (
+    check_examples,
+    compile_for_training,
+    replay_examples,
+    start_info,
+    start_network,
+    training_device,
+)
 from .trainer import Trainer, copy_weights
-from .training_run import OVERLAP, TILE, Curves, make_sampler
+from .training_run import Curves, make_sampler
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Seconds of learning between a stroke and the next look at the result.
+# Seconds of learning between a stroke and the next preview.
 ROUND = 1.2
-# Steps after the last stroke, until it waits for another.
+# Steps after the last stroke until it waits for another.
 ENOUGH = 60
 READY = "Live: paint, and watch."
-# Where on the learning rate's way down it stays.
-PROGRESS = 0.4
+# Share of a run whose learning rate is used throughout.
+RATE_SHARE = 0.4
 
 
 @dataclass(frozen=True)
 class LiveInput:
-    """What there is to learn from now, and what is looked at.
+    """The examples to learn from now, and the patch to predict.
 
     Attributes
     ----------
     images : sequence of TrainingImage
         Everything corrected so far; the same object as long as nothing changed.
     frame : ndarray
-        ``(C, H, W)`` or ``(S, C, H, W)``, normalised: what the user sees.
-    token : object
-        To tell it by.
+        ``(C, H, W)`` or ``(S, C, H, W)`` float32, normalised: the patch that the user sees.
+    patch : object
+        To recognise it by.
     """
 
     images: Sequence[TrainingImage]
     frame: np.ndarray
-    token: object
+    patch: object
 
 
 class LiveSession:
-    """A network that learns as long as somebody paints.
+    """A network that learns while the user paints.
 
     Parameters
     ----------
     request : FineTuneRequest
-        Where to start and the name of what is kept in the end; its steps and time do not count.
+        The start, and the name of the checkpoint that is saved in the end; steps and time limit
+        do not count.
     store : CheckpointStore, optional
         Where checkpoints are read and written.
 
     Attributes
     ----------
     best_weights : dict
-        The last ones.
+        The last weights.
     curves : Curves
         Of the loss; nothing is held out.
     """
@@ -84,99 +90,107 @@ class LiveSession:
         self._steps = 0
 
     def run(
-        self, work: Callable[[], LiveInput | None], stop: Stop = never, abort: Stop = never
+        self,
+        live_input: Callable[[], LiveInput | None],
+        stop: Stop = never,
+        abort: Stop = never,
     ) -> Iterator[TrainingEvent]:
-        """Learn and predict in turn until stopped; then the weights become a checkpoint.
+        """Learn and predict in turn until stopped; then save the weights as a checkpoint.
 
         Parameters
         ----------
-        work : callable
-            Asked before every round; None as long as nothing was corrected.
+        live_input : callable
+            Asked before every round; returns None as long as nothing is corrected.
         stop, abort : callable
-            As in `FineTuner.run`.
+            As `FineTuner.run` takes them.
 
         Yields
         ------
         TrainingEvent
-            ``"preview"`` after every round, ``"done"`` in the end if anything was learnt.
+            `Previewed` after every round; `Finished` in the end if anything was learnt.
         """
-        import torch
-
-        device = devices.resolve(self.request.device)
-        yield self._event("message", text="Reading the checkpoint …")
-        try:
-            with torch.random.fork_rng(devices=[]):
-                if needs_compiling(self.info.network, device, training=True):
-                    yield self._event("message", text=COMPILING)
-                warm_up(self.info.network, device, training=True)
-                torch.manual_seed(self.request.seed)
-                network = devices.place(network_of(self.info, self.store), device)
-                self._rehearse(network, device)
-                torch.manual_seed(self.request.seed)
-                learner = Trainer(network, self.info, self.request, device)
-                yield from self._rounds(learner, work, stop, abort)
-        finally:
-            devices.release(device)
+        yield self._message("Reading the checkpoint …")
+        with training_device(self.request.device) as device:
+            for text in compile_for_training(self.info.network, device):
+                yield self._message(text)
+            random = RandomState(self.request.seed, device)
+            with random.active():
+                network = devices.place(start_network(self.info, self.store), device)
+            self._rehearse(network, device)
+            random = RandomState(self.request.seed, device)
+            trainer = Trainer(network, self.info, self.request, device, random)
+            yield from self._rounds(trainer, live_input, stop, abort)
 
     def _rehearse(self, network: nn.Module, device: str) -> None:
         """Make a step and a prediction with a copy: the first ones take longer than later ones."""
-        r, side = self.request, self.request.patch
+        request, side = self.request, self.request.schedule.patch
         channels = self.info.in_channels * self.info.context_slices
         blank = TrainingImage(
             "", np.zeros((channels, side, side), np.float32), np.zeros((side, side), np.uint8)
         )
-        learner = Trainer(deepcopy(network), self.info, r, device)
-        learner.step(make_sampler([blank], [], r, 0, self.info.classes).batch(r.batch), 0.0)
-        frame = blank.frame
-        if self.info.context_slices > 1:
-            frame = frame.reshape(self.info.context_slices, -1, side, side)
-        Predictor(learner.averaged.eval(), device)(frame)
+        random = RandomState(request.seed, device)
+        trainer = Trainer(deepcopy(network), self.info, request, device, random)
+        sampler = make_sampler([blank], [], request, 0, self.info.classes)
+        trainer.step(sampler.batch(request.schedule.batch), 0.0)
+        predict_frame(trainer.averaged.eval(), self.info, blank.frame, device)
 
     def _rounds(
         self,
-        learner: Trainer,
-        work: Callable[[], LiveInput | None],
+        trainer: Trainer,
+        live_input: Callable[[], LiveInput | None],
         stop: Stop,
         abort: Stop,
     ) -> Iterator[TrainingEvent]:
         images: Sequence[TrainingImage] | None = None
         sampler: PatchSampler | None = None
-        before = replay_examples(self.info, self.store)
-        since, token, begun = 0, None, time.monotonic()
-        yield self._event("message", text=READY)
+        replayed = replay_examples(self.info, self.store)
+        since, patch, begun = 0, None, time.monotonic()
+        yield self._message(READY)
         while not stop():
             if abort():
                 raise Cancelled
-            now = work()
-            idle = now is None or (now.images is images and since >= ENOUGH and now.token == token)
+            now = live_input()
+            idle = now is None or (now.images is images and since >= ENOUGH and now.patch == patch)
             if now is None or idle:
                 time.sleep(0.05)
                 continue
             if now.images is not images:
                 check_examples(now.images, self.info)
                 images, since = now.images, 0
-                sampler = make_sampler(images, before, self.request, self._steps, self.info.classes)
+                sampler = make_sampler(
+                    images, replayed, self.request, self._steps, self.info.classes
+                )
             assert sampler is not None
-            loss = math.nan
             end = time.monotonic() + ROUND
             while since < ENOUGH and time.monotonic() < end and not (stop() or abort()):
-                loss = learner.step(sampler.batch(self.request.batch), PROGRESS)
+                loss = trainer.step(sampler.batch(self.request.schedule.batch), RATE_SHARE)
                 if math.isfinite(loss):
                     self._steps, since = self._steps + 1, since + 1
                     self.curves.loss.append((self._steps, loss))
-                    yield self._event("step", loss=loss)
-            predict = Predictor(learner.averaged.eval(), learner.device)
-            found = predict_tiled(predict, now.frame, TILE, OVERLAP)
-            token = now.token
-            yield replace(self._event("preview", loss=loss), preview=found, token=token)
-        if images is None or not self._steps:
-            return
-        self.best_weights = copy_weights(learner.averaged)
-        seconds = round(time.monotonic() - begun, 1)
-        numbers = {"steps_done": self._steps, "seconds": seconds, "live": True, "held_out": []}
+                    yield StepDone("", self._status(), loss)
+            network = trainer.averaged.eval()
+            predicted, patch = (
+                predict_frame(network, self.info, now.frame, trainer.device),
+                now.patch,
+            )
+            yield Previewed("", self._status(), predicted, patch)
+        if images is not None and self._steps:
+            yield self._save(trainer, images, time.monotonic() - begun)
+
+    def _save(self, trainer: Trainer, images: Sequence[TrainingImage], seconds: float) -> Finished:
+        self.best_weights = copy_weights(trainer.averaged)
+        numbers = {
+            "steps_done": self._steps,
+            "seconds": round(seconds, 1),
+            "live": True,
+            "held_out": [],
+        }
         info = save_trained(self.store, self.info, self.request, self, images, {}, numbers)
         text = f"Saved {info.id}, learnt live in {self._steps} steps."
-        yield replace(self._event("done", text=text), checkpoint=info)
+        return Finished(text, self._status(), info)
 
-    def _event(self, kind: str, loss: float | None = None, text: str = "") -> TrainingEvent:
-        return TrainingEvent(kind, self._steps, 0, 0.0, loss, text=text)
+    def _status(self) -> RunStatus:
+        return RunStatus(self._steps)
+
+    def _message(self, text: str) -> Message:
+        return Message(text, self._status())

@@ -10,25 +10,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checkpoints.store import CheckpointInfo, CheckpointStore
+from ..checkpoints import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError
-from ..images.training_image import TrainingImage
-from ..inference.predictor import Predictor
-from ..inference.tiling import predict_tiled
-from ..runtime import devices
-from ..runtime.compilation import needs_compiling, warm_up
-from ..runtime.stopping import Stop, never
-from .fine_tuner import check_examples, network_of, replay_examples
-from .request import FineTuneRequest, start_info
+from ..images import TrainingImage
+from ..inference import predict_frame
+from ..runtime import RandomState, Stop, devices, never
+from .events import StepDone, Validated
+from .request import FineTuneRequest
 from .splits import folds
+from .start import (
+    check_examples,
+    compile_for_training,
+    replay_examples,
+    start_info,
+    start_network,
+    training_device,
+)
 from .trainer import Trainer
-from .training_run import OVERLAP, TILE, TrainingRun
+from .training_run import TrainingRun
 
 if TYPE_CHECKING:
     from torch import nn
 
-# Parts that are held out in turn.
-PARTS = 2
+# Folds that are held out in turn.
+FOLDS = 2
+# More steps than any time limit allows.
+UNLIMITED = 100_000
 
 
 @dataclass(frozen=True)
@@ -95,23 +102,20 @@ def compare_networks(
         At every held-out Dice.
     """
     if not competitors:
-        raise AnnotationError("Choose one network or checkpoint at least.")
-    device = devices.resolve(competitors[0][0].device)
-    entries: dict[str, RankedNetwork] = {}
-    try:
+        raise AnnotationError("Choose at least one network or checkpoint.")
+    ranking: dict[str, RankedNetwork] = {}
+    with training_device(competitors[0][0].device) as device:
         for number, (request, images) in enumerate(competitors):
-            for entry, text, share in _compete(request, images, store, device, stop, abort):
-                entries[entry.start] = entry
-                ranked = sorted(entries.values(), key=lambda e: -np.nan_to_num(e.dice))
+            for entry, text, share in _train_one(request, images, store, device, stop, abort):
+                ranking[entry.start] = entry
+                ranked = sorted(ranking.values(), key=lambda e: -np.nan_to_num(e.dice))
                 progress = (number + share) / len(competitors)
                 yield ComparisonEvent(tuple(ranked), text, progress)
             if stop():
                 break
-    finally:
-        devices.release(device)
 
 
-def _compete(
+def _train_one(
     request: FineTuneRequest,
     images: Sequence[TrainingImage],
     store: CheckpointStore,
@@ -119,51 +123,45 @@ def _compete(
     stop: Stop,
     abort: Stop,
 ) -> Iterator[tuple[RankedNetwork, str, float]]:
-    import torch
-
-    start, seed, info = request.checkpoint, request.seed, start_info(request, store)
+    """Hold each fold out in turn; yield the place so far, a sentence, and the share done."""
+    start, info = request.checkpoint, start_info(request, store)
     check_examples(images, info)
-    if needs_compiling(info.network, device, training=True):
-        warm_up(info.network, device, training=True)
-    parts = folds(images, PARTS, np.random.default_rng(seed))
-    # As long as the time lasts: the number of steps says how fast a network learns.
-    request = replace(
-        request,
-        minutes=request.minutes / len(parts),
-        steps=100_000,
-        steps_if_new=None,
-        patience=100_000,
+    for _ in compile_for_training(info.network, device):
+        pass  # it goes without saying in a comparison of minutes
+    parts = folds(images, FOLDS, np.random.default_rng(request.seed))
+    # Until the time is up: the number of steps shows how fast a network learns.
+    minutes, full = request.schedule.minutes / len(parts), request.full_training
+    request = request.adjusted(
+        minutes=minutes,
+        steps=UNLIMITED,
+        patience=UNLIMITED,
+        full_training=full and replace(full, steps=None),
     )
-    loops: list[TrainingRun] = []
-    seconds, parameters = float("nan"), 0
-    for number, (train, validate) in enumerate(parts):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = devices.place(network_of(info, store), device)
-            parameters = sum(weight.numel() for weight in network.parameters())
-            seconds = seconds_per_megapixel(network, info, validate[0], device)
-            loop = TrainingRun(
-                Trainer(network, info, request, device),
-                request,
-                train,
-                validate,
-                replay_examples(info, store),
+    runs: list[TrainingRun] = []
+    for number, (train, held_out) in enumerate(parts):
+        random = RandomState(request.seed, device)
+        with random.active():
+            network = devices.place(start_network(info, store), device)
+        seconds = seconds_per_megapixel(network, info, held_out[0], device)
+        trainer = Trainer(network, info, request, device, random)
+        run = TrainingRun(trainer, request, train, held_out, replay_examples(info, store))
+        runs.append(run)
+        for event in run.run(stop, abort):
+            if not isinstance(event, Validated | StepDone):
+                continue
+            share = event.status.share
+            finished = number == len(parts) - 1 and share >= 1 and isinstance(event, Validated)
+            place = RankedNetwork(
+                start,
+                mean(each.progress.best for each in runs),
+                mean(each.progress.start for each in runs),
+                seconds,
+                sum(weight.numel() for weight in network.parameters()),
+                sum(each.progress.step for each in runs),
+                finished,
             )
-            loops.append(loop)
-            for event in loop.run(stop, abort):
-                if event.kind in ("validation", "step"):
-                    last = number == len(parts) - 1 and event.progress >= 1
-                    entry = RankedNetwork(
-                        start,
-                        mean(each.best for each in loops),
-                        mean(each.start for each in loops),
-                        seconds,
-                        parameters,
-                        sum(each.step for each in loops),
-                        last and event.kind == "validation",
-                    )
-                    text = f"{start}, held-out part {number + 1} of {len(parts)}. {event.text}"
-                    yield entry, text, (number + event.progress) / len(parts)
+            text = f"{start}, held-out part {number + 1} of {len(parts)}. {event.text}"
+            yield place, text, (number + share) / len(parts)
         if stop():
             return
 
@@ -172,13 +170,11 @@ def seconds_per_megapixel(
     network: nn.Module, info: CheckpointInfo, image: TrainingImage, device: str
 ) -> float:
     """Return the seconds that a network takes for a million pixels; the faster of two tries."""
-    frame = image.frame[:, :512, :512]
-    if info.context_slices > 1:
-        frame = frame.reshape(info.context_slices, -1, *frame.shape[1:])
-    predict, times = Predictor(network.eval(), device), []
+    frame, times = image.frame[:, :512, :512], []
+    network.eval()
     for _ in range(2):
         begun = time.perf_counter()
-        predict_tiled(predict, frame, TILE, OVERLAP)
+        predict_frame(network, info, frame, device)
         times.append(time.perf_counter() - begun)
     network.train()
     return min(times) * 1e6 / (frame.shape[-2] * frame.shape[-1])

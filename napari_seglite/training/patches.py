@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..images.training_image import TrainingImage
+from ..images import TrainingImage
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ class PatchSampler:
         self._rng = np.random.default_rng(seed)
         self._weighted = any(image.weight is not None for image in self.images)
         # Of pixels that do not count, nothing is seen, whatever is written there.
-        self._labels = [image.known for image in self.images]
+        self._labels = [image.annotated for image in self.images]
         self._objects = [_places(labels, classes) for labels in self._labels]
         self._known = [
             None if image.weight is None else np.flatnonzero(image.weight) for image in self.images

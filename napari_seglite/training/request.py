@@ -1,213 +1,289 @@
-"""What a training run is asked for, and the news it sends."""
+"""The settings of a training run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args
 
-import src_models
+from ..errors import SegliteError
 
-from ..checkpoints.store import CheckpointInfo, CheckpointStore
-from ..errors import CheckpointError
-
-TRAINABLE = ("all", "decoder")
-# A start whose held-out Dice is lower knows little of the task; of scribbles, which keep away from
-# borders, it has to be higher.
-FAMILIAR, FAMILIAR_SCRIBBLES = 0.65, 0.9
-# Share of the patches that is replayed where such a start shall be held on to all the same.
-HELD = 0.5
+Trainable = Literal["all", "decoder"]
+Precision = Literal["float32", "bfloat16"]
+TRAINABLE: tuple[Trainable, ...] = get_args(Trainable)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+# Held-out Dice from which a start knows the task. Scribbles keep away from borders, so that a
+# useless start scores higher on them.
+KNOWN_DICE, KNOWN_DICE_SPARSE = 0.65, 0.9
+# Share of the patches that is replayed in full training with `Retention.keep_always`.
+REPLAY_IN_FULL_TRAINING = 0.5
 
 
 @dataclass(frozen=True)
-class FineTuneRequest:
-    """How to train.
+class Schedule:
+    """How long and how fast a network learns.
 
     Attributes
     ----------
-    checkpoint : str
-        Where to start: a checkpoint's id, or a network's name to start from scratch.
-    name : str
-        Of the new checkpoint.
     steps : int
         Weight updates at most.
     minutes : float
-        Time at most; whichever ends first.
+        Time limit; training ends with whichever comes first.
     batch, patch : int
-        Patches per step and their size in pixels.
+        Patches per step, and their side in pixels.
     learning_rate, weight_decay : float
-        Of AdamW; the rate rises over the first steps and falls along a cosine.
-    rate_if_new : float, optional
-        The learning rate instead, where the start knows little of the task.
-    familiar : float
-        Held-out Dice below which a start knows little of the task.
-    steps_if_new : int, optional
-        The number of steps instead, for such a start.
-    hold_on : bool
-        Whether replay and anchor stay even then, with half of the patches replayed. If not, what
-        the start knew is let go, which leaves more time and freedom for the new task.
-    validation : float
-        Share of the frames to score on.
-    validate_every, patience : int
-        Steps between scores, and how many scores without progress end the training.
-    folds : int
-        Above 1, what was corrected is cut into so many parts that are held out in turn; the last
-        run learns from all of it, for as long as the others did well. For few frames.
-    replay : float
-        Share of the patches drawn from what the starting checkpoint learnt from, if it brought
-        some of that along, so that it does not forget.
-    anchor : float
-        How far every step pulls the weights back to those it started from, as a share of the
-        distance at the full learning rate (L2-SP; Li et al., 2018, decoupled as weight decay is).
-    reach : float
-        How far from the starting weights to those that were learnt the new ones lie: 1 is all the
-        way. Somewhat less costs little on images like those that were learnt from and keeps more
-        of what the start knew of others (WiSE-FT; Wortsman et al., 2022). All the way if the start
-        knows little of the task.
-    trainable : str
-        ``"all"`` weights learn, or those of the ``"decoder"`` and the norms alone.
-    class_names : tuple of str, optional
-        Of the new checkpoint, background first, where they are not the starting one's; the last
-        layer begins anew if there are more or fewer.
-    in_channels : int, optional
-        Of the new checkpoint, where they are not the starting one's; its first layer reads them
-        all alike to begin with.
-    scale, invert, intensity : float
-        Augmentation, see `PatchSampler`.
-    frozen_norm : bool
-        Batch norms keep the statistics they start with. A small batch's statistics differ from
-        the running ones that inference uses; a network trained on has to live with the latter.
-    bfloat16 : bool
-        Convolutions and products compute in bfloat16, weights and loss stay float32. Faster where
-        the processor has instructions for it (AVX-512 BF16, AMX, recent GPUs), slower elsewhere.
-    keep_best : bool
-        Keep the weights of the best validation, as suits few and noisy annotations; otherwise the
-        last ones, as suits a long run whose learning rate comes to rest.
-    seed : int
-        Of weights, split and patches.
-    split_seed : int, optional
-        Of the split, where runs that follow each other shall validate on the same frames.
-    device : str
-        As `devices.resolve` takes it.
-    spacing : tuple of float, optional
-        Height and width of the images' pixels in micrometres, for the new checkpoint's card.
+        Of AdamW (Loshchilov and Hutter, 2019); the rate warms up over the first steps and then
+        follows half a cosine.
     """
 
-    checkpoint: str
-    name: str
     steps: int = 200
     minutes: float = 10.0
     batch: int = 4
     patch: int = 128
     learning_rate: float = 5e-4
     weight_decay: float = 1e-3
-    rate_if_new: float | None = None
-    familiar: float = FAMILIAR
-    steps_if_new: int | None = None
-    hold_on: bool = False
-    validation: float = 0.2
-    validate_every: int = 20
-    patience: int = 6
-    folds: int = 1
-    replay: float = 0.25
-    anchor: float = 1e-3
-    reach: float = 1.0
-    trainable: str = "all"
-    class_names: tuple[str, ...] | None = None
-    in_channels: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "steps", "minutes", "batch", "patch", "learning_rate")
+
+
+@dataclass(frozen=True)
+class FullTraining:
+    """A schedule for starting checkpoints that do not know the task, see `Retention.known_dice`.
+
+    Attributes
+    ----------
+    learning_rate : float
+        In place of `Schedule.learning_rate`.
+    steps : int or None
+        In place of `Schedule.steps`; None keeps those.
+    """
+
+    learning_rate: float
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to the patches that a network learns from, see `PatchSampler`.
+
+    Attributes
+    ----------
+    scale : float
+        Patches are enlarged or shrunk by up to this factor, at least 1.
+    invert : float
+        Probability that bright and dark change places, 0 to 1.
+    intensity : float
+        Frequency of changes to contrast, brightness, sharpness and noise: 0 never, 1 as usual.
+    """
+
     scale: float = 1.25
     invert: float = 0.0
     intensity: float = 1.0
-    frozen_norm: bool = False
-    bfloat16: bool = False
-    keep_best: bool = True
-    seed: int = 0
-    split_seed: int | None = None
-    device: str = "auto"
-    spacing: tuple[float, float] | None = None
-
-    def unfamiliar(self, dice: float) -> bool:
-        """Whether a start of this held-out Dice knows little of the task."""
-        return self.rate_if_new is not None and dice < self.familiar
-
-    def from_anew(self) -> FineTuneRequest:
-        """Return the same for a start that knows little of the task."""
-        rate = self.rate_if_new or self.learning_rate
-        steps = self.steps_if_new or self.steps
-        fresh = replace(
-            self,
-            learning_rate=rate,
-            steps=steps,
-            rate_if_new=None,
-            steps_if_new=None,
-            reach=1.0,
-        )
-        if self.hold_on:
-            return replace(fresh, replay=max(fresh.replay, HELD) if fresh.replay else 0.0)
-        return replace(fresh, replay=0.0, anchor=0.0)
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps",
-            "minutes",
-            "batch",
-            "patch",
-            "learning_rate",
-            "validate_every",
-            "patience",
-            "folds",
-        ):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
-        if not 0 < self.validation < 1:
-            raise ValueError(f"validation must lie between 0 and 1, not {self.validation}.")
         if self.scale < 1 or not 0 <= self.invert <= 1 or not 0 <= self.intensity <= 1:
-            raise ValueError(
-                "scale must be at least 1, and invert and intensity lie between 0 and 1."
+            raise SegliteError(
+                "scale must be at least 1, and invert and intensity must lie between 0 and 1."
             )
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How much of the starting checkpoint is kept.
+
+    Attributes
+    ----------
+    replay : float
+        Share of the patches drawn from the starting checkpoint's replay buffer, if it has one.
+    anchor : float
+        Pull of every step towards the starting weights, as a share of the distance at the full
+        learning rate (L2-SP; Li et al., 2018, decoupled as weight decay is).
+    interpolation : float
+        Position of the saved weights between the starting weights (0) and the learnt ones (1).
+        Below 1 costs little on the new images and keeps more of the old ones (WiSE-FT; Wortsman
+        et al., 2022).
+    known_dice : float
+        Held-out Dice from which the starting checkpoint counts as knowing the task.
+    keep_always : bool
+        Keep replay and anchor even if the starting checkpoint does not know the task, with half
+        of the patches replayed. Otherwise such a start is let go, which leaves more time and
+        freedom for the new task.
+    """
+
+    replay: float = 0.25
+    anchor: float = 1e-3
+    interpolation: float = 1.0
+    known_dice: float = KNOWN_DICE
+    keep_always: bool = False
+
+    def __post_init__(self) -> None:
         if not 0 <= self.replay < 1 or not 0 <= self.anchor < 1:
-            raise ValueError("replay and anchor must lie between 0 and 1, 1 left out.")
-        if not 0 < self.reach <= 1:
-            raise ValueError(f"reach must be above 0 and at most 1, not {self.reach}.")
-        if self.trainable not in TRAINABLE:
-            raise ValueError(f"trainable must be one of {', '.join(TRAINABLE)}.")
+            raise SegliteError("replay and anchor must lie between 0 and 1, 1 excluded.")
+        if not 0 < self.interpolation <= 1:
+            raise SegliteError(
+                f"interpolation must be above 0 and at most 1, not {self.interpolation}."
+            )
 
 
-def start_info(
-    request: FineTuneRequest, store: CheckpointStore, template: CheckpointInfo | None = None
-) -> CheckpointInfo:
-    """Return the card that the new checkpoint begins with.
+@dataclass(frozen=True)
+class Validation:
+    """How a run is scored, and when it stops early.
+
+    Attributes
+    ----------
+    held_out : float
+        Share of the frames that is held out, between 0 and 1.
+    validate_every : int
+        Steps between two scores.
+    patience : int
+        Scores without improvement after which training stops.
+    folds : int
+        Above 1, cross-validation: the annotated pixels are divided into this many folds, held out
+        in turn, and the last run learns from all of them for as long as the others improved. For
+        few frames.
+    keep_best : bool
+        Save the weights with the best score, as suits few and noisy annotations; otherwise the
+        last ones, as suits a long run whose learning rate comes to rest.
+    split_seed : int or None
+        Of the split, for runs that must hold out the same frames; None takes the run's seed.
+    """
+
+    held_out: float = 0.2
+    validate_every: int = 20
+    patience: int = 6
+    folds: int = 1
+    keep_best: bool = True
+    split_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "validate_every", "patience", "folds")
+        if not 0 < self.held_out < 1:
+            raise SegliteError(f"held_out must lie between 0 and 1, not {self.held_out}.")
+
+
+_GROUPS = ("schedule", "augmentation", "retention", "validation")
+
+
+@dataclass(frozen=True)
+class FineTuneRequest:
+    """The settings of a training run.
+
+    Attributes
+    ----------
+    checkpoint : str
+        The start: a checkpoint's id, or a network's name to train from scratch.
+    name : str
+        Of the new checkpoint.
+    schedule : Schedule
+        How long and how fast it learns.
+    augmentation : Augmentation
+        Random changes to the patches.
+    retention : Retention
+        How much of the start is kept.
+    validation : Validation
+        How it is scored.
+    full_training : FullTraining or None
+        The schedule where the start does not know the task; None keeps `schedule`.
+    trainable : str
+        ``"all"`` weights learn, or only those of the ``"decoder"`` and of the norms.
+    frozen_norm : bool
+        Keep the starting statistics of batch norms. Those of a small batch differ from the
+        running ones that inference uses.
+    precision : str
+        ``"float32"``, or ``"bfloat16"`` for convolutions and products, with weights and loss in
+        float32. The latter is faster on processors with instructions for it (AVX-512 BF16, AMX,
+        recent GPUs) and slower elsewhere.
+    class_names : tuple of str or None
+        Of the new checkpoint, background first; None keeps the start's. The last layer begins
+        anew if the number of classes changes.
+    in_channels : int or None
+        Of the new checkpoint; None keeps the start's. The first layer then begins with the mean
+        over the old channels.
+    seed : int
+        Of weights, split and patches.
+    device : str
+        As `devices.resolve` takes it.
+    spacing : tuple of float or None
+        Height and width of the images' pixels in micrometres, for the new checkpoint's card.
 
     Raises
     ------
-    CheckpointError
-        If the starting point does not exist.
+    SegliteError
+        If a value is out of its range.
+
+    Examples
+    --------
+    >>> request = FineTuneRequest("nuclei-s-net", "my-nuclei", Schedule(steps=400, minutes=5))
+    >>> request.adjusted(batch=8, replay=0.5).schedule
+    Schedule(steps=400, minutes=5, batch=8, patch=128, learning_rate=0.0005, weight_decay=0.001)
     """
-    if request.checkpoint in src_models.names():
-        blank = template or CheckpointInfo(request.name, request.checkpoint)
-        info = replace(
-            blank,
-            id=request.name,
-            network=request.checkpoint,
-            parent=None,
-            spacing=request.spacing or blank.spacing,
-        )
-    else:
-        parent = store.info(request.checkpoint)
-        info = replace(
-            parent,
-            id=request.name,
-            parent=request.checkpoint,
-            description=f"Fine-tuned from {parent.id}.",
-            spacing=request.spacing or parent.spacing,
-        )
-    if request.in_channels is not None:
-        info = replace(info, in_channels=request.in_channels)
-    if request.class_names is None:
-        return info
-    names = tuple(request.class_names)
-    if len(names) < 2:
-        raise CheckpointError("Name the background and one class at least.")
-    # One class needs a single output, and keeps more if the starting point has two already.
-    classes = info.classes if len(names) == len(info.class_names) else len(names)
-    if len(names) == 2 and classes != info.classes:
-        classes = 1
-    return replace(info, classes=classes, class_names=names)
+
+    checkpoint: str
+    name: str
+    schedule: Schedule = field(default_factory=Schedule)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    retention: Retention = field(default_factory=Retention)
+    validation: Validation = field(default_factory=Validation)
+    full_training: FullTraining | None = None
+    trainable: Trainable = "all"
+    frozen_norm: bool = False
+    precision: Precision = "float32"
+    class_names: tuple[str, ...] | None = None
+    in_channels: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    spacing: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.trainable not in TRAINABLE:
+            raise SegliteError(f"trainable must be one of {', '.join(TRAINABLE)}.")
+        if self.precision not in PRECISIONS:
+            raise SegliteError(f"precision must be one of {', '.join(PRECISIONS)}.")
+
+    def adjusted(self, **settings: Any) -> FineTuneRequest:
+        """Return the request with some settings changed, each by its own name.
+
+        Parameters
+        ----------
+        **settings
+            Fields of the request, or of its schedule, augmentation, retention or validation; no
+            two groups share a name.
+
+        Raises
+        ------
+        TypeError
+            If there is no such setting.
+        SegliteError
+            If a value is out of its range.
+        """
+        changes: dict[str, Any] = {}
+        for group in _GROUPS:
+            before = settings.pop(group, getattr(self, group))
+            names = {f.name for f in fields(before)} & settings.keys()
+            changes[group] = replace(before, **{name: settings.pop(name) for name in names})
+        return replace(self, **changes, **settings)
+
+    def needs_full_training(self, dice: float) -> bool:
+        """Whether a start with this held-out Dice does not know the task."""
+        return self.full_training is not None and dice < self.retention.known_dice
+
+    def for_full_training(self) -> FineTuneRequest:
+        """Return the request for a start that does not know the task."""
+        full, retention = self.full_training, self.retention
+        schedule = self.schedule
+        if full is not None:
+            steps = full.steps or schedule.steps
+            schedule = replace(schedule, learning_rate=full.learning_rate, steps=steps)
+        if not retention.keep_always:
+            retention = replace(retention, replay=0.0, anchor=0.0)
+        elif retention.replay:
+            share = max(retention.replay, REPLAY_IN_FULL_TRAINING)
+            retention = replace(retention, replay=share)
+        retention = replace(retention, interpolation=1.0)
+        return replace(self, schedule=schedule, retention=retention, full_training=None)
+
+
+def _check_positive(group: Any, *names: str) -> None:
+    for name in names:
+        if getattr(group, name) <= 0:
+            raise SegliteError(f"{name} must be above 0, not {getattr(group, name)}.")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..formats.atomic import replacing
+from ..formats import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .request import FineTuneRequest
 
 
-class TrainingState:
+class SavedState:
     """Where a run that makes a checkpoint of some name is saved meanwhile.
 
     Parameters

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..images.training_image import TrainingImage
+from ..images import TrainingImage
 
 # Parts along the longer side of a frame that is divided between training and validation.
 CELLS = 6
@@ -51,7 +51,7 @@ def split(
         )
         for columns in (slice(None, edge), slice(edge, None))
     ]
-    if min(part.labels.shape[1] for part in parts) < 16 or not parts[0].known.any():
+    if min(part.labels.shape[1] for part in parts) < 16 or not parts[0].annotated.any():
         return [only], [only]  # too small to cut: better a biased score than none
     return [parts[0]], [parts[1]]
 
@@ -84,7 +84,7 @@ def folds(
             known = 1 if image.weight is None else image.weight[box] > 0
             size = int(np.sum(np.broadcast_to(known, image.labels[box].shape)))
             if size:
-                objects = int(np.count_nonzero(image.known[box]))
+                objects = int(np.count_nonzero(image.annotated[box]))
                 cells.append((objects, size, rng.random(), number, box))
     cells.sort(key=lambda cell: cell[:3], reverse=True)
     count = min(count, sum(cell[0] > 0 for cell in cells))

@@ -1,4 +1,4 @@
-"""One training step after the other."""
+"""One training step: forward pass, loss, weight update and running average."""
 
 from __future__ import annotations
 
@@ -9,89 +9,101 @@ from typing import TYPE_CHECKING, Any
 
 import src_models
 
-from ..checkpoints.store import CheckpointInfo
+from ..checkpoints import CheckpointInfo
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ..runtime import RandomState
     from .patches import Batch
     from .request import FineTuneRequest
 
 
 class Trainer:
-    """A network, its optimiser, and the running average of its weights that gets saved.
+    """A network with its optimiser and the running average of its weights, which gets saved.
 
     Parameters
     ----------
     network : Module
-        With the weights to start from.
+        With the starting weights, on `device`.
     info : CheckpointInfo
         Of the new checkpoint.
     request : FineTuneRequest
         How to train.
     device : str
-        Where the network is.
+        As `devices.resolve` returns it.
+    random : RandomState
+        Drawn from by layers such as dropout.
     """
 
     def __init__(
-        self, network: nn.Module, info: CheckpointInfo, request: FineTuneRequest, device: str
+        self,
+        network: nn.Module,
+        info: CheckpointInfo,
+        request: FineTuneRequest,
+        device: str,
+        random: RandomState,
     ) -> None:
         import torch
         from torch.optim.swa_utils import AveragedModel
 
-        self.network, self.info = network.train(), info
+        self.network, self.info, self.device = network.train(), info, device
+        self._random = random
         if request.frozen_norm:
             for module in network.modules():
                 if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                     module.eval()
-        learning = trainable(network, info.network, request.trainable)
-        self._learning: list[torch.Tensor] = [
-            weight for name, weight in network.named_parameters() if name in learning
+        names = trainable_parameters(network, info.network, request.trainable)
+        self._parameters: list[torch.Tensor] = [
+            weight for name, weight in network.named_parameters() if name in names
         ]
-        # Nothing to come back to where there is no start.
-        self._anchor = request.anchor if info.parent else 0.0
-        self._reach = request.reach if info.parent else 1.0
-        self._first = copy_weights(network)
-        self._start = [weight.detach().clone() for weight in self._learning]
+        # A network from scratch has no starting weights to stay close to.
+        self._anchor = request.retention.anchor if info.parent else 0.0
+        self._interpolation = request.retention.interpolation if info.parent else 1.0
+        self._start_weights = copy_weights(network)
+        self._start_parameters = [weight.detach().clone() for weight in self._parameters]
+        self.rate = request.schedule.learning_rate
         self.optimiser = torch.optim.AdamW(
-            self._learning, lr=request.learning_rate, weight_decay=request.weight_decay
+            self._parameters, lr=self.rate, weight_decay=request.schedule.weight_decay
         )
-        self.rate = request.learning_rate
-        self.device, self.bfloat16 = device, request.bfloat16
+        self._bfloat16 = request.precision == "bfloat16"
         average = AveragedModel(network, avg_fn=_running_average, use_buffers=True)
         self.averaged: nn.Module = average.module
         self._average = average
         self._steps = 0
 
     def result(self) -> nn.Module:
-        """Return the network as it would be kept now, ready to predict."""
-        found = self.averaged
-        if self._reach < 1:
-            found = deepcopy(self.averaged)
-            found.load_state_dict(mixed_weights(self._first, copy_weights(found), self._reach))
-        return found.eval()
+        """Return the network as it would be saved now, ready to predict."""
+        network = self.averaged
+        if self._interpolation < 1:
+            network = deepcopy(self.averaged)
+            weights = copy_weights(network)
+            network.load_state_dict(
+                mixed_weights(self._start_weights, weights, self._interpolation)
+            )
+        return network.eval()
 
-    def step(self, batch: Batch, progress: float) -> float:
+    def step(self, batch: Batch, share: float) -> float:
         """Update the weights once and return the loss, which may be NaN.
 
         Parameters
         ----------
         batch : tuple of Tensor
             As `PatchSampler.batch` draws it.
-        progress : float
-            0 to 1, sets the learning rate.
+        share : float
+            Share of the run that is over, 0 to 1; sets the learning rate.
         """
         import torch
 
-        share = self._set_rate(progress)
+        factor = self._set_rate(share)
         self.optimiser.zero_grad(set_to_none=True)
         frames, labels, weight = batch
         frames = frames.to(self.device, memory_format=torch.channels_last)
         if self.info.context_slices > 1:
             frames = frames.unflatten(1, (self.info.context_slices, -1))
         kind = torch.device(self.device).type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
+        with self._random.active(), torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16):
             loss = src_models.training_loss(
                 self.network,
                 self.info.network,
@@ -103,49 +115,52 @@ class Trainer:
         if not math.isfinite(value):
             return value
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._learning, 1.0)
+        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self.optimiser.step()
         if self._anchor:
             with torch.no_grad():
-                torch._foreach_lerp_(self._learning, self._start, self._anchor * share)
+                torch._foreach_lerp_(
+                    self._parameters, self._start_parameters, self._anchor * factor
+                )
         self._average.update_parameters(self.network)
         self._steps += 1
         return value
 
-    def _set_rate(self, progress: float) -> float:
-        """Set the learning rate and return its share of the full one."""
+    def _set_rate(self, share: float) -> float:
+        """Set the learning rate and return it as a share of the full one."""
         warm = min(1.0, (self._steps + 1) / 20)
-        share = warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        factor = warm * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * share
-        return share
+            group["lr"] = self.rate * factor
+        return factor
 
-    def follow(self, request: FineTuneRequest) -> None:
-        """Take the learning rate, the anchor and the reach of another request from here on."""
-        self.rate, self._anchor = request.learning_rate, min(self._anchor, request.anchor)
-        self._reach = max(self._reach, request.reach)
+    def adopt(self, request: FineTuneRequest) -> None:
+        """Take over another request's learning rate, anchor and interpolation."""
+        self.rate = request.schedule.learning_rate
+        self._anchor = min(self._anchor, request.retention.anchor)
+        self._interpolation = max(self._interpolation, request.retention.interpolation)
 
     def restore_and_halve_rate(self, weights: dict[str, torch.Tensor]) -> None:
-        """Go on from earlier weights, slower: after a loss that is no number."""
+        """Continue from earlier weights at half the rate, after a loss that was not finite."""
         self.load_weights(weights)
         self.optimiser.state.clear()
         self.rate /= 2
 
     def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
-        """Take weights to go on from; the anchor stays where it was."""
+        """Continue from other weights; the anchor stays where it was."""
         self.network.load_state_dict(weights)
         self.averaged.load_state_dict(weights)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return all that a run needs to go on after a crash."""
-        found = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        found |= {f"average.{k}": v for k, v in self._average.state_dict().items()}
+        """Return what a run needs to continue after a crash, on the CPU."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self._average.state_dict().items()}
         for number, kept in self.optimiser.state_dict()["state"].items():
-            found |= {f"optimiser.{number}.{k}": v for k, v in kept.items()}
-        return {name: value.detach().cpu() for name, value in found.items()}
+            tensors |= {f"optimiser.{number}.{k}": v for k, v in kept.items()}
+        return {name: value.detach().cpu() for name, value in tensors.items()}
 
     def restore(self, state: dict[str, torch.Tensor], steps: int) -> None:
-        """Go on from what `state` returned.
+        """Continue from what `state` returned.
 
         Raises
         ------
@@ -153,13 +168,13 @@ class Trainer:
             If it is of another network.
         """
 
-        def part(prefix: str) -> dict[str, torch.Tensor]:
+        def having(prefix: str) -> dict[str, torch.Tensor]:
             return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
 
-        self.network.load_state_dict(part("network."))
-        self._average.load_state_dict(part("average."))
+        self.network.load_state_dict(having("network."))
+        self._average.load_state_dict(having("average."))
         kept: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in part("optimiser.").items():
+        for name, value in having("optimiser.").items():
             number, key = name.split(".", 1)
             kept.setdefault(int(number), {})[key] = value
         groups = self.optimiser.state_dict()["param_groups"]
@@ -167,7 +182,7 @@ class Trainer:
         self._steps = steps
 
 
-def trainable(network: nn.Module, name: str, which: str) -> set[str]:
+def trainable_parameters(network: nn.Module, name: str, which: str) -> set[str]:
     """Return the names of the parameters that learn; see `FineTuneRequest.trainable`."""
     from torch import nn
 
@@ -192,16 +207,16 @@ def _running_average(averaged: torch.Tensor, current: torch.Tensor, count: Any) 
 
 
 def copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return a network's weights as they are now, on the CPU."""
+    """Return a copy of a network's weights on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 
 def mean_weights(several: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Return the mean of some networks' weights; of whole numbers, such as counts, the last's."""
-    found = several[0]
+    """Return the mean of several networks' weights; integers, such as counts, are the last's."""
+    mean = several[0]
     for number, weights in enumerate(several[1:], 2):
-        found = mixed_weights(found, weights, 1 / number)
-    return found
+        mean = mixed_weights(mean, weights, 1 / number)
+    return mean
 
 
 def mixed_weights(

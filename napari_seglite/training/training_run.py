@@ -1,23 +1,29 @@
-"""Steps, scores and what can go wrong between them, as a generator of events."""
+"""One training run: steps and scores until it ends, and recovery from the usual failures."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Cancelled, DeviceError
-from ..images.training_image import TrainingImage
-from ..inference.predictor import Predictor
-from ..inference.tiling import predict_tiled
-from ..labels.metrics import overlap, overlap_per_class
-from ..runtime import devices
-from ..runtime.stopping import Stop, interruptible
-from .events import RunCallbacks, TrainingEvent
+from ..images import TrainingImage
+from ..inference import classify, predict_frame
+from ..labels import overlap, overlap_per_class
+from ..runtime import Stop, devices, interruptible
+from .events import (
+    Message,
+    Previewed,
+    RunCallbacks,
+    RunStatus,
+    StepDone,
+    TrainingEvent,
+    Validated,
+)
 from .patches import PatchSampler
 from .request import FineTuneRequest
 from .trainer import Trainer, copy_weights
@@ -26,309 +32,337 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .saved_state import TrainingState
+    from .saved_state import SavedState
 
-TILE, OVERLAP = 512, 48
-# Seconds between two copies of a run on disk; a crash costs no more than that.
+# Seconds between two saved states; a crash costs no more than that.
 SAVE_EVERY = 20.0
-# Held-out Dice that may be chance: a few frames are scored, and a good start was made from many.
+# A gain in held-out Dice that may be chance: a few frames are scored, and a good start was
+# trained on many.
 LEAST_GAIN = 0.005
-# How often a run steps back from a loss that is no number before it ends.
-MOST_RETREATS = 3
+# Retries after a loss that is not finite before the run ends.
+MOST_RETRIES = 3
 
 
 @dataclass
 class Curves:
-    """What a run went through: ``(step, value)`` of the loss and of the held-out Dice."""
+    """``(step, value)`` of the loss and of the held-out Dice of a run."""
 
     loss: list[tuple[int, float]] = field(default_factory=list)
     dice: list[tuple[int, float]] = field(default_factory=list)
 
 
+@dataclass
+class Progress:
+    """The numbers of a run, which are saved with it.
+
+    Attributes
+    ----------
+    step, best_step : int
+        Steps made, and the step of the best weights.
+    since_best : int
+        Validations since the best one.
+    start, best : float
+        Held-out Dice of the starting weights and of the best ones; NaN if nothing was held out.
+    seconds : float
+        Training time so far.
+    """
+
+    step: int = 0
+    best_step: int = 0
+    since_best: int = 0
+    start: float = math.nan
+    best: float = math.nan
+    seconds: float = 0.0
+
+
 class TrainingRun:
-    """One run: some frames to learn from, some to score on.
+    """One run: frames to learn from, and held-out frames to score on.
 
     Parameters
     ----------
-    learner : Trainer
-        With the weights to start from.
+    trainer : Trainer
+        With the starting weights.
     request : FineTuneRequest
-        How to train. Its steps and minutes are those of this run.
-    train, validate : sequence of TrainingImage
-        Nothing to validate on means that the last weights count.
+        How to train; its steps and minutes are those of this run.
+    train, held_out : sequence of TrainingImage
+        With nothing held out, the last weights count.
     replayed : sequence of TrainingImage
-        What the starting point learnt from.
-    watch : RunCallbacks
-        Of whoever watches.
-    state : TrainingState, optional
-        Where the run is saved, and where an interrupted one goes on from.
+        The starting point's replay buffer.
+    callbacks : RunCallbacks, optional
+        Into the program that watches.
+    saved : SavedState, optional
+        Where the run is saved, and from where an interrupted one continues.
 
     Attributes
     ----------
     best_weights : dict
-        What to keep.
-    start, best : float
-        Held-out Dice before, and of those weights; NaN if nothing was held out.
-    step, best_step : int
-        Steps that were made, and after how many of them the best weights were there.
+        The weights to save.
+    progress : Progress
+        Where the run is.
     curves : Curves
         For the card.
     """
 
     def __init__(
         self,
-        learner: Trainer,
+        trainer: Trainer,
         request: FineTuneRequest,
         train: Sequence[TrainingImage],
-        validate: Sequence[TrainingImage],
-        replay_examples: Sequence[TrainingImage] = (),
-        watch: RunCallbacks | None = None,
-        state: TrainingState | None = None,
+        held_out: Sequence[TrainingImage],
+        replayed: Sequence[TrainingImage] = (),
+        callbacks: RunCallbacks | None = None,
+        saved: SavedState | None = None,
     ) -> None:
-        self.learner, self.request, self.validate = learner, request, list(validate)
-        self.replay_examples, self.watch, self.state = (
-            list(replay_examples),
-            watch or RunCallbacks(),
-            state,
-        )
-        self.batch = request.batch
-        self.start = self.best = math.nan
+        self.trainer, self.request, self.held_out = trainer, request, list(held_out)
+        self.replayed, self.callbacks = list(replayed), callbacks or RunCallbacks()
+        self.saved, self.batch, self.retries = saved, request.schedule.batch, 0
+        self.progress, self.curves = Progress(), Curves()
         self.best_weights: dict[str, torch.Tensor] = {}
-        self.step = self.best_step = self.since_best = self.retreats = 0
-        self.seconds = 0.0
-        self.curves = Curves()
-        self._drawn = request  # or what suits a start that knows little
-        self._take(train)
+        self._used = request  # or its full training, if the start does not know the task
+        self._learn_from(train)
 
-    def _take(self, train: Sequence[TrainingImage]) -> None:
-        self._train = list(train)
-        classes = self.learner.info.classes
-        self._sampler = make_sampler(train, self.replay_examples, self._drawn, self.step, classes)
+    def _learn_from(self, train: Sequence[TrainingImage]) -> None:
+        self._train, step = list(train), self.progress.step
+        classes = self.trainer.info.classes
+        self._sampler = make_sampler(train, self.replayed, self._used, step, classes)
 
     # ------------------------------------------------------------------ the run
     def run(self, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
-        """Train until done or stopped."""
+        """Train until the end, or until `stop`; after `abort`, raise `Cancelled`."""
         yield from self._begin(lambda: stop() or abort())
-        steps, minutes = self._drawn.steps, self.request.minutes
-        clock = self.watch.clock
-        before, progress = clock(), max(self.step / steps, self.seconds / 60 / minutes)
-        saved = shown = before
-        while progress < 1 and self.since_best < self.request.patience and not stop():
+        clock = self.callbacks.clock
+        before = saved = shown = clock()
+        share = self._share()
+        while share < 1 and not self._exhausted and not stop():
             if abort():
                 raise Cancelled
-            if self.watch.paused():
-                yield self._event("message", progress, text=f"Paused at step {self.step}.")
-                while self.watch.paused() and not stop() and not abort():
+            if self.callbacks.paused():
+                yield Message(f"Paused at step {self.progress.step}.", self._status(share))
+                while self.callbacks.paused() and not stop() and not abort():
                     time.sleep(0.05)
                 before = clock()
                 continue
-            loss = yield from self._step(progress)
+            loss = yield from self._step(share)
             now = clock()
-            self.seconds, before = self.seconds + now - before, now
-            progress = min(1.0, max(self.step / steps, self.seconds / 60 / minutes))
-            text = f"Step {self.step} of {steps}"
-            yield self._event("step", progress, loss, text=text)
-            if now - shown > self.watch.every and (found := self.watch.frame()):
-                yield self._preview(progress, *found)
+            self.progress.seconds, before = self.progress.seconds + now - before, now
+            share = self._share()
+            text = f"Step {self.progress.step} of {self._used.schedule.steps}"
+            yield StepDone(text, self._status(share), loss)
+            if now - shown > self.callbacks.preview_every:
+                yield from self._preview(share)
                 shown = clock()
-            due = self.step % self.request.validate_every == 0
-            if self.validate and (due or progress >= 1 or stop()):
-                yield from self._validate(progress, loss, abort)
-            if self.state and now - saved > SAVE_EVERY:
+            due = self.progress.step % self.request.validation.validate_every == 0
+            if self.held_out and (due or share >= 1 or stop()):
+                yield from self._validate(share, abort)
+            if self.saved and now - saved > SAVE_EVERY:
                 self.save()
                 saved = clock()
-        if not self.validate:
-            self.best_weights, self.best_step = copy_weights(self.learner.result()), self.step
+        if not self.held_out:
+            self.best_weights = copy_weights(self.trainer.result())
+            self.progress.best_step = self.progress.step
 
     def _begin(self, stop: Stop) -> Iterator[TrainingEvent]:
-        if self.state and (found := self.state.load(self.request)):
-            self._restore(*found)
-            text = f"Going on from step {self.step}, where training was interrupted."
-            yield self._event("message", 0.0, text=text)
+        if self.saved and (state := self.saved.load(self.request)):
+            self._restore(*state)
+            text = f"Going on from step {self.progress.step}, where training was interrupted."
+            yield Message(text, self._status())
             return
-        self.best_weights = copy_weights(self.learner.averaged)
-        if self.validate:
-            yield self._event("message", 0.0, text="Scoring the starting point …")
-            self.best = self.start = self._score(self.learner.result(), stop)
-            self.curves.dice.append((0, self.best))
-            text = f"Dice before: {self.best:.3f}"
-            yield self._event("validation", 0.0, dice=self.best, text=text)
-            if self.request.unfamiliar(self.best):
-                self._begin_anew()
-                text = "The start knows little of this, so it learns anew, and faster."
-                yield self._event("message", 0.0, text=text)
+        self.best_weights = copy_weights(self.trainer.averaged)
+        if not self.held_out:
+            return
+        yield Message("Scoring the starting point …", self._status())
+        dice = self._score(self.trainer.result(), stop)
+        self.progress.best = self.progress.start = dice
+        self.curves.dice.append((0, dice))
+        yield Validated(f"Dice before: {dice:.3f}", self._status(), dice)
+        if self.request.needs_full_training(dice):
+            self._train_fully()
+            text = (
+                f"The starting checkpoint scores Dice {dice:.2f} here, so all weights train at the "
+                "full learning rate."
+            )
+            yield Message(text, self._status())
 
-    def _begin_anew(self) -> None:
-        self._drawn = self.request.from_anew()
-        self.learner.follow(self._drawn)
-        self._take(self._train)
+    def _train_fully(self) -> None:
+        self._used = self.request.for_full_training()
+        self.trainer.adopt(self._used)
+        self._learn_from(self._train)
 
-    def _step(self, progress: float) -> Generator[TrainingEvent, None, float]:
-        """Make a step; with less memory, or from earlier weights, if it has to be."""
+    def _step(self, share: float) -> Generator[TrainingEvent, None, float]:
+        """Make a step; on failure with less memory, or from earlier weights."""
         while True:
             try:
-                loss = self.learner.step(self._sampler.batch(self.batch), progress)
+                loss = self.trainer.step(self._sampler.batch(self.batch), share)
             except (RuntimeError, MemoryError) as error:
                 if not (isinstance(error, MemoryError) or devices.out_of_memory(error)):
                     raise
-                if self.batch == 1:
-                    raise DeviceError(
-                        "Not enough memory to learn from a single patch. Choose smaller patches, "
-                        "a lighter network, or another device."
-                    ) from error
-                self.batch //= 2
-                devices.release(self.learner.device)
-                text = f"Memory ran out: going on with {self.batch} patches a step."
-                yield self._event("message", progress, text=text)
+                yield self._after_memory_ran_out(error, share)
                 continue
             if math.isfinite(loss):
-                self.step += 1
-                self.curves.loss.append((self.step, loss))
+                self.progress.step += 1
+                self.curves.loss.append((self.progress.step, loss))
                 return loss
-            self.retreats += 1
-            if self.retreats > MOST_RETREATS:
-                self.since_best = self.request.patience
+            self.retries += 1
+            if self._exhausted:
                 return math.nan
-            self.learner.restore_and_halve_rate(self.best_weights)
-            yield self._event(
-                "message",
-                progress,
-                text="The loss was no number: back to the last good weights, at half the rate.",
-            )
+            self.trainer.restore_and_halve_rate(self.best_weights)
+            text = "The loss was not a number: back to the last good weights, at half the rate."
+            yield Message(text, self._status(share))
 
-    def _validate(self, progress: float, loss: float, abort: Stop) -> Iterator[TrainingEvent]:
-        network = self.learner.result()
+    def _after_memory_ran_out(self, error: Exception, share: float) -> Message:
+        """Halve the batch.
+
+        Raises
+        ------
+        DeviceError
+            If a single patch is too large.
+        """
+        if self.batch == 1:
+            raise DeviceError(
+                "Not enough memory to learn from a single patch. Choose smaller patches, a lighter "
+                "network, or another device."
+            ) from error
+        self.batch //= 2
+        devices.release(self.trainer.device)
+        text = f"Memory ran out: going on with {self.batch} patches per step."
+        return Message(text, self._status(share))
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether to stop early: no improvement for long, or a loss that stays not finite."""
+        tired = self.progress.since_best >= self.request.validation.patience
+        return tired or self.retries > MOST_RETRIES
+
+    def _validate(self, share: float, abort: Stop) -> Iterator[TrainingEvent]:
+        network, progress = self.trainer.result(), self.progress
         dice = self._score(network, abort)
-        self.curves.dice.append((self.step, dice))
-        self.since_best += 1
-        if dice > self.best + self._least_gain or not self.request.keep_best:
-            self.best, self.since_best, self.best_step = dice, 0, self.step
+        self.curves.dice.append((progress.step, dice))
+        progress.since_best += 1
+        if dice > progress.best + self._least_gain or not self.request.validation.keep_best:
+            progress.best, progress.since_best, progress.best_step = dice, 0, progress.step
             self.best_weights = copy_weights(network)
-        text = f"Step {self.step}: Dice {dice:.3f}, best {self.best:.3f}"
-        yield self._event("validation", progress, loss, dice, text)
-        if (images := self.watch.news()) is not None:
-            self._take(images)
+        text = f"Step {progress.step}: Dice {dice:.3f}, best {progress.best:.3f}"
+        yield Validated(text, self._status(share), dice)
+        if (images := self.callbacks.new_examples()) is not None:
+            self._learn_from(images)
             text = f"Learning from {len(images)} corrected frames from now on."
-            yield self._event("message", progress, text=text)
+            yield Message(text, self._status(share))
 
     @property
     def _least_gain(self) -> float:
-        """By how much the start has to be beaten, if it is any good, to be left for something."""
-        return LEAST_GAIN if self.best_step == 0 and self.best >= self.request.familiar else 0.0
+        """Gain in Dice that justifies leaving a start that knows the task."""
+        known = self.progress.best >= self.request.retention.known_dice
+        return LEAST_GAIN if self.progress.best_step == 0 and known else 0.0
 
-    def _preview(self, progress: float, frame: np.ndarray, token: object) -> TrainingEvent:
-        event = self._event("preview", progress)
-        predict = Predictor(self.learner.result(), self.learner.device)
-        predicted = predict_tiled(predict, frame, TILE, OVERLAP)
-        return replace(event, preview=predicted, token=token)
+    def _preview(self, share: float) -> Iterator[TrainingEvent]:
+        wanted = self.callbacks.preview_frame()
+        if wanted is None:
+            return
+        frame, patch = wanted
+        trainer = self.trainer
+        predicted = predict_frame(trainer.result(), trainer.info, frame, trainer.device)
+        yield Previewed("", self._status(share), predicted, patch)
 
-    def _event(
-        self,
-        kind: str,
-        progress: float,
-        loss: float | None = None,
-        dice: float | None = None,
-        text: str = "",
-    ) -> TrainingEvent:
-        rate = self.step / self.seconds if self.seconds else None
+    # ------------------------------------------------------------------ where it is
+    def _share(self) -> float:
+        schedule = self._used.schedule
+        steps = self.progress.step / schedule.steps
+        return min(1.0, max(steps, self.progress.seconds / 60 / schedule.minutes))
+
+    def _status(self, share: float = 0.0) -> RunStatus:
+        progress, schedule = self.progress, self._used.schedule
+        rate = progress.step / progress.seconds if progress.seconds else None
         left = None
-        if progress > 0 and self.seconds:
+        if share > 0 and progress.seconds:
             left = min(
-                self.request.minutes * 60 - self.seconds,
-                (self._drawn.steps - self.step) / rate if rate else math.inf,
+                schedule.minutes * 60 - progress.seconds,
+                (schedule.steps - progress.step) / rate if rate else math.inf,
             )
-        best = None if math.isnan(self.best) else self.best
-        steps = self._drawn.steps
-        memory = devices.used_memory(self.learner.device)
-        return TrainingEvent(
-            kind,
-            self.step,
-            steps,
-            progress,
-            loss,
-            dice,
-            best,
-            text,
-            rate=rate,
-            left=left,
-            memory=memory,
-            device=self.learner.device,
+        return RunStatus(
+            progress.step,
+            schedule.steps,
+            share,
+            None if math.isnan(progress.best) else progress.best,
+            rate,
+            left,
+            devices.used_memory(self.trainer.device),
+            self.trainer.device,
         )
 
-    # ------------------------------------------------------------------ scores
     def _score(self, network: nn.Module, abort: Stop) -> float:
-        """Mean Dice over what is held out."""
-        scores = []
-        info = self.learner.info
-        predict = Predictor(network, self.learner.device)
+        """Return the mean Dice over the held-out frames."""
+        scores, info = [], self.trainer.info
+        compare = overlap if info.classes == 1 else overlap_per_class
         with interruptible(network, abort):
-            for image in self.validate:
-                frame = image.frame
-                if info.context_slices > 1:
-                    frame = frame.reshape(info.context_slices, -1, *frame.shape[1:])
-                predicted = predict_tiled(predict, frame, TILE, OVERLAP)
-                found = predicted[0] > 0.5 if info.classes == 1 else predicted.argmax(0)
+            for image in self.held_out:
+                probabilities = predict_frame(network, info, image.frame, self.trainer.device)
+                predicted = classify(probabilities)
                 if image.weight is not None:
-                    found = np.where(image.weight > 0, found, 0)
-                compare = overlap if info.classes == 1 else overlap_per_class
-                scores.append(compare(found, image.known).dice)
+                    predicted = np.where(image.weight > 0, predicted, 0)
+                scores.append(compare(predicted, image.annotated).dice)
         return float(np.mean(scores))
 
     # ------------------------------------------------------------------ interrupted runs
     def save(self) -> None:
-        """Write where the run is, so that it goes on from there, or is not made again."""
-        if self.state is None:
+        """Save the run, so that it continues from here after an interruption."""
+        if self.saved is None:
             return
-        tensors = self.learner.state()
+        tensors = self.trainer.state()
         tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
-        self.state.save(
-            self.request,
-            tensors,
-            {
-                "step": self.step,
-                "best_step": self.best_step,
-                "since_best": self.since_best,
-                "start": self.start,
-                "best": self.best,
-                "seconds": self.seconds,
-                "loss": self.curves.loss,
-                "dice": self.curves.dice,
-            },
-        )
+        self.saved.save(self.request, tensors, {**asdict(self.progress), **asdict(self.curves)})
 
     def _restore(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
-        if self.request.unfamiliar(numbers["start"]):
-            self._begin_anew()
-        self.learner.restore(tensors, numbers["step"])
+        self.progress = Progress(**{k: numbers[k] for k in Progress.__dataclass_fields__})
+        if self.request.needs_full_training(self.progress.start):
+            self._train_fully()
+        self.trainer.restore(tensors, self.progress.step)
         self.best_weights = {
             name.removeprefix("best."): value
             for name, value in tensors.items()
             if name.startswith("best.")
         }
-        for name in ("step", "best_step", "since_best", "start", "best", "seconds"):
-            setattr(self, name, numbers[name])
         self.curves.loss = [(int(step), float(value)) for step, value in numbers["loss"]]
         self.curves.dice = [(int(step), float(value)) for step, value in numbers["dice"]]
 
 
 def make_sampler(
     train: Sequence[TrainingImage],
-    replay_examples: Sequence[TrainingImage],
+    replayed: Sequence[TrainingImage],
     request: FineTuneRequest,
     step: int,
     classes: int,
 ) -> PatchSampler:
-    """Return what draws patches from frames, and from what is replayed, from a step on."""
-    r, images = request, mixed(train, replay_examples, request.replay)
-    return PatchSampler(images, r.patch, r.scale, r.invert, r.intensity, r.seed + step, classes)
+    """Return a sampler of patches from frames and the replay buffer.
+
+    Parameters
+    ----------
+    train, replayed : sequence of TrainingImage
+        Frames to learn from, and the replay buffer.
+    request : FineTuneRequest
+        Sets augmentation, patch size, replay and seed.
+    step : int
+        Steps made before; a run that continues draws other patches.
+    classes : int
+        Output channels of the network.
+    """
+    change, images = request.augmentation, with_replay(train, replayed, request.retention.replay)
+    return PatchSampler(
+        images,
+        request.schedule.patch,
+        change.scale,
+        change.invert,
+        change.intensity,
+        request.seed + step,
+        classes,
+    )
 
 
-def mixed(
-    train: Sequence[TrainingImage], replay_examples: Sequence[TrainingImage], share: float
+def with_replay(
+    train: Sequence[TrainingImage], replayed: Sequence[TrainingImage], share: float
 ) -> list[TrainingImage]:
-    """Give replayed frames together this share of the patches."""
-    if not replay_examples or not share:
+    """Return all frames, weighted so that replayed ones give this share of the patches."""
+    if not replayed or not share:
         return list(train)
     total = sum(image.share for image in train)
-    each = share / (1 - share) * total / len(replay_examples)
-    return [*train, *(replace(image, share=each) for image in replay_examples)]
+    each = share / (1 - share) * total / len(replayed)
+    return [*train, *(replace(image, share=each) for image in replayed)]

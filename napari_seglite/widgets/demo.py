@@ -52,7 +52,7 @@ def save(folder: Path, size: str) -> int:
     size : str
         Of the window, such as ``1600x1000``.
     """
-    from ..formats.read_write import write_labels
+    from ..formats import write_labels
 
     width, height = (int(n) for n in size.split("x"))
     viewer, dock = build()

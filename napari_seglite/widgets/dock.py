@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
-from ..checkpoints.store import CheckpointInfo, CheckpointStore
-from .common.colours import warm_colours_soon
-from .common.tracker import CorrectionTracker
-from .correct.panel import CorrectPanel
-from .fine_tune.panel import FineTunePanel
-from .models.panel import ModelsPanel
-from .segment.panel import SegmentPanel
-from .tools.batch import BatchPanel
-from .tools.compare import ComparePanel
-from .tools.evaluate import EvaluatePanel
-from .tools.measure import MeasurePanel
+from ..checkpoints import CheckpointInfo, CheckpointStore
+from .common import CorrectionTracker, warm_colours_soon
+from .correct import CorrectPanel
+from .fine_tune import FineTunePanel
+from .models import ModelsPanel
+from .segment import SegmentPanel
+from .tools import BatchPanel, ComparePanel, EvaluatePanel, MeasurePanel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

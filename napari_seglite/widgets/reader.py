@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SegliteError
-from ..formats.image_file import ImageFile
-from ..formats.read_write import read_image, read_recipe, suffix
+from ..formats import ImageFile, read_image, read_recipe, suffix
 
 
 def reader(path: str | list[str]) -> Callable[..., list[tuple[Any, dict[str, Any], str]]]:

@@ -6,7 +6,7 @@ from skimage.io import imsave
 
 from napari_seglite import SegmentRequest
 from napari_seglite import segment as segment_array
-from napari_seglite.formats.read_write import read_labels
+from napari_seglite.formats import read_labels
 
 
 @pytest.fixture

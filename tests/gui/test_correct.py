@@ -8,10 +8,8 @@ from qtpy.QtWidgets import QMessageBox
 from vispy.util.keys import SHIFT, Key
 
 from napari_seglite import CheckpointStore
-from napari_seglite.annotation.project import AnnotationProject
-from napari_seglite.annotation.project_image import ProjectImage
-from napari_seglite.images.axes import ImageAxes
-from napari_seglite.images.corrections import Corrections
+from napari_seglite.annotation import AnnotationProject, ProjectImage
+from napari_seglite.images import Corrections, ImageAxes
 
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
 
@@ -241,7 +239,7 @@ def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, t
 def test_learning_is_seen_stopped_continued_and_taken_back(
     viewer, dock, click, qtbot, corrected, monkeypatch
 ):
-    from napari_seglite.training.events import RunCallbacks
+    from napari_seglite.training import RunCallbacks
 
     defaults = [
         0.0 if default == 4.0 else default for default in RunCallbacks.__init__.__defaults__

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
-from napari_seglite.labels.evaluation import ADDED, MISSED
+from napari_seglite.labels import ADDED, MISSED
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from skimage.io import imsave
 
-from napari_seglite.formats.read_write import read_labels
+from napari_seglite.formats import read_labels
 from napari_seglite.widgets import sample_data
 
 N = sample_data.load("fluorescence")[0][:96, :128].copy()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_seglite.formats.read_write import write_labels
+from napari_seglite.formats import write_labels
 
 
 @pytest.mark.parametrize("end", ["tif", "zarr"])

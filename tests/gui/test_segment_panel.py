@@ -218,7 +218,7 @@ def test_depth_is_offered_for_networks_that_can_be_pruned(viewer, dock, segment,
     import torch
 
     import src_models
-    from napari_seglite.checkpoints.store import CheckpointInfo
+    from napari_seglite.checkpoints import CheckpointInfo
 
     torch.manual_seed(0)
     options = {"preset": "small"}

@@ -8,7 +8,7 @@ import tifffile
 from qtpy.QtWidgets import QApplication
 
 from napari_seglite.cli import main
-from napari_seglite.formats.read_write import read_labels
+from napari_seglite.formats import read_labels
 from napari_seglite.widgets import sample_data
 
 

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 import src_models
 
-from ...checkpoints.store import CheckpointInfo, CheckpointStore
+from ...checkpoints import CheckpointInfo, CheckpointStore
 
 # Selected at first.
 DEFAULT = "nuclei-s-net"

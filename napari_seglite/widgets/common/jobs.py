@@ -14,7 +14,6 @@ from superqt.utils import GeneratorWorker
 
 from ...errors import Cancelled, SegliteError
 from ...runtime import process
-from ...runtime.process import keep_triton_out, load_torch
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +118,8 @@ def _guarded(
     The worker would take a RuntimeError for a result, and torch raises those.
     """
     try:
-        keep_triton_out()
-        load_torch()
+        process.keep_triton_out()
+        process.load_torch()
         with process.keep_freed_memory() if runs_network else nullcontext():
             return "succeeded", (yield from steps)
     except Cancelled:

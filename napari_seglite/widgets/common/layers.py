@@ -10,14 +10,13 @@ from magicgui.widgets import ComboBox, create_widget
 from qtpy.QtWidgets import QComboBox
 
 from ...errors import ImageError
-from ...images.axes import ImageAxes, guess_axes
-from ...images.spacing import PixelSize, micrometres
+from ...images import ImageAxes, PixelSize, guess_axes, micrometres
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from ...inference.uncertainty import Uncertainty
+    from ...inference import Uncertainty
 
 
 # What people call their axes.

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...formats.atomic import replacing
+from ...formats import replacing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from ...annotation.autosave import Autosave
-from ...annotation.project import AnnotationProject, open_default
-from ...annotation.project_image import ClassList, ProjectImage
+from ...annotation import AnnotationProject, Autosave, ClassList, ProjectImage, open_default
 from ...errors import SegliteError
-from ...images.axes import ImageAxes
-from ...images.corrections import Box, Corrections
+from ...images import Box, Corrections, ImageAxes, Mode
+from ...training import AnnotatedImage
 from . import layers
 from .paint_events import Span, edited_spans
 
@@ -64,7 +62,7 @@ class CorrectionTracker(QObject):
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self.mode = "dense"
+        self.mode: Mode = "dense"
         self.project: AnnotationProject | None = None
         self._about = ClassList()  # as long as there is no project
         self._autosave: Autosave | None = None
@@ -157,6 +155,10 @@ class CorrectionTracker(QObject):
         self.find(None)
         return [t for t in self._tracked if t.entry.corrections.regions]
 
+    def annotated(self) -> tuple[AnnotatedImage, ...]:
+        """Return everything in the viewer that was corrected, to learn from."""
+        return tuple(_annotated(tracked) for tracked in self.all())
+
     def follow(
         self,
         image: Image,
@@ -240,7 +242,7 @@ class CorrectionTracker(QObject):
         if tracked.labels.data.shape != tracked.entry.shape or not self.begin(tracked):
             return
         for frame, box in _frames(tracked, span):
-            tracked.entry.corrections.touch(frame, box)
+            tracked.entry.corrections = tracked.entry.corrections.touch(frame, box)
         self._save(tracked, span)
         self.touched()
 
@@ -254,7 +256,7 @@ class CorrectionTracker(QObject):
         entries += self.project.images.values() if self.project is not None else ()
         for entry in entries:
             if entry.key == key:
-                entry.corrections.forget(frame)
+                entry.corrections = entry.corrections.forget(frame)
         self.touched()
 
     def take_out(self, key: str) -> None:
@@ -308,6 +310,22 @@ class CorrectionTracker(QObject):
             return  # the stroke is saved when it ends
 
 
+def _annotated(tracked: TrackedLayer) -> AnnotatedImage:
+    """Read two layers; labels are painted on meanwhile, and channels may be chosen anew."""
+    image, entry = tracked.image, tracked.entry
+    entry.channels = layers.choice(image, "channels")
+    return AnnotatedImage(
+        entry.key or entry.name,
+        layers.pixels(image),
+        tracked.labels.data,
+        entry.axes,
+        entry.corrections,
+        entry.channels,
+        layers.pixel_size(image),
+        str(image.source.path or image.name),
+    )
+
+
 def _span(axes: ImageAxes, place: list[int], box: tuple[int, int, int, int]) -> Span:
     top, left, height, width = box
     begin = {"Y": top, "X": left, **dict(zip(axes.stack, place, strict=False))}
@@ -320,7 +338,7 @@ def _frames(tracked: TrackedLayer, span: Span) -> list[tuple[int, Box]]:
     """Return the frames that a span of labels lies in, and its box there."""
     order = tracked.axes.order
     ranges = {a: range(*ends) for a, *ends in zip(order, *span, strict=True)}
-    box = (ranges["Y"].start, ranges["X"].start, ranges["Y"].stop, ranges["X"].stop)
+    box = Box(ranges["Y"].start, ranges["X"].start, ranges["Y"].stop, ranges["X"].stop)
     stack = tracked.axes.stack
     sizes = tracked.axes.stack_shape(tracked.entry.shape)
     if not stack:

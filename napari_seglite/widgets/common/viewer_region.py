@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import ImageError
-from ...images.region import Region
+from ...images import Region
 from .layers import from_world, layer_axes, pixels
 
 if TYPE_CHECKING:

@@ -1,1 +1,7 @@
-"""TODO."""
+"""The Correct tab: its panel, the list of corrected slices, classes and mask tools."""
+
+from .panel import CorrectPanel
+
+__all__ = [
+    "CorrectPanel",
+]

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...annotation.project_image import ClassList
+from ...annotation import ClassList
 
 # Labels that belong to no class.
 STRANGE = "#ff00ff"

@@ -10,16 +10,15 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from ...errors import AnnotationError, SegliteError
-from ...images.region import Region
+from ...images import Region
 from ...labels import edits
-from ..common import layers, viewer_region
-from ..common.jobs import Job, Stop
+from ..common import Job, Stop, layers, viewer_region
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from ..common.tracker import TrackedLayer
+    from ..common import TrackedLayer
 
 TOOLS = {
     "fill": "Fill holes",
@@ -208,5 +207,5 @@ def _between(tracked: TrackedLayer, current: int) -> Iterator[tuple[int, np.ndar
 
 def _mask(region: Region, plane: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(plane, bool)
-    mask[region.box(plane)] = region.mask(plane)
+    mask[region.box(plane).slices] = region.mask(plane)
     return mask

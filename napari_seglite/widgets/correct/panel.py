@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,13 +21,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...annotation.project import known_projects
-from ...annotation.project_image import ClassList
+from ...annotation import ClassList, known_projects
 from ...errors import SegliteError
-from ...images.region import Region
-from ..common import layers, viewer_region
-from ..common.jobs import Job, Stop
-from ..common.status import ERROR_STYLE
+from ...images import Region
+from ..common import ERROR_STYLE, Job, Stop, layers, viewer_region
 from .class_row import ClassRow, colours_of, stand_for_classes
 from .mask_tools import MaskTools
 from .project_row import ProjectRow
@@ -35,9 +33,9 @@ from .region_list import RegionList
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ...annotation.next_region import Candidate
-    from ...inference.result import Segmentation
-    from ..common.tracker import CorrectionTracker, TrackedLayer
+    from ...annotation import Candidate
+    from ...inference import Segmentation
+    from ..common import CorrectionTracker, TrackedLayer
 
 MODES = {"dense": "Whole slices", "scribble": "Scribbles only"}
 KEYS = {"accept": "Shift-A", "next": "Shift-N", "back": "Shift-B"}
@@ -248,7 +246,7 @@ class CorrectPanel(QWidget):
         if mode == "scribble" and not tracked.entry.corrections.regions:
             self._add_scribbles(tracked)
             return
-        tracked.entry.corrections.mode = mode
+        tracked.entry.corrections = replace(tracked.entry.corrections, mode=mode)
         self.tracker.touched()
 
     def _add_scribbles(self, tracked: TrackedLayer) -> None:
@@ -315,7 +313,7 @@ class CorrectPanel(QWidget):
         if tracked is None or not self.tracker.begin(tracked):
             return
         frame = layers.current_frame(self.viewer, tracked.image)
-        tracked.entry.corrections.accept(frame)
+        tracked.entry.corrections = tracked.entry.corrections.accept(frame)
         self.tracker.touched()
         self.next()
 
@@ -348,7 +346,7 @@ class CorrectPanel(QWidget):
         self._job = None
 
     def _show_next(self, tracked: TrackedLayer, candidates: list[Candidate]) -> None:
-        from ...annotation.next_region import ranked
+        from ...annotation import ranked
 
         order = ranked(candidates, tracked.entry.corrections)
         if not order:
@@ -381,9 +379,8 @@ class CorrectPanel(QWidget):
         if not self.tracker.begin(tracked):
             return
         frame = layers.current_frame(self.viewer, tracked.image)
-        for rows, columns in boxes:
-            box = (rows.start, columns.start, rows.stop, columns.stop)
-            tracked.entry.corrections.complete(frame, box)
+        for box in boxes:
+            tracked.entry.corrections = tracked.entry.corrections.complete(frame, box)
         self.tracker.touched()
         self.say(f"{len(boxes)} complete box{'es' if len(boxes) > 1 else ''} on this slice.")
 
@@ -396,10 +393,10 @@ class CorrectPanel(QWidget):
 def _looked(
     result: Segmentation, image: Any, corrections: Any, gone: Stop
 ) -> Generator[None, None, list[Candidate]]:
-    from ...annotation.next_region import candidates
+    from ...annotation import candidates
 
     found: list[Candidate] = []
-    for so_far in candidates(result, image, corrections.copy(), gone):
+    for so_far in candidates(result, image, corrections, gone):
         found = so_far
         yield
     return found

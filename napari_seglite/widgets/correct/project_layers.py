@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...annotation.project import AnnotationProject, ProjectImage
+from ...annotation import AnnotationProject, ProjectImage
 from ...errors import Cancelled, SegliteError
-from ...images import chunked
-from ...images.chunked import blocks
-from ..common import layers
-from ..common.jobs import Stop
+from ...images import blocks, chunked
+from ..common import Stop, layers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ..common.tracker import CorrectionTracker, TrackedLayer
+    from ..common import CorrectionTracker, TrackedLayer
 
 Opened = tuple[ProjectImage, Any, Any]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
-from ...annotation.project import known_projects
+from ...annotation import known_projects
 from ...errors import SegliteError
-from ..common.jobs import Job
+from ..common import Job
 from .project_layers import read_images, show_image
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..common.tracker import CorrectionTracker
+    from ..common import CorrectionTracker
 
 
 class ProjectRow(QWidget):

@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QContextMenuEvent
 from qtpy.QtWidgets import QAction, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem, QWidget
 
-from ...annotation.project_image import ProjectImage
-from ...images.corrections import STATES
+from ...annotation import ProjectImage
+from ...images import STATES
 
 COLOURS = {
     "touched": QColor("#f0a35e"),

@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
-from ...inference.before_after import BeforeAfter
+from ...inference import BeforeAfter
 
 # Cyan, as the outline of what is learnt.
 OUTLINE = (0.0, 1.0, 1.0)

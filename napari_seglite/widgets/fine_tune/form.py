@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import (
@@ -19,16 +18,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...checkpoints.store import CheckpointStore
-from ..common import layers
-from ..common.checkpoint_box import CheckpointBox
-from ..common.status import JobStatus
-from ..common.training_curves import TrainingCurves
+from ...checkpoints import CheckpointStore
+from ...training import FineTuneRequest, Retention, RunStatus, Schedule
+from ..common import CheckpointBox, JobStatus, TrainingCurves, layers
 from .before_after_view import BeforeAfterView
-
-if TYPE_CHECKING:
-    from ...training.events import TrainingEvent
-    from ...training.request import FineTuneRequest
 
 
 class Remember(Enum):
@@ -166,32 +159,30 @@ class FineTuneForm(QWidget):
 
     def request(self) -> FineTuneRequest:
         """Return what is set."""
-        from ...training.request import FineTuneRequest
-
         names = [name.strip() for name in self.classes.text().split(",") if name.strip()]
+        remember = self.remember.currentData()
         return FineTuneRequest(
-            class_names=tuple(names) or None,
-            checkpoint=self.checkpoint_box.checkpoint,
-            name=self.name.text().strip(),
-            steps=self.steps.value() or 200,
-            minutes=self.minutes.value(),
-            replay=0.0 if self.remember.currentData() == Remember.NEVER else 0.25,
-            hold_on=self.remember.currentData() == Remember.ALWAYS,
+            self.checkpoint_box.checkpoint,
+            self.name.text().strip(),
+            Schedule(steps=self.steps.value() or 200, minutes=self.minutes.value()),
+            retention=Retention(
+                replay=0.0 if remember == Remember.NEVER else 0.25,
+                keep_always=remember == Remember.ALWAYS,
+            ),
             trainable="decoder" if self.decoder_only.isChecked() else "all",
+            class_names=tuple(names) or None,
         )
 
     @staticmethod
-    def progress(event: TrainingEvent) -> str:
-        """Say in a line how a run goes."""
-        parts = [f"Step {event.step}" + (f" of {event.steps}" if event.steps else "")]
-        if event.rate:
-            fast = event.rate >= 1
-            parts.append(f"{event.rate:.1f} a second" if fast else f"{1 / event.rate:.1f} s each")
-        if event.left is not None:
-            left = event.left
+    def progress(status: RunStatus) -> str:
+        """Describe in a line how a run is doing."""
+        parts = [f"Step {status.step}" + (f" of {status.steps}" if status.steps else "")]
+        if rate := status.steps_per_second:
+            parts.append(f"{rate:.1f} per second" if rate >= 1 else f"{1 / rate:.1f} s each")
+        if (left := status.seconds_left) is not None:
             parts.append(f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left")
-        if event.best is not None:
-            parts.append(f"best Dice {event.best:.3f}")
-        if event.memory:
-            parts.append(f"{event.memory / 1e9:.1f} GB on {event.device}")
+        if status.best is not None:
+            parts.append(f"best Dice {status.best:.3f}")
+        if status.memory:
+            parts.append(f"{status.memory / 1e9:.1f} GB on {status.device}")
         return ", ".join(parts)

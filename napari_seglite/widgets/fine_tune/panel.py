@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -13,24 +14,32 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ...checkpoints.store import CheckpointStore
+from ...checkpoints import CheckpointStore
 from ...errors import AnnotationError, SegliteError
-from ...images.corrections import Corrections
-from ...inference.before_after import BeforeAfter
-from ...inference.request import parse_numbers
-from ..common import layers
-from ..common.jobs import Job
-from ..common.training_job import Source, TrainingInput, fine_tuned, learnt_live
-from ..common.viewed_patch import visible
+from ...images import Box, Corrections
+from ...inference import BeforeAfter, parse_numbers
+from ...training import (
+    AnnotatedImage,
+    AnnotationFeed,
+    FineTuneRequest,
+    Finished,
+    Message,
+    Previewed,
+    RunStatus,
+    StepDone,
+    TrainingEvent,
+    Validated,
+    fine_tune,
+    learn_live,
+)
+from ..common import Job, layers, ready_to_train, viewed_patch
 from .form import FineTuneForm
 from .preview_layer import TrainingPreview
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ...training.events import TrainingEvent
-    from ...training.request import FineTuneRequest
-    from ..common.tracker import CorrectionTracker
+    from ..common import CorrectionTracker, Stop
 
 
 class FineTunePanel(QWidget):
@@ -66,7 +75,7 @@ class FineTunePanel(QWidget):
         self.viewer, self.store, self.tracker, self.device = viewer, store, tracker, device
         self.form = FineTuneForm(store)
         self._job: Job | None = None
-        self._given: TrainingInput | None = None
+        self._feed: AnnotationFeed | None = None
         self._learning: TrainingPreview | None = None
         self._paused, self._live = Event(), Event()
         self._saved, self._continue = False, False
@@ -148,7 +157,7 @@ class FineTunePanel(QWidget):
             return replace(request, class_names=self.tracker.about.given_names)
         return request
 
-    def sources(self) -> list[Source]:
+    def images(self) -> tuple[AnnotatedImage, ...]:
         """Return what is learnt from.
 
         Slices that were named; else everything in the viewer that was corrected; else the current
@@ -163,9 +172,8 @@ class FineTunePanel(QWidget):
         if image is None or labels is None:
             raise AnnotationError("Choose an image and a Labels layer that you corrected.")
         text = self.frames.text().strip().lower()
-        corrected = self.tracker.all()
-        if not text and any(tracked.labels == labels for tracked in corrected):
-            return [Source.of(tracked) for tracked in corrected]
+        if not text and any(tracked.labels == labels for tracked in self.tracker.all()):
+            return self.tracker.annotated()
         axes, shape = layers.layer_axes(image), tuple(layers.pixels(image).shape)
         count = axes.frame_count(shape)
         if not axes.stacked or text == "all":
@@ -178,11 +186,12 @@ class FineTunePanel(QWidget):
             raise AnnotationError(f"{image.name} has no slice {beyond[0]}; it has {count}, from 0.")
         chosen = Corrections((count, *axes.frame_shape(shape)))
         for frame in frames:
-            chosen.complete(frame, (0, 0, *axes.frame_shape(shape)))
+            chosen = chosen.complete(frame, Box.whole(chosen.plane))
         channels = layers.choice(image, "channels")
         # A copy: nobody marked these slices, so nobody expects that strokes still count.
-        data = np.array(labels.data)
-        return [Source(image.name, layers.pixels(image), data, axes, chosen, channels)]
+        data, size = np.array(labels.data), layers.pixel_size(image)
+        pixels = layers.pixels(image)
+        return (AnnotatedImage(image.name, pixels, data, axes, chosen, channels, size),)
 
     def fine_tune(self) -> None:
         """Start training on what was corrected."""
@@ -190,10 +199,9 @@ class FineTunePanel(QWidget):
             return
         image = self.image_box.value
         try:
-            sources = self.sources()
-            request = replace(self.request(), spacing=layers.pixel_size(image))
-            given = TrainingInput(sources, visible(self.viewer, image))
-        except (SegliteError, ValueError) as error:
+            images, request = self.images(), self.request()
+            feed = AnnotationFeed(images, viewed_patch(self.viewer, image))
+        except SegliteError as error:
             self.say(str(error), error=True)
             return
         self.curve.clear()
@@ -201,23 +209,22 @@ class FineTunePanel(QWidget):
         self.status.start()
         self._close_layer()
         self._learning = TrainingPreview(self.viewer, image)
-        self._saved, self._given = False, given
+        self._saved, self._feed = False, feed
         self._parent_id = request.checkpoint
-        self._strokes = sum(source.corrections.strokes for source in sources)
+        self._strokes = sum(each.corrections.strokes for each in images)
         self._begun = time.monotonic()
         self._paused.clear()
         store, paused, live = self.store, self._paused, self._live
-        if self.form.every_stroke:
-            job = Job(
-                lambda *stops: learnt_live(request, given, store, *stops), self, runs_network=True
+        suggest, every_stroke = self.form.automatic, self.form.every_stroke
+
+        def work(stop: Stop, abort: Stop) -> Generator[TrainingEvent | BeforeAfter, None, None]:
+            if every_stroke:
+                return ready_to_train(learn_live(request, feed, store, stop, abort))
+            return ready_to_train(
+                fine_tune(request, feed, store, suggest, paused.is_set, live.is_set, stop, abort)
             )
-        else:
-            automatic = self.form.automatic
-            job = Job(
-                lambda *stops: fine_tuned(request, given, store, automatic, paused, live, *stops),
-                self,
-                runs_network=True,
-            )
+
+        job = Job(work, self, runs_network=True)
         self._job = job
         job.progressed.connect(self._on_event)
         job.failed.connect(lambda text: self.say(text, error=True))
@@ -253,48 +260,43 @@ class FineTunePanel(QWidget):
 
     # ------------------------------------------------------------------ what happens meanwhile
     def _on_painted(self) -> None:
-        if self._given is not None:
-            known = {id(source.corrections) for source in self._given.sources}
-            new = [t for t in self.tracker.all() if id(t.entry.corrections) not in known]
-            self._given.sources += [Source.of(tracked) for tracked in new]
-            self._given.painted.set()
+        if self._feed is not None:
+            self._feed.images = self.tracker.annotated()
 
     def _on_moved(self, _: Any = None) -> None:
         image = self.image_box.value
-        if self._given is not None and image is not None:
-            try:
-                self._given.look = visible(self.viewer, image)
-            except SegliteError:
-                return
+        if self._feed is not None and image is not None:
+            with suppress(SegliteError):
+                self._feed.patch = viewed_patch(self.viewer, image)
 
     def _on_event(self, event: TrainingEvent | BeforeAfter) -> None:
-        if isinstance(event, BeforeAfter):
-            self.form.pair.show_pair(event)
-            return
-        if event.kind == "done":
-            self._on_done(event)
-            return
-        if event.kind == "message":
-            self.say(event.text)
-            return
-        if event.kind == "preview" and event.preview is not None:
-            if self._learning is not None and self._job is not None:
-                self._learning.show(event.preview, event.token)  # type: ignore[arg-type]
-            return
-        if event.steps:
-            self.status.advance(round(event.progress * 1000), 1000)
-        if event.kind == "step" and event.loss is not None:
-            self.curve.add_loss(event.step, event.loss)
-        if event.kind == "validation" and event.dice is not None:
-            self.curve.add_dice(event.step, event.dice)
-        if self._job is not None and not self._job.stopping:
-            self.say(self.form.progress(event))
+        match event:
+            case BeforeAfter():
+                self.form.pair.show_pair(event)
+            case Finished():
+                self._on_finished(event)
+            case Message():
+                self.say(event.text)
+            case Previewed():
+                if self._learning is not None and self._job is not None:
+                    self._learning.show(event.probabilities, event.patch)  # type: ignore[arg-type]
+            case StepDone():
+                self.curve.add_loss(event.status.step, event.loss)
+                self._show_status(event.status)
+            case Validated():
+                self.curve.add_dice(event.status.step, event.dice)
+                self._show_status(event.status)
 
-    def _on_done(self, event: TrainingEvent) -> None:
+    def _show_status(self, status: RunStatus) -> None:
+        if status.steps:
+            self.status.advance(round(status.share * 1000), 1000)
+        if self._job is not None and not self._job.stopping:
+            self.say(self.form.progress(status))
+
+    def _on_finished(self, event: Finished) -> None:
         info = event.checkpoint
-        assert info is not None
         self._saved = True
-        better = event.before is None or (event.best or 0) > event.before
+        better = event.before is None or (event.after or 0) > event.before
         seconds = time.monotonic() - self._begun
         strokes = f"{self._strokes} strokes, " if self._strokes else ""
         if event.before is None:
@@ -302,7 +304,7 @@ class FineTunePanel(QWidget):
         elif better:
             self.say(
                 f"{strokes}{seconds:.0f} s: Dice on what was held out {event.before:.2f} to "
-                f"{event.best:.2f}. Saved as {info.id}."
+                f"{event.after:.2f}. Saved as {info.id}."
             )
         else:
             self.say(
@@ -321,7 +323,7 @@ class FineTunePanel(QWidget):
     def _on_ended(self) -> None:
         if self._job is not None and self._job.stopping and not self._saved:
             self.say("Stopped before anything was learnt.")
-        self._job = self._given = None
+        self._job = self._feed = None
         self.pause_button.setChecked(False)
         self.status.rest()
         self._close_layer()

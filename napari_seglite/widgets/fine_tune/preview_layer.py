@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
-from ...images import chunked
-from ...images.chunked import LabelFrames
+from ...images import LabelFrames, chunked
+from ...inference import classify
+from ...training import ViewedPatch
 from ..common import layers
-from ..common.viewed_patch import ViewedPatch
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -37,14 +37,11 @@ class TrainingPreview:
 
     def show(self, probabilities: np.ndarray, look: ViewedPatch) -> None:
         """Put a prediction ``(K, H, W)`` in its place."""
-        one = len(probabilities) == 1
-        classes = (probabilities[0] > 0.5) if one else probabilities.argmax(0)
         if self.layer is None or self.layer not in self.viewer.layers:
             self._add(look)
         assert self.layer is not None
-        top, left, bottom, right = look.box
         target = LabelFrames(self.layer.data, look.axes, tuple(look.pixels.shape))
-        target.write(look.frame, slice(top, bottom), slice(left, right), classes.astype(np.uint8))
+        target.write(look.frame, *look.box.slices, classify(probabilities))
         self.layer.refresh(extent=False, thumbnail=False)
 
     def _add(self, look: ViewedPatch) -> None:

@@ -1,1 +1,7 @@
-"""TODO."""
+"""The Models tab: the tree of checkpoints."""
+
+from .panel import ModelsPanel
+
+__all__ = [
+    "ModelsPanel",
+]

@@ -21,11 +21,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...checkpoints.store import CheckpointInfo, CheckpointStore
+from ...checkpoints import CheckpointInfo, CheckpointStore
 from ...errors import SegliteError
-from ..common.checkpoint_box import describe
-from ..common.status import ERROR_STYLE
-from ..common.training_curves import TrainingCurves
+from ..common import ERROR_STYLE, TrainingCurves, describe
 
 
 class ModelsPanel(QWidget):

@@ -18,12 +18,10 @@ from superqt import QLabeledDoubleSlider
 
 import src_models
 
-from ...checkpoints.store import CheckpointStore
+from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
-from ...inference.request import ENSEMBLES, RESCALE, SegmentRequest
-from ...inference.rescaling import matching_rescale
-from ..common import layers, preferences, viewer_region
-from ..common.checkpoint_box import DEFAULT, CheckpointBox, describe
+from ...inference import ENSEMBLES, RESCALE, SegmentRequest, matching_rescale
+from ..common import DEFAULT, CheckpointBox, describe, layers, preferences, viewer_region
 from .image_rows import ImageRows, hint
 
 if TYPE_CHECKING:

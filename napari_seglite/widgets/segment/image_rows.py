@@ -7,9 +7,8 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
 from ...errors import SegliteError
-from ...inference.request import parse_numbers
-from ..common import layers
-from ..common.status import ERROR_STYLE
+from ...inference import parse_numbers
+from ..common import ERROR_STYLE, layers
 
 HINT_STYLE = "color: #9aa4b0"
 

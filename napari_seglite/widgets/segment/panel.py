@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
-from ...checkpoints.store import CheckpointStore
+from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
-from ...inference.request import SegmentRequest
-from ..common.jobs import Job, Stop
-from ..common.layers import add_uncertainty, current_frame, label_shape
-from ..common.status import JobStatus
+from ...inference import SegmentRequest
+from ..common import Job, JobStatus, Stop, add_uncertainty, current_frame, label_shape
 from .form import SegmentForm
 from .preview_layer import SegmentationPreview
 from .result_layers import ResultLayer, ResultLayers
@@ -25,10 +23,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ...inference.image_pass import Progress
-    from ...inference.result import Segmentation
-    from ...inference.segmenter import Segmenter
-    from ...inference.uncertainty import Uncertainty
+    from ...inference import Progress, Segmentation, Segmenter, Uncertainty
     from .result_layers import Copies
 
 
@@ -154,7 +149,7 @@ class SegmentPanel(QWidget):
         self, data: Any, request: SegmentRequest, stop: Stop, before: Segmentation | None
     ) -> Generator[Progress, None, tuple[Segmentation, Copies | None]]:
         # Imported in the thread: torch takes over a second, and the panel shall not wait.
-        from ...inference.segmenter import Segmenter
+        from ...inference import Segmenter
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self.store)
@@ -334,7 +329,7 @@ def _relabelled(
     old: Segmentation, changes: dict[str, Any], first: int | None
 ) -> Generator[str | np.ndarray, None, Segmentation]:
     """Label anew; the frame that is seen comes first."""
-    from ...labels.objects import labelling_text
+    from ...labels import labelling_text
 
     yield labelling_text(changes["output"])
     if first is not None:
@@ -343,9 +338,9 @@ def _relabelled(
 
 
 def _explained(result: Segmentation, gone: Stop) -> Generator[None, None, Uncertainty]:
-    from ...inference.uncertainty import uncertainty
+    from ...inference import measure_uncertainty
 
-    *_, found = uncertainty(result, gone)
+    *_, found = measure_uncertainty(result, gone)
     yield
     return found
 

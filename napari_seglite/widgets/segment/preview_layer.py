@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...images import chunked
-from ...images.axes import ImageAxes
-from ...inference.request import SegmentRequest
+from ...images import ImageAxes, chunked
+from ...inference import SegmentRequest, classify
 from ..common import layers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from ...inference.image_pass import Finished
+    from ...inference import Finished
 
 # Seconds before it appears: what is done sooner need not flicker.
 PATIENCE = 3
@@ -50,13 +49,9 @@ class SegmentationPreview:
         """Keep some rows; in the job's thread."""
         if self._labels is None:
             self._labels = chunked.zeros(self._axes.label_shape(self._shape), np.uint8)
-        values = finished.values
-        if len(values) == 1:
-            classes = (values[0] > self.request.threshold).astype(np.uint8)
-        else:
-            classes = values.argmax(0).astype(np.uint8)
+        classes = classify(finished.values, self.request.threshold)
         target = chunked.LabelFrames(self._labels, self._axes, self._shape)
-        target.write(finished.frame, *finished.box, classes)
+        target.write(finished.frame, *finished.box.slices, classes)
 
     def look(self) -> None:
         """Show what there is by now; in the GUI's thread.

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...labels.merging import insert_labels, keep_edits
-from ..common.layers import add_labels
+from ...labels import insert_labels, keep_edits
+from ..common import add_labels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from ...inference.result import Segmentation
+    from ...inference import Segmentation
 
     Copies = tuple[np.ndarray, np.ndarray]
 

@@ -21,12 +21,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...checkpoints.store import CheckpointStore
+from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
-from ...inference.request import SegmentRequest
-from ..common.jobs import Job, Stop
-from ..common.score_table import side_by_side
-from ..common.status import JobStatus
+from ...inference import SegmentRequest
+from ..common import Job, JobStatus, Stop, side_by_side
 
 if TYPE_CHECKING:
     from ...batch import BatchEvent, BatchRequest
@@ -212,7 +210,7 @@ def _work(
     files: list[Path], request: BatchRequest, store: CheckpointStore, stop: Stop
 ) -> Generator[BatchEvent, None, bool]:
     from ...batch import run_batch
-    from ...inference.segmenter import Segmenter
+    from ...inference import Segmenter
 
     yield from run_batch(files, request, Segmenter(store), stop)
     return True

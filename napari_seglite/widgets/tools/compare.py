@@ -20,21 +20,24 @@ from qtpy.QtWidgets import (
 
 import src_models
 
-from ...checkpoints.store import CheckpointStore
+from ...checkpoints import CheckpointStore
 from ...errors import AnnotationError, SegliteError
-from ...runtime.process import load_training
-from ..common.jobs import Job, Stop
-from ..common.score_table import ScoreTable, side_by_side
-from ..common.status import JobStatus
-from ..common.training_job import Source, TrainingInput, suited
-from ..common.viewed_patch import visible
+from ...runtime import process
+from ...training import (
+    AnnotatedImage,
+    FineTuneRequest,
+    IntensityLimits,
+    Schedule,
+    compare_networks,
+    prepare_training,
+)
+from ..common import Job, JobStatus, ScoreTable, Stop, side_by_side
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ...training.model_comparison import ComparisonEvent, RankedNetwork
-    from ...training.request import FineTuneRequest
-    from ..common.tracker import CorrectionTracker
+    from ...training import ComparisonEvent, RankedNetwork
+    from ..common import CorrectionTracker
 
 
 class ComparePanel(QWidget):
@@ -128,13 +131,11 @@ class ComparePanel(QWidget):
 
     def requests(self) -> list[FineTuneRequest]:
         """Return what is asked of everything that is ticked."""
-        from ...training.request import FineTuneRequest
-
         return [
             FineTuneRequest(
                 start,
                 "compared",
-                minutes=self.minutes.value(),
+                Schedule(minutes=self.minutes.value()),
                 class_names=self.tracker.about.given_names,
                 device=self.device(),
             )
@@ -152,15 +153,14 @@ class ComparePanel(QWidget):
                 raise AnnotationError("Correct some slices first; they decide which one is best.")
             if not requests:
                 raise AnnotationError("Tick one network or checkpoint at least.")
-            sources = [Source.of(tracked) for tracked in corrected]
-            look = visible(self.viewer, corrected[0].image)
+            images = self.tracker.annotated()
         except SegliteError as error:
             self.status.say(str(error), error=True)
             return
         self.status.start()
-        store, given = self.store, [TrainingInput(sources, look) for _ in requests]
+        store = self.store
         self._job = job = Job(
-            lambda *stops: _compared(requests, given, store, *stops), self, runs_network=True
+            lambda *stops: _compared(requests, images, store, *stops), self, runs_network=True
         )
         job.progressed.connect(self._on_event)
         job.failed.connect(lambda text: self.status.say(text, error=True))
@@ -197,15 +197,14 @@ class ComparePanel(QWidget):
 
 def _compared(
     requests: Sequence[FineTuneRequest],
-    given: Sequence[TrainingInput],
+    images: Sequence[AnnotatedImage],
     store: CheckpointStore,
     stop: Stop,
     gone: Stop,
 ) -> Generator[ComparisonEvent, None, None]:
-    load_training()
-    from ...training.model_comparison import compare_networks
-
-    competitors = [suited(*pair, store) for pair in zip(requests, given, strict=True)]
+    process.load_training()
+    limits = IntensityLimits()
+    competitors = [prepare_training(r, images, store, limits=limits) for r in requests]
     shown: tuple[RankedNetwork, ...] = ()
     for event in compare_networks(competitors, store, stop, gone):
         rounded = tuple(replace(entry, steps=0, seconds=0.0) for entry in event.entries)

@@ -11,11 +11,8 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
-from ...labels.evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
-from ..common import layers
-from ..common.jobs import Job, Stop
-from ..common.score_table import ScoreTable, side_by_side
-from ..common.status import JobStatus
+from ...labels import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
+from ..common import Job, JobStatus, ScoreTable, Stop, layers, side_by_side
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

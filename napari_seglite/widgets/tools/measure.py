@@ -9,10 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 
-from ..common import layers
-from ..common.jobs import Job, Stop
-from ..common.score_table import ScoreTable, side_by_side
-from ..common.status import JobStatus
+from ..common import Job, JobStatus, ScoreTable, Stop, layers, side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +128,7 @@ class MeasurePanel(QWidget):
 def _work(
     labels: np.ndarray, image: Any, spacing: list[float], axes: str, stop: Stop
 ) -> Generator[tuple[int, int], None, pd.DataFrame]:
-    from ...labels.measurements import measure_series
+    from ...labels import measure_series
 
     if labels.dtype.kind == "b":
         labels = labels.astype(np.uint8)

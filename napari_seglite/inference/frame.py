@@ -1,0 +1,64 @@
+"""Predict single frames in memory, outside a pass over an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .predictor import Predictor
+from .tiling import predict_tiled
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..checkpoints import CheckpointInfo
+
+TILE, OVERLAP = 512, 48
+
+
+def predict_frame(
+    network: nn.Module, info: CheckpointInfo, frame: np.ndarray, device: str
+) -> np.ndarray:
+    """Predict a normalised frame, tile by tile.
+
+    Parameters
+    ----------
+    network : Module
+        On `device`, in evaluation mode.
+    info : CheckpointInfo
+        Of its checkpoint.
+    frame : ndarray
+        ``(C, H, W)`` float32; for a network that reads S slices ``(S, C, H, W)`` or, slice by
+        slice, ``(S * C, H, W)``.
+    device : str
+        As `devices.resolve` returns it.
+
+    Returns
+    -------
+    ndarray
+        ``(K, H, W)`` float32: one foreground probability, or one per class that sum to 1.
+    """
+    if info.context_slices > 1 and frame.ndim == 3:
+        frame = frame.reshape(info.context_slices, -1, *frame.shape[1:])
+    return predict_tiled(Predictor(network, device), frame, TILE, OVERLAP)
+
+
+def classify(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Return the class of every pixel.
+
+    Parameters
+    ----------
+    probabilities : ndarray
+        ``(K, ...)``: with K = 1 the probability of the foreground, else one per class.
+    threshold : float
+        With K = 1, pixels are foreground above it.
+
+    Returns
+    -------
+    ndarray
+        ``(...)`` uint8; 0 is background.
+    """
+    if len(probabilities) == 1:
+        return (probabilities[0] > threshold).astype(np.uint8)
+    return np.asarray(probabilities.argmax(0), np.uint8)

@@ -1,0 +1,103 @@
+"""Only a part of the image is asked for."""
+
+import shlex
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_seglite import SegmentRequest, segment
+from napari_seglite.cli import main
+from napari_seglite.errors import ImageError
+from napari_seglite.images import Box, Region
+
+TRIANGLE = "10,10 10,90.5 70,50"
+
+
+@pytest.mark.parametrize("text", ["2,3,5,9", TRIANGLE, f"{TRIANGLE}; 80,80 80,99 99,99 99,80"])
+def test_a_region_reads_what_it_writes(text):
+    assert str(Region.parse(text)) == text
+    assert Region.parse(str(Region.parse(text))) == Region.parse(text)
+
+
+def test_a_rectangle_holds_its_rows_and_columns():
+    region = Region.parse("2,3,5,9")
+    assert region.box((100, 100)) == (2, 3, 5, 9)
+    assert region.mask((100, 100)).all()
+    assert region.box((4, 5)) == (2, 3, 4, 5)
+    assert region.mask((4, 5)).shape == (2, 2)
+
+
+def test_a_triangle_holds_half_of_its_box():
+    mask = Region.parse("0,0 0,100 100,0").mask((200, 200))
+    assert mask.shape == (101, 101)
+    assert mask.sum() == 101 * 102 / 2  # y + x <= 100
+    assert mask[10, 10]
+    assert not mask[90, 90]
+
+
+def test_boxes_in_boxes():
+    box = Box(5, 80, 20, 100)
+    outer = box.grown(8, (200, 104))
+    assert outer == (0, 72, 28, 104)
+    assert box.within(outer) == (5, 8, 20, 28)
+    assert box.slices == (slice(5, 20), slice(80, 100))
+    assert box.shape == (15, 20)
+    assert box.middle(10) == (7, 85, 17, 95)
+    assert box.middle(18) == (5, 81, 20, 99)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "three vertices"),
+        ("1,2", "no region"),
+        ("left", "no region"),
+        ("0,0 5,5", "three vertices"),
+        ("0,0 nan,5 5,5", "finite"),
+        ("200,200,300,300", "outside the image of 120 × 96"),
+    ],
+)
+def test_wrong_regions_say_what_is_right(text, message):
+    with pytest.raises(ImageError, match=message):
+        Region.parse(text).box((96, 120))
+
+
+def run(image, untrained, axes="YX", **settings):
+    return segment(image, SegmentRequest(untrained.id, axes, device="cpu", **settings))
+
+
+def test_a_region_is_normalised_and_seen_as_in_the_whole_image(blobs, untrained):
+    image, _ = blobs
+    whole = run(image, untrained)
+    part = run(image, untrained, region="30,40,70,80", overlap=160)
+    assert part.probabilities.shape == (1, 1, 40, 40)
+    np.testing.assert_allclose(
+        part.probabilities, whole.probabilities[..., 30:70, 40:80], atol=5e-4
+    )
+
+
+def test_nothing_outside_a_polygon_is_labelled(blobs, untrained):
+    image, _ = blobs
+    stack = np.stack([image, image[::-1], image])
+    result = run(stack, untrained, "ZYX", region=TRIANGLE, threshold=0.0, frames=(1,))
+    inside = Region.parse(TRIANGLE)
+    expected = np.zeros(stack.shape, bool)
+    expected[1][inside.box(image.shape).slices] = inside.mask(image.shape)
+    np.testing.assert_array_equal(result.labels > 0, expected)
+    np.testing.assert_array_equal(result.asked(), expected)
+    again = result.relabel(output="instances")
+    np.testing.assert_array_equal(again.labels > 0, expected)
+
+
+def test_the_shell_takes_a_region(blobs, untrained, tmp_path):
+    image, _ = blobs
+    tifffile.imwrite(tmp_path / "blobs.tif", image)
+    request = SegmentRequest(
+        untrained.id, "YX", device="cpu", region=TRIANGLE, smooth=1.5, fill_holes=9
+    )
+    command = request.as_command([str(tmp_path / "blobs.tif")], str(tmp_path))
+    assert main(shlex.split(command)[1:]) == 0
+    labels = tifffile.imread(tmp_path / "blobs_labels.tif")
+    np.testing.assert_array_equal(labels, segment(image, request).labels)
+    assert SegmentRequest.from_dict(request.as_dict()) == request

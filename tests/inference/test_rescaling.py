@@ -1,0 +1,137 @@
+"""What the network sees larger or smaller comes back on the image's own grid."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from napari_seglite import Segmenter, SegmentRequest, segment
+from napari_seglite.errors import SegliteError
+from napari_seglite.images import Box
+from napari_seglite.inference.rescaling import Resampling
+from napari_seglite.inference.tiling import Band
+from src_models.cards import NetworkCard
+
+
+class Bright(torch.nn.Module):
+    """Calls foreground what is brighter than half."""
+
+    def __init__(self, in_channels=1, classes=1):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(30.0))
+
+    def forward(self, x):
+        return (x[:, :1] - 0.5) * self.gain
+
+
+@pytest.fixture
+def bright(store):
+    import src_models
+    from napari_seglite.checkpoints import CheckpointInfo
+    from napari_seglite.images import Normalisation
+
+    if "bright" not in src_models.names():
+        card = NetworkCard(
+            "bright", "Bright", "", "", "", 1, (1, 1), 0.0, 1, "", f"{__name__}:Bright"
+        )
+        src_models.register(card)
+    info = CheckpointInfo("bright", "bright", normalisation=Normalisation(0, 100))
+    return store.save(info, Bright().state_dict())
+
+
+def smooth(shape):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return (np.sin(y / 17) * np.cos(x / 23)).astype(np.float32)
+
+
+def pieces(array, edges):
+    for a, b in pairwise(edges):
+        yield None
+        yield Band(slice(a, b), array[:, a:b])
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.5, 1.0, 1.7, 3.0])
+def test_pieces_are_the_whole_and_the_way_back_is_the_way_there(factor):
+    frame = smooth((150, 131))
+    grid = Resampling(frame.shape, Box(0, 0, 150, 131), factor)
+    assert grid.shape == (round(150 * factor), round(131 * factor))
+    read = grid.read(lambda box: frame[None, *box.slices])
+    whole = read(slice(0, grid.shape[0]))
+    assert whole.shape == (1, *grid.shape)
+    np.testing.assert_allclose(read(slice(11, 29)), whole[:, 11:29], atol=1e-5)
+    edges = [0, 3, 4, 20, 37, grid.shape[0]]
+    bands = [band for band in grid.back(pieces(whole, edges)) if band is not None]
+    assert [b.rows.start for b in bands] == [0, *(b.rows.stop for b in bands[:-1])]
+    assert bands[-1].rows.stop == 150
+    back = np.concatenate([band.values for band in bands], axis=1)[0]
+    assert back.shape == frame.shape
+    assert abs(back - frame)[12:-12, 12:-12].max() < 0.04
+    for end, band in zip(edges[-len(bands) :], bands, strict=True):
+        assert grid.finished(end) == band.rows.stop
+
+
+def test_the_smallest_part_is_a_pixel():
+    assert Resampling((194, 194), Box(193, 0, 194, 1), 0.1).shape == (1, 1)
+
+
+def test_nothing_moves(bright):
+    """A square stays where it is, at whatever size the network sees it."""
+    image = np.zeros((210, 180), np.uint8)
+    image[60:140, 48:108] = 200
+    for factor in (0.25, 0.5, 1.3, 2.5):
+        request = SegmentRequest("bright", "YX", "cpu", rescale=factor)
+        labels = segment(image, request).labels
+        assert labels.shape == image.shape
+        rows, columns = np.nonzero(labels)
+        found = np.array([rows.min(), rows.max() + 1, columns.min(), columns.max() + 1])
+        assert abs(found - [60, 140, 48, 108]).max() <= max(1, 0.5 / factor)
+        assert abs(found.sum() - 356) <= 2  # no shift to one side
+
+
+@pytest.mark.parametrize("region", [None, "31,20,170,201"])
+def test_tiles_do_not_show(bright, region):
+    image = (smooth((260, 240)) * 90 + 110).astype(np.uint8)
+    common = {"rescale": 0.7, "region": region, "device": "cpu"}
+    whole = segment(image, SegmentRequest("bright", "YX", tile=512, **common))
+    tiled = segment(image, SegmentRequest("bright", "YX", tile=64, overlap=16, **common))
+    difference = whole.probabilities.astype(float) - tiled.probabilities
+    assert abs(difference).max() < 2e-3
+    assert (whole.labels != tiled.labels).mean() < 1e-3
+    plain = segment(image, SegmentRequest("bright", "YX", region=region, device="cpu")).labels
+    assert (whole.labels != plain).mean() < 0.01
+
+
+def test_a_cancelled_run_goes_on(bright, store):
+    image = np.stack([(smooth((200, 120)) * 90 + 110).astype(np.uint8)] * 3)
+    request = SegmentRequest(
+        "bright", "ZYX", "cpu", rescale=1.5, tile=64, overlap=16, ensemble="flips"
+    )
+    segmenter = Segmenter(store)
+    expected = segmenter.segment(image, request)
+    pressed = []
+    steps = segmenter.run(image, request, lambda: bool(pressed))
+    try:
+        while True:
+            if next(steps).done == 20:
+                pressed.append(True)
+    except StopIteration as end:
+        partial = end.value
+    assert not partial.complete
+    assert 0 < partial.rows[1] < 200 or 0 < partial.rows[0] < 200
+    steps = segmenter.run(image, request, resume=partial)
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        found = end.value
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(found.disagreement, expected.disagreement)
+
+
+def test_limits_are_said():
+    with pytest.raises(SegliteError, match=r"rescaled by 0.1 to 10, not 20"):
+        SegmentRequest("bright", "YX", rescale=20)
+    words = SegmentRequest("bright", "YX", rescale=0.5, ensemble="flips").as_command(["a"], "b")
+    assert "--rescale 0.5" in words
+    assert "--ensemble flips" in words

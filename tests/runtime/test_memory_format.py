@@ -1,0 +1,59 @@
+import json
+
+import numpy as np
+import torch
+
+import src_models
+from napari_seglite import Segmenter, SegmentRequest
+from napari_seglite.checkpoints import CheckpointInfo
+from napari_seglite.runtime import memory_format
+
+INFO = CheckpointInfo("mine", "s-net")
+
+
+def test_the_faster_layout_is_taken_and_remembered(tmp_path):
+    """With a clock that says which one is faster, since tests must not depend on the machine."""
+    network = src_models.create("s-net").eval()
+    for number, expected in enumerate(memory_format.LAYOUTS):
+        turns = iter(range(1000))
+        clock = _clock(slow=1 - number, turns=turns)
+        folder = tmp_path / expected
+        assert memory_format.measure(folder, INFO, network, "cpu", clock) == expected
+        assert memory_format.remembered(folder, INFO, "cpu") == expected
+        kernel = network.encoder2[1][0].conv1[0].weight
+        last = kernel.is_contiguous(memory_format=torch.channels_last)
+        assert last == (expected == "channels_last")
+    other = CheckpointInfo("mine", "s-net", in_channels=3)
+    assert memory_format.remembered(tmp_path / "contiguous", other, "cpu") is None
+
+
+def _clock(slow, turns):
+    """A clock by which every second of the two layouts takes ten times as long."""
+    now = [0.0]
+
+    def tick():
+        turn = next(turns)
+        if turn % 2:  # the end of a turn
+            now[0] += 10 if (turn // 2) % 2 == slow else 1
+        return now[0]
+
+    return tick
+
+
+def test_what_cannot_be_read_or_written_is_measured_again(tmp_path):
+    network = src_models.create("s-net").eval()
+    (tmp_path / memory_format.FILE).write_text("no json")
+    assert memory_format.remembered(tmp_path, INFO, "cpu") is None
+    assert memory_format.measure(tmp_path, INFO, network, "cpu") in memory_format.LAYOUTS
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert memory_format.measure(blocked / "folder", INFO, network, "cpu") in memory_format.LAYOUTS
+
+
+def test_segmenting_measures_once_and_says_so(store, untrained, data_folder):
+    image = np.random.default_rng(0).normal(size=(40, 50))
+    request = SegmentRequest("untrained", "YX", "cpu")
+    told = [[p.text for p in Segmenter(store).run(image, request)] for _ in range(2)]
+    assert [memory_format.MEASURING in texts for texts in told] == [True, False]
+    (layout,) = json.loads((data_folder / memory_format.FILE).read_text()).values()
+    assert Segmenter(store).segment(image, request).recipe()["layout"] == layout
