@@ -11,7 +11,8 @@ import numpy as np
 
 from ..images import ImageAxes
 from .journal import Tile
-from .project import THUMBNAIL, AnnotationProject, ProjectImage, fingerprint
+from .project import THUMBNAIL, AnnotationProject, fingerprint
+from .project_image import ProjectImage
 
 log = logging.getLogger(__name__)
 

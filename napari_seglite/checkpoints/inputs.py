@@ -11,7 +11,7 @@ from ..errors import Cancelled, CheckpointError, ImageError
 
 if TYPE_CHECKING:
     from ..images import Box, ImageAxes
-    from .store import CheckpointInfo
+    from .card import CheckpointInfo
 
 # Percentiles of a large stack are read from about this many of its pixels.
 SAMPLE = 4_000_000

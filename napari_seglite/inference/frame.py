@@ -60,5 +60,5 @@ def classify(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
         ``(...)`` uint8; 0 is background.
     """
     if len(probabilities) == 1:
-        return (probabilities[0] > threshold).astype(np.uint8)
+        return np.asarray(probabilities[0] > threshold, np.uint8)
     return np.asarray(probabilities.argmax(0), np.uint8)

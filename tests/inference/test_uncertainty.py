@@ -7,7 +7,7 @@ from napari_seglite import SegmentRequest, segment
 from napari_seglite.errors import Cancelled
 from napari_seglite.images import chunked
 from napari_seglite.inference import entropy
-from napari_seglite.inference.uncertainty import uncertainty
+from napari_seglite.inference.uncertainty import measure_uncertainty
 
 
 def test_entropy_by_hand():
