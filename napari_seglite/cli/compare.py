@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     show = sys.stderr.isatty()
     try:
         for event in compare_networks(competitors, store):
-            entries = event.entries
+            entries = event.ranking
             if show:
                 print(f"\r\x1b[K{event.text}", end="", file=sys.stderr, flush=True)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Settings for a training run, from how much was corrected."""
+"""Choose the settings of a training run from the annotations."""
 
 from __future__ import annotations
 
@@ -16,36 +16,38 @@ from ..images import ImageAxes, TrainingImage
 from ..runtime import devices
 from .request import KNOWN_DICE, KNOWN_DICE_SPARSE, FineTuneRequest, FullTraining
 
-# What is corrected together was mostly recorded alike, and a minute is short: milder augmentation.
+# Images that are corrected together were mostly recorded alike, and training is short, so the
+# intensity augmentation is milder than usual.
 INTENSITY = 0.3
-# A few corrected frames are not all there is: part of the way back to a start that knows its task.
+# A few corrected frames do not represent all images, so the saved weights lie part of the way
+# back to a start that knows the task.
 INTERPOLATION = 0.75
-# A wider view teaches less in the same time than more steps do.
+# In the same time, more steps teach more than larger patches.
 LARGEST_PATCH = 128
-# Below so many frames, what is held out is dealt out in turn.
-FEW = 4
-# A pixel costs about three times as much to learn from as to look at, and scoring shall take no
-# more than a fifth of the time.
-_LEARNING, _SCORING = 3, 4
+# With fewer frames, cross-validation replaces a held-out set.
+FEW_FRAMES = 4
+# A training step costs about three times as much per pixel as a prediction, and validation should
+# take at most a fifth of the time.
+_STEP_COST, _STEPS_PER_SCORE = 3, 4
 
 
 def suggest_settings(
     request: FineTuneRequest, images: Sequence[TrainingImage], info: CheckpointInfo
 ) -> FineTuneRequest:
-    """Adapt a request to what there is to learn from.
+    """Adapt a request to the annotations.
 
-    The more pixels were corrected, the more steps; the larger the objects, the larger the patches.
-    Frames are held out, or parts of them in turn if there are fewer than four.
+    More annotated pixels mean more steps, and larger objects larger patches. Some frames are held
+    out; with fewer than four, cross-validation is used instead.
 
     Parameters
     ----------
     request : FineTuneRequest
-        Its name, starting point, time and seed stay as they are.
+        Name, starting point, time limit and seed are kept.
     images : sequence of TrainingImage
-        What was corrected.
+        The annotated frames.
     info : CheckpointInfo
-        Of the new checkpoint, see `start_info`: its network says how fast it learns, and fresh
-        weights, those without a parent, learn for longer.
+        Of the new checkpoint, see `start_info`. Its network sets the learning rate, and a network
+        from scratch, which has no parent, gets more steps.
     """
     rate, scratch = src_models.card(info.network).learning_rate, info.parent is None
     area = sum(
@@ -55,7 +57,7 @@ def suggest_settings(
     patch = _patch(images)
     batch, share = request.schedule.batch, request.validation.held_out
     held_out = max(1, round(share * len(images))) / len(images) * area
-    every = math.ceil(_SCORING * held_out / (_LEARNING * batch * patch**2))
+    every = math.ceil(_STEPS_PER_SCORE * held_out / (_STEP_COST * batch * patch**2))
     every = min(max(10, every), 100)
     steps = round(min(400, max(80, 80 * (area / 512**2) ** 0.5)) / 20) * 20
     bfloat16 = devices.fast_bfloat16(devices.resolve(request.device))
@@ -71,7 +73,7 @@ def suggest_settings(
         precision="bfloat16" if bfloat16 else "float32",
         validate_every=every,
         patience=max(6, math.ceil(steps / every)),
-        folds=2 if len(images) < FEW else 1,
+        folds=2 if len(images) < FEW_FRAMES else 1,
     )
 
 
@@ -80,19 +82,19 @@ def read_colour(
     start: CheckpointInfo,
     images: Sequence[tuple[ImageAxes, tuple[int, ...]]],
 ) -> FineTuneRequest:
-    """Let a network that reads one channel read all of them, where every image has as many.
+    """Let a network of one input channel read all channels, if every image has the same number.
 
-    The mean over the channels, which it saw so far, is what it begins with. Whoever holds on to
-    all that a checkpoint knew also holds on to seeing grey.
+    It begins with the mean over the channels, which is its input so far. With `keep_always`, the
+    network keeps its grey input as well.
 
     Parameters
     ----------
     request : FineTuneRequest
-        With `in_channels` or `keep_always` it stays as it is.
+        With `in_channels` or `keep_always` set, it is returned unchanged.
     start : CheckpointInfo
-        Where it begins.
+        The card that the new checkpoint begins with, see `start_info`.
     images : sequence of (ImageAxes, shape)
-        What was corrected.
+        The annotated images.
     """
     counts = {axes.channel_count(shape) for axes, shape in images}
     if (
@@ -107,7 +109,7 @@ def read_colour(
 
 
 def _patch(images: Sequence[TrainingImage]) -> int:
-    """Return a side of patches that shows a few objects of the usual size."""
+    """Return the side of patches that show a few objects of the usual size, in pixels."""
     from skimage.measure import label, regionprops
 
     sizes = [

@@ -1,4 +1,4 @@
-"""Which network learns a user's own data best, in the same time."""
+"""Compare networks: train each on the user's annotations for the same time, and rank them."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ UNLIMITED = 100_000
 
 @dataclass(frozen=True)
 class RankedNetwork:
-    """How a network or checkpoint did.
+    """The result of one network or checkpoint.
 
     Attributes
     ----------
     start : str
-        Its name.
+        Id of the checkpoint, or name of the network that was trained from scratch.
     dice : float
-        Mean over the held-out parts; NaN while there is none.
+        Held-out Dice, the mean over the folds; NaN until the first is scored.
     before : float
         The same before training.
     seconds : float
-        For a million pixels, segmented on this device.
+        Time to segment a million pixels on this device.
     parameters : int
-        Of the network.
+        Number of weights.
     steps : int
-        That it made.
+        Number of steps in all folds.
     done : bool
-        Whether all parts were held out in turn.
+        Whether all folds are scored.
     """
 
     start: str
@@ -71,9 +71,19 @@ class RankedNetwork:
 
 @dataclass(frozen=True)
 class ComparisonEvent:
-    """News from a comparison: all entries so far, best first."""
+    """The ranking so far, best first.
 
-    entries: tuple[RankedNetwork, ...]
+    Attributes
+    ----------
+    ranking : tuple of RankedNetwork
+        Every network that was started.
+    text : str
+        A sentence for the user.
+    progress : float
+        Share of the comparison that is done, 0 to 1.
+    """
+
+    ranking: tuple[RankedNetwork, ...]
     text: str
     progress: float
 
@@ -84,7 +94,7 @@ def compare_networks(
     stop: Stop = never,
     abort: Stop = never,
 ) -> Iterator[ComparisonEvent]:
-    """Train each for the same time, hold parts out in turn, and rank them.
+    """Cross-validate each network for the same time, and rank them.
 
     Parameters
     ----------
@@ -94,21 +104,28 @@ def compare_networks(
     store : CheckpointStore
         Where checkpoints are read; nothing is written.
     stop, abort : callable
-        As in `FineTuner.run`; stopped, what is known so far stands.
+        As `FineTuner.run` takes them; after `stop`, the ranking so far stands.
 
     Yields
     ------
     ComparisonEvent
-        At every held-out Dice.
+        After every step and every score.
+
+    Raises
+    ------
+    AnnotationError
+        If there is no network to compare, or nothing to learn from.
+    Cancelled
+        If `abort` returned True.
     """
     if not competitors:
         raise AnnotationError("Choose at least one network or checkpoint.")
-    ranking: dict[str, RankedNetwork] = {}
+    results: dict[str, RankedNetwork] = {}
     with training_device(competitors[0][0].device) as device:
         for number, (request, images) in enumerate(competitors):
-            for entry, text, share in _train_one(request, images, store, device, stop, abort):
-                ranking[entry.start] = entry
-                ranked = sorted(ranking.values(), key=lambda e: -np.nan_to_num(e.dice))
+            for result, text, share in _train_one(request, images, store, device, stop, abort):
+                results[result.start] = result
+                ranked = sorted(results.values(), key=lambda r: -np.nan_to_num(r.dice))
                 progress = (number + share) / len(competitors)
                 yield ComparisonEvent(tuple(ranked), text, progress)
             if stop():
@@ -123,11 +140,11 @@ def _train_one(
     stop: Stop,
     abort: Stop,
 ) -> Iterator[tuple[RankedNetwork, str, float]]:
-    """Hold each fold out in turn; yield the place so far, a sentence, and the share done."""
+    """Hold out each fold in turn; yield the result so far, a sentence, and the share done."""
     start, info = request.checkpoint, start_info(request, store)
     check_examples(images, info)
     for _ in compile_for_training(info.network, device):
-        pass  # it goes without saying in a comparison of minutes
+        pass  # a comparison takes minutes, so that compiling needs no message
     parts = folds(images, FOLDS, np.random.default_rng(request.seed))
     # Until the time is up: the number of steps shows how fast a network learns.
     minutes, full = request.schedule.minutes / len(parts), request.full_training
@@ -151,7 +168,7 @@ def _train_one(
                 continue
             share = event.status.share
             finished = number == len(parts) - 1 and share >= 1 and isinstance(event, Validated)
-            place = RankedNetwork(
+            result = RankedNetwork(
                 start,
                 mean(each.progress.best for each in runs),
                 mean(each.progress.start for each in runs),
@@ -161,7 +178,7 @@ def _train_one(
                 finished,
             )
             text = f"{start}, held-out part {number + 1} of {len(parts)}. {event.text}"
-            yield place, text, (number + share) / len(parts)
+            yield result, text, (number + share) / len(parts)
         if stop():
             return
 
@@ -170,11 +187,12 @@ def seconds_per_megapixel(
     network: nn.Module, info: CheckpointInfo, image: TrainingImage, device: str
 ) -> float:
     """Return the seconds that a network takes for a million pixels; the faster of two tries."""
-    frame, times = image.frame[:, :512, :512], []
+    frame = image.frame[:, :512, :512]
+    times: list[float] = []
     network.eval()
     for _ in range(2):
         begun = time.perf_counter()
         predict_frame(network, info, frame, device)
         times.append(time.perf_counter() - begun)
     network.train()
-    return min(times) * 1e6 / (frame.shape[-2] * frame.shape[-1])
+    return min(times) * 1e6 / float(frame.shape[-2] * frame.shape[-1])

@@ -1,4 +1,4 @@
-"""Annotated frames -> augmented training patches."""
+"""Draw augmented training patches from annotated frames."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class PatchSampler:
     Parameters
     ----------
     images : sequence of TrainingImage
-        Kept in memory as they are.
+        Not copied.
     patch : int
         Height and width of a patch in pixels.
     scale : float
-        Patches are enlarged or shrunk by up to this factor; 1 leaves the size alone.
+        Patches are enlarged or shrunk by up to this factor; 1 keeps the size.
     invert : float
         Probability that bright and dark change places.
     intensity : float
-        How often contrast, brightness, sharpness and noise are changed: 0 never, 1 as usual.
+        Frequency of changes to contrast, brightness, sharpness and noise: 0 never, 1 as usual.
     seed : int
         Of every random choice.
     classes : int
-        Output channels of the network. Of several classes each is shown as often as any other,
-        however rare it is.
+        Output channels of the network. Several classes are drawn equally often, however rare
+        some of them are.
     """
 
     def __init__(
@@ -54,18 +54,30 @@ class PatchSampler:
         self._shares = shares / shares.sum()
         self._rng = np.random.default_rng(seed)
         self._weighted = any(image.weight is not None for image in self.images)
-        # Of pixels that do not count, nothing is seen, whatever is written there.
+        # Labels of pixels that do not count never reach the network.
         self._labels = [image.annotated for image in self.images]
-        self._objects = [_places(labels, classes) for labels in self._labels]
-        self._known = [
+        self._objects = [_object_pixels(labels, classes) for labels in self._labels]
+        self._counting = [
             None if image.weight is None else np.flatnonzero(image.weight) for image in self.images
         ]
         self._transform = _augmentation(patch, scale, invert, intensity, seed, self._weighted)
 
     def batch(self, size: int) -> Batch:
-        """Draw frames ``(size, C, patch, patch)`` float32, labels and weights without C.
+        """Draw a batch of patches.
 
-        There are no weights if all pixels of all frames count.
+        Parameters
+        ----------
+        size : int
+            Number of patches.
+
+        Returns
+        -------
+        frames : Tensor
+            ``(size, C, patch, patch)`` float32.
+        labels : Tensor
+            ``(size, patch, patch)`` int64.
+        weight : Tensor or None
+            ``(size, patch, patch)`` float32; None if all pixels of all frames count.
         """
         import torch
 
@@ -79,17 +91,17 @@ class PatchSampler:
     def _window(self, number: int) -> dict[str, np.ndarray]:
         """Cut a window large enough to rotate and shrink, around a random pixel that counts.
 
-        Half of the windows are centred on an object, so that rare ones are seen.
+        Half of the windows are centred on an object, so that rare objects are drawn, too.
         """
-        image, known = self.images[number], self._known[number]
+        image, counting = self.images[number], self._counting[number]
         height, width = image.labels.shape
         y, x = self._rng.integers(height), self._rng.integers(width)
-        places = self._objects[number]
-        inside = known
-        if self._rng.random() < 0.5 and places:
-            inside = places[self._rng.integers(len(places))]
-        if inside is not None and inside.size:
-            y, x = np.divmod(inside[self._rng.integers(inside.size)], width)
+        objects = self._objects[number]
+        centres = counting
+        if self._rng.random() < 0.5 and objects:
+            centres = objects[self._rng.integers(len(objects))]
+        if centres is not None and centres.size:
+            y, x = np.divmod(centres[self._rng.integers(centres.size)], width)
         # The centre stays half a patch inside, where the frame is large enough for that.
         rows = _window_indices(int(y), height, self.patch, self.margin)
         columns = _window_indices(int(x), width, self.patch, self.margin)
@@ -104,14 +116,14 @@ class PatchSampler:
         return window
 
 
-def _places(labels: np.ndarray, classes: int) -> list[np.ndarray]:
-    """Return where the objects lie in a flattened frame: of several classes, for each there is."""
-    kinds = [labels > 0] if classes == 1 else [labels == k for k in range(1, classes)]
-    return [found for kind in kinds if (found := np.flatnonzero(kind)).size]
+def _object_pixels(labels: np.ndarray, classes: int) -> list[np.ndarray]:
+    """Return the object pixels of a flattened frame, an array for each class that occurs."""
+    masks = [labels > 0] if classes == 1 else [labels == k for k in range(1, classes)]
+    return [pixels for mask in masks if (pixels := np.flatnonzero(mask)).size]
 
 
 def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarray:
-    """Indices of `size` pixels around a centre, mirrored at the borders."""
+    """Return the indices of `size` pixels around a centre, mirrored at the borders."""
     half = min(patch, length) // 2
     centre = min(max(centre, half), length - half)
     indices = np.arange(centre - size // 2, centre - size // 2 + size)
@@ -123,7 +135,7 @@ def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarr
 def _augmentation(
     patch: int, scale: float, invert: float, intensity: float, seed: int, weighted: bool
 ) -> Any:
-    # Over a second to import, so only once training starts.
+    # The import takes over a second.
     from monai.transforms import (
         CenterSpatialCropd,
         Compose,
@@ -140,7 +152,7 @@ def _augmentation(
     )
 
     both = ["frame", "labels", *(["weight"] if weighted else [])]
-    # RandAffined asks for what is added to 1, and samples: above 1 shrinks the objects.
+    # RandAffined adds these to 1 and scales the sampling grid: above 1 objects shrink.
     zoom = (1 / scale - 1, scale - 1)
     transform = Compose(
         [

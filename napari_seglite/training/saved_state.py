@@ -1,4 +1,4 @@
-"""A training run on disk, so that a crash or a closed laptop costs seconds and not the run."""
+"""The state of a training run on disk, from which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class SavedState:
-    """Where a run that makes a checkpoint of some name is saved meanwhile.
+    """The file with the state of a run until its checkpoint is written.
 
     Parameters
     ----------
     folder : Path
-        Of all such runs.
+        Of all saved runs.
     name : str
-        Of the checkpoint to be.
+        Of the future checkpoint.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -33,7 +33,17 @@ class SavedState:
     def save(
         self, request: FineTuneRequest, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]
     ) -> None:
-        """Write where a run is, in place of what was written before."""
+        """Write the state of a run in place of the one before.
+
+        Parameters
+        ----------
+        request : FineTuneRequest
+            Its settings; only a run with the same ones continues from here.
+        tensors : mapping
+            Weights and the optimiser's state.
+        numbers : mapping
+            Everything else, as JSON data.
+        """
         from safetensors.torch import save_file
 
         card = json.dumps({"request": asdict(request), "numbers": numbers})
@@ -42,7 +52,7 @@ class SavedState:
             save_file(packed, scratch, metadata={"run": card})
 
     def load(self, request: FineTuneRequest) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return what an interrupted run of the same settings left; None if there is nothing."""
+        """Return the state of an interrupted run with the same settings; None if there is none."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -53,8 +63,8 @@ class SavedState:
                 names = file.keys()
                 return {name: file.get_tensor(name) for name in names}, card["numbers"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-            return None  # it is a help, and training from the start is always possible
+            return None  # a missing or damaged file only means that training starts anew
 
     def discard(self) -> None:
-        """Remove it: the run is over."""
+        """Remove the file, once the run is over."""
         self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What is set apart to score a training run on."""
+"""Divide annotated frames into training and held-out parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..images import TrainingImage
 
-# Parts along the longer side of a frame that is divided between training and validation.
+# Cells along the longer side of a frame that is divided into folds, and their least side in pixels.
 CELLS = 6
 SMALLEST_CELL = 24
 
@@ -17,21 +17,22 @@ SMALLEST_CELL = 24
 def split(
     images: Sequence[TrainingImage], fraction: float, rng: np.random.Generator
 ) -> tuple[list[TrainingImage], list[TrainingImage]]:
-    """Set some frames apart for validation; of a single frame, its right part.
+    """Hold out some frames; of a single frame, its right part.
 
     Parameters
     ----------
     images : sequence of TrainingImage
         At least one.
     fraction : float
-        Share to validate on, 0 to 1; always at least one frame.
+        Share to hold out, 0 to 1; always at least one frame.
     rng : numpy.random.Generator
         Chooses the frames.
 
     Returns
     -------
-    tuple of list
-        Training frames and validation frames.
+    train, held_out : list of TrainingImage
+        The frames to learn from, and those to score on. A single frame that is too small to be
+        cut is in both.
     """
     if len(images) > 1:
         count = min(max(1, round(fraction * len(images))), len(images) - 1)
@@ -42,7 +43,7 @@ def split(
         )
     (only,) = images
     edge = round(only.labels.shape[1] * (1 - fraction))
-    parts = [
+    halves = [
         replace(
             only,
             frame=only.frame[..., columns],
@@ -51,38 +52,38 @@ def split(
         )
         for columns in (slice(None, edge), slice(edge, None))
     ]
-    if min(part.labels.shape[1] for part in parts) < 16 or not parts[0].annotated.any():
+    if min(half.labels.shape[1] for half in halves) < 16 or not halves[0].annotated.any():
         return [only], [only]  # too small to cut: better a biased score than none
-    return [parts[0]], [parts[1]]
+    return [halves[0]], [halves[1]]
 
 
 def folds(
     images: Sequence[TrainingImage], count: int, rng: np.random.Generator
 ) -> list[tuple[list[TrainingImage], list[TrainingImage]]]:
-    """Divide what is labelled into parts that are held out in turn.
+    """Divide the annotated pixels into folds for cross-validation.
 
-    Every frame is cut into cells, which are dealt out, those with most objects first. A held-out
-    cell is still seen as the surroundings of others, but its labels are not.
+    Every frame is cut into cells, which are dealt to the folds, those with most objects first. A
+    held-out cell is still visible as the surroundings of others, but its labels are not.
 
     Parameters
     ----------
     images : sequence of TrainingImage
         At least one.
     count : int
-        Number of parts; there are fewer if there are fewer cells with objects.
+        Number of folds; fewer if there are fewer cells with objects.
     rng : numpy.random.Generator
-        Decides between cells with equally much in them.
+        Decides between cells with equally many object pixels.
 
     Returns
     -------
     list of tuple of list
-        Frames to train and to validate on, for every part; the weights tell which pixels.
+        Training and held-out frames of every fold; their weights mark the pixels that count.
     """
     cells = []
     for number, image in enumerate(images):
         for box in _cells(image):
-            known = 1 if image.weight is None else image.weight[box] > 0
-            size = int(np.sum(np.broadcast_to(known, image.labels[box].shape)))
+            counts = 1 if image.weight is None else image.weight[box] > 0
+            size = int(np.sum(np.broadcast_to(counts, image.labels[box].shape)))
             if size:
                 objects = int(np.count_nonzero(image.annotated[box]))
                 cells.append((objects, size, rng.random(), number, box))
@@ -92,9 +93,14 @@ def folds(
         return [(list(images), list(images))]
     held = [[np.zeros(image.labels.shape, bool) for image in images] for _ in range(count)]
     for place, (*_, number, box) in enumerate(cells):
-        turn = place % (2 * count)  # to and fro, so that no part gets the fullest of every round
+        turn = place % (
+            2 * count
+        )  # back and forth, so that no fold gets the fullest cell of every round
         held[min(turn, 2 * count - 1 - turn)][number][box] = True
-    return [(_keeping(images, [~mask for mask in part]), _keeping(images, part)) for part in held]
+    return [
+        (_counting_only(images, [~mask for mask in fold]), _counting_only(images, fold))
+        for fold in held
+    ]
 
 
 def _cells(image: TrainingImage) -> list[tuple[slice, slice]]:
@@ -107,10 +113,13 @@ def _cells(image: TrainingImage) -> list[tuple[slice, slice]]:
     ]
 
 
-def _keeping(images: Sequence[TrainingImage], masks: Sequence[np.ndarray]) -> list[TrainingImage]:
-    kept = []
+def _counting_only(
+    images: Sequence[TrainingImage], masks: Sequence[np.ndarray]
+) -> list[TrainingImage]:
+    """Return frames whose pixels count inside the masks alone; empty frames are left out."""
+    weighted = []
     for image, mask in zip(images, masks, strict=True):
         weight = mask if image.weight is None else mask & (image.weight > 0)
         if weight.any():
-            kept.append(replace(image, weight=weight.astype(np.float32)))
-    return kept
+            weighted.append(replace(image, weight=weight.astype(np.float32)))
+    return weighted

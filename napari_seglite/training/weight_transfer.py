@@ -1,4 +1,4 @@
-"""Weights of one network for another with more classes or other channels."""
+"""Transfer weights to a network with other classes or channels."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ if TYPE_CHECKING:
 
 
 def transfer_weights(network: nn.Module, weights: dict[str, Tensor]) -> list[str]:
-    """Fill a network with the weights of one that differs in classes or channels.
+    """Fill a network with the weights of one that differs in classes or channels, in place.
 
-    What fits is taken. A convolution that reads another number of channels gets the mean over the
-    old ones, scaled so that its sums stay as large. What answers for classes begins anew; where
-    there was a single class, each of the new ones begins as that one, plus its random weights.
+    Weights of the same shape are copied. A convolution with another number of input channels gets
+    the mean over the old ones, scaled so that its sums stay as large. Layers with one output per
+    class begin anew; if there was a single class, each new class begins with its weights, plus
+    its own random ones.
 
     Parameters
     ----------
     network : Module
         Built for the new classes and channels.
     weights : dict
-        Of the other.
+        State dict of the other network.
 
     Returns
     -------
     list of str
-        What begins anew.
+        Names of the weights that begin anew.
     """
     own = network.state_dict()
     fresh = []
@@ -48,12 +49,12 @@ def transfer_weights(network: nn.Module, weights: dict[str, Tensor]) -> list[str
 
 
 def _one_class(old: Tensor | None, new: Tensor) -> bool:
-    """Whether what answers for one class shall answer for several."""
+    """Whether a layer of one class becomes one of several classes."""
     return old is not None and old.shape[0] == 1 and old.shape[1:] == new.shape[1:]
 
 
 def _other_channels(old: Tensor | None, new: Tensor) -> bool:
-    """Whether two kernels differ only in how many channels they read."""
+    """Whether two kernels differ only in the number of input channels."""
     if old is None or old.ndim != new.ndim or new.ndim < 4:
         return False
     return old.shape[0] == new.shape[0] and old.shape[2:] == new.shape[2:]

@@ -100,7 +100,7 @@ def test_comparing_ranks_and_stops(project, store, untrained, capsys):
     competitors = [prepare_project(opened, wish, store) for wish in wishes]
     opened.close()
     events = list(compare_networks(competitors, store))
-    entries = events[-1].entries
+    entries = events[-1].ranking
     assert {entry.start for entry in entries} == set(starts)
     assert all(entry.done and entry.steps and entry.seconds > 0 for entry in entries)
     assert [entry.dice for entry in entries] == sorted((e.dice for e in entries), reverse=True)
@@ -114,8 +114,8 @@ def test_comparing_ranks_and_stops(project, store, untrained, capsys):
     longer = [(wish.adjusted(minutes=5), images) for wish, images in competitors]
     run = compare_networks(longer, store, stop=lambda: len(seen) > 2)
     seen.extend(run)
-    assert {entry.start for entry in seen[-1].entries} == {"u2net-msac"}
-    assert not math.isnan(seen[-1].entries[0].dice)
+    assert {entry.start for entry in seen[-1].ranking} == {"u2net-msac"}
+    assert not math.isnan(seen[-1].ranking[0].dice)
     with pytest.raises(Cancelled):
         list(compare_networks(longer, store, abort=lambda: True))
     with pytest.raises(AnnotationError, match="Choose one"):

@@ -207,7 +207,7 @@ def _compared(
     competitors = [prepare_training(r, images, store, limits=limits) for r in requests]
     shown: tuple[RankedNetwork, ...] = ()
     for event in compare_networks(competitors, store, stop, gone):
-        rounded = tuple(replace(entry, steps=0, seconds=0.0) for entry in event.entries)
+        rounded = tuple(replace(entry, steps=0, seconds=0.0) for entry in event.ranking)
         if rounded != shown or event.progress >= 1:
             shown = rounded
             yield event
@@ -218,11 +218,11 @@ def _table(event: ComparisonEvent) -> Any:
 
     return pd.DataFrame(
         {
-            "Dice": [round(entry.dice, 3) for entry in event.entries],
-            "before": [round(entry.before, 3) for entry in event.entries],
-            "s/megapixel": [round(entry.seconds, 2) for entry in event.entries],
-            "parameters": [entry.parameters for entry in event.entries],
-            "steps": [entry.steps for entry in event.entries],
+            "Dice": [round(entry.dice, 3) for entry in event.ranking],
+            "before": [round(entry.before, 3) for entry in event.ranking],
+            "s/megapixel": [round(entry.seconds, 2) for entry in event.ranking],
+            "parameters": [entry.parameters for entry in event.ranking],
+            "steps": [entry.steps for entry in event.ranking],
         },
-        index=pd.Index([entry.start for entry in event.entries], name="start"),
+        index=pd.Index([entry.start for entry in event.ranking], name="start"),
     )
