@@ -157,7 +157,7 @@ class Corrections:
     ) -> Corrections:
         if not 0 <= frame < self.shape[0]:
             raise AnnotationError(f"There is no frame {frame}; there are {self.shape[0]}, from 0.")
-        when = datetime.now(UTC).isoformat(timespec="seconds")
+        when = datetime.now(UTC).isoformat(timespec="milliseconds")
         region = CorrectedRegion(frame, box, state, _user() if by is None else by, when, strokes)
         return replace(self, regions=(*self.regions, region))
 

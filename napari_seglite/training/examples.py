@@ -30,7 +30,7 @@ class AnnotatedImage:
     Attributes
     ----------
     name : str
-        Names the frames in messages and on the card.
+        Names the frames in messages and on the card; no two images share one.
     pixels, labels : array
         Labels lack the channel axis; they may be painted on while they are read.
     axes : ImageAxes
@@ -150,16 +150,16 @@ def annotated_examples(
 
 def _latest(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
     """Return the images without corrections that later ones replace."""
-    latest: dict[tuple[str, int], tuple[str, int]] = {}
-    for position, image in enumerate(images):
+    latest: dict[tuple[str, int], tuple[str, str]] = {}
+    for image in images:
         for region in image.corrections.regions:
             key = image.origin or image.name, region.frame
-            latest[key] = max(latest.get(key, ("", -1)), (region.when, position))
+            latest[key] = max(latest.get(key, ("", "")), (region.when, image.name))
     kept = []
-    for position, image in enumerate(images):
+    for image in images:
         corrections = image.corrections
         for frame in corrections.frames:
-            if latest[image.origin or image.name, frame][1] != position:
+            if latest[image.origin or image.name, frame][1] != image.name:
                 corrections = corrections.forget(frame)
         kept.append(replace(image, corrections=corrections))
     return kept

@@ -1,5 +1,7 @@
 """Training runs keep to themselves: random numbers, and annotations that change meanwhile."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -103,12 +105,15 @@ def annotated(blobs, name="a", mode="dense", frames=(0,), label=1, **more):
 def test_a_frame_corrected_twice_is_learnt_once_as_it_was_last(blobs, untrained):
     """Whole slices and scribbles of one image say different things of the same pixels."""
     dense = annotated(blobs, "dense", frames=(0, 1), origin="cells.tif")
+    time.sleep(0.01)
     scribbles = annotated(blobs, "scribbles", "scribble", (0,), 2, origin="cells.tif")
     examples = annotated_examples([dense, scribbles], untrained)
     assert [example.name for example in examples] == ["dense, slice 1", "scribbles, slice 0"]
     assert [example.sparse for example in examples] == [False, True]
-    # The other way round the whole slice is newer; other images are not concerned.
-    examples = annotated_examples([scribbles, dense], untrained)
+    # Now the whole slice is newer; other images are not concerned.
+    time.sleep(0.01)
+    dense = annotated(blobs, "dense", frames=(0, 1), origin="cells.tif")
+    examples = annotated_examples([dense, scribbles], untrained)
     assert [example.name for example in examples] == ["dense, slice 0", "dense, slice 1"]
     other = annotated(blobs, "other", frames=(0,), origin="other.tif")
     assert len(annotated_examples([scribbles, dense, other], untrained)) == 3
