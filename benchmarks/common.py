@@ -1,4 +1,4 @@
-"""Timing side by side in one run."""
+"""What the benchmarks share: timing side by side, tables, peak memory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from pathlib import Path
 def side_by_side(
     candidates: Mapping[str, Callable[[], object]], rounds: int = 5
 ) -> dict[str, float]:
-    """Return the median seconds of every candidate.
+    """Return the median time of each candidate in seconds.
 
-    They take turns, round after round, so that a machine that slows down slows all of them.
-    One round that is not counted goes first.
+    Candidates take turns, so that a machine that slows down slows all of them.
+
+    Parameters
+    ----------
+    candidates : mapping of str to callable
+        Functions to time, by name.
+    rounds : int
+        Timed calls per candidate, after one round that does not count.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(rounds + 1):
@@ -36,13 +42,10 @@ def table(rows: list[tuple[str, ...]]) -> None:
 
 
 def peak_memory() -> float:
-    """Return the most megabytes that this process has held at once; not on Windows.
-
-    Linux hands a process the ``ru_maxrss`` of the one that started it, which may be larger than
-    all it ever needs itself.
-    """
+    """Return the peak resident memory of this process in megabytes; not on Windows."""
     import resource
 
+    # On Linux a process inherits the ``ru_maxrss`` of its parent, which may be larger than its own.
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

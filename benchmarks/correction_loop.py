@@ -1,13 +1,15 @@
-"""What a user gets for a few corrected slices and a minute of fine-tuning.
+"""Dice after a few corrected slices and a minute of fine-tuning, beside other methods.
 
     python benchmarks/correction_loop.py DATA [--sets NAME ...] [--slices 1 2 4 8] [--seconds 60]
 
-A scripted user corrects slices completely (the truth of the data set) and fine-tunes for a minute
-of computing, from a shipped checkpoint or a fresh network, with the settings the plugin suggests.
-Beside it, on the same slices: a random forest on multi-scale features, as pixel classifiers use
-it, and MONAI's BasicUNet from scratch for the same minute. The score is Dice on slices nobody
-corrected; of two classes the mean. Strokes are the separate errors of the first prediction that
-had to be mended. Time is that of all cores; what other programs take does not count.
+A scripted user replaces the labels of some slices by the data set's reference and fine-tunes for a
+minute of computing time, from a shipped checkpoint or a fresh network, with the settings that the
+plugin suggests. On the same slices learn a random forest on multi-scale features, as pixel
+classifiers use it, and, for the same time, MONAI's BasicUNet from scratch. The score is Dice on
+slices that nobody corrected; with two classes, their mean. The number of strokes is the number of
+separate errors in the first prediction. Time is processor time divided by the number of threads,
+so other programs do not count. Freed memory stays with the process while a network runs, as in the
+command and the dock.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import peers
@@ -31,6 +34,7 @@ from napari_seglite.checkpoints import CheckpointInfo
 from napari_seglite.formats import list_images, read_image, read_labels
 from napari_seglite.images import ImageAxes
 from napari_seglite.labels import overlap_per_class
+from napari_seglite.runtime import process
 from napari_seglite.training import (
     RunCallbacks,
     Schedule,
@@ -41,7 +45,7 @@ from napari_seglite.training import (
     suggest_settings,
 )
 
-# Where SegLite's user starts: from the checkpoint for nuclei, or from that for anything else.
+# Starting checkpoint per data set: the one for nuclei, or the one for anything else.
 STARTS = {
     "nuclei": "nuclei-s-net",
     "em-membranes": "general-unet-sharp",
@@ -53,7 +57,17 @@ TREES = 50
 
 @dataclass(frozen=True)
 class Slice:
-    """A frame, ``(H, W)`` or ``(H, W, 3)``, and its truth ``(H, W)``."""
+    """A frame and its reference labels.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    pixels : ndarray
+        ``(H, W)`` or ``(H, W, 3)``.
+    truth : ndarray
+        ``(H, W)`` integer; 0 is background.
+    """
 
     name: str
     pixels: np.ndarray
@@ -61,11 +75,20 @@ class Slice:
 
     @property
     def axes(self) -> ImageAxes:
+        """Axes of the pixels."""
         return ImageAxes("YX" if self.pixels.ndim == 2 else "YXC")
 
 
 def read(folder: Path, part: str) -> list[Slice]:
-    """Return the slices of a set; of the nuclei, histology alone."""
+    """Return the slices of a data set; of ``nuclei`` only those of histology.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the data set.
+    part : str
+        ``"train"`` or ``"test"``.
+    """
     if (folder / part / "image.tif").is_file():
         stack = read_image(folder / part / "image.tif").array
         truth = read_labels(folder / part / "labels.tif")
@@ -77,29 +100,40 @@ def read(folder: Path, part: str) -> list[Slice]:
 
         with (folder / f"{part}.csv").open() as file:
             names = {r["name"] for r in csv.DictReader(file) if r["modality"] == "histology"}
-    found = []
+    slices = []
     for path in list_images(folder / part / "images"):
         if path.stem in names:
-            truth = read_labels(labels[path.stem])
-            truth = (truth > 0).astype(np.uint8)
-            found.append(Slice(path.stem, read_image(path).array[..., :3], truth))
-    return found
+            truth = (read_labels(labels[path.stem]) > 0).astype(np.uint8)
+            slices.append(Slice(path.stem, read_image(path).array[..., :3], truth))
+    return slices
 
 
 def chosen(slices: list[Slice], count: int) -> list[Slice]:
-    """Return slices spread over a set, the same ones every time."""
+    """Return `count` slices spread evenly over a set."""
     return [slices[int(k)] for k in np.linspace(0, len(slices) - 1, count + 2)[1:-1].round()]
 
 
 def processor_seconds() -> float:
-    """Return seconds of computing, as if all cores had worked all the time."""
+    """Return the processor time of this process in seconds, divided by the number of threads."""
     return time.process_time() / torch.get_num_threads()
 
 
 def asked(
     start: str, name: str, slices: list[Slice], store: CheckpointStore, seconds: float
 ) -> tuple[FineTuneRequest, CheckpointInfo]:
-    """Ask as the plugin does, in colour and with as many classes as there are."""
+    """Return the request that the plugin would make, and the card of the new checkpoint.
+
+    Parameters
+    ----------
+    start, name : str
+        Starting checkpoint or network, and the new checkpoint.
+    slices : list of Slice
+        Slices to learn from; they decide channels and classes.
+    store : CheckpointStore
+        Where the start is.
+    seconds : float
+        Time limit.
+    """
     classes = int(max(s.truth.max() for s in slices)) + 1
     names = ("background", *(f"class {k}" for k in range(1, classes)))
     request = FineTuneRequest(
@@ -117,7 +151,28 @@ def asked(
 def trained(
     start: str, corrected: list[Slice], store: CheckpointStore, seconds: float
 ) -> tuple[str, float, int]:
-    """Fine-tune as the plugin does; returns the checkpoint, the seconds and the steps."""
+    """Fine-tune as the plugin does.
+
+    Parameters
+    ----------
+    start : str
+        Starting checkpoint or network.
+    corrected : list of Slice
+        Slices to learn from.
+    store : CheckpointStore
+        Where checkpoints are read and written.
+    seconds : float
+        Time limit, of `processor_seconds`.
+
+    Returns
+    -------
+    checkpoint : str
+        Id of the new one.
+    seconds : float
+        Time taken.
+    steps : int
+        Number of weight updates.
+    """
     name = f"run-{len(store.list())}"
     request, info = asked(start, name, corrected, store, seconds)
     images = [
@@ -128,54 +183,58 @@ def trained(
     request = suggest_settings(request, images, info)
     begun = processor_seconds()
     callbacks = RunCallbacks(clock=processor_seconds)
-    for event in FineTuner(request, images, store).run(callbacks=callbacks):
-        if isinstance(event, Validated):
-            print(f"  {start}: {event.text}", file=sys.stderr)
+    with process.keep_freed_memory():
+        for event in FineTuner(request, images, store).run(callbacks=callbacks):
+            if isinstance(event, Validated):
+                print(f"  {start}: {event.text}", file=sys.stderr)
     steps = store.info(name).settings["steps_done"]
     return name, processor_seconds() - begun, steps
 
 
 def dice_of(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Return Dice; with several classes, their mean."""
     return overlap_per_class(predicted, truth).dice
 
 
 def network_dice(checkpoint: str, slices: list[Slice], store: CheckpointStore) -> float:
-    found = predicted(checkpoint, slices, store)
-    return float(np.mean([dice_of(p, s.truth) for p, s in zip(found, slices, strict=True)]))
+    """Return a checkpoint's mean Dice over slices."""
+    labels = predicted(checkpoint, slices, store)
+    return float(np.mean([dice_of(p, s.truth) for p, s in zip(labels, slices, strict=True)]))
 
 
 def predicted(checkpoint: str, slices: list[Slice], store: CheckpointStore) -> list[np.ndarray]:
-    """Return what a checkpoint makes of slices; of a network without weights, nothing."""
+    """Return a checkpoint's labels for slices; for a network without weights, background."""
     if checkpoint in src_models.names():
         return [np.zeros_like(s.truth) for s in slices]
     segmenter = Segmenter(store)
     requests = [SegmentRequest(checkpoint, s.axes.order, device="cpu") for s in slices]
-    found = zip(slices, requests, strict=True)
-    return [np.asarray(segmenter.segment(s.pixels, request).labels) for s, request in found]
+    pairs = zip(slices, requests, strict=True)
+    with process.keep_freed_memory():
+        return [np.asarray(segmenter.segment(s.pixels, request).labels) for s, request in pairs]
 
 
 def errors(proposed: np.ndarray, truth: np.ndarray) -> int:
-    """Return how many separate errors of more than 8 pixels there are: a stroke mends each."""
+    """Return the number of separate errors of more than 8 pixels, each worth one stroke."""
     from skimage.measure import label, regionprops
 
     return sum(int(region.area > 8) for region in regionprops(label(proposed != truth)))
 
 
 def strokes(checkpoint: str, slices: list[Slice], store: CheckpointStore) -> int:
-    """Return how many strokes mend what a checkpoint makes of slices."""
-    found = predicted(checkpoint, slices, store)
-    return sum(errors(p, s.truth) for p, s in zip(found, slices, strict=True))
+    """Return the number of strokes that correct a checkpoint's labels of slices."""
+    labels = predicted(checkpoint, slices, store)
+    return sum(errors(p, s.truth) for p, s in zip(labels, slices, strict=True))
 
 
 def forest_dice(corrected: list[Slice], test: list[Slice]) -> tuple[float, float]:
-    """Train a pixel classifier; returns Dice and the seconds it learnt."""
+    """Train a pixel classifier; return its Dice and the training time in seconds."""
     from skimage.feature import multiscale_basic_features
     from sklearn.ensemble import RandomForestClassifier
 
     def features(s: Slice) -> np.ndarray:
-        colours = -1 if s.pixels.ndim == 3 else None
-        found = multiscale_basic_features(s.pixels, sigma_min=1, sigma_max=16, channel_axis=colours)
-        return np.asarray(found.reshape(-1, found.shape[-1]))
+        axis = -1 if s.pixels.ndim == 3 else None
+        values = multiscale_basic_features(s.pixels, sigma_min=1, sigma_max=16, channel_axis=axis)
+        return np.asarray(values.reshape(-1, values.shape[-1]))
 
     begun = processor_seconds()
     forest = RandomForestClassifier(
@@ -186,11 +245,28 @@ def forest_dice(corrected: list[Slice], test: list[Slice]) -> tuple[float, float
         np.concatenate([s.truth.ravel() for s in corrected]),
     )
     seconds = processor_seconds() - begun
-    found = [dice_of(forest.predict(features(s)).reshape(s.truth.shape), s.truth) for s in test]
-    return float(np.mean(found)), seconds
+    dice = [dice_of(forest.predict(features(s)).reshape(s.truth.shape), s.truth) for s in test]
+    return float(np.mean(dice)), seconds
 
 
-def run(data: Path, name: str, counts: list[int], seconds: float, start: str) -> list[dict]:
+def run(
+    data: Path, name: str, counts: list[int], seconds: float, start: str
+) -> list[dict[str, Any]]:
+    """Measure one data set; return one row per number of corrected slices.
+
+    Parameters
+    ----------
+    data : Path
+        Folder of all data sets.
+    name : str
+        Of the set.
+    counts : list of int
+        Numbers of slices to correct.
+    seconds : float
+        Time limit of every training.
+    start : str
+        Starting checkpoint.
+    """
     train, test = read(data / name, "train"), read(data / name, "test")
     rows = []
     for count in counts:
@@ -199,7 +275,7 @@ def run(data: Path, name: str, counts: list[int], seconds: float, start: str) ->
             store = CheckpointStore(Path(scratch) / "checkpoints")
             needed = strokes(start, corrected, store)
             ours, took, steps = trained(start, corrected, store, seconds)
-            row = {
+            row: dict[str, Any] = {
                 "set": name,
                 "slices": count,
                 "strokes": needed,
@@ -222,7 +298,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(STARTS))
     parser.add_argument("--slices", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--start", help="instead of the start that suits a set")
+    parser.add_argument("--start", help="starting checkpoint for all sets")
     arguments = parser.parse_args()
     peers.register_all()
     shown: list[tuple[str, ...]] = [

@@ -1,12 +1,13 @@
-"""What the first strokes are worth: Dice on other images before and after half a minute.
+"""Dice on other images after the first twenty strokes and half a minute of fine-tuning.
 
     python benchmarks/fine_tune.py DATA [--sets NAME ...] [--strokes 20] [--seconds 30]
 
-A scripted user spends twenty strokes on one image and fine-tunes for half a minute, with settings
-that the plugin suggests. The strokes go to scribbles, as many on the background as on every class,
-each at most 40 pixels long and five wide; or to a box in which every error of the starting
-checkpoint is mended, a stroke each, and which is then drawn as complete. Scored are the test
-images, in which nobody painted. The time is that of a clock.
+A scripted user spends twenty strokes on one image and fine-tunes for half a minute, with the
+settings that the plugin suggests. The strokes are scribbles, equally many on the background and on
+each class, at most 40 pixels long and five wide. Or they correct all errors of the starting
+checkpoint inside a box, one stroke per error, and the box is then marked as complete. The score is
+that of the test images, which nobody corrected. Time is wall-clock time. Freed memory stays with
+the process while a network runs, as in the command and the dock.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from skimage.morphology import disk, skeletonize
 
 from napari_seglite import CheckpointStore, FineTuner
 from napari_seglite.images import Box, Corrections
+from napari_seglite.runtime import process
 from napari_seglite.training import AnnotatedImage, corrected_examples, suggest_settings
 
 LENGTH, BRUSH, TUNED = 40, disk(2), "tuned"
@@ -35,7 +37,7 @@ Painted = tuple[np.ndarray, Corrections]
 
 
 def scribbles(image: Slice, _: np.ndarray, count: int) -> Painted:
-    """Draw strokes along the middle of things; label 1 is background, 2 the first class."""
+    """Draw scribbles along the middle of objects; label 1 is background, 2 the first class."""
     truth, rng = image.truth, np.random.default_rng(0)
     labels = np.zeros(truth.shape, np.uint8)
     masks = [truth == kind for kind in range(int(truth.max()) + 1)]
@@ -47,8 +49,8 @@ def scribbles(image: Slice, _: np.ndarray, count: int) -> Painted:
         near = np.zeros_like(middle)
         half = LENGTH // 2
         near[max(0, y - half) : y + half, max(0, x - half) : x + half] = True
-        parts, _ = ndimage.label(middle & near, np.ones((3, 3)))
-        stroke = ndimage.binary_dilation(parts == parts[y, x], BRUSH) & inside
+        lines, _ = ndimage.label(middle & near, np.ones((3, 3)))
+        stroke = ndimage.binary_dilation(lines == lines[y, x], BRUSH) & inside
         labels[stroke] = kind + 1
     corrections = Corrections((1, *truth.shape), "scribble")
     corrections = corrections.touch(0, Box(0, 0, *truth.shape))
@@ -56,7 +58,7 @@ def scribbles(image: Slice, _: np.ndarray, count: int) -> Painted:
 
 
 def box(image: Slice, proposed: np.ndarray, count: int) -> Painted:
-    """Mend all errors in the largest box that so many strokes suffice for."""
+    """Correct all errors in the largest box that has at most `count` of them."""
     truth = image.truth
     height, width = truth.shape
     for side in SIDES:
@@ -65,18 +67,18 @@ def box(image: Slice, proposed: np.ndarray, count: int) -> Painted:
             for top in range(0, height - side + 1, side // 2)
             for left in range(0, width - side + 1, side // 2)
         ]
-        # Where most is to be seen first.
+        # Boxes with most foreground first.
         corners.sort(key=lambda c: -np.count_nonzero(truth[c[0] : c[0] + side, c[1] : c[1] + side]))
         for top, left in corners:
-            part = slice(top, top + side), slice(left, left + side)
-            if 0 < errors(proposed[part], truth[part]) <= count:
+            inside = slice(top, top + side), slice(left, left + side)
+            if 0 < errors(proposed[inside], truth[inside]) <= count:
                 labels = np.where(proposed > 0, proposed, 0).astype(np.uint8)
-                labels[part] = truth[part]
+                labels[inside] = truth[inside]
                 corrections = Corrections((1, *truth.shape))
                 corrections = corrections.complete(0, Box(top, left, top + side, left + side))
                 print(f"box of {side} pixels", file=sys.stderr)
                 return labels, corrections
-    raise ValueError(f"No box of {SIDES[-1]} pixels can be mended with {count} strokes.")
+    raise ValueError(f"No box of {SIDES[-1]} pixels can be corrected with {count} strokes.")
 
 
 WAYS: dict[str, Callable[[Slice, np.ndarray, int], Painted]] = {"scribbles": scribbles, "box": box}
@@ -85,14 +87,30 @@ WAYS: dict[str, Callable[[Slice, np.ndarray, int], Painted]] = {"scribbles": scr
 def learnt(
     start: str, image: Slice, painted: Painted, store: CheckpointStore, seconds: float
 ) -> str:
-    """Fine-tune on what was painted, to a checkpoint `TUNED`; returns what the run said."""
+    """Fine-tune on painted labels and save the checkpoint `TUNED`; return the last message.
+
+    Parameters
+    ----------
+    start : str
+        Starting checkpoint.
+    image : Slice
+        The image that was painted on.
+    painted : tuple of ndarray and Corrections
+        Labels, and which of them count.
+    store : CheckpointStore
+        Where checkpoints are read and written.
+    seconds : float
+        Time limit.
+    """
     request, info = asked(start, TUNED, [image], store, seconds)
     frames = corrected_examples(
         AnnotatedImage(image.name, image.pixels, painted[0], image.axes, painted[1]), info
     )
     text = ""
-    for event in FineTuner(suggest_settings(request, frames, info), frames, store).run():
-        text = event.text
+    tuner = FineTuner(suggest_settings(request, frames, info), frames, store)
+    with process.keep_freed_memory():
+        for event in tuner.run():
+            text = event.text
     return text
 
 
@@ -113,7 +131,7 @@ def main() -> None:
         for way in arguments.ways:
             with tempfile.TemporaryDirectory() as scratch:
                 store = CheckpointStore(Path(scratch) / "checkpoints")
-                # A checkpoint of one class has no score, and proposes nothing, where there are two.
+                # With two classes, a checkpoint of one class has no score and predicts nothing.
                 known = image.truth.max() == 1
                 proposed = predicted(start, [image], store)[0] * known
                 before = f"{network_dice(start, test, store):.3f}" if known else "none"

@@ -1,9 +1,9 @@
-"""How long the window stands still: opening the dock, segmenting, fine-tuning.
+"""How long the window freezes: opening the dock, segmenting, fine-tuning.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/gui.py
 
-A timer on the GUI thread should fire every 5 ms; the longest it had to wait beyond that is how
-long the window did not react.
+A timer in the GUI thread should fire every 5 ms. Its delay is the time for which the window did not
+react.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BEAT = 0.005
 
 
 def stalls(run: Callable[[], None]) -> tuple[float, list[float]]:
-    """Return the seconds a function took and, longest first, the waits of the GUI thread."""
+    """Return the duration of a call and the stalls of the GUI thread, longest first; seconds."""
     waits, last = [], time.perf_counter()
 
     def beat() -> None:
@@ -56,7 +56,7 @@ def wait_a_moment() -> None:
 
 
 def add_and_remove_layers(viewer: napari.Viewer) -> None:
-    """Do what a running job's preview and its result make napari do."""
+    """Add and remove a Labels layer twice, as the preview and the result of a job do."""
     for _ in range(2):
         layer = viewer.add_labels(np.zeros(viewer.layers[0].data.shape, np.uint8))
         wait_a_moment()
@@ -71,7 +71,7 @@ def main() -> None:
     start = time.perf_counter()
     _, dock = viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")
     QApplication.processEvents()
-    print(f"the dock appears {1e3 * (time.perf_counter() - start):.0f} ms after it was asked for\n")
+    print(f"the dock opens in {1e3 * (time.perf_counter() - start):.0f} ms\n")
     viewer.add_image(np.tile(sample_data.load("fluorescence")[0], (2, 2)), name="cells")
     segmenting, training = dock.segment_panel, dock.fine_tune_panel
     training.steps.setValue(10)
@@ -84,9 +84,12 @@ def main() -> None:
         training.fine_tune()
         wait(lambda: not training.busy)
 
-    rows: list[tuple[str, ...]] = [("job", "took", "longest stall", "second", "stalls over 50 ms")]
+    rows: list[tuple[str, ...]] = [("job", "time", "longest stall", "second", "stalls over 50 ms")]
     for name, run in (
-        ("napari's first two Labels layers, without us", lambda: add_and_remove_layers(viewer)),
+        (
+            "napari's first two Labels layers, without SegLite",
+            lambda: add_and_remove_layers(viewer),
+        ),
         ("two more of them", lambda: add_and_remove_layers(viewer)),
         ("first segmentation (imports torch)", segment),
         ("segmentation again", segment),

@@ -2,10 +2,11 @@
 
     python benchmarks/networks.py
 
-Milliseconds for one RGB image (CeLNet: a triple of grey slices), in the memory layouts and with
-batch norms folded; the share of this machine's convolution peak, which is what a plain 3x3
-convolution from 64 to 64 channels reaches in the same run; and the peak memory that one image
-takes beyond the loaded network, in a process of its own.
+Prints the time for one RGB image (CeLNet: three grey slices) in milliseconds, in both memory
+formats and with batch norms folded; the share of this machine's convolution peak, measured in the
+same run on a plain 3x3 convolution from 64 to 64 channels; and the peak memory of one image beyond
+the loaded network, in a process of its own. Freed memory stays with the process, as in the command
+and the dock.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import copy
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ VARIANTS = ["as trained", "channels last", "folded", "folded, channels last"]
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself; others only imitate it, slowly."""
+    """Whether this processor has bfloat16 instructions; others emulate them slowly."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -42,7 +44,7 @@ def has_bfloat16() -> bool:
 
 
 def network_and_input(name: str, size: int) -> tuple[Any, torch.Tensor]:
-    """Return a network in evaluation mode and an input of size x size pixels."""
+    """Return a network in evaluation mode and a random input ``(1, C, size, size)``."""
     card = src_models.card(name)
     channels, classes = card.parameters_at
     slices = [card.context_slices] if card.context_slices > 1 else []
@@ -61,20 +63,21 @@ def variant(network: Any, which: str) -> Any:
 
 
 def run(network: Any, image: torch.Tensor) -> None:
+    """Run a network once, in its own dtype."""
     dtype = next(network.parameters()).dtype
     with torch.inference_mode():
         network(image.to(dtype))
 
 
 def gflop(network: Any, image: torch.Tensor) -> float:
-    """Billions of operations of convolutions and matrix products."""
+    """Return billions of floating-point operations of convolutions and matrix products."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image)
     return float(counter.get_total_flops()) / 1e9
 
 
 def convolution(size: int, channels_last: bool) -> tuple[Callable[[], None], float]:
-    """Return a plain convolution to time, and its GFLOP."""
+    """Return a call of a plain convolution, and its GFLOP."""
     conv = torch.nn.Conv2d(64, 64, 3, padding=1).eval()
     image = torch.randn(1, 64, size, size)
     if channels_last:
@@ -84,15 +87,16 @@ def convolution(size: int, channels_last: bool) -> tuple[Callable[[], None], flo
 
 
 def peak_memory(name: str, size: int) -> float:
-    """Megabytes that a process takes to segment one image, beyond the network."""
+    """Return the peak memory of one image beyond the network, in megabytes, from a new process."""
     call = [sys.executable, __file__, "--memory", name, "--size", str(size)]
     return float(subprocess.check_output(call, text=True).split()[-1])
 
 
 def print_memory(name: str, size: int) -> None:
+    """Print what `peak_memory` returns; runs in the new process."""
     network, image = network_and_input(name, size)
     network = variant(network, VARIANTS[3])
-    run(network, image[..., :64, :64])  # what is loaded once is no memory of the image
+    run(network, image[..., :64, :64])  # loads libraries, which are not part of the image's memory
     before = common.peak_memory()
     with process.keep_freed_memory():
         run(network, image)
@@ -100,7 +104,17 @@ def print_memory(name: str, size: int) -> None:
 
 
 def measure(names: list[str], size: int, rounds: int) -> None:
-    """Print the table for images of size x size pixels."""
+    """Print the table for images of ``(size, size)`` pixels.
+
+    Parameters
+    ----------
+    names : list of str
+        Networks to time.
+    size : int
+        Height and width of the image.
+    rounds : int
+        Timed calls per network and variant.
+    """
     plain = {last: convolution(size, last) for last in (False, True)}
     rows: list[tuple[str, ...]] = [
         ("network", "GFLOP", *(f"{v}, ms" for v in VARIANTS), "share of peak", "memory, MB")
@@ -111,7 +125,7 @@ def measure(names: list[str], size: int, rounds: int) -> None:
         calls: dict[str, Callable[[], object]] = {}
         for which in VARIANTS:
             built = variant(copy.deepcopy(network), which)
-            calls[which] = lambda built=built, image=image: run(built, image)  # type: ignore[misc]
+            calls[which] = partial(run, built, image)
         for last, (call, _) in plain.items():
             calls[f"peak {last}"] = call
         seconds = side_by_side(calls, rounds)
@@ -140,14 +154,14 @@ def main() -> None:
     if has_bfloat16():
         VARIANTS.append(BFLOAT16)
     else:
-        print("This processor has no bfloat16, so that is not measured.\n")
+        print("This processor has no bfloat16 instructions, so bfloat16 is not measured.\n")
     names = arguments.networks or src_models.names()
     rows: list[tuple[str, ...]] = [("network", "parameters")]
     for name in names:
         network, _ = network_and_input(name, 32)
         rows.append((name, f"{sum(p.numel() for p in network.parameters()):,}"))
     table(rows)
-    with process.keep_freed_memory():  # as Segment does
+    with process.keep_freed_memory():
         for size in arguments.sizes:
             measure(names, size, arguments.rounds)
 

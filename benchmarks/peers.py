@@ -1,4 +1,4 @@
-"""MONAI's U-Nets, which a user would pick otherwise, as networks beside ours."""
+"""MONAI's U-Nets, the usual alternative, registered beside our networks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from src_models import NetworkCard, register
 
 
 def basic_unet(in_channels: int, classes: int) -> nn.Module:
-    """MONAI's BasicUNet as it comes."""
+    """Return MONAI's BasicUNet with its default widths."""
     from monai.networks.nets import BasicUNet
 
     return BasicUNet(2, in_channels, classes)
 
 
 def dyn_unet(in_channels: int, classes: int) -> nn.Module:
-    """MONAI's DynUNet with the six levels that nnU-Net gives images of 256 x 256 pixels."""
+    """Return MONAI's DynUNet with the six levels that nnU-Net plans for 256 x 256 pixels."""
     from monai.networks.nets import DynUNet
 
     kernels, strides = [3] * 6, [1, 2, 2, 2, 2, 2]
@@ -26,21 +26,30 @@ def dyn_unet(in_channels: int, classes: int) -> nn.Module:
 
 
 class Padded(nn.Module):
-    """A network that wants height and width to be multiples of a number, for any size."""
+    """A network for images of any size, padded to multiples of a number.
+
+    Parameters
+    ----------
+    network : Module
+        Maps ``(B, C, H, W)`` to ``(B, K, H, W)`` if `divisor` divides H and W.
+    divisor : int
+        In pixels.
+    """
 
     def __init__(self, network: nn.Module, divisor: int) -> None:
         super().__init__()
         self.network, self.divisor = network, divisor
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return logits of the size of `x`."""
         height, width = x.shape[-2:]
         extra = (0, -width % self.divisor, 0, -height % self.divisor)
-        found: Tensor = self.network(F.pad(x, extra, mode="replicate"))
-        return found[..., :height, :width]
+        logits: Tensor = self.network(F.pad(x, extra, mode="replicate"))
+        return logits[..., :height, :width]
 
 
 def register_all() -> None:
-    """Make both known to `src_models.create`."""
+    """Register both networks with `src_models.create`."""
     for name, title, factory in (
         ("basic-unet", "BasicUNet", "peers:basic_unet"),
         ("dyn-unet", "DynUNet", "peers:dyn_unet"),

@@ -1,4 +1,4 @@
-"""S-Net's forward pass: with the compiled scan against the same network on the token loop.
+"""S-Net's forward pass with the compiled scan, and with the loop over tokens.
 
 python benchmarks/s_net.py
 """
@@ -6,6 +6,7 @@ python benchmarks/s_net.py
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import torch
 from common import side_by_side, table
@@ -25,7 +26,7 @@ def main() -> None:
         with torch.inference_mode():
             outputs[backend] = network(image)
 
-    seconds = side_by_side({b: lambda b=b: run(b) for b in ("reference", "numba")}, rounds=3)  # type: ignore[misc]
+    seconds = side_by_side({b: partial(run, b) for b in ("reference", "numba")}, rounds=3)
     slow, fast = seconds["reference"], seconds["numba"]
     difference = (outputs["reference"] - outputs["numba"]).abs().max().item()
     print(f"{torch.get_num_threads()} threads, 224x224, largest difference {difference:.1e}\n")

@@ -1,10 +1,10 @@
-"""The selective scan: every back end that a device has against the loop over tokens.
+"""The selective scan: every back end of a device compared with the loop over tokens.
 
     python benchmarks/scan.py
     python benchmarks/scan.py --device cuda
 
-512 rows, 16 states and 3,136 tokens are one S-Net block at 224x224. The loop takes minutes to go
-back over long sequences and is left out there.
+One S-Net block at 224x224 has 512 rows, 16 states and 3,136 tokens. The loop is left out where its
+backward pass would take minutes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from common import side_by_side, table
 
 from src_models import selective_scan as scans
 
-scan: Any = scans.selective_scan  # its arguments are unpacked from a list below
+scan: Any = scans.selective_scan  # arguments are unpacked from a list below
 
 ROWS, STATES, GROUPS = 512, 16, 4
 LOOP = "reference"
-# Name, tokens, whether the loop takes part.
+# Pass, tokens, whether the loop is timed.
 CASES = {
     "cpu": (
         ("forward", 784, True),
@@ -40,7 +40,7 @@ CASES = {
 
 
 def inputs(tokens: int, device: str) -> Any:
-    """Return random inputs of a scan over this many tokens."""
+    """Return random inputs of a scan over a number of tokens."""
     torch.manual_seed(0)
     shapes = (
         (1, ROWS, tokens),
@@ -64,26 +64,26 @@ def forward(arguments: Any, backend: str) -> None:
 
 
 def both_ways(arguments: Any, backend: str) -> None:
-    """Scan and go back."""
+    """Run forward and backward pass."""
     scan(*arguments, delta_softplus=True, backend=backend).sum().backward()
     finish(arguments)
 
 
 def finish(arguments: Any) -> None:
-    """Wait for the device, which works on while Python goes ahead."""
+    """Wait until the device is done; CUDA calls return at once."""
     if arguments[0].is_cuda:
         torch.cuda.synchronize()
 
 
 def available(device: str) -> list[str]:
-    """Return the back ends that run on a device, the loop first."""
-    found = []
+    """Return the back ends available on a device, the loop first."""
+    names = []
     for backend in scans.BACKENDS:
         try:
-            found.append(scans.choose_backend(device, backend))
+            names.append(scans.choose_backend(device, backend))
         except ValueError:
             continue
-    return found
+    return names
 
 
 def main() -> None:

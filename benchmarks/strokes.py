@@ -1,9 +1,9 @@
-"""What a stroke of the brush costs the window, and what it writes.
+"""Time that a brush stroke takes in the GUI thread, and bytes that it writes.
 
     python benchmarks/strokes.py
 
-Paints into real Labels layers of several sizes. Measured on the GUI thread: napari's own work for a
-stroke without the plugin, and with it; and how many bytes the stroke added to the project.
+Paints into real Labels layers of several sizes, with and without the plugin. Bytes are those that a
+stroke adds to the project.
 """
 
 from __future__ import annotations
@@ -26,7 +26,17 @@ STROKES = 40
 
 
 def milliseconds(layer: object, rng: np.random.Generator, strokes: int = STROKES) -> list[float]:
-    """Paint short strokes at random places; returns how long each stopped the thread."""
+    """Paint short strokes at random places; return the time of each in milliseconds.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        Layer to paint into.
+    rng : numpy.random.Generator
+        Chooses the places.
+    strokes : int
+        Number of strokes, of ten steps each.
+    """
     from qtpy.QtWidgets import QApplication
 
     times, side = [], layer.data.shape[0]  # type: ignore[attr-defined]
@@ -45,7 +55,7 @@ def main() -> None:
     import napari
 
     rows: list[tuple[str, ...]] = [
-        ("image", "napari alone, ms", "with SegLite, ms", "first stroke, ms", "bytes a stroke")
+        ("image", "napari alone, ms", "with SegLite, ms", "first stroke, ms", "bytes per stroke")
     ]
     for side in (512, 2048, 8192):
         viewer = napari.Viewer(show=True)
@@ -57,7 +67,7 @@ def main() -> None:
         _, dock = viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")
         dock.correct_panel.take(image, labels, "")
         (first,) = milliseconds(labels, rng, 1)
-        dock.tracker.flush()  # which writes all labels, once
+        dock.tracker.flush()  # the first stroke writes all labels
         journal = dock.tracker.project.journal
         before = journal.size
         later = milliseconds(labels, rng)

@@ -1,11 +1,11 @@
-"""Train every network from scratch for the same time on the same data, and score it.
+"""Train every network from scratch on the same data for the same time, and score it.
 
     python scripts/compare_networks.py DATA --minutes 10
 
-DATA holds ``nuclei`` and ``em-membranes``. All networks train on ``nuclei/train`` as 2-D images and
-are scored on ``nuclei/test``; CeLNet and UNet# also learn the first slices of the membranes' stack
-and are scored on its last ones. MONAI's BasicUNet trains beside them. The budget is small on
-purpose: it says how fast a network learns on this computer, not how good it gets.
+DATA holds ``nuclei`` and ``em-membranes``. All networks train on the 2-D images in ``nuclei/train``
+and are scored on ``nuclei/test``. CeLNet and UNet# also train on the first slices of the stack of
+membranes and are scored on its last ones. MONAI's BasicUNet is trained in the same way. The time is
+short on purpose: it shows how fast a network learns on this computer, not its final quality.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from napari_seglite.checkpoints import CheckpointInfo
 from napari_seglite.formats import list_images, read_image, read_labels
 from napari_seglite.images import TrainingImage
 from napari_seglite.labels import overlap
+from napari_seglite.runtime import process
 from napari_seglite.training import (
     RunCallbacks,
     Schedule,
@@ -50,17 +51,17 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def frames(folder: Path, info: CheckpointInfo) -> list[TrainingImage]:
-    """Read all frames of a folder for a network."""
-    found = []
+    """Read all frames of a folder, normalised for a network."""
+    examples = []
     for path, truth in pairs(folder):
         image = read_image(path)
         labels = (read_labels(truth) > 0).astype(np.uint8)
-        found += image_examples(path.name, image.array, labels, image.axes, info)
-    return found
+        examples += image_examples(path.name, image.array, labels, image.axes, info)
+    return examples
 
 
 def score(folder: Path, checkpoint: str, store: CheckpointStore) -> float:
-    """Return mean Dice over a folder's images; a stack counts as one."""
+    """Return the mean Dice over a folder's images; a stack counts as one image."""
     segmenter, dice = Segmenter(store), []
     for path, truth in pairs(folder):
         image = read_image(path)
@@ -70,15 +71,24 @@ def score(folder: Path, checkpoint: str, store: CheckpointStore) -> float:
 
 
 def processor_seconds() -> float:
-    """Return seconds of computing, as if all cores had worked all the time.
-
-    What other programs take of this computer does not count.
-    """
+    """Return the processor time of this process in seconds, divided by the number of threads."""
     return time.process_time() / torch.get_num_threads()
 
 
 def train(name: str, data: Path, minutes: float, store: CheckpointStore) -> tuple[str, int]:
-    """Train a network on a data set; returns the checkpoint and its number of steps."""
+    """Train a network on a data set; return the checkpoint's id and the number of steps.
+
+    Parameters
+    ----------
+    name : str
+        A network, or a key of `OPTIONS`.
+    data : Path
+        Folder of the data set.
+    minutes : float
+        Time limit, of `processor_seconds`.
+    store : CheckpointStore
+        Where the checkpoint is written.
+    """
     network, options = OPTIONS.get(name, (name, {}))
     checkpoint = f"{name}-{data.name}"
     request = FineTuneRequest(
@@ -95,8 +105,8 @@ def train(name: str, data: Path, minutes: float, store: CheckpointStore) -> tupl
     )
     template = CheckpointInfo(checkpoint, network, options=options)
     images = frames(data / "train", start_info(request, store, template))
-    watch = RunCallbacks(clock=processor_seconds)
-    for event in FineTuner(request, images, store, template).run(callbacks=watch):
+    callbacks = RunCallbacks(clock=processor_seconds)
+    for event in FineTuner(request, images, store, template).run(callbacks=callbacks):
         if isinstance(event, StepDone) and event.status.step % 50 == 0:
             print(f"{checkpoint}: {event.text}, loss {event.loss:.3f}", file=sys.stderr)
     return checkpoint, store.info(checkpoint).settings["steps_done"]
@@ -112,7 +122,7 @@ def main() -> None:
     names = arguments.networks or ["basic-unet", *src_models.names(), *OPTIONS]
     peers.register_all()
     rows: list[tuple[str, ...]] = [("network", "data", "steps", "Dice on test images")]
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, process.keep_freed_memory():
         store = CheckpointStore(Path(scratch))
         for data in arguments.sets:
             for name in names:

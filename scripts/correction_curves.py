@@ -1,4 +1,4 @@
-"""Draw what ``benchmarks/correction_loop.py`` measured.
+"""Plot the results of ``benchmarks/correction_loop.py``.
 
 python benchmarks/correction_loop.py DATA 2> rows.txt
 python scripts/correction_curves.py rows.txt docs/images/correction-loop.png
@@ -15,7 +15,7 @@ SHOWN = {"SegLite": "#0a7d6b", "BasicUNet": "#c1671a", "random forest": "#6a6f78
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    """Return the lines that are measurements; the benchmark writes others between them."""
+    """Return the measurements in a log; other lines are skipped."""
     return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
 
 

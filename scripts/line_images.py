@@ -1,6 +1,6 @@
-"""Images of lines, drawn at random: vessels, fibres and the membranes between cells.
+"""Synthetic images of lines: vessels, fibres and the membranes between cells.
 
-They teach a network what thin structures look like, where there are no free photographs of them.
+They show thin structures to a network where no images under a free licence are at hand.
 """
 
 from __future__ import annotations
@@ -15,25 +15,48 @@ SIZE = 256
 
 
 def images(count: int, seed: int, normalisation: Normalisation) -> list[TrainingImage]:
-    """Return normalised images of lines and their masks, ``(256, 256)``; half of them of cells."""
+    """Return normalised images of vessels and of membranes in turn, with their masks.
+
+    Parameters
+    ----------
+    count : int
+        Number of images.
+    seed : int
+        Of the random numbers.
+    normalisation : Normalisation
+        Applied to every image.
+
+    Returns
+    -------
+    list of TrainingImage
+        Frames ``(1, 256, 256)`` float32, labels ``(256, 256)`` uint8.
+    """
     rng = np.random.default_rng(seed)
-    found = []
+    examples = []
     for number in range(count):
         mask, depth = membranes(rng) if number % 2 else vessels(rng)
         pixels = painted(rng, mask, depth)
         frame = normalisation.apply(pixels, normalisation.limits(pixels))
-        found.append(TrainingImage(f"lines {number}", frame[None], mask.astype(np.uint8)))
-    return found
+        examples.append(TrainingImage(f"lines {number}", frame[None], mask.astype(np.uint8)))
+    return examples
 
 
 def clouds(rng: np.random.Generator, size: float) -> np.ndarray:
-    """Return smooth noise of mean 0 and standard deviation 1, whose grains are this large."""
+    """Return smooth noise of mean 0 and standard deviation 1; `size` in pixels is its sigma."""
     noise = ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), size, mode="wrap")
     return np.asarray((noise - noise.mean()) / noise.std())
 
 
 def vessels(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw trees whose branches become thinner; returns mask and how strong each pixel shows."""
+    """Draw trees whose branches become thinner.
+
+    Returns
+    -------
+    mask : ndarray
+        ``(256, 256)`` bool.
+    depth : ndarray
+        ``(256, 256)`` float, 0 to 1: the contrast of each pixel.
+    """
     depth = np.zeros((SIZE, SIZE))
     mask = np.zeros((SIZE, SIZE), bool)
     widest = rng.uniform(3, 11)
@@ -71,7 +94,7 @@ def _branch(
 
 
 def membranes(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw cells that touch, with their borders as lines."""
+    """Draw the borders of touching cells; returns mask and depth as `vessels` does."""
     cell, width = rng.uniform(18, 80), rng.uniform(2, 7)
     points = rng.uniform(-60, SIZE + 60, (int((SIZE + 120) ** 2 / cell**2), 2))
     bend = rng.uniform(0, 0.35) * cell
@@ -88,20 +111,28 @@ def membranes(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def painted(rng: np.random.Generator, mask: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Return an image with lines, dark or bright, on a ground with texture and other things."""
+    """Return an image ``(256, 256)`` of dark or bright lines on a textured background.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Draws contrast, texture, blur and noise.
+    mask, depth : ndarray
+        As `vessels` returns them.
+    """
     contrast = rng.uniform(0.25, 1.0)
     ground = rng.uniform(0, 0.35) * clouds(rng, rng.uniform(30, 80))
     ground += rng.uniform(0, 0.3) * contrast * clouds(rng, rng.uniform(1, 6))
     for _ in range(rng.integers(0, 15)):
-        ground += _thing(rng, contrast) * (1 - depth)
+        ground += _ellipse(rng, contrast) * (1 - depth)
     sign = -1 if rng.random() < 0.65 else 1
     pixels = ground + sign * contrast * depth
     pixels = ndimage.gaussian_filter(pixels, rng.uniform(0.3, 1.2))
     return np.asarray(pixels + rng.uniform(0.01, 0.15) * rng.standard_normal(pixels.shape))
 
 
-def _thing(rng: np.random.Generator, contrast: float) -> np.ndarray:
-    """Return an ellipse, filled or speckled, that is no line."""
+def _ellipse(rng: np.random.Generator, contrast: float) -> np.ndarray:
+    """Return a filled or speckled ellipse, as a distractor."""
     y, x = np.mgrid[:SIZE, :SIZE] - rng.uniform(0, SIZE, (2, 1, 1))
     angle, radii = rng.uniform(0, np.pi), rng.uniform(3, 22, 2)
     u, v = np.cos(angle) * y + np.sin(angle) * x, np.cos(angle) * x - np.sin(angle) * y

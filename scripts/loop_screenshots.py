@@ -1,10 +1,10 @@
-"""Pictures of a stack and of the correction loop, made with the real program.
+"""Make the screenshots of a stack and of the correction loop.
 
     python scripts/loop_screenshots.py DATA
 
-DATA holds ``nuclei``, whose truth for the sample image is what the scripted user corrects to. Four
-quarters of the sample stand for a stack. Writes ``stack.png``, ``correct.png``, ``learn.png`` and
-``history.png`` into ``docs/images``.
+DATA holds ``nuclei`` with the reference labels of the sample image, which the scripted user
+paints. The four quarters of the sample make a stack. Writes ``stack.png``, ``correct.png``,
+``learn.png`` and ``history.png`` into ``docs/images``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
-# Of the sample among the nuclei.
+# The sample's name in the data set.
 NAME = "53ad09e43487"
 
 
 def quarters(frame: np.ndarray) -> np.ndarray:
-    """Cut a frame into four slices."""
+    """Cut a frame ``(H, W)`` into four slices ``(4, H // 2, W // 2)``."""
     height, width = frame.shape[0] // 2, frame.shape[1] // 2
     return np.stack([frame[y : y + height, x : x + width] for y in (0, height) for x in (0, width)])
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def pictures(data: Path) -> None:
-    """Go through the loop and save what the window shows."""
+    """Go through the correction loop and save screenshots."""
     import napari
 
     from napari_seglite.formats import read_labels

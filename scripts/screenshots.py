@@ -1,9 +1,9 @@
-"""Make the README's first picture from the real program.
+"""Make the README's first screenshot.
 
     make screenshots
 
-Writes ``docs/images/segment.png``, and every tab in a small window into a scratch folder, whose
-path it prints. The other pictures come from ``loop_screenshots.py``.
+Writes ``docs/images/segment.png``. Also saves the tabs in a small window to a temporary folder and
+prints the paths. ``loop_screenshots.py`` makes the other screenshots.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import tempfile
 from pathlib import Path
 
-# Settings and checkpoints of whoever runs this must neither show nor change.
+# The developer's own settings and checkpoints must neither be visible nor change.
 scratch = tempfile.mkdtemp()
 os.environ["NAPARI_CONFIG"] = str(Path(scratch) / "settings.yaml")
 os.environ["SEGLITE_DATA"] = scratch

@@ -1,10 +1,10 @@
-"""Calibrate a trained nuclei checkpoint, score it on the test images and put it into the package.
+"""Calibrate and score the trained nuclei checkpoint, and put it into the package.
 
     python scripts/ship_checkpoint.py DATA/nuclei TRAINED_FOLDER
 
-TRAINED_FOLDER is what ``train_nuclei.py`` wrote. The threshold that is best on the training images
-becomes probability 0.5, by a shift of the last layer's bias. Weights are stored in half precision;
-the scores are those of the stored weights, and go onto the card.
+TRAINED_FOLDER is the output of ``train_nuclei.py``. A shift of the last layer's bias moves the best
+threshold on the training images to probability 0.5. Weights are stored in half precision, and their
+scores on the test images go onto the card.
 """
 
 from __future__ import annotations
@@ -33,8 +33,18 @@ NAME = "nuclei-s-net"
 
 
 def score(folder: Path, store: CheckpointStore, name: str = NAME) -> dict[str, float]:
-    """Return a checkpoint's mean Dice over the test images, in all and by modality."""
-    found: dict[str, list[float]] = {}
+    """Return a checkpoint's mean Dice over the test images, overall and by modality.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the nuclei.
+    store : CheckpointStore
+        Where the checkpoint is.
+    name : str
+        Its id.
+    """
+    scores: dict[str, list[float]] = {}
     segmenter = Segmenter(store)
     with (folder / "test.csv").open() as rows:
         for row in csv.DictReader(rows):
@@ -43,21 +53,35 @@ def score(folder: Path, store: CheckpointStore, name: str = NAME) -> dict[str, f
             request = SegmentRequest(name, guess_axes(image.shape).order)
             dice = overlap(segmenter.segment(image, request).labels, truth).dice
             for group in ("test_dice", f"test_dice_{row['modality']}"):
-                found.setdefault(group, []).append(dice)
-    return {group: round(float(np.mean(values)), 4) for group, values in found.items()}
+                scores.setdefault(group, []).append(dice)
+    return {group: round(float(np.mean(values)), 4) for group, values in scores.items()}
 
 
 def calibrate(network: Any, info: CheckpointInfo, images: list[TrainingImage]) -> float:
     """Shift the last bias so that 0.5 is the threshold with the highest Dice on training images.
 
-    Dice in the loss makes masks a little too wide. Returns the threshold before the shift.
+    A Dice loss makes masks slightly too wide.
+
+    Parameters
+    ----------
+    network : Module
+        With a single output; changed in place.
+    info : CheckpointInfo
+        Its card.
+    images : list of TrainingImage
+        Training images.
+
+    Returns
+    -------
+    float
+        The best threshold before the shift, 0 to 1.
     """
     network.eval()
     thresholds = np.arange(0.3, 0.81, 0.02)
     dice = []
     for image in images:
-        found = predict_frame(network, info, image.frame, "cpu")
-        dice.append([overlap(found[0] > t, image.labels).dice for t in thresholds])
+        (foreground,) = predict_frame(network, info, image.frame, "cpu")
+        dice.append([overlap(foreground > t, image.labels).dice for t in thresholds])
     best = float(thresholds[np.mean(dice, 0).argmax()])
     with torch.no_grad():
         network.head[1].bias -= math.log(best / (1 - best))
@@ -68,13 +92,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("trained", type=Path)
-    parser.add_argument("--dry-run", action="store_true", help="score only")
+    parser.add_argument("--dry-run", action="store_true", help="only print the scores")
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as nowhere:
         trained = CheckpointStore(arguments.trained, Path(nowhere) / "none")
         info, network = trained.load(NAME)
-        # A third of them tells the threshold to a hundredth.
+        # A third of the images determines the threshold to a hundredth.
         threshold = calibrate(network, info, read(arguments.data, info.normalisation)[::3])
         print(f"calibrated: {threshold:.2f} becomes 0.50")
         half = CheckpointStore(Path(nowhere) / "half", Path(nowhere) / "none")
@@ -84,7 +108,7 @@ def main() -> None:
             print(f"{group:26} {dice:.4f}")
         if arguments.dry_run:
             sys.exit()
-        # Whoever reads the card shall find all phases of the training.
+        # The card lists all phases of the training.
         phases = [trained.info(f"{NAME}-{phase}") for phase in ("first", "second", "third")]
         info = replace(
             info,
@@ -94,7 +118,7 @@ def main() -> None:
                 "phases": [*(phase.settings for phase in phases), info.settings],
                 "calibrated_threshold": round(threshold, 2),
             },
-            # The validation scores are not those of the calibrated weights.
+            # The validation scores belong to the weights before calibration.
             scores=scores,
         )
         shipped = CheckpointStore(BUILT_IN, Path(nowhere) / "none")

@@ -1,9 +1,9 @@
-"""Choose some training images that the shipped checkpoint remembers when it is fine-tuned.
+"""Choose the replay buffer of the shipped checkpoint for nuclei.
 
     python scripts/ship_replay.py DATA
 
-DATA holds ``nuclei``. Writes ``replay.npz`` beside the weights of ``nuclei-s-net``: squares around
-nuclei of training images (CC0), of every kind of microscopy. No test image is read.
+DATA holds ``nuclei``. Writes ``replay.npz`` beside the weights of ``nuclei-s-net``: patches around
+nuclei of training images (CC0) of every modality. No test image is read.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from napari_seglite.images import TrainingImage, guess_axes
 from napari_seglite.training import image_examples
 
 NAME = "nuclei-s-net"
-# How many of each.
+# Number of patches per modality.
 SHARES = {"fluorescence": 10, "histology": 10, "brightfield": 4}
 
 
 def kinds(folder: Path) -> dict[str, str]:
-    """Return the kind of microscopy of every training image."""
+    """Return the modality of each training image by its name."""
     with (folder / "train.csv").open() as file:
         return {row["name"]: row["modality"] for row in csv.DictReader(file)}
 
@@ -40,18 +40,18 @@ def main() -> None:
     by_kind: dict[str, list[str]] = {}
     for name, kind in kinds(folder).items():
         by_kind.setdefault(kind, []).append(name)
-    kept: list[TrainingImage] = []
+    patches: list[TrainingImage] = []
     for kind, names in sorted(by_kind.items()):
         for stem in map(str, rng.permutation(sorted(names))[: SHARES.get(kind, 0)]):
             image = read_image(folder / "train" / "images" / f"{stem}.png")
             truth = (read_labels(folder / "train" / "labels" / f"{stem}.tif") > 0).astype(np.uint8)
             axes = guess_axes(image.array.shape)
             frames = image_examples(stem, image.array, truth, axes, info)
-            kept.append(choose(frames, [], rng)[0])
-    assert len(kept) == COUNT, len(kept)
+            patches.append(choose(frames, [], rng)[0])
+    assert len(patches) == COUNT, len(patches)
     path = store.path(NAME) / FILE
-    path.write_bytes(pack(kept))
-    print(f"{path}: {len(kept)} frames, {path.stat().st_size:,} bytes")
+    path.write_bytes(pack(patches))
+    print(f"{path}: {len(patches)} frames, {path.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

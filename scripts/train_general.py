@@ -2,10 +2,10 @@
 
     python scripts/train_general.py DATA/nuclei OUTPUT [--minutes 24] [--ship]
 
-It learns from the CC0 nuclei and from as many images of lines, drawn at random: a start for
-whatever is neither, which needs few corrections to learn what is meant. DATA/nuclei is as
-``train_nuclei.py`` wants it. With ``--ship`` the weights go into the package, in half precision,
-with their scores on the nuclei's test images on the card.
+It learns from the CC0 nuclei and from equally many patches of synthetic lines, as a start for other
+images that needs few corrections. DATA/nuclei has the layout that ``train_nuclei.py`` describes.
+With ``--ship`` the weights go into the package in half precision, and their scores on the test
+images of nuclei go onto the card.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
 from napari_seglite.checkpoints.replay import FILE
 from napari_seglite.checkpoints.store import BUILT_IN
 from napari_seglite.images import Normalisation
+from napari_seglite.runtime import process
 from napari_seglite.training import (
     Augmentation,
     FineTuner,
@@ -37,7 +38,7 @@ LINES = 400
 
 
 def train(data: Path, store: CheckpointStore, minutes: float) -> None:
-    """Train on nuclei and on lines, half of the patches of each."""
+    """Train on nuclei and on lines, with half of the patches from each."""
     normalisation = Normalisation()
     nuclei = train_nuclei.read(data, normalisation)
     share = sum(image.share for image in nuclei) / LINES
@@ -62,14 +63,15 @@ def train(data: Path, store: CheckpointStore, minutes: float) -> None:
         description="A start for anything that is not nuclei: objects, and thin lines as of "
         "vessels and membranes. Correct a few slices and fine-tune.",
     )
-    for event in FineTuner(request, nuclei + lines, store, template).run():
-        if not isinstance(event, StepDone) or event.status.step % 100 == 0:
-            loss = f"loss {event.loss:.4f}" if isinstance(event, StepDone) else ""
-            print(event.text, loss, flush=True)
+    with process.keep_freed_memory():
+        for event in FineTuner(request, nuclei + lines, store, template).run():
+            if not isinstance(event, StepDone) or event.status.step % 100 == 0:
+                loss = f"loss {event.loss:.4f}" if isinstance(event, StepDone) else ""
+                print(event.text, loss, flush=True)
 
 
 def ship(data: Path, store: CheckpointStore) -> None:
-    """Store half-precision weights, scores and what is replayed in the package."""
+    """Put half-precision weights, scores and the replay buffer into the package."""
     info, network = store.load(NAME)
     with tempfile.TemporaryDirectory() as nowhere:
         nothing = Path(nowhere) / "none"
@@ -89,10 +91,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=24)
     parser.add_argument("--ship", action="store_true")
     arguments = parser.parse_args()
-    # The shipped checkpoint has the name of the one that is trained here.
+    # Without the shipped checkpoint, which has the same name.
     store = CheckpointStore(arguments.output, built_in=arguments.output / "none")
     if (store.folder / NAME).exists():
-        print(f"{NAME} is there already")
+        print(f"{NAME} exists already")
     else:
         train(arguments.data, store, arguments.minutes)
     if arguments.ship:

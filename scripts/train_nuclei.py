@@ -3,8 +3,8 @@
     python scripts/train_nuclei.py DATA/nuclei OUTPUT
     python scripts/ship_checkpoint.py DATA/nuclei OUTPUT
 
-DATA/nuclei holds ``train/images``, ``train/labels`` and ``train.csv`` with the modality of
-every image. The 2018 Data Science Bowl's stage-1 images with corrected masks are CC0.
+DATA/nuclei holds ``train/images``, ``train/labels`` and ``train.csv`` with the modality of each
+image. The 2018 Data Science Bowl's stage-1 images with corrected masks are CC0.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from skimage.io import imread
 
 from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
 from napari_seglite.images import Normalisation, TrainingImage
+from napari_seglite.runtime import process
 from napari_seglite.training import (
     Augmentation,
     FineTuner,
@@ -30,12 +31,12 @@ from napari_seglite.training import (
 )
 
 NAME = "nuclei-s-net"
-# Histology and bright field are a fifth of the images, and harder.
+# Histology and bright field are a fifth of the images, and harder: they are drawn more often.
 SHARES = {"fluorescence": 1.0, "histology": 1.5, "brightfield": 2.0}
 
 
 def read(folder: Path, normalisation: Normalisation) -> list[TrainingImage]:
-    """Read the training images, grey and normalised."""
+    """Read the training images as normalised grey frames ``(1, H, W)``."""
     images = []
     with (folder / "train.csv").open() as rows:
         for row in csv.DictReader(rows):
@@ -52,7 +53,7 @@ def read(folder: Path, normalisation: Normalisation) -> list[TrainingImage]:
 
 
 def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
-    """Return the runs: ever milder augmentation, and in the end with frozen batch norms."""
+    """Return the runs: milder augmentation in each, and frozen batch norms in the last."""
     first = FineTuneRequest(
         schedule=Schedule(
             steps=1_000_000,
@@ -89,7 +90,7 @@ def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
         name=f"{NAME}-third",
         seed=arguments.seed + 2,
     )
-    # The last run sees patches nearer to whole images in size, and what inference computes.
+    # The last run has larger patches and, as in inference, fixed statistics of batch norms.
     fourth = third.adjusted(
         minutes=arguments.minutes[3],
         batch=3,
@@ -124,17 +125,18 @@ def main() -> None:
         normalisation=normalisation,
         description="Nuclei in fluorescence, histology and bright field, grey or RGB.",
     )
-    # The shipped checkpoint has the name of the one that is trained here.
+    # Without the shipped checkpoint, which has the same name.
     store = CheckpointStore(arguments.output, built_in=arguments.output / "none")
     started = time.monotonic()
     for request in phases(arguments):
         if (store.folder / request.name).exists():
-            print(f"{request.name} is there already")
+            print(f"{request.name} exists already")
             continue
-        for event in FineTuner(request, images, store, template).run():
-            if not isinstance(event, StepDone) or event.status.step % 20 == 0:
-                loss = f"loss {event.loss:.4f}" if isinstance(event, StepDone) else ""
-                print(f"{time.monotonic() - started:7.0f} s  {event.text}  {loss}", flush=True)
+        with process.keep_freed_memory():
+            for event in FineTuner(request, images, store, template).run():
+                if not isinstance(event, StepDone) or event.status.step % 20 == 0:
+                    loss = f"loss {event.loss:.4f}" if isinstance(event, StepDone) else ""
+                    print(f"{time.monotonic() - started:7.0f} s  {event.text}  {loss}", flush=True)
 
 
 if __name__ == "__main__":
