@@ -22,6 +22,9 @@ INTENSITY = 0.3
 # A few corrected frames do not represent all images, so the saved weights lie part of the way
 # back to a start that knows the task.
 INTERPOLATION = 0.75
+# Steps for the annotated pixels of 512 x 512 pixels and less, and at most; a network that has to
+# learn the task from the beginning gets a multiple of them.
+FEWEST_STEPS, MOST_STEPS, FULL_TRAINING = 80, 400, 4
 # In the same time, more steps teach more than larger patches.
 LARGEST_PATCH = 128
 # With fewer frames, cross-validation replaces a held-out set.
@@ -59,14 +62,15 @@ def suggest_settings(
     held_out = max(1, round(share * len(images))) / len(images) * area
     every = math.ceil(_STEPS_PER_SCORE * held_out / (_STEP_COST * batch * patch**2))
     every = min(max(10, every), 100)
-    steps = round(min(400, max(80, 80 * (area / 512**2) ** 0.5)) / 20) * 20
+    wanted = FEWEST_STEPS * (area / 512**2) ** 0.5
+    steps = round(min(MOST_STEPS, max(FEWEST_STEPS, wanted)) / 20) * 20
     bfloat16 = devices.fast_bfloat16(devices.resolve(request.device))
     sparse = any(image.sparse for image in images)
     return request.adjusted(
         patch=patch,
-        steps=steps * (4 if scratch else 1),
+        steps=steps * (FULL_TRAINING if scratch else 1),
         learning_rate=rate if scratch else 5e-4,
-        full_training=None if scratch else FullTraining(rate, steps * 4),
+        full_training=None if scratch else FullTraining(rate, steps * FULL_TRAINING),
         known_dice=KNOWN_DICE_SPARSE if sparse else KNOWN_DICE,
         intensity=INTENSITY,
         interpolation=1.0 if scratch else INTERPOLATION,
