@@ -100,7 +100,7 @@ class Relation(nn.Module):
         both = self._channel_logits(centre) + self._channel_logits(neighbour)
         gap = (centre - neighbour).abs()
         summary = torch.cat([gap.mean(1, keepdim=True), gap.amax(1, keepdim=True)], dim=1)
-        attended = neighbour * both.sigmoid() * self.pixel_attention(summary).sigmoid()
+        attended: Tensor = neighbour * both.sigmoid() * self.pixel_attention(summary).sigmoid()
         difference: Tensor = self.difference((centre - attended).abs())
         return attended * (1 - difference.sigmoid())
 

@@ -202,8 +202,9 @@ class VSSBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, H, W, channels)`` to the same shape."""
-        y: Tensor = x + self.drop_path(self.ss2d(self.norm1(x)))
-        return y + self.drop_path(self.glu(self.norm2(y)))
+        x = x + self.drop_path(self.ss2d(self.norm1(x)))
+        y: Tensor = x + self.drop_path(self.glu(self.norm2(x)))
+        return y
 
 
 class MSFF(nn.Module):

@@ -115,7 +115,8 @@ class RSU(nn.Module):
         y = self.bottom(y)
         for layer, skip in zip(reversed(self.up), reversed(skips), strict=True):
             y = layer(torch.cat([upsample_to(y, skip), skip], dim=1))
-        return y + entry
+        residual: Tensor = y
+        return residual + entry
 
 
 class DilatedRSU(nn.Module):
@@ -140,8 +141,8 @@ class DilatedRSU(nn.Module):
         down3 = self.down3(down2)
         y = self.up3(torch.cat([self.bottom(down3), down3], dim=1))
         y = self.up2(torch.cat([y, down2], dim=1))
-        y = self.up1(torch.cat([y, down1], dim=1))
-        return y + entry
+        residual: Tensor = self.up1(torch.cat([y, down1], dim=1))
+        return residual + entry
 
 
 class U2NetMSAC(nn.Module):

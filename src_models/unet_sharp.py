@@ -134,8 +134,9 @@ class Guide(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``(B, F, 2)``: absence and presence of each foreground class."""
-        logits: Tensor = self.conv(self.dropout(x))
-        return logits.flatten(2).amax(-1).unflatten(1, (self.foreground, 2))
+        strongest = self.conv(self.dropout(x)).flatten(2).amax(-1)
+        logits: Tensor = strongest.unflatten(1, (self.foreground, 2))
+        return logits
 
 
 class UNetSharp(nn.Module):

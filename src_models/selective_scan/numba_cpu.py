@@ -17,10 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .kernels import backward, forward
+from . import kernels
 from .lanes import WIDTH
 from .scan_inputs import ScanInputs
 
+# Numba's type hints know no arguments of compiled functions.
+_forward: Callable[..., None] = kernels.forward
+_backward: Callable[..., None] = kernels.backward
 # Most rows per block (their states fit into the L1 cache) and fewest.
 WIDEST, NARROWEST = 64, WIDTH
 
@@ -113,7 +116,7 @@ def _scan(*inputs: Any) -> Tensor:
     y = np.empty_like(arrays.u)
 
     def run(item: int, group: int, _: int, first: int, rows: int) -> None:
-        forward(*arrays.sequence(item, group), y[item], first, rows)
+        _forward(*arrays.sequence(item, group), y[item], first, rows)
 
     batch, _, rows = y.shape
     _for_each_block(batch, rows, arrays.B.shape[1], run)
@@ -132,7 +135,7 @@ def _scan_backward(dy: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
     dB, dC = (np.empty((most, *arrays.B.shape), np.float32) for _ in range(2))
 
     def run(item: int, group: int, block: int, first: int, count: int) -> None:
-        backward(
+        _backward(
             *arrays.sequence(item, group),
             *(dy_[item], du[item], ddelta[item], dA[item]),
             *(dB[block, item, group], dC[block, item, group], first, count),
@@ -220,8 +223,8 @@ def selective_scan_numba(inputs: ScanInputs) -> Tensor:
 
 def needs_compiling(training: bool) -> bool:
     """Whether the compiled kernels are missing, in this process and in the cache on disk."""
-    kernels: tuple[Any, ...] = (backward, forward) if training else (forward,)
-    for kernel in kernels:
+    needed: list[Any] = [kernels.forward, *([kernels.backward] if training else [])]
+    for kernel in needed:
         if not kernel.signatures:
             cached = Path(kernel.stats.cache_path or ".")
             if not any(cached.glob(f"kernels.{kernel.__name__}-*.nbc")):
