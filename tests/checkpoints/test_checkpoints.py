@@ -100,12 +100,12 @@ def foreign_weights(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (damage_weights, "damaged or was exchanged"),
-        (cut_weights, "damaged or was exchanged"),
+        (damage_weights, "damaged or was replaced"),
+        (cut_weights, "damaged or was replaced"),
         (foreign_weights, "do not fit the network s-net"),
         (lambda f: (f / "weights.safetensors").unlink(), "cannot be read"),
-        (lambda f: (f / "card.json").write_text("{not json"), "no checkpoint card"),
-        (lambda f: (f / "card.json").write_text("[1]"), "no checkpoint card"),
+        (lambda f: (f / "card.json").write_text("{not json"), "not a checkpoint card"),
+        (lambda f: (f / "card.json").write_text("[1]"), "not a checkpoint card"),
         (lambda f: (f / "card.json").write_text('{"format": 1}'), "cannot be read"),
         (lambda f: (f / "card.json").write_text('{"format": 99, "id": "x"}'), "newer version"),
     ],
@@ -154,7 +154,7 @@ def test_names_notes_and_children(store, untrained):
     with pytest.raises(CheckpointError, match="cannot name"):
         store.rename("child", "a b")
     for act in (store.delete, lambda name: store.annotate(name, "x")):
-        with pytest.raises(CheckpointError, match="not one of your own"):
+        with pytest.raises(CheckpointError, match="is not your own"):
             act("nuclei-s-net")
     assert [i.id for i in store.list() if not store.is_built_in(i.id)] == ["child", "mother"]
 
