@@ -145,6 +145,65 @@ def test_labels_can_outgrow_their_numbers(project):
     np.testing.assert_array_equal(project.labels(key)[:], wide)
 
 
+def test_labels_that_are_read_outlive_their_rewriting(tmp_path):
+    project = AnnotationProject.open(tmp_path / "p", create=True)
+    key = project.add(image(), np.full((3, 300, 520), 7, np.uint8))
+    before = project.labels(key)
+    project.append([Tile(key, (1, 0, 0), np.full((1, 256, 256), 60_000, np.uint16))])
+    project.compact()
+    assert (before[:] == 7).all()  # not zeros, as Zarr gives for files that are missing
+    project.close()
+    project = AnnotationProject.open(tmp_path / "p")
+    assert project.labels(key)[1, 0, 0] == 60_000
+    folders = [path.name for path in (project.folder / "images" / key).glob("labels*")]
+    assert folders == ["labels-uint16.zarr"]
+    project.close()
+
+
+def test_an_image_that_is_added_again_has_its_new_labels(project):
+    labels = np.zeros((3, 300, 520), np.uint8)
+    entry = image()
+    saver = Autosave(project, delay=0)
+    saver.watch(entry, lambda: labels)
+    saver.flush()
+    labels[0, 0, 0] = 5
+    saver.labels_changed(entry, (0, 0, 0), (1, 1, 1))
+    saver.flush()
+    project.remove(entry.key)
+    labels[:] = 8
+    saver.watch(entry, lambda: labels)
+    saver.flush()
+    project.compact()
+    assert (project.labels(entry.key)[:] == 8).all()
+    labels[0] = 0
+    labels[0, 0, 0] = 5  # as it was saved before the image was removed
+    saver.labels_changed(entry, (0, 0, 0), (1, 300, 520))
+    saver.close()
+    project.compact()
+    np.testing.assert_array_equal(project.labels(entry.key)[:], labels)
+
+
+def test_images_can_be_read_while_others_are_added(project):
+    project.add(image(name="first"), np.zeros((3, 300, 520), np.uint8))
+    seen = []
+    for key in project.images:
+        seen.append(key)
+        project.add(image(name="second"), np.zeros((3, 300, 520), np.uint8))
+    assert seen == ["first"]
+    assert list(project.images) == ["first", "second"]
+
+
+def test_an_equal_image_is_another_image(project):
+    labels = np.zeros((3, 300, 520), np.uint8)
+    first = image()
+    second = image()
+    assert project.add(first, labels) == "cells"
+    second.shape = first.shape
+    assert first == second
+    assert project.reserve(first) == "cells"
+    assert project.reserve(second) == "cells-2"
+
+
 @pytest.mark.parametrize("cut", [1, 7, 30])
 def test_a_torn_record_ends_the_journal(tmp_path, cut):
     journal = Journal(tmp_path / "journal.bin")
