@@ -90,7 +90,7 @@ def read(folder: Path, part: str) -> list[Slice]:
         ``"train"`` or ``"test"``.
     """
     if (folder / part / "image.tif").is_file():
-        stack = read_image(folder / part / "image.tif").array
+        stack = np.asarray(read_image(folder / part / "image.tif").array)
         truth = read_labels(folder / part / "labels.tif")
         return [Slice(f"slice {k}", stack[k], truth[k]) for k in range(len(stack))]
     labels = {path.stem: path for path in list_images(folder / part / "labels")}

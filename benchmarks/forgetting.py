@@ -44,7 +44,7 @@ def nuclei(folder: Path, every: int) -> list[Slice]:
     return [
         Slice(
             name,
-            read_image(folder / "test" / "images" / f"{name}.png").array,
+            np.asarray(read_image(folder / "test" / "images" / f"{name}.png").array),
             (read_labels(folder / "test" / "labels" / f"{name}.tif") > 0).astype(np.uint8),
         )
         for name in names

@@ -53,15 +53,15 @@ def create(name: str, in_channels: int = 1, classes: int = 1, **options: Any) ->
     in_channels : int
         Channels of the input image.
     classes : int
-        Output channels. One gives a foreground logit, several give one logit a class.
+        Output channels: one foreground logit, or one logit per class, background included.
     **options
-        Passed to the network.
+        Further arguments of the network's constructor.
 
     Returns
     -------
     torch.nn.Module
-        Maps ``(B, in_channels, H, W)`` to logits ``(B, classes, H, W)`` for any H and W. One that
-        reads several slices also takes ``(B, slices, in_channels, H, W)``.
+        Maps ``(B, in_channels, H, W)`` to logits ``(B, classes, H, W)`` for any H and W. A network
+        that reads several slices also takes ``(B, slices, in_channels, H, W)``.
 
     Raises
     ------
@@ -90,30 +90,36 @@ def training_loss(
     network : Module
         As `create` built it.
     name : str
-        Of the network.
+        One of `names`, the network's.
     frames : Tensor
-        What the network takes.
+        The network's input, ``(B, C, H, W)``.
     labels : Tensor
         ``(B, H, W)`` integer.
     weight : Tensor, optional
-        ``(B, H, W)``, 0 where a pixel shall be ignored.
+        ``(B, H, W)``, 0 where a pixel is ignored.
+
+    Returns
+    -------
+    Tensor
+        Scalar, in at least float32 even under autocast.
     """
     outputs = getattr(network, "supervised", network)(frames)
     import torch
 
-    # Losses sum over many pixels, and MS-SSIM subtracts squares of nearly equal size.
+    # Losses sum over many pixels, and MS-SSIM subtracts squares of nearly equal size: half
+    # precision is too coarse for both.
     with torch.autocast(frames.device.type, enabled=False):
         loss: Tensor = _resolve(card(name).loss_function)(outputs, labels, weight)
     return loss
 
 
 def register(card: NetworkCard) -> None:
-    """Add a network for this session; a distribution uses the entry point instead.
+    """Add a network for this process; a distribution uses the entry point instead.
 
     Raises
     ------
     ValueError
-        If there is a network of this name.
+        If a network of this name exists already.
     """
     if card.name in _cards():
         raise ValueError(f"There is a network {card.name} already.")
@@ -122,21 +128,21 @@ def register(card: NetworkCard) -> None:
 
 @cache
 def _cards() -> dict[str, NetworkCard]:
-    found = dict(CARDS)
+    cards = dict(CARDS)
     for entry in entry_points(group=ENTRY_POINTS):
         try:
-            other = entry.load()
+            loaded = entry.load()
         except Exception as error:
             warnings.warn(f"The network {entry.name} cannot be loaded: {error!r}", stacklevel=2)
             continue
-        if not isinstance(other, NetworkCard) or other.name in found:
+        if not isinstance(loaded, NetworkCard) or loaded.name in cards:
             warnings.warn(
-                f"The entry point {entry.name} is no card of a network with a name of its own.",
+                f"The entry point {entry.name} is not a NetworkCard, or its name is taken.",
                 stacklevel=2,
             )
             continue
-        found[other.name] = other
-    return found
+        cards[loaded.name] = loaded
+    return cards
 
 
 def _resolve(path: str) -> Any:

@@ -1,4 +1,4 @@
-"""What each network is, as data that can be read without importing torch."""
+"""The cards of the networks: facts about each, readable without importing torch."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class NetworkCard:
     parameters_at : tuple of int
         Input channels and classes of that count and of `gflop`.
     gflop : float
-        Billions of floating-point operations (two a multiplication and addition) of convolutions
-        and matrix products for one image of 256 x 256 pixels.
+        Billions of floating-point operations of convolutions and matrix products for one image of
+        256 x 256 pixels; a multiplication and an addition count as two.
     divisor : int
         Height and width are padded to a multiple of this inside the network.
     loss : str
-        What the paper trains with.
+        The loss of the paper, in words.
     factory : str
         ``"package.module:Class"``, called as ``Class(in_channels, classes, **options)``.
     loss_function : str
-        ``"package.module:function"``, called as ``function(outputs, labels, weight)`` with what
-        the network's ``supervised`` method returns, or else its logits.
+        ``"package.module:function"``, called as ``function(outputs, labels, weight)`` with the
+        result of the network's ``supervised`` method, or its logits if it has none.
     context_slices : int
         Slices of a stack that the network reads at once, centred on the one it segments.
     pruning_levels : tuple of int
@@ -43,13 +43,13 @@ class NetworkCard:
     uses_scan : bool
         Whether it contains the selective scan, which is compiled on first use.
     notes : str
-        What else to know, such as options or what torch cannot do with it.
+        Anything else to know, such as options or limitations.
     memory : int
-        Bytes that inference takes for a pixel, in float32 on a CPU.
+        Bytes per pixel that inference needs, in float32 on a CPU.
     encoder : tuple of str
-        How the names of the encoder's parameters begin, for training the rest alone.
+        Prefixes of the names of the encoder's parameters, for training only the rest.
     learning_rate : float
-        AdamW's, at which it learns something new from a batch of four patches.
+        AdamW's learning rate for training all weights with batches of four patches.
     """
 
     name: str

@@ -40,13 +40,14 @@ class PDP(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
         y = torch.cat([self.point1(x), self.depth1(x)], dim=1)
         y = torch.cat([self.point2(y), self.depth2(y)], dim=1)
         return F.relu(y + self.shortcut(x))
 
 
 def _depthwise(inputs: int, outputs: int) -> nn.Sequential:
-    """A depthwise 3x3 and a pointwise convolution, each with batch norm and ReLU."""
+    """Return a depthwise 3x3 and a pointwise convolution, each with batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False),
         nn.BatchNorm2d(inputs),
@@ -56,11 +57,11 @@ def _depthwise(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Relation(nn.Module):
-    """What a slice has in common with its neighbours, at one level of the encoder.
+    """Relation module: the features that a slice shares with its neighbours, at one level.
 
     *Given*: global and local attention, and the subtraction of features. *Inferred*: their
-    order. A neighbour is weighed by channel and by pixel, and what differs from the centre
-    after that is damped; the centre passes unchanged beside it.
+    order. A neighbour is weighted by channel and by pixel, then damped where it still differs
+    from the centre; the centre passes unchanged beside it.
     """
 
     def __init__(self, channels: int) -> None:
@@ -79,22 +80,33 @@ class Relation(nn.Module):
         self.fuse = ConvNormReLU(3 * channels, channels, 1)
 
     def forward(self, previous: Tensor, centre: Tensor, following: Tensor) -> Tensor:
-        """Relate three maps ``(B, channels, H, W)`` and return one of the same shape."""
-        parts = [centre, self._correlate(centre, previous), self._correlate(centre, following)]
-        fused: Tensor = self.fuse(torch.cat(parts, dim=1))
+        """Relate the features of three slices.
+
+        Parameters
+        ----------
+        previous, centre, following : Tensor
+            ``(B, channels, H, W)``.
+
+        Returns
+        -------
+        Tensor
+            ``(B, channels, H, W)``, of the centre.
+        """
+        related = [centre, self._correlate(centre, previous), self._correlate(centre, following)]
+        fused: Tensor = self.fuse(torch.cat(related, dim=1))
         return fused + centre
 
     def _correlate(self, centre: Tensor, neighbour: Tensor) -> Tensor:
-        both = self._describe(centre) + self._describe(neighbour)
+        both = self._channel_logits(centre) + self._channel_logits(neighbour)
         gap = (centre - neighbour).abs()
         summary = torch.cat([gap.mean(1, keepdim=True), gap.amax(1, keepdim=True)], dim=1)
-        attended = neighbour * both.sigmoid() * self.pixel_attention(summary).sigmoid()
-        left: Tensor = self.difference((centre - attended).abs())
-        return attended * (1 - left.sigmoid())
+        attended: Tensor = neighbour * both.sigmoid() * self.pixel_attention(summary).sigmoid()
+        difference: Tensor = self.difference((centre - attended).abs())
+        return attended * (1 - difference.sigmoid())
 
-    def _describe(self, x: Tensor) -> Tensor:
-        described: Tensor = self.channel_attention(x.mean((2, 3), keepdim=True))
-        return described
+    def _channel_logits(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.channel_attention(x.mean((2, 3), keepdim=True))
+        return logits
 
 
 class CeLNet(nn.Module):
@@ -129,7 +141,7 @@ class CeLNet(nn.Module):
         ----------
         x : Tensor
             ``(B, 3, in_channels, H, W)``: the previous, the centre and the next slice; or
-            ``(B, in_channels, H, W)``, single images, which stand in for their neighbours.
+            ``(B, in_channels, H, W)``, single images, which also serve as their own neighbours.
 
         Returns
         -------
@@ -147,7 +159,7 @@ class CeLNet(nn.Module):
     def encode(self, x: Tensor) -> list[Tensor]:
         """Encode slices ``(B, in_channels, H, W)``, each by itself, at strides 1 to 16.
 
-        Sweeping a stack, what one slice gives here serves it and both its neighbours.
+        In a stack, the features of one slice serve for itself and for both its neighbours.
         """
         x = pad_to_multiple(x, (self.divisor, self.divisor))
         features: list[Tensor] = []
@@ -168,7 +180,7 @@ class CeLNet(nn.Module):
         Parameters
         ----------
         previous, centre, following : sequence of Tensor
-            What `encode` returned; at the ends of a stack the centre stands in.
+            As `encode` returns them; at the ends of a stack the centre replaces the missing one.
         size : tuple of int
             Height and width before padding.
         """

@@ -14,7 +14,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def fold(network: Network) -> Network:
-    """Return a copy of a network that computes the same with fewer operations.
+    """Return a copy of a network that computes the same output with fewer operations.
 
     In evaluation mode a batch norm is a fixed scale and shift, which the convolution before it
     takes over; layers with a ``folded()`` method, such as `u2net_msac.MSAC`, replace themselves.
@@ -28,8 +28,8 @@ def fold(network: Network) -> Network:
     Returns
     -------
     Module
-        Of the same class, for inference alone: it cannot be trained on, nor are its parameters
-        those of a checkpoint.
+        Of the same class, for inference only: it cannot be trained further, and its parameters
+        are not those of a checkpoint.
 
     Raises
     ------

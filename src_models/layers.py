@@ -22,8 +22,8 @@ class ConvNormReLU(nn.Sequential):
     dilation : int
         Distance between the kernel's taps in pixels.
     bias : bool
-        Whether the convolution has a bias, which the norm makes superfluous in training;
-        there where the published network has one.
+        Whether the convolution has a bias. The norm makes it superfluous; it is there for
+        networks whose published weights have one.
     dims : int
         2 or 3.
     """
@@ -53,21 +53,27 @@ class ConvNormReLU(nn.Sequential):
 
 
 def upsample_to(x: Tensor, like: Tensor) -> Tensor:
-    """Enlarge feature maps to the height and width (and depth) of others, linearly."""
+    """Enlarge feature maps to the height and width (and depth) of others, linearly.
+
+    Parameters
+    ----------
+    x, like : Tensor
+        ``(B, C, H, W)`` or ``(B, C, D, H, W)``, of any number of channels.
+    """
     if x.shape[2:] == like.shape[2:]:
         return x
     return F.interpolate(x, size=like.shape[2:], mode=MODE[x.ndim - 2], align_corners=False)
 
 
 def pad_to_multiple(x: Tensor, divisors: tuple[int, ...]) -> Tensor:
-    """Repeat the last row and column (and slice) until every side is a multiple.
+    """Repeat the last row and column (and slice) until every side is a multiple of its divisor.
 
     Parameters
     ----------
     x : Tensor
         ``(B, C, H, W)`` or ``(B, C, D, H, W)``.
     divisors : tuple of int
-        One a spatial axis, in their order.
+        One per spatial axis, in their order.
     """
     pads: list[int] = []
     for length, divisor in zip(reversed(x.shape[2:]), reversed(divisors), strict=True):

@@ -1,9 +1,10 @@
-"""What the networks are trained with.
+"""Training losses.
 
 All losses take logits ``(B, K, H, W)``, integer labels ``(B, H, W)`` and an optional weight
-``(B, H, W)`` that is 0 where a pixel shall be ignored. With one class (K = 1) any label above 0 is
-foreground; with several, label k is class k and class 0 is background. Volumes have a depth before
-the height. Each network's own loss, as its card names it, takes what its ``supervised`` returns.
+``(B, H, W)`` that is 0 where a pixel is ignored, and return a scalar. With one class (K = 1) any
+label above 0 is foreground; with several, label k is class k and class 0 is background. Volumes
+have a depth before the height. The losses that network cards name take the result of the network's
+``supervised`` method where it has one.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) 
 
 
 def _precise(logits: Tensor) -> Tensor:
-    """Logits in at least float32: sums over many pixels are too coarse in half precision."""
+    """Return logits in at least float32: half precision is too coarse for sums over many pixels."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
@@ -69,10 +70,10 @@ def bce_dice(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Te
 
 
 def focal_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy, class by class, that makes little of easy negatives (*inferred*).
+    """Binary cross-entropy, class by class, with less weight for easy negatives (*inferred*).
 
-    A background pixel with foreground probability p counts ``p ** 2`` times, as in the focal loss
-    (Lin et al., 2017); foreground counts in full.
+    A background pixel with foreground probability p has the weight ``p ** 2``, as in the focal loss
+    (Lin et al., 2017); foreground has the weight 1.
     """
     z, truth = _one_against_rest(logits, labels)
     if logits.shape[1] > 1:
@@ -86,13 +87,13 @@ def ms_ssim_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -
     """One minus the multi-scale structural similarity of foreground probabilities and labels.
 
     Wang et al., 2003. Five scales where the patch is large enough for the window of 11 pixels,
-    fewer with renormalised weights where it is not. Ignored pixels count as background that was
-    found.
+    fewer with renormalised weights where it is not. Ignored pixels count as background that is
+    predicted correctly.
     """
     probabilities, truth = _foreground(logits.float(), labels)
     if weight is not None:
-        kept = weight[:, None].clamp(0, 1)
-        probabilities, truth = kept * probabilities, kept * truth
+        mask = weight[:, None].clamp(0, 1)
+        probabilities, truth = mask * probabilities, mask * truth
     smallest = min(logits.shape[2:])
     window = min(_MS_SSIM_WINDOW, smallest - 1 + smallest % 2)
     scales = sum(smallest // 2**k >= window for k in range(len(_MS_SSIM_WEIGHTS)))
@@ -104,7 +105,7 @@ def ms_ssim_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -
             probabilities, truth = pool(probabilities, 2), pool(truth, 2)
         ssim, contrast = _ssim_and_contrast(probabilities, truth, window)
         factor = (ssim if k == scales - 1 else contrast).flatten(1).mean(1)
-        # Below 0 a power has no value, and at 0 no gradient.
+        # A power is undefined below 0, and its gradient at 0.
         similarity = similarity * factor.clamp(min=1e-4) ** share
     return 1 - similarity.mean()
 
@@ -112,8 +113,8 @@ def ms_ssim_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -
 def _ssim_and_contrast(x: Tensor, y: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """Return structural similarity and its contrast term wherever a whole window fits.
 
-    The same as MONAI's ``compute_ssim_and_cs``, which convolves with the window in all axes at once
-    and took a third of MSAC-U2Net's training step.
+    The same as MONAI's ``compute_ssim_and_cs``, which convolves with the window along all axes at
+    once and took a third of MSAC-U2Net's training step.
     """
     moments = torch.stack([x, y, x * x, y * y, x * y]).flatten(0, 1)
     for axis in range(2, moments.ndim):
@@ -126,7 +127,7 @@ def _ssim_and_contrast(x: Tensor, y: Tensor, window: int) -> tuple[Tensor, Tenso
 
 
 def _gaussian_band(length: int, window: int, like: Tensor) -> Tensor:
-    """Return the matrix ``(length, length - window + 1)`` that takes Gaussian means of a row."""
+    """Return the matrix ``(length, length - window + 1)`` of the Gaussian means of a row."""
     distance = torch.arange(window, device=like.device, dtype=like.dtype) - (window - 1) / 2
     gaussian = torch.exp(-(distance**2) / (2 * _MS_SSIM_SIGMA**2))
     places = torch.arange(length, device=like.device)
@@ -143,7 +144,7 @@ def bce_dice_ms_ssim(
     Parameters
     ----------
     outputs : sequence of Tensor
-        Logits of the fused and the side heads.
+        Logits of the fused head and of the side heads, each ``(B, K, H, W)``.
     labels, weight : Tensor
         As for all losses here.
     """
@@ -164,7 +165,7 @@ def deep_supervision(outputs: Supervised, labels: Tensor, weight: Tensor | None 
     Parameters
     ----------
     outputs : Supervised
-        Of `unet_sharp.UNetSharp.supervised`.
+        As `unet_sharp.UNetSharp.supervised` returns them.
     labels, weight : Tensor
         As for all losses here.
     """
@@ -181,7 +182,7 @@ def deep_supervision(outputs: Supervised, labels: Tensor, weight: Tensor | None 
 def structure_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
     """Weighted IoU plus weighted BCE (*given*), one class against the rest and averaged (*ours*).
 
-    A pixel counts ``1 + 5 |mean of the mask over 31 x 31 - mask|`` times: more near borders.
+    A pixel has the weight ``1 + 5 |mean of the mask over 31 x 31 - mask|``: more near borders.
     """
     z, truth = _one_against_rest(logits, labels)
     if weight is None:
@@ -202,16 +203,16 @@ def structure_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None)
 
 
 def structure_lossnet(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Structure loss plus a tenth of LossNet, M2SNet's loss (*given*).
+    """Structure loss plus a tenth of LossNet: M2SNet's loss (*given*).
 
-    LossNet needs VGG-16's ImageNet weights, see `lossnet.installed`; without them a warning says
-    so, once, and the structure loss stands alone.
+    LossNet needs VGG-16's ImageNet weights, see `lossnet.installed`. Without them the loss is the
+    structure loss alone, after a warning.
     """
     loss = structure_loss(logits, labels, weight)
     lossnet = installed(str(logits.device))
     if lossnet is None:
         warnings.warn(
-            "M2SNet trains without its LossNet term, because VGG-16's weights are not there. To "
+            "M2SNet trains without its LossNet term, because VGG-16's weights are missing. To "
             f"use it, set {ENVIRONMENT_VARIABLE} to the path of vgg16-397923af.pth.",
             stacklevel=2,
         )
@@ -219,21 +220,21 @@ def structure_lossnet(logits: Tensor, labels: Tensor, weight: Tensor | None = No
     z, truth = _one_against_rest(logits, labels)
     p = z.sigmoid()
     if weight is not None:
-        kept = weight[:, None].clamp(0, 1)
-        p, truth = kept * p, kept * truth
+        mask = weight[:, None].clamp(0, 1)
+        p, truth = mask * p, mask * truth
     classes = range(z.shape[1])
     return loss + 0.1 * torch.stack([lossnet(p[:, k], truth[:, k]) for k in classes]).mean()
 
 
 def _foreground(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Probabilities and truth of the foreground classes, ``(B, F, H, W)``."""
+    """Return probabilities and truth of the foreground classes, ``(B, F, H, W)``."""
     if logits.shape[1] == 1:
         return logits.sigmoid(), (labels > 0).unsqueeze(1).to(logits.dtype)
     return logits.softmax(1)[:, 1:], _one_hot(logits, labels)[:, 1:]
 
 
 def _one_against_rest(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Each class's binary logits and truth, ``(B, K, H, W)``.
+    """Return the binary logits and truth of each class, ``(B, K, H, W)``.
 
     The sigmoid of these logits is the softmax of the given ones, so that a loss on single classes
     trains what inference computes.

@@ -1,6 +1,7 @@
-"""LossNet: predictions and labels compared by the features of a frozen VGG-16.
+"""LossNet: the distance of predictions and labels in the features of a frozen VGG-16.
 
-Zhao et al., M2SNet, arXiv 2303.10894. It is not trained, but it needs VGG-16's ImageNet weights.
+Zhao et al., M2SNet, arXiv 2303.10894. LossNet itself is not trained; it needs VGG-16's published
+ImageNet weights.
 """
 
 from __future__ import annotations
@@ -13,36 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .published import convert, read_weights
+from .vgg16 import VGG16Features
+
 ENVIRONMENT_VARIABLE = "SEGLITE_VGG16"
+# Side in pixels of the square to which masks are resized.
 SIZE = 224
-# Ends of the four stages in the published list of layers (*given*).
-STAGES = ((0, 4), (4, 9), (9, 16), (16, 23))
-_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)
+# Of ImageNet's red, green and blue.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class VGG16Features(nn.Module):
-    """VGG-16's convolutions up to the fourth stage (Simonyan and Zisserman, 2015)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for width in _WIDTHS:
-            if width:
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-                channels = width
-            else:
-                layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Map ``(B, 3, H, W)`` to the maps at the end of the four stages."""
-        maps = []
-        for begin, end in STAGES:
-            x = self.features[begin:end](x)
-            maps.append(x)
-        return maps
 
 
 class LossNet(nn.Module):
@@ -51,7 +30,7 @@ class LossNet(nn.Module):
     Parameters
     ----------
     weights : dict
-        Of `VGG16Features`, as `published.convert` makes them.
+        State dict of `VGG16Features`, as ``published.convert("vgg-16", ...)`` returns it.
     """
 
     mean: Tensor
@@ -66,7 +45,18 @@ class LossNet(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, prediction: Tensor, truth: Tensor) -> Tensor:
-        """Compare probabilities and masks ``(B, H, W)``, both 0 to 1; returns a scalar."""
+        """Compare a prediction with the truth.
+
+        Parameters
+        ----------
+        prediction, truth : Tensor
+            ``(B, H, W)``, probabilities and masks from 0 to 1.
+
+        Returns
+        -------
+        Tensor
+            Scalar, 0 or above.
+        """
         pairs = zip(
             self.vgg(self._prepare(prediction)), self.vgg(self._prepare(truth)), strict=True
         )
@@ -84,6 +74,11 @@ def installed(device: str = "cpu") -> LossNet | None:
     The variable holds the path of VGG-16's published ImageNet weights
     (``vgg16-397923af.pth``, whose SHA-256 begins with its name's digits).
 
+    Parameters
+    ----------
+    device : str
+        The torch device on which LossNet computes.
+
     Raises
     ------
     ValueError
@@ -91,8 +86,6 @@ def installed(device: str = "cpu") -> LossNet | None:
     FileNotFoundError
         If there is no such file.
     """
-    from .published import convert, read_weights
-
     path = os.environ.get(ENVIRONMENT_VARIABLE)
     if not path:
         return None

@@ -23,8 +23,8 @@ def _cbr(inputs: int = CHANNELS) -> ConvNormReLU:
 class OnesFilter(nn.Module):
     """The fixed all-ones filter of k x k pixels over all channels, batch norm and ReLU.
 
-    *Ours*: every output channel of such a convolution is the same map, so it is computed once,
-    as the sum over channels and then over the window. Only the norm has parameters.
+    *Ours*: all output channels of such a convolution are equal, so the map is computed once, as
+    the sum over channels and then over the window. Only the norm has parameters.
     """
 
     def __init__(self, size: int) -> None:
@@ -32,7 +32,7 @@ class OnesFilter(nn.Module):
         self.size = size
         self.norm = nn.BatchNorm2d(CHANNELS)
         assert self.norm.running_var is not None
-        self.norm.running_var.fill_(CHANNELS * size**2)  # what such a sum starts with, not 1
+        self.norm.running_var.fill_(CHANNELS * size**2)  # of a sum over unit-variance inputs
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, 64, H, W)`` to the same shape."""
@@ -67,11 +67,26 @@ class Subtraction(nn.Module):
         self.mix = _cbr()
 
     def forward(self, a: Tensor, b: Tensor, filters: nn.ModuleList) -> Tensor:
-        """Subtract ``(B, 64, H, W)`` from the finer b; the filters are the network's one pair."""
+        """Subtract two feature maps.
+
+        Parameters
+        ----------
+        a : Tensor
+            ``(B, 64, h, w)``, the coarser map.
+        b : Tensor
+            ``(B, 64, H, W)``, the finer one.
+        filters : ModuleList
+            The fixed filters, which all units of the network share.
+
+        Returns
+        -------
+        Tensor
+            ``(B, 64, H, W)``.
+        """
         a = upsample_to(a, b)
         gap = (a - b).abs()
-        for each in filters:
-            gap = gap + (each(a) - each(b)).abs()
+        for ones in filters:
+            gap = gap + (ones(a) - ones(b)).abs()
         mixed: Tensor = self.mix(gap)
         return mixed
 
@@ -115,7 +130,7 @@ class M2SNet(nn.Module):
         reduced = [reduce(f) for reduce, f in zip(self.reduce, features[1:], strict=True)]
         orders = self._subtract([features[0], *reduced])
 
-        # What each level of the decoder reads: the differences of all orders that end there.
+        # Input of each level of the decoder: the sum of the differences of all orders at its scale.
         sums = [torch.stack([order[k] for order in orders[: 4 - k]]).sum(0) for k in range(4)]
         levels = [level(total) for level, total in zip(self.levels, sums[:3], strict=True)]
         y = self.top(features[-1])

@@ -1,4 +1,7 @@
-"""Weights that others published: read safely, and renamed to our parameter names."""
+"""Weights that others published: read safely, and renamed to our parameter names.
+
+Networks are imported only when weights for them are converted.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 Rules = tuple[tuple[str, str], ...]
 
-# Every pattern that matches rewrites the name, in this order.
+# Patterns and their replacements: every pattern that matches rewrites the name, in this order.
 _S_NET: Rules = (
     (r"^(encoder2\.1\.\d)\.conv([12])\.", r"\1.conv\2.0."),
     (r"^(encoder2\.1\.\d)\.bn([12])\.", r"\1.conv\2.1."),
@@ -80,8 +83,16 @@ _M2SNET: Rules = (
 class _Source:
     """How to read one kind of published weights.
 
-    `first` and `last` name, in our words, the weights whose shapes tell the channels and classes;
-    `build` makes the module they are for; `ignored` are published entries that nobody needs.
+    Attributes
+    ----------
+    rules : tuple of (str, str)
+        Published names to ours.
+    first, last : str
+        Our names of the weights whose shapes give the numbers of channels and classes.
+    build : callable
+        Takes the renamed weights and returns the module they are for, with fresh weights.
+    ignored : str
+        Pattern of published names that our modules do not need.
     """
 
     rules: Rules
@@ -114,7 +125,7 @@ def _res2net(weights: dict[str, Tensor]) -> nn.Module:
 
 
 def _vgg(weights: dict[str, Tensor]) -> nn.Module:
-    from .lossnet import VGG16Features
+    from .vgg16 import VGG16Features
 
     return VGG16Features()
 
@@ -142,20 +153,20 @@ def convert(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ``"s-net"`` or ``"m2snet"`` (also MSNet's), as their authors save them; ``"res2net-50"``
         (v1b, 26w 4s) or ``"vgg-16"``, trained on ImageNet, whose classifiers are dropped.
     state_dict : mapping
-        The published one; a ``module.`` in front of every name is dropped.
+        The published weights; a ``module.`` in front of every name is dropped.
 
     Returns
     -------
     dict
         The same tensors under our names: those of `src_models.create`, of `res2net.Res2Net50`
-        or of `lossnet.VGG16Features`.
+        or of `vgg16.VGG16Features`.
 
     Raises
     ------
     KeyError
         If there is no converter of this name.
     ValueError
-        If names or shapes are left that do not fit; the message lists them.
+        If names are missing or unknown, or shapes differ; the message lists them.
     """
     if name not in _SOURCES:
         raise KeyError(f"No converter for {name!r}; there are: {', '.join(sorted(_SOURCES))}.")
@@ -178,7 +189,7 @@ def _rename(rules: Rules, key: str) -> str:
 def _check(name: str, source: _Source, converted: dict[str, Tensor]) -> None:
     if source.first not in converted or source.last not in converted:
         raise ValueError(
-            f"These are no published {name} weights: the first or last layer is missing."
+            f"These are not the published {name} weights: the first or last layer is missing."
         )
     expected = source.build(converted).state_dict()
     missing = sorted(expected.keys() - converted.keys())
@@ -189,20 +200,22 @@ def _check(name: str, source: _Source, converted: dict[str, Tensor]) -> None:
         if expected[key].shape != converted[key].shape
     )
     if missing or unknown or shapes:
-        parts = (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
-        told = "; ".join(f"{what}: {', '.join(keys[:5])}" for what, keys in parts if keys)
-        raise ValueError(f"These are no published {name} weights. Parameters {told}.")
+        faults = {"missing": missing, "unknown": unknown, "of another shape": shapes}
+        listed = "; ".join(
+            f"{fault}: {', '.join(keys[:5])}" for fault, keys in faults.items() if keys
+        )
+        raise ValueError(f"These are not the published {name} weights. Parameters {listed}.")
 
 
 def read_weights(source: str | Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """Read a state dict from a file or the web, without running anything inside it.
+    """Read a state dict from a file or the web, without running any code in the file.
 
     Parameters
     ----------
     source : str or Path
         A ``.pth``, ``.pt`` or ``.safetensors`` file, or a URL, which is downloaded once.
     sha256 : str, optional
-        What the file's SHA-256 must be. A URL needs it.
+        The hash that the file must have, in hexadecimal digits. A URL needs it.
 
     Returns
     -------
@@ -212,7 +225,7 @@ def read_weights(source: str | Path, sha256: str | None = None) -> dict[str, Ten
     Raises
     ------
     ValueError
-        If a URL comes without a hash, the hash is another, or the file holds no state dict.
+        If a URL comes without a hash, the hash differs, or the file holds no state dict.
     FileNotFoundError
         If there is no such file.
     """
@@ -230,7 +243,7 @@ def _download(url: str, sha256: str | None) -> Path:
 
     if not sha256:
         raise ValueError(
-            f"Weights from {url} need a SHA-256, so that nobody can put others in their place."
+            f"Weights from {url} need a SHA-256, so that nobody can replace them unnoticed."
         )
     folder = pooch.os_cache("seglite")
     return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256.lower()}", path=folder))
@@ -259,20 +272,21 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def adapt_stem(kernel: Tensor, channels: int) -> Tensor:
-    """Make an RGB network's first kernel fit images of other channels.
+    """Make the first kernel of an RGB network fit images with another number of channels.
 
     Parameters
     ----------
     kernel : Tensor
         ``(outputs, 3, h, w)``.
     channels : int
-        Of the images.
+        Number of channels of the images.
 
     Returns
     -------
     Tensor
         ``(outputs, channels, h, w)``: averaged for one channel, repeated for several, and
-        rescaled by their ratio, so that a grey image gives what its RGB copy gave.
+        rescaled by the ratio of the channel counts, so that a grey image gives the same output as
+        its RGB copy.
     """
     published = kernel.shape[1]
     if channels == published:

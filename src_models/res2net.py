@@ -27,9 +27,9 @@ def _conv_norm(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequ
 class Bottle2neck(nn.Module):
     """A bottleneck whose 3x3 convolution is a chain over four groups of channels.
 
-    Group by group, the output of one is added to the input of the next, so that later groups
-    see farther; the last group passes. A layer's first block, which may halve the size, has no
-    chain and pools its last group.
+    The output of each group is added to the input of the next, so that later groups have a larger
+    receptive field; the last group passes unchanged. The first block of a layer, which may halve
+    the size, has no such chain and average-pools its last group.
 
     Parameters
     ----------
@@ -58,13 +58,14 @@ class Bottle2neck(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, inputs, H, W)`` to ``(B, 4 * planes, H / stride, W / stride)``."""
         groups = F.relu(self.reduce(x), inplace=True).chunk(SCALES, dim=1)
-        parts: list[Tensor] = []
+        outputs: list[Tensor] = []
         for group, branch in zip(groups[:-1], self.branches, strict=True):
-            chained = group if self.first or not parts else group + parts[-1]
-            parts.append(F.relu(branch(chained), inplace=True))
+            chained = group if self.first or not outputs else group + outputs[-1]
+            outputs.append(F.relu(branch(chained), inplace=True))
         last = F.avg_pool2d(groups[-1], 3, self.stride, 1) if self.first else groups[-1]
-        y = self.expand(torch.cat([*parts, last], dim=1))
+        y = self.expand(torch.cat([*outputs, last], dim=1))
         return F.relu(y + self.shortcut(x), inplace=True)
 
 

@@ -2,7 +2,7 @@
 
 Shang et al., "S-Net", Computer Methods and Programs in Biomedicine 2025,
 doi 10.1016/j.cmpb.2025.108730. The layers, their order and their widths are
-given by the paper and the code published with it. Ours: logits instead of a
+*given* by the paper and the code published with it. *Ours*: logits instead of a
 final sigmoid, any height and width, any number of channels and classes.
 """
 
@@ -19,6 +19,7 @@ from .selective_scan import selective_scan
 WIDTH = 64
 STATES = 16
 DROP_PATH = 0.1
+# Pixels up to which a GPU scans all four directions at once, see `_together`.
 TOKENS_AT_ONCE = 128 * 128
 
 
@@ -52,17 +53,19 @@ class ResidualBlock(nn.Module):
         self.conv2 = ConvNorm(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, channels, H, W)`` to the same shape."""
         return F.relu(self.conv2(F.relu(self.conv1(x), inplace=True)) + x, inplace=True)
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: drops a whole residual branch per sample (Huang et al., 2016)."""
+    """Stochastic depth: drops a residual branch, sample by sample (Huang et al., 2016)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
+        """Zero whole samples of ``(B, ...)`` in training, and rescale the others."""
         if not self.training or self.rate == 0:
             return x
         keep = 1 - self.rate
@@ -105,10 +108,11 @@ class SS2D(nn.Module):
             self.dt_bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, channels)`` to the same shape."""
         x, z = self.in_proj(x).chunk(2, dim=-1)
         x = F.silu(self.conv(x.permute(0, 3, 1, 2)))
-        y = self.out_norm(self._scan(x)) * F.silu(z)
-        return self.out_proj(y)
+        y: Tensor = self.out_proj(self.out_norm(self._scan(x)) * F.silu(z))
+        return y
 
     def _scan(self, x: Tensor) -> Tensor:
         """Scan ``(B, C, H, W)`` in four directions and add them up as ``(B, H, W, C)``."""
@@ -118,8 +122,8 @@ class SS2D(nn.Module):
         total: Tensor | None = None
         for directions in _together(x):
             tokens = [lines[k % 2].flip(1) if k > 1 else lines[k % 2] for k in directions]
-            one = len(tokens) == 1
-            stacked = tokens[0].unsqueeze(1) if one else torch.stack(tokens, dim=1)
+            single = len(tokens) == 1
+            stacked = tokens[0].unsqueeze(1) if single else torch.stack(tokens, dim=1)
             scanned = self._scan_lines(stacked, directions)
             for k, y in zip(directions, scanned.unbind(1), strict=True):
                 y = (y.flip(1) if k > 1 else y).reshape(shapes[k % 2])
@@ -151,14 +155,15 @@ class SS2D(nn.Module):
                 self.dt_bias.float()[directions].flatten(),
                 delta_softplus=True,
             )
-        return scanned.unflatten(1, (-1, channels)).transpose(2, 3)
+        lines: Tensor = scanned.unflatten(1, (-1, channels)).transpose(2, 3)
+        return lines
 
 
 def _together(x: Tensor) -> list[list[int]]:
-    """Return which of the four directions are scanned at once.
+    """Return the groups of directions that are scanned at once.
 
-    On a CPU one after the other, whose tokens then need not be copied beside each other. On a GPU
-    all four keep more of it busy; of a large image only one axis fits comfortably.
+    A CPU scans one after the other, so that their tokens need not be copied beside each other. A
+    GPU is busier with all four at once; for a large image, memory allows those of one axis.
     """
     if x.device.type == "cpu":
         return [[0], [2], [1], [3]]
@@ -177,9 +182,11 @@ class ConvGLU(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, channels)`` to the same shape."""
         gate, value = self.fc1(x).chunk(2, dim=-1)
         gate = F.silu(self.conv(gate.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-        return self.dropout(self.fc2(self.dropout(gate * value)))
+        y: Tensor = self.dropout(self.fc2(self.dropout(gate * value)))
+        return y
 
 
 class VSSBlock(nn.Module):
@@ -194,8 +201,10 @@ class VSSBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, H, W, channels)`` to the same shape."""
         x = x + self.drop_path(self.ss2d(self.norm1(x)))
-        return x + self.drop_path(self.glu(self.norm2(x)))
+        y: Tensor = x + self.drop_path(self.glu(self.norm2(x)))
+        return y
 
 
 class MSFF(nn.Module):
@@ -216,6 +225,7 @@ class MSFF(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, channels, H, W)`` to the same shape."""
         local = self.square(x)
         wide = sum((strip(local) for strip in self.strips), local)
         return F.silu(self.norm(self.mix(wide)) + x)
@@ -230,7 +240,8 @@ class GLFFStage(nn.Module):
         self.msff = MSFF(channels) if fuse else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.blocks(x)
+        """Map ``(B, H, W, channels)`` to the same shape."""
+        y: Tensor = self.blocks(x)
         if self.msff is not None:
             y = self.msff(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return x + y
@@ -251,7 +262,9 @@ class GLFF(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.stages(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        """Map ``(B, channels, H, W)`` to the same shape."""
+        y: Tensor = self.norm(self.stages(x.permute(0, 2, 3, 1)))
+        return y.permute(0, 3, 1, 2)
 
 
 class Decoder(nn.Sequential):

@@ -42,11 +42,12 @@ class MSAC(nn.Module):
                 inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False
             )
             norm = nn.BatchNorm2d(outputs)
-            # So that the sum of the branches has the variance of one.
+            # So that the sum of the branches has the variance of a single branch.
             nn.init.constant_(norm.weight, len(KERNELS) ** -0.5)
             self.branches.append(nn.Sequential(conv, norm))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
         first, *others = self.branches
         y = first(x)
         for branch in others:
@@ -54,13 +55,13 @@ class MSAC(nn.Module):
         return F.relu(y)
 
     def folded(self) -> nn.Module:
-        """Return one 5x5 convolution and its ReLU with the same output, for inference."""
+        """Return a 5x5 convolution and a ReLU that give the same output, for inference."""
         from torch.nn.utils.fusion import fuse_conv_bn_eval
 
         pairs: Any = self.branches
-        parts = [fuse_conv_bn_eval(conv, norm) for conv, norm in pairs]
+        branches = [fuse_conv_bn_eval(conv, norm) for conv, norm in pairs]
         largest = max(max(kernel) for kernel in KERNELS)
-        first = parts[0]
+        first = branches[0]
         whole = nn.Conv2d(
             first.in_channels,
             first.out_channels,
@@ -72,12 +73,12 @@ class MSAC(nn.Module):
             whole.weight.zero_()
             assert whole.bias is not None
             whole.bias.zero_()
-            for part in parts:
-                height, width = part.weight.shape[-2:]
+            for branch in branches:
+                height, width = branch.weight.shape[-2:]
                 rows, columns = (largest - height) // 2, (largest - width) // 2
                 centre = whole.weight[:, :, rows : rows + height, columns : columns + width]
-                centre += part.weight
-                whole.bias += part.bias
+                centre += branch.weight
+                whole.bias += branch.bias
         return nn.Sequential(whole.to(first.weight.device), nn.ReLU(inplace=True)).eval()
 
 
@@ -89,7 +90,7 @@ class RSU(nn.Module):
     inputs, inner, outputs : int
         Channels.
     levels : int
-        Of the small U, the dilated bottom included; it halves the size ``levels - 2`` times.
+        Depth of the small U, the dilated bottom included; it halves the size ``levels - 2`` times.
     """
 
     def __init__(self, inputs: int, inner: int, outputs: int, levels: int) -> None:
@@ -104,7 +105,9 @@ class RSU(nn.Module):
         self.up = nn.ModuleList(up)
 
     def forward(self, x: Tensor) -> Tensor:
-        entry = y = self.entry(x)
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
+        entry: Tensor = self.entry(x)
+        y = entry
         skips: list[Tensor] = []
         for level, layer in enumerate(self.down):
             y = layer(F.max_pool2d(y, 2) if level else y)
@@ -112,7 +115,8 @@ class RSU(nn.Module):
         y = self.bottom(y)
         for layer, skip in zip(reversed(self.up), reversed(skips), strict=True):
             y = layer(torch.cat([upsample_to(y, skip), skip], dim=1))
-        return y + entry
+        residual: Tensor = y
+        return residual + entry
 
 
 class DilatedRSU(nn.Module):
@@ -130,14 +134,15 @@ class DilatedRSU(nn.Module):
         self.up1 = MSAC(2 * inner, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        entry = self.entry(x)
+        """Map ``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
+        entry: Tensor = self.entry(x)
         down1 = self.down1(entry)
         down2 = self.down2(down1)
         down3 = self.down3(down2)
         y = self.up3(torch.cat([self.bottom(down3), down3], dim=1))
         y = self.up2(torch.cat([y, down2], dim=1))
-        y = self.up1(torch.cat([y, down1], dim=1))
-        return y + entry
+        residual: Tensor = self.up1(torch.cat([y, down1], dim=1))
+        return residual + entry
 
 
 class U2NetMSAC(nn.Module):

@@ -26,12 +26,12 @@ PRESETS = {
     "tiny": (8, 16, 32, 64, 128),
 }
 DEPTH = 4
-# From this many rows below on, maps are convolved before they are enlarged: there it is faster.
+# Maps from this many rows below or more are convolved before they are enlarged, which is faster.
 FAR = 2
 
 
 class Supervised(NamedTuple):
-    """What the loss reads.
+    """The outputs that the loss compares with the labels.
 
     Attributes
     ----------
@@ -60,11 +60,19 @@ class Block(nn.Sequential):
 
         *Ours*: a convolution over a concatenation is a sum of convolutions, and enlarging treats
         every channel alike, so deep maps are convolved before they are enlarged, see
-        `conv_of_upsampled`. The numbers are the same, in less time, and so are the gradients.
+        `conv_of_upsampled`. Outputs and gradients are the same and take less time.
+
+        Parameters
+        ----------
+        row : sequence of Tensor
+            ``(B, C, H, W)`` or ``(B, C, D, H, W)``: the earlier nodes of the row.
+        below : sequence of Tensor
+            The nodes of the anti-diagonal below, the nearest row first.
         """
         like = row[0]
         if like.ndim != 4:
-            return self(torch.cat([*row, *(upsample_to(x, like) for x in below)], dim=1))
+            whole: Tensor = self(torch.cat([*row, *(upsample_to(x, like) for x in below)], dim=1))
+            return whole
         first, second = self
         assert isinstance(first, nn.Sequential)
         conv, *others = first
@@ -82,7 +90,7 @@ class Block(nn.Sequential):
 
 
 def conv_of_upsampled(x: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return ``conv2d(upsample(x), weight, padding=1)`` without making the enlarged map.
+    """Return ``conv2d(upsample(x), weight, padding=1)`` without computing the enlarged map.
 
     The nine taps of the kernel are applied as 1x1 convolutions to the small map, enlarged along
     one axis, shifted and summed, and then along the other.
@@ -112,9 +120,9 @@ def conv_of_upsampled(x: Tensor, weight: Tensor, size: tuple[int, int]) -> Tenso
 
 
 class Guide(nn.Module):
-    """Classification-guided module: is there any foreground of a class in this image?
+    """Classification-guided module: whether the image contains foreground of each class.
 
-    *Given* by UNet 3+, from which UNet# takes it: dropout, a 1x1 convolution to two logits a
+    *Given* by UNet 3+, from which UNet# takes it: dropout, a 1x1 convolution to two logits per
     class, and global max-pooling.
     """
 
@@ -126,7 +134,9 @@ class Guide(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``(B, F, 2)``: absence and presence of each foreground class."""
-        return self.conv(self.dropout(x)).flatten(2).amax(-1).unflatten(1, (self.foreground, 2))
+        strongest = self.conv(self.dropout(x)).flatten(2).amax(-1)
+        logits: Tensor = strongest.unflatten(1, (self.foreground, 2))
+        return logits
 
 
 class UNetSharp(nn.Module):
@@ -160,8 +170,8 @@ class UNetSharp(nn.Module):
         the row head of that column. 4 after construction.
     gate : bool
         Whether the presence of each class multiplies its probabilities at inference, so that an
-        empty image gives an empty mask. Off after construction, since a tile of an image may
-        rightly be empty; needs level 4, whose node X(1, 3) it reads.
+        empty image gives an empty mask. Off after construction, since a tile of an image can be
+        empty although the image is not; needs level 4, because it reads node X(1, 3).
 
     Raises
     ------
@@ -205,7 +215,9 @@ class UNetSharp(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, in_channels, H, W)``, or ``(..., D, H, W)``, to logits of `classes` channels.
+        """Map ``(B, in_channels, H, W)`` or ``(B, in_channels, D, H, W)`` to logits.
+
+        The logits have `classes` channels and the size of the image.
 
         Raises
         ------
@@ -226,7 +238,7 @@ class UNetSharp(nn.Module):
         return [_crop(head(nodes[0, j]), x) for j, head in enumerate(self.row_heads, start=1)]
 
     def supervised(self, x: Tensor) -> Supervised:
-        """Return everything that the loss reads."""
+        """Return all outputs that the loss compares with the labels."""
         nodes = self._nodes(x, DEPTH)
         rows = [head(nodes[0, j]) for j, head in enumerate(self.row_heads, start=1)]
         diagonal = [nodes[i, DEPTH - i] for i in range(DEPTH, 0, -1)]
@@ -268,7 +280,7 @@ class UNetSharp(nn.Module):
 
 
 def pool_strides(dims: int, spacing: Sequence[float] | None = None) -> list[tuple[int, ...]]:
-    """Return by how much each of the four poolings shrinks each axis.
+    """Return the factors by which the four poolings shrink each axis.
 
     Parameters
     ----------
@@ -281,7 +293,7 @@ def pool_strides(dims: int, spacing: Sequence[float] | None = None) -> list[tupl
     Returns
     -------
     list of tuple of int
-        1 or 2 a spatial axis, one tuple a level.
+        One tuple per level, of 1 or 2 per spatial axis.
     """
     if dims == 2 or spacing is None:
         return [(2,) * dims] * DEPTH

@@ -63,8 +63,8 @@ def test_an_exported_checkpoint_is_imported(store):
 
 
 def test_a_project_keeps_labels_marks_and_classes(project):
-    assert project.about.class_names == ("background", "cell", "nucleus")
-    assert project.about.class_colours[2] == "#e69f00"
+    assert project.classes.class_names == ("background", "cell", "nucleus")
+    assert project.classes.class_colours[2] == "#e69f00"
     stack, flat = project.images["stack"], project.images["flat"]
     assert [(r.frame, r.state, r.by) for r in stack.corrections.regions] == [
         (1, "touched", "ada"),

@@ -1,4 +1,4 @@
-"""Projects on disk: corrected labels, their journal, and what to correct next."""
+"""Annotation projects on disk, their autosave, and suggestions for the next correction."""
 
 from .autosave import Autosave
 from .examples import annotated_images, pixel_size, prepare_project

@@ -35,7 +35,7 @@ def prepare_project(
         If a file cannot be read.
     """
     if request.class_names is None:
-        request = replace(request, class_names=project.about.given_names)
+        request = replace(request, class_names=project.classes.given_names)
     return prepare_training(request, annotated_images(project), store, template)
 
 

@@ -1,4 +1,4 @@
-"""Changed tiles of labels, appended to one file: what was written before stays as it is."""
+"""The journal of a project: changed tiles of labels, appended to one file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from pathlib import Path
 import numpy as np
 
 _MAGIC = b"SEGL"
-_HEAD = struct.Struct("<4sIII")  # magic, length of the header, length of the pixels, CRC of both
+# Magic, length of the header, length of the pixels, CRC of both; header and pixels follow.
+_HEAD = struct.Struct("<4sIII")
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Labels of a part of an image.
+    """A block of an image's labels.
 
     Attributes
     ----------
     image : str
         Key of the image.
     corner : tuple of int
-        Where its first pixel lies.
+        Index of its first pixel in the labels.
     pixels : ndarray
-        The labels.
+        Its labels, with as many axes as the image's labels.
     """
 
     image: str
@@ -36,7 +37,7 @@ class Tile:
 
     @property
     def where(self) -> tuple[slice, ...]:
-        """Its place in the labels."""
+        """Its index in the labels of the image."""
         sizes = zip(self.corner, self.pixels.shape, strict=True)
         return tuple(slice(a, a + n) for a, n in sizes)
 
@@ -44,13 +45,13 @@ class Tile:
 class Journal:
     """A file of tiles.
 
-    A record that was cut off, because the program was killed while it was written, ends the
-    journal: all before it are whole.
+    The journal ends at the first incomplete record, which is left when the program is killed while
+    writing; all records before it are whole.
 
     Parameters
     ----------
     path : Path
-        Of the file; made when the first tile is written.
+        Of the file; created with the first tile.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,11 +59,17 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
+        """Size of the file in bytes."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def append(self, tiles: Iterable[Tile]) -> int:
-        """Write tiles at the end and wait until the disk has them; returns the bytes."""
+        """Append tiles and wait until they are on disk; returns the number of bytes.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written; the journal is then as before.
+        """
         blob = b"".join(map(_pack, tiles))
         if not blob:
             return 0
@@ -73,13 +80,13 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            if self.size > before:  # half a record would hide all that follow
+            if self.size > before:  # an incomplete record would hide all that follow
                 os.truncate(self.path, before)
             raise
         return len(blob)
 
     def read(self) -> Iterator[Tile]:
-        """Return all whole tiles in the order in which they were written."""
+        """Yield all whole tiles in the order in which they were written."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
@@ -91,23 +98,25 @@ class Journal:
                 yield _unpack(blob[:header], blob[header:])
 
     def clear(self) -> None:
-        """Forget everything: it was written elsewhere."""
+        """Remove all tiles, once they have been written elsewhere."""
         self.path.unlink(missing_ok=True)
 
 
 def _pack(tile: Tile) -> bytes:
-    about = {
+    description = {
         "image": tile.image,
         "corner": list(tile.corner),
         "shape": list(tile.pixels.shape),
         "dtype": tile.pixels.dtype.str,
     }
-    header = json.dumps(about).encode()
+    header = json.dumps(description).encode()
     body = zlib.compress(np.ascontiguousarray(tile.pixels).tobytes(), 1)
     return _HEAD.pack(_MAGIC, len(header), len(body), zlib.crc32(header + body)) + header + body
 
 
 def _unpack(header: bytes, body: bytes) -> Tile:
-    about = json.loads(header)
-    pixels = np.frombuffer(zlib.decompress(body), np.dtype(about["dtype"]))
-    return Tile(about["image"], tuple(about["corner"]), pixels.reshape(about["shape"]))
+    description = json.loads(header)
+    pixels = np.frombuffer(zlib.decompress(body), np.dtype(description["dtype"]))
+    return Tile(
+        description["image"], tuple(description["corner"]), pixels.reshape(description["shape"])
+    )

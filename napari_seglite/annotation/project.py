@@ -1,4 +1,4 @@
-"""Annotation projects: images, their corrected labels, and what is known about them."""
+"""Annotation projects on disk: images, their labels and corrected regions, and the classes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from threading import RLock
-from typing import Any
+from threading import Lock, RLock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checkpoints import default_folder
 from ..errors import AnnotationError
-from ..formats import ome_zarr, replacing
+from ..formats import ome_zarr, read_image, replacing
+from ..images import ArrayLike, WritableArray
 from .journal import Journal, Tile
 from .project_image import CHUNK, ClassList, ProjectImage
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 INDEX, JOURNAL, LOCK, IMAGES = "project.json", "journal.bin", "lock", "images"
 FORMAT = 1
-# The journal is worked into the labels beyond this size.
+# Bytes; a longer journal is merged into the labels at once.
 LONG_JOURNAL = 64_000_000
+# Largest side of a thumbnail in pixels.
 THUMBNAIL = 96
 
 
@@ -35,35 +40,60 @@ class ProjectInUse(AnnotationError):
 class AnnotationProject:
     """A folder with corrected labels; open it with `AnnotationProject.open`.
 
-    Labels are OME-Zarr. While they are painted, changed chunks go to a journal, which grows with
-    the strokes and not with the images; it is worked into the labels when the project is opened
-    or closed. Only one program can have a project open.
+    Labels are OME-Zarr. While the user paints, changed chunks are appended to a journal, which
+    grows with the strokes and not with the images; it is merged into the labels when it is long,
+    and when the project is opened or closed. Only one program can have a project open.
 
     Parameters
     ----------
     folder : Path
         Of the project.
-    lock : object
-        Held while it is open; released by `close`.
+    lock : FileLock
+        Held while the project is open; released by `close`.
+
+    Attributes
+    ----------
+    images : mapping of str to ProjectImage
+        By their keys.
+    classes : ClassList
+        Of all images.
+
+    Notes
+    -----
+    The user interface, the thread of `Autosave` and background jobs use a project at the same
+    time. `images` and `classes` are replaced as a whole, never changed in place: a thread that
+    reads them once, or iterates over them, sees one state without holding a lock. Of a
+    `ProjectImage`, read an attribute once as well. All methods that write files hold one lock, so
+    the files on disk are consistent with each other.
     """
 
-    def __init__(self, folder: Path, lock: Any) -> None:
+    def __init__(self, folder: Path, lock: BaseFileLock) -> None:
         self.folder, self._lock = folder, lock
         self.journal = Journal(folder / JOURNAL)
-        self.about = ClassList()
-        self.images: dict[str, ProjectImage] = {}
+        self.classes = ClassList()
+        self.images: Mapping[str, ProjectImage] = {}
         self._reserved: dict[str, ProjectImage] = {}
-        self._guard = RLock()
+        self._writing = RLock()  # held while files are written, which may take seconds
+        self._keys = Lock()  # of `_reserved`; held only for moments
 
     # ------------------------------------------------------------------ opening and closing
     @classmethod
     def open(cls, folder: Path, create: bool = False) -> AnnotationProject:
-        """Open a project, bring its labels up to date and keep others out of it.
+        """Open a project, merge its journal into the labels and lock it for other programs.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the project.
+        create : bool
+            Whether to create the project in a missing or empty folder.
 
         Raises
         ------
+        ProjectInUse
+            If another program has it open.
         AnnotationError
-            If there is none, somebody else has it open, or its index cannot be read.
+            If there is no project, the folder holds other files, or the index cannot be read.
         """
         from filelock import FileLock, Timeout
 
@@ -83,11 +113,11 @@ class AnnotationProject:
             ) from error
         project = cls(folder, lock)
         try:
-            project._sweep()
             if (folder / INDEX).is_file():
                 project._read_index()
             else:
                 project.save_index()
+            project._remove_leftovers()
             project.compact()
         except BaseException:
             lock.release()
@@ -95,16 +125,21 @@ class AnnotationProject:
         return project
 
     def close(self) -> None:
-        """Work the journal into the labels and let others open the project."""
-        with self._guard:
+        """Merge the journal into the labels and let other programs open the project."""
+        with self._writing:
             self.compact()
             self._lock.release()
 
-    def _sweep(self) -> None:
-        """Remove what an interrupted program left half-written."""
+    def _remove_leftovers(self) -> None:
+        """Remove unfinished files of an interrupted program, and labels that were replaced."""
         for folder in (self.folder, *self.folder.glob(f"{IMAGES}/*"), self.folder / IMAGES):
-            for left in folder.glob(".writing-*"):
-                shutil.rmtree(left, ignore_errors=True)
+            for scratch in folder.glob(".writing-*"):
+                shutil.rmtree(scratch, ignore_errors=True)
+        for key, image in self.images.items():
+            for labels in (self.folder / IMAGES / key).glob("labels*.zarr"):
+                ours = re.fullmatch(r"labels(-u?int\d+)?\.zarr", labels.name)
+                if ours and labels.name != image.labels:
+                    shutil.rmtree(labels, ignore_errors=True)
 
     # ------------------------------------------------------------------ the index
     def _read_index(self) -> None:
@@ -115,25 +150,26 @@ class AnnotationProject:
                     f"The project {self.folder} was written by a newer version of SegLite. Update "
                     "SegLite to open it."
                 )
-            self.about = ClassList(
+            self.classes = ClassList(
                 tuple(data["class_names"]), tuple(data["class_colours"]), data["created"]
             )
-            found = [ProjectImage.from_dict(entry) for entry in data["images"]]
+            images = [ProjectImage.from_dict(entry) for entry in data["images"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise AnnotationError(
                 f"{self.folder / INDEX} cannot be read: {error}. The labels beside it are OME-Zarr "
                 "and can still be opened."
             ) from error
-        self.images = {image.key: image for image in found}
+        self.images = {image.key: image for image in images}
 
     def save_index(self) -> None:
-        """Write the index in place of the older one."""
-        with self._guard, replacing(self.folder / INDEX) as scratch:
+        """Write the classes and the images, without their labels, to the index."""
+        with self._writing, replacing(self.folder / INDEX) as scratch:
+            classes = self.classes  # read once: the user interface may replace them
             data = {
                 "format": FORMAT,
-                "created": self.about.created,
-                "class_names": list(self.about.class_names),
-                "class_colours": list(self.about.class_colours),
+                "created": classes.created,
+                "class_names": list(classes.class_names),
+                "class_colours": list(classes.class_colours),
                 "images": [image.as_dict() for image in self.images.values()],
             }
             with scratch.open("w", encoding="utf-8") as file:
@@ -142,15 +178,15 @@ class AnnotationProject:
                 os.fsync(file.fileno())
 
     # ------------------------------------------------------------------ images
-    def add(self, image: ProjectImage, labels: Any, preview: np.ndarray | None = None) -> str:
-        """Take an image with its labels into the project.
+    def add(self, image: ProjectImage, labels: ArrayLike, preview: np.ndarray | None = None) -> str:
+        """Add an image with its labels to the project.
 
         Parameters
         ----------
         image : ProjectImage
-            Its key is only a wish, unless it was reserved.
-        labels : array
-            As they are now; of any size.
+            The new image; `reserve` gives it a key.
+        labels : ArrayLike
+            Its current labels, integer, of any size.
         preview : ndarray, optional
             ``(H, W)`` or ``(H, W, 3)`` uint8, for a thumbnail.
 
@@ -159,7 +195,9 @@ class AnnotationProject:
         str
             The key.
         """
-        with self._guard:
+        with self._writing:
+            # Tiles of an earlier image of the same key must not be merged into these labels.
+            self.compact()
             self.reserve(image)
             image.shape = tuple(labels.shape)
             folder = self.folder / IMAGES / image.key
@@ -169,72 +207,96 @@ class AnnotationProject:
             )
             if preview is not None:
                 _write_thumbnail(folder / "thumbnail.png", preview)
-            self.images[image.key] = image
+            self.images = {**self.images, image.key: image}
             self.save_index()
         return image.key
 
     def remove(self, key: str) -> None:
-        """Take an image out of the project, its labels with it."""
-        with self._guard:
-            del self.images[key]
+        """Remove an image and its labels from the project."""
+        with self._writing:
+            self.images = {k: image for k, image in self.images.items() if k != key}
             self.save_index()
             shutil.rmtree(self.folder / IMAGES / key, ignore_errors=True)
 
     def reserve(self, image: ProjectImage) -> str:
-        """Give an image a key of its own, before it is added; returns the key."""
-        if image not in (self.images.get(image.key), self._reserved.get(image.key)):
+        """Give an image a key that no other image has, before it is added.
+
+        An image that has one already, in this project, keeps it.
+
+        Returns
+        -------
+        str
+            The key, made from the image's earlier key or its name.
+        """
+        with self._keys:
+            images = self.images
+            if image is images.get(image.key) or image is self._reserved.get(image.key):
+                return image.key
             wish = image.key or image.name
             base = re.sub(r"[^A-Za-z0-9._-]+", "-", wish).strip("-.")[:60] or "image"
-            image.key, number = base, 1
-            while image.key in self.images or image.key in self._reserved:
+            key, number = base, 1
+            while key in images or key in self._reserved:
                 number += 1
-                image.key = f"{base}-{number}"
-            self._reserved[image.key] = image
-        return image.key
+                key = f"{base}-{number}"
+            self._reserved[key] = image
+            image.key = key
+            return key
 
     def store_pixels(self, key: str, pixels: np.ndarray) -> None:
-        """Keep a copy of an image that has no file, and make that its file."""
+        """Store a copy of an image that has no file, and make that its file.
+
+        Parameters
+        ----------
+        key : str
+            Of the image.
+        pixels : ndarray
+            The whole image.
+        """
         import tifffile
 
         image = self.images[key]
         target = self.folder / IMAGES / key / "image.tif"
         with replacing(target) as scratch:
-            # Without words about the axes, which the index knows.
+            # Without metadata about the axes, which the index states.
             tifffile.imwrite(scratch, pixels, compression="zlib", metadata=None)
-        with self._guard:
+        with self._writing:
             image.path = str(target.relative_to(self.folder))
             self.save_index()
 
     def has_copy(self, key: str) -> bool:
-        """Whether the project keeps a copy of an image that has no file of its own."""
-        path = self.folder / self.images[key].path  # an absolute path stays as it is
-        return path.parent == self.folder / IMAGES / key
+        """Whether the file of an image is a copy inside the project, see `store_pixels`."""
+        return self._is_copy(key, self.images[key].path)
 
-    def read_pixels(self, key: str) -> Any:
-        """Return an image's pixels from its file.
+    def _is_copy(self, key: str, path: str) -> bool:
+        # Joined to the folder, an absolute path stays as it is.
+        return (self.folder / path).parent == self.folder / IMAGES / key
+
+    def read_pixels(self, key: str) -> ArrayLike:
+        """Return the pixels of an image, read from its file.
 
         Raises
         ------
         AnnotationError
-            If the file is not there any more or has another size.
+            If the file is missing or has another size.
+        ImageError
+            If the file cannot be read.
         """
-        from ..formats import read_image
-
         image = self.images[key]
-        path = self.folder / image.path  # an absolute path stays as it is
-        if not image.path or not path.exists():
+        file = image.path  # read once: the thread that saves may store a copy
+        path = self.folder / file
+        if not file or not path.exists():
             raise AnnotationError(
-                f"The file of {image.name} is not there ({path if image.path else 'it had none'}). "
-                "Put it back, or take the image out of the project."
+                f"The file of {image.name} is not there ({path if file else 'it had none'}). "
+                "Put it back, or remove the image from the project."
             )
         pixels = read_image(path).array
-        frames, height, width = image.corrections.shape
-        if self.has_copy(key):
+        if self._is_copy(key, file):
             return pixels
+        axes, size = image.axes, image.corrections.shape
+        frames, height, width = size
         if (
-            len(pixels.shape) != len(image.axes.order)
-            or (image.axes.frame_count(pixels.shape), *image.axes.frame_shape(pixels.shape))
-            != image.corrections.shape
+            len(pixels.shape) != len(axes.order)
+            or (axes.frame_count(pixels.shape), *axes.frame_shape(pixels.shape)) != size
         ):
             raise AnnotationError(
                 f"{path} has the shape {pixels.shape}, which does not fit the {frames} frames of "
@@ -242,36 +304,48 @@ class AnnotationProject:
             )
         return pixels
 
-    def labels(self, key: str) -> Any:
-        """Return the labels of an image as an array on disk, up to the last `compact`."""
+    def labels(self, key: str) -> WritableArray:
+        """Return the labels of an image as a Zarr array, without the changes in the journal.
+
+        Later merges may change the chunks of the array, each as a whole. The array stays readable
+        until the image is removed or the project is opened again.
+
+        Raises
+        ------
+        AnnotationError
+            If the labels are missing.
+        """
         import zarr
 
         path = self.folder / IMAGES / key / self.images[key].labels / "0"
         try:
             return zarr.open_array(path, mode="r+")
         except (OSError, ValueError, KeyError) as error:
-            raise AnnotationError(f"The labels of {key} in {self.folder} are gone.") from error
+            raise AnnotationError(f"The labels of {key} in {self.folder} are missing.") from error
 
     # ------------------------------------------------------------------ saving
     def append(self, tiles: Sequence[Tile]) -> int:
-        """Save changed chunks; returns the bytes written."""
-        with self._guard:
+        """Append changed chunks to the journal; returns the number of bytes written."""
+        with self._writing:
             written = self.journal.append(tiles)
             if self.journal.size > LONG_JOURNAL:
                 self.compact()
         return written
 
     def compact(self) -> None:
-        """Work the journal into the labels; killed on the way, it is done again at opening."""
-        with self._guard:
+        """Merge the journal into the labels.
+
+        If the program is killed meanwhile, the merge is repeated when the project is opened.
+        """
+        with self._writing:
             last = {(tile.image, tile.corner): tile for tile in self.journal.read()}
             for (key, _), tile in last.items():
                 if key in self.images:
-                    self._holding(key, tile.pixels.dtype)[tile.where] = tile.pixels
+                    self._labels_for(key, tile.pixels.dtype)[tile.where] = tile.pixels
             self.journal.clear()
 
-    def _holding(self, key: str, dtype: np.dtype[Any]) -> Any:
-        """Return the labels of an image, rewritten for larger numbers if these need it."""
+    def _labels_for(self, key: str, dtype: np.dtype[Any]) -> WritableArray:
+        """Return the labels of an image, rewritten if their dtype cannot hold another one."""
         labels = self.labels(key)
         wanted = np.promote_types(labels.dtype, dtype)
         if wanted == labels.dtype:
@@ -280,46 +354,47 @@ class AnnotationProject:
 
         image = self.images[key]
         wide = dask.array.from_zarr(labels).astype(wanted)
-        folder, old = self.folder / IMAGES / key, image.labels
-        new = f"labels-{wanted}.zarr"
+        name = f"labels-{wanted}.zarr"
         spacing = image.spacing or (1.0,) * len(image.shape)
-        ome_zarr.write_editable(folder / new, wide, spacing, image.unit, image.axes.labels, CHUNK)
-        # The index tells which of them counts, and changes at a stroke.
-        image.labels = new
+        ome_zarr.write_editable(
+            self.folder / IMAGES / key / name, wide, spacing, image.unit, image.axes.labels, CHUNK
+        )
+        # The index names the valid labels and changes in one step. The old ones are removed when
+        # the project is opened next: somebody may be reading them now.
+        image.labels = name
         self.save_index()
-        shutil.rmtree(folder / old, ignore_errors=True)
         return self.labels(key)
 
 
 def open_default() -> AnnotationProject:
-    """Open the project of the day, where corrections go if the user named none.
+    """Open today's project, the default for corrections; create it if necessary.
 
-    Another one is made while that is open elsewhere.
+    While another program has it open, a second one of today is opened, and so on.
 
     Raises
     ------
     AnnotationError
-        If it cannot be read.
+        If its index cannot be read.
     """
-    folder = default_folder().parent / "projects" / date.today().isoformat()
+    today = default_folder().parent / "projects" / date.today().isoformat()
     number = 1
     while True:
-        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        folder = today if number == 1 else today.with_name(f"{today.name}-{number}")
         try:
-            return AnnotationProject.open(place, create=True)
+            return AnnotationProject.open(folder, create=True)
         except ProjectInUse:
             number += 1
 
 
 def known_projects() -> list[Path]:
-    """Return the projects in the default place, the latest first."""
+    """Return the folders of the projects in the default place, the last saved first."""
     root = default_folder().parent / "projects"
-    found = [path.parent for path in root.glob(f"*/{INDEX}")] if root.is_dir() else []
-    return sorted(found, key=lambda path: (path / INDEX).stat().st_mtime, reverse=True)
+    folders = [path.parent for path in root.glob(f"*/{INDEX}")] if root.is_dir() else []
+    return sorted(folders, key=lambda folder: (folder / INDEX).stat().st_mtime, reverse=True)
 
 
 def fingerprint(pixels: np.ndarray) -> bytes:
-    """Return what tells whether a chunk changed."""
+    """Return a hash of a chunk's labels, which tells whether they changed."""
     return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
 
 

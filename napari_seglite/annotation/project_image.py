@@ -1,4 +1,4 @@
-"""An image of an annotation project, and what holds for all of them."""
+"""An image of an annotation project, and the classes of a project."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from ..images import Corrections, ImageAxes
 from .journal import Tile
 
-# Side of the parts that labels are saved in.
+# Side in pixels of the chunks in which labels are saved.
 CHUNK = 256
-# Names of the classes as long as nobody gave them any.
-UNNAMED = ("background", "object")
-# Of classes: told apart by colour-blind people too (Okabe and Ito, 2008).
+# Names of the classes of a project in which the user has not named any.
+DEFAULT_NAMES = ("background", "object")
+# Of classes; colour-blind people can tell them apart, too (Okabe and Ito, 2008).
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2")
 BACKGROUND = "#9aa4b0"
 
@@ -26,28 +26,37 @@ BACKGROUND = "#9aa4b0"
 class ProjectImage:
     """An image of a project.
 
+    The thread that saves reads an image while the user interface changes it. Every attribute is
+    therefore an immutable value that is assigned in one step, and none depends on another one
+    changing at the same time. The user interface assigns `corrections` and `channels`, and calls
+    `Autosave.index_changed` afterwards; the project assigns `key`, `path`, `shape` and `labels`;
+    the rest stays as it was when the image was added.
+
     Attributes
     ----------
     key : str
-        Its name in the project, and its folder's.
+        Its id in the project and the name of its folder; empty before it has one.
     name : str
-        What the user calls it.
+        Its name for the user.
     path : str
-        The file it was read from; empty if it never had one.
+        The file it was read from, or its copy relative to the project's folder; empty if there is
+        neither.
     axes : ImageAxes
         Of the image.
     corrections : Corrections
-        What was corrected.
+        Its corrected regions.
     shape : tuple of int
         Of the labels.
     labels : str
-        Their folder's name.
+        Name of the labels' folder.
     checkpoint : str
-        What proposed the labels.
+        Id of the checkpoint that predicted the labels; empty if none did.
     channels : tuple of int or None
-        Which channels the checkpoint saw.
-    spacing, unit : tuple of float, str
-        Size of a pixel along the axes of the labels.
+        The channels that the checkpoint read; None for all.
+    spacing : tuple of float
+        Size of a pixel along the axes of the labels; empty if unknown.
+    unit : str
+        Of the spacing.
     """
 
     key: str
@@ -63,24 +72,43 @@ class ProjectImage:
     unit: str = "pixel"
 
     def chunks(self, corner: Sequence[int], end: Sequence[int]) -> Iterator[Tile]:
-        """Return the chunks that a box of its labels lies in, without pixels."""
+        """Yield the chunks of its labels that a box overlaps.
+
+        Parameters
+        ----------
+        corner, end : sequence of int
+            First index of the box along each axis, and the index after the last.
+
+        Yields
+        ------
+        Tile
+            A chunk with zeros, which take no memory, in place of its labels.
+        """
         sides = [CHUNK if axis in "YX" else 1 for axis in self.axes.labels]
         starts = [
             range(max(0, a) // side * side, min(b, n), side)
             for a, b, side, n in zip(corner, end, sides, self.shape, strict=True)
         ]
-        for place in product(*starts):
-            sizes = [min(s, n - p) for s, n, p in zip(sides, self.shape, place, strict=True)]
-            yield Tile(self.key, place, np.broadcast_to(np.uint8(0), sizes))
+        for first in product(*starts):
+            sizes = [min(s, n - a) for s, n, a in zip(sides, self.shape, first, strict=True)]
+            yield Tile(self.key, first, np.broadcast_to(np.uint8(0), sizes))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON data."""
+        """Return the image as plain JSON data; each attribute is read once."""
         plain = {k: v for k, v in vars(self).items() if k not in ("axes", "corrections")}
         return {**plain, "axes": self.axes.order, "corrections": self.corrections.as_dict()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ProjectImage:
-        """Read what `as_dict` wrote."""
+        """Read the result of `as_dict`; unknown fields of later versions are ignored.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If a field is missing or of the wrong kind.
+        SegliteError
+            If the axes or the corrections are not valid.
+        """
         known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
         known["axes"] = ImageAxes(data["axes"])
         known["corrections"] = Corrections.from_dict(data["corrections"])
@@ -93,34 +121,34 @@ class ProjectImage:
 
 @dataclass(frozen=True)
 class ClassList:
-    """What holds for all images of a project.
+    """The classes of a project, which are the same for all its images.
 
     Attributes
     ----------
     class_names : tuple of str
-        Of what is painted, the background first.
+        The background first.
     class_colours : tuple of str
-        As ``"#rrggbb"``, for as many of them as were given one.
+        As ``"#rrggbb"``, for the first classes; the others have default colours.
     created : str
-        When (ISO 8601, UTC).
+        When the project was created, ISO 8601 in UTC.
     """
 
-    class_names: tuple[str, ...] = UNNAMED
+    class_names: tuple[str, ...] = DEFAULT_NAMES
     class_colours: tuple[str, ...] = ()
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
     def named(self) -> bool:
-        """Whether anybody named the classes."""
-        return self.class_names != UNNAMED
+        """Whether the classes have other names than the default ones."""
+        return self.class_names != DEFAULT_NAMES
 
     @property
     def given_names(self) -> tuple[str, ...] | None:
-        """The names of the classes, as a training request takes them; None if nobody gave any."""
+        """The names of the classes for a training request; None for the default names."""
         return self.class_names if self.named else None
 
     def colour(self, number: int) -> str:
-        """Return the colour of a class; 0 is the background."""
+        """Return the colour of a class as ``"#rrggbb"``; 0 is the background."""
         if number < len(self.class_colours):
             return self.class_colours[number]
         return COLOURS[(number - 1) % len(COLOURS)] if number else BACKGROUND

@@ -1,6 +1,7 @@
-"""Trained weights with their card, the store that keeps them, and their inputs.
+"""Checkpoints: trained weights with their card and replay buffer, and their store.
 
-``builtin`` holds the checkpoints that are shipped. How a network is run or trained belongs to
+`prepare_slices` and its like turn an image into a network's input as the card says. ``builtin``
+holds the checkpoints that come with the package. Running and training networks belongs to
 `inference` and `training`.
 """
 

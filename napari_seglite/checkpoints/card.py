@@ -1,4 +1,4 @@
-"""The card of a checkpoint: everything about it but its weights."""
+"""The card of a checkpoint: all data about it except its weights."""
 
 from __future__ import annotations
 
@@ -29,31 +29,41 @@ class CheckpointInfo:
     network : str
         A name that `src_models.create` takes.
     in_channels, classes : int
-        As the network was built.
+        Input and output channels of the network.
     class_names : tuple of str
-        From label 0 (background) upwards: two names for one class.
+        From label 0 (background) upwards; a network of one class has two names.
     normalisation : Normalisation
-        Replayed on every image.
+        Applied to every image.
     description : str
         A sentence for the user.
     parent : str or None
-        The checkpoint it was fine-tuned from.
+        Id of the checkpoint it was fine-tuned from.
     data_digest : str
-        SHA-256 over the frames and labels it learnt from.
-    settings, versions, scores : dict
-        How it was trained, with what software, and how well it does.
+        SHA-256 over the frames and labels of its training data.
+    settings : dict
+        Settings of its training.
+    versions : dict
+        Versions of the software it was trained with.
+    scores : dict
+        Scores on held-out data, such as Dice.
     weights_sha256 : str
-        Of the weights' file; filled in when it is saved.
+        SHA-256 of the weights' file; filled in when the checkpoint is saved.
     options : dict
         Further arguments of `src_models.create`, such as a preset.
     spacing : tuple of float or None
-        Height and width in micrometres of the pixels it learnt from, if they are known.
+        Height and width in micrometres of the pixels of its training data, if known.
     curves : dict
         ``"loss"`` and ``"dice"`` over the steps of its training, as ``[step, value]``.
     created : str
-        When training ended, ISO 8601 in UTC.
+        End of training, ISO 8601 in UTC.
     note : str
-        What the user wants to remember about it.
+        The user's note.
+
+    Raises
+    ------
+    CheckpointError
+        If the id is not valid, the network is not installed, or the numbers of classes and of
+        their names do not fit.
     """
 
     id: str
@@ -95,12 +105,12 @@ class CheckpointInfo:
 
     @property
     def context_slices(self) -> int:
-        """How many slices its network reads at once."""
+        """Number of slices that its network reads at once."""
         return src_models.card(self.network).context_slices
 
     @property
     def volumetric(self) -> bool:
-        """Whether its network sees blocks of a stack instead of slices."""
+        """Whether its network is 3-D and segments volumes instead of slices."""
         return bool(self.options.get("dims") == 3)
 
     def build(self) -> nn.Module:
@@ -113,12 +123,12 @@ class CheckpointInfo:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CheckpointInfo:
-        """Read what `as_dict` wrote; unknown fields of later versions are ignored.
+        """Read the result of `as_dict`; unknown fields of later versions are ignored.
 
         Raises
         ------
         CheckpointError
-            If a field is missing or of the wrong kind.
+            If a field is missing or of the wrong kind, or a newer version wrote the card.
         """
         try:
             if int(data["format"]) > FORMAT:

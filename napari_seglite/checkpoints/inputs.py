@@ -1,92 +1,145 @@
-"""Intensity normalisation, stored with a checkpoint and replayed on every image."""
+"""From an image to the input of a checkpoint's network: channels, slices, normalisation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import Cancelled, CheckpointError, ImageError
 
 if TYPE_CHECKING:
-    from ..images import Box, ImageAxes
+    from ..images import ArrayLike, Box, ImageAxes
     from .card import CheckpointInfo
 
-# Percentiles of a large stack are read from about this many of its pixels.
+# Percentiles of a large stack are computed from about this many of its pixels.
 SAMPLE = 4_000_000
-# What is read at a time; files are often cut into chunks of a power of two.
+# A band that is read at a time has a multiple of BAND_ROWS rows, because chunks in files often have
+# a power of two, and about BAND_PIXELS pixels.
 BAND_ROWS, BAND_PIXELS = 256, 8_000_000
 
 
 def select_channels(
     frame: np.ndarray, info: CheckpointInfo, channels: Sequence[int] | None = None
 ) -> np.ndarray:
-    """Return the channels of ``(C, H, W)`` that a checkpoint sees.
+    """Return the channels of a frame that a checkpoint's network reads.
 
     Parameters
     ----------
     frame : ndarray
         ``(C, H, W)``.
     info : CheckpointInfo
-        A checkpoint of one channel sees the mean of those chosen, one of three sees grey thrice.
+        Of the checkpoint. One with a single input channel reads the mean of the chosen channels;
+        one with three reads a grey image three times.
     channels : sequence of int, optional
-        Which ones, in the order of the checkpoint's inputs; if not given, all but an alpha
-        channel.
+        The chosen channels, counted from 0, in the order of the checkpoint's inputs. If not
+        given, all, except the fourth of four (alpha) for a checkpoint of one or three.
+
+    Returns
+    -------
+    ndarray
+        ``(info.in_channels, H, W)``; float64 if channels were averaged, otherwise of the frame's
+        dtype.
 
     Raises
     ------
     ImageError
         If the image has no such channel.
     CheckpointError
-        If the channels do not fit.
+        If the number of channels does not fit the checkpoint.
     """
     if channels is not None:
-        beyond = [k for k in channels if not 0 <= k < frame.shape[0]]
-        if beyond:
+        missing = [k for k in channels if not 0 <= k < frame.shape[0]]
+        if missing:
             raise ImageError(
-                f"There is no channel {beyond[0]}: the image has {frame.shape[0]}, counted from 0."
+                f"There is no channel {missing[0]}: the image has {frame.shape[0]}, counted from 0."
             )
         frame = frame[list(channels)]
     elif frame.shape[0] == 4 and info.in_channels in (1, 3):
         frame = frame[:3]
     if info.in_channels == 1 and frame.shape[0] > 1:
         frame = frame.mean(axis=0, dtype=np.float64, keepdims=True)
-    if info.in_channels == 3 and frame.shape[0] == 1:  # grey, for what learnt from colours
+    if info.in_channels == 3 and frame.shape[0] == 1:  # grey, for a network trained on colours
         frame = np.repeat(frame, 3, axis=0)
     if frame.shape[0] != info.in_channels:
         raise CheckpointError(
-            f"Checkpoint {info.id} wants {info.in_channels} channels, but the image has "
-            f"{frame.shape[0]}. Choose another checkpoint, or extract the channels it wants."
+            f"Checkpoint {info.id} needs {info.in_channels} channels, but the image has "
+            f"{frame.shape[0]}. Choose another checkpoint, or extract the channels it needs."
         )
     return frame
 
 
 def intensity_limits(
-    image: Any, axes: ImageAxes, info: CheckpointInfo, channels: Sequence[int] | None = None
+    image: ArrayLike, axes: ImageAxes, info: CheckpointInfo, channels: Sequence[int] | None = None
 ) -> tuple[float, float]:
-    """Return the intensities of a whole image that become 0 and 1, see `Normalisation.limits`.
+    """Return the intensities of a whole image that normalisation maps to 0 and 1.
 
-    All frames of a stack count together, so that an empty slice stays dark.
+    They are percentiles over all frames of a stack together, so that an empty slice stays dark.
+
+    Parameters
+    ----------
+    image : ArrayLike
+        The whole image, of any real dtype.
+    axes : ImageAxes
+        Of the image.
+    info : CheckpointInfo
+        The checkpoint, whose normalisation gives the percentiles.
+    channels : sequence of int, optional
+        The chosen channels, see `select_channels`. The limits are those of their mean.
+
+    Returns
+    -------
+    tuple of float
+        See `Normalisation.limits`.
+
+    Raises
+    ------
+    ImageError
+        If no pixel is finite, or the image has no such channel.
+    CheckpointError
+        If the number of channels does not fit the checkpoint.
     """
     return measure_intensities(image, axes, info, channels)[0]
 
 
 def measure_intensities(
-    image: Any,
+    image: ArrayLike,
     axes: ImageAxes,
     info: CheckpointInfo,
     channels: Sequence[int] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[tuple[float, float], int]:
-    """Read a whole image once, in bands of rows.
+    """Compute `intensity_limits` and count the missing values, reading the image once.
 
-    Once `stop` returns True, `Cancelled` is raised.
+    Parameters
+    ----------
+    image : ArrayLike
+        The whole image, of any real dtype; read in bands of rows.
+    axes : ImageAxes
+        Of the image.
+    info : CheckpointInfo
+        The checkpoint, whose normalisation gives the percentiles.
+    channels : sequence of int, optional
+        The chosen channels, see `select_channels`.
+    stop : callable
+        Called before each band; returns whether to stop.
 
     Returns
     -------
-    tuple
-        What `intensity_limits` returns, and how many entries are NaN or infinite.
+    limits : tuple of float
+        The intensities that normalisation maps to 0 and 1.
+    missing : int
+        Number of values, over all channels, that are NaN or infinite.
+
+    Raises
+    ------
+    Cancelled
+        When `stop` returns True.
+    ImageError
+        If no pixel is finite, or the image has no such channel.
+    CheckpointError
+        If the number of channels does not fit the checkpoint.
     """
     count, (height, width) = axes.frame_count(image.shape), axes.frame_shape(image.shape)
     real = np.dtype(image.dtype).kind == "f"
@@ -102,7 +155,7 @@ def measure_intensities(
                 missing += frame.size - int(np.count_nonzero(np.isfinite(frame)))
             pixels = select_channels(frame, info, channels).reshape(info.in_channels, -1)
             step = max(1, height * width * count // SAMPLE)
-            # The same pixels, however many rows are read at a time.
+            # Offset so that the height of the bands does not change which pixels are sampled.
             samples.append(pixels[:, -top * width % step :: step].mean(0, dtype=np.float64))
     return info.normalisation.limits(np.concatenate(samples)), missing
 
@@ -113,12 +166,36 @@ def prepare_frame(
     limits: tuple[float, float],
     channels: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """Return the channels of ``(C, H, W)`` that a checkpoint sees, normalised, float32."""
+    """Select the channels of a frame and normalise them.
+
+    Parameters
+    ----------
+    frame : ndarray
+        ``(C, H, W)``, of any real dtype.
+    info : CheckpointInfo
+        Of the checkpoint.
+    limits : tuple of float
+        As `intensity_limits` returns them for the whole image.
+    channels : sequence of int, optional
+        The chosen channels, see `select_channels`.
+
+    Returns
+    -------
+    ndarray
+        ``(info.in_channels, H, W)`` float32.
+
+    Raises
+    ------
+    ImageError
+        If the image has no such channel.
+    CheckpointError
+        If the number of channels does not fit the checkpoint.
+    """
     return info.normalisation.apply(select_channels(frame, info, channels), limits)
 
 
 def prepare_slices(
-    image: Any,
+    image: ArrayLike,
     axes: ImageAxes,
     index: int,
     info: CheckpointInfo,
@@ -126,13 +203,37 @@ def prepare_slices(
     channels: Sequence[int] | None = None,
     box: Box | None = None,
 ) -> np.ndarray:
-    """Return what a checkpoint's network reads to segment a box of a frame, normalised, float32.
+    """Return the input with which a checkpoint's network segments a frame, or a box of it.
+
+    Parameters
+    ----------
+    image : ArrayLike
+        The whole image; only the needed pixels are read.
+    axes : ImageAxes
+        Of the image.
+    index : int
+        Number of the frame.
+    info : CheckpointInfo
+        Of the checkpoint.
+    limits : tuple of float
+        As `intensity_limits` returns them for the whole image.
+    channels : sequence of int, optional
+        The chosen channels, see `select_channels`.
+    box : Box, optional
+        The part of the frame; all of it if not given.
 
     Returns
     -------
     ndarray
-        ``(C, H, W)``; or ``(S, C, H, W)`` for a network that reads S slices, where a slice beyond
-        the end of the stack is the last one before it.
+        Normalised float32, ``(C, H, W)``; or ``(S, C, H, W)`` for a network that reads S slices.
+        Slices beyond an end of the stack repeat the last one.
+
+    Raises
+    ------
+    ImageError
+        If the image has no such channel.
+    CheckpointError
+        If the number of channels does not fit the checkpoint.
     """
     indices = axes.neighbours(index, image.shape, info.context_slices)
     slices = (slice(None), slice(None)) if box is None else box.slices

@@ -1,7 +1,8 @@
-"""Checkpoints: weights as safetensors, and a JSON card that says what they are.
+"""The store of checkpoints on disk.
 
-A checkpoint is a folder with ``card.json`` and ``weights.safetensors``. Those that
-come with the plugin lie inside the package, the user's own in the platform's data folder.
+A checkpoint is a folder with ``card.json``, ``weights.safetensors`` and perhaps a replay buffer,
+``replay.npz``. Built-in checkpoints lie inside the package, the user's own in the platform's data
+folder.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CARD, WEIGHTS, REPLAY = "card.json", "weights.safetensors", "replay.npz"
 
 
 def default_folder() -> Path:
-    """Where the user's own checkpoints are kept; ``SEGLITE_DATA`` overrides it."""
+    """Return the folder of the user's own checkpoints, inside ``SEGLITE_DATA`` if that is set."""
     import platformdirs
 
     base = os.environ.get(ENVIRONMENT_VARIABLE) or platformdirs.user_data_dir("seglite", False)
@@ -45,9 +46,9 @@ class CheckpointStore:
     Parameters
     ----------
     folder : Path, optional
-        The user's own; `default_folder` if not given.
+        Of the user's own checkpoints; `default_folder` if not given.
     built_in : Path
-        Those that came with the package; read only.
+        Of the checkpoints that come with the package; read only.
     """
 
     def __init__(self, folder: Path | None = None, built_in: Path = BUILT_IN) -> None:
@@ -56,20 +57,20 @@ class CheckpointStore:
 
     def list(self) -> list[CheckpointInfo]:
         """Return the cards of all readable checkpoints, built-in ones first."""
-        found = []
+        cards = []
         for root in (self.built_in, self.folder):
             if not root.is_dir():
                 continue
             for path in sorted(root.iterdir()):
                 if (path / CARD).is_file():
                     try:
-                        found.append(self._read_card(path))
+                        cards.append(self._read_card(path))
                     except CheckpointError:
-                        continue  # named again, with the reason, when somebody asks for it
-        return found
+                        continue  # `info` gives the reason for this name
+        return cards
 
     def is_built_in(self, name: str) -> bool:
-        """Whether a checkpoint came with the package."""
+        """Whether a checkpoint comes with the package."""
         return (self.built_in / name / CARD).is_file()
 
     def path(self, name: str) -> Path:
@@ -78,7 +79,7 @@ class CheckpointStore:
         Raises
         ------
         CheckpointError
-            If there is none; the message lists those there are.
+            If there is none; the message lists the existing ones.
         """
         for candidate in (self.built_in / name, self.folder / name, Path(name)):
             if name and (candidate / CARD).is_file():
@@ -97,7 +98,7 @@ class CheckpointStore:
         return self._read_card(self.path(name))
 
     def free_name(self, start: str) -> str:
-        """Return a name for a checkpoint fine-tuned from another that is not taken yet."""
+        """Return an unused name for a checkpoint that is fine-tuned from `start`."""
         base = re.sub(r"-tuned-\d+$", "", Path(start).name)
         taken = {info.id for info in self.list()}
         number = 1
@@ -106,7 +107,14 @@ class CheckpointStore:
         return name
 
     def load(self, name: str) -> tuple[CheckpointInfo, nn.Module]:
-        """Build the network of a checkpoint and fill in its weights, in float32 on the CPU.
+        """Build the network of a checkpoint and load its weights.
+
+        Returns
+        -------
+        info : CheckpointInfo
+            Its card.
+        network : Module
+            In float32 on the CPU, in training mode.
 
         Raises
         ------
@@ -124,7 +132,7 @@ class CheckpointStore:
             if hashlib.sha256(blob).hexdigest() != info.weights_sha256:
                 raise CheckpointError(
                     f"The weights of checkpoint {info.id} ({path / WEIGHTS}) are not the ones its "
-                    "card describes: the file is damaged or was exchanged. Copy it again."
+                    "card describes: the file is damaged or was replaced. Copy it again."
                 )
             weights = {k: v.float() if v.is_floating_point() else v for k, v in load(blob).items()}
             with fork_rng(devices=[]):  # fresh weights must not advance the caller's generator
@@ -157,13 +165,13 @@ class CheckpointStore:
         info : CheckpointInfo
             Its card.
         weights : mapping
-            The state dict.
+            The state dict of its network.
         half : bool
-            Store floating-point numbers in float16.
+            Whether to store floating-point numbers in float16.
         overwrite : bool
-            Replace one of the same name.
+            Whether to replace a checkpoint of the user's of the same name.
         replay : bytes
-            What `replay.pack` made of some frames it learnt from.
+            Its replay buffer, as `replay.pack` returns it; empty for none.
 
         Returns
         -------
@@ -198,10 +206,22 @@ class CheckpointStore:
     def annotate(self, name: str, note: str) -> CheckpointInfo:
         """Write a note on the card of one of the user's own checkpoints.
 
+        Parameters
+        ----------
+        name : str
+            Id of the checkpoint.
+        note : str
+            Replaces the note that is there.
+
+        Returns
+        -------
+        CheckpointInfo
+            The new card.
+
         Raises
         ------
         CheckpointError
-            If it is missing or built in.
+            If the checkpoint is missing or built in.
         """
         path = self._own(name)
         info = replace(self._read_card(path), note=note)
@@ -210,12 +230,22 @@ class CheckpointStore:
         return info
 
     def rename(self, name: str, new: str) -> CheckpointInfo:
-        """Give one of the user's own checkpoints another name; its children follow.
+        """Rename one of the user's own checkpoints, also as the parent of others.
+
+        Parameters
+        ----------
+        name, new : str
+            Its old and its new id.
+
+        Returns
+        -------
+        CheckpointInfo
+            The new card.
 
         Raises
         ------
         CheckpointError
-            If it is missing or built in, or the name is taken or cannot name a checkpoint.
+            If the checkpoint is missing or built in, or the new id is taken or not valid.
         """
         path = self._own(name)
         info = replace(self._read_card(path), id=new)
@@ -231,7 +261,25 @@ class CheckpointStore:
         return info
 
     def export(self, name: str, target: Path) -> Path:
-        """Write a checkpoint into a zip file that `add` reads on another computer."""
+        """Write a checkpoint to a zip file, which `add` reads on another computer.
+
+        Parameters
+        ----------
+        name : str
+            Id of the checkpoint.
+        target : Path
+            Of the zip file; an existing one is replaced.
+
+        Returns
+        -------
+        Path
+            `target`.
+
+        Raises
+        ------
+        CheckpointError
+            If the checkpoint is missing.
+        """
         path = self.path(name)
         with replacing(target) as scratch, ZipFile(scratch, "w", ZIP_DEFLATED) as archive:
             for file in sorted(path.iterdir()):
@@ -239,12 +287,12 @@ class CheckpointStore:
         return target
 
     def add(self, source: Path) -> CheckpointInfo:
-        """Read a checkpoint that `export` wrote.
+        """Add a checkpoint from a zip file that `export` wrote.
 
         Raises
         ------
         CheckpointError
-            If the file is no such thing, is damaged, or the name is taken.
+            If the file is not such a zip file or is damaged, or the checkpoint's name is taken.
         """
         try:
             with TemporaryDirectory() as scratch, ZipFile(source) as archive:
@@ -261,7 +309,7 @@ class CheckpointStore:
                 with replacing(self.folder / info.id) as target:
                     shutil.copytree(folder, target)
         except (BadZipFile, OSError) as error:
-            raise CheckpointError(f"{source} holds no checkpoint: {error}.") from error
+            raise CheckpointError(f"{source} does not contain a checkpoint: {error}.") from error
         return info
 
     def delete(self, name: str) -> None:
@@ -277,16 +325,16 @@ class CheckpointStore:
     def _own(self, name: str) -> Path:
         path = self.path(name)
         if path.parent != self.folder:
-            raise CheckpointError(f"Checkpoint {name} is not one of your own and stays as it is.")
+            raise CheckpointError(f"Checkpoint {name} is not your own and cannot be changed.")
         return path
 
     def _read_card(self, path: Path) -> CheckpointInfo:
         try:
             data = json.loads((path / CARD).read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path / CARD} is no checkpoint card: {error}.") from error
+            raise CheckpointError(f"{path / CARD} is not a checkpoint card: {error}.") from error
         if not isinstance(data, dict):
-            raise CheckpointError(f"{path / CARD} is no checkpoint card.")
+            raise CheckpointError(f"{path / CARD} is not a checkpoint card.")
         return CheckpointInfo.from_dict(data)
 
 

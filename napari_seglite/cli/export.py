@@ -59,7 +59,7 @@ def _export(path: Path, labels: Any, arguments: argparse.Namespace) -> list[Path
         write_rois(written[-1], labels)
     if arguments.table:
         file = read_image(path)
-        image = None
+        image: Any = None
         if arguments.images:
             found = [
                 p for p in sorted(arguments.images.iterdir()) if read_write.stem(p) == stem(path)

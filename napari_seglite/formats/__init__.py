@@ -1,7 +1,7 @@
-"""Image files in, labels out, one file format a module.
+"""Reading images and writing labels, one module per file format.
 
-`read_image` and `write_labels` choose the module by the file's suffix. What a file means for a
-network, such as its normalisation, belongs to `checkpoints` and above.
+`read_image` and `write_labels` choose the module by the file's suffix. How a network sees an
+image, such as its normalisation, belongs to `checkpoints` and above.
 """
 
 from . import ome_zarr

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Atomic writing: a file or folder appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Hand out a temporary name beside `target` and move what is written there into place.
+    """Yield a temporary path beside `target`; on success, move the result to `target`.
 
-    The name keeps the target's suffix. After an exception nothing is left and an older
-    target is untouched. A folder may be written as well as a file.
+    The path has the target's name and suffix, and a file or a folder can be written there. After
+    an exception nothing is left behind and an existing target is untouched.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as scratch:

@@ -1,8 +1,8 @@
 """Masks from Cellpose's ``_seg.npy`` files, without unpickling them.
 
-Such a file is a pickled dictionary, and to unpickle a file is to run what it says. Here its
-opcodes are read, as `pickletools` lists them, into plain data: names of classes stay names, and
-calls stay unmade, but for those that describe a NumPy array.
+Such a file is a pickled dictionary, and unpickling can run any code. Here the opcodes that
+`pickletools` lists are read into plain data: names of classes stay names, and no call is made; only
+the calls that describe a NumPy array are interpreted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from .image_file import ImageFile, describe
+from .image_file import ImageFile
 
 _MARK = object()
 _LITERALS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -25,7 +25,7 @@ _VALUES = ("INT", "LONG", "FLOAT", "UNICODE", "BYTES", "STRING")
 
 @dataclass
 class _Call:
-    """A call that the file asks for, and the state it would set; not made."""
+    """A call that the file asks for, and the state it would set; never made."""
 
     name: Any
     arguments: tuple[Any, ...]
@@ -35,16 +35,21 @@ class _Call:
 
 def read(path: Path) -> ImageFile:
     """Read the masks of a ``_seg.npy`` file as labels."""
-    return describe([read_masks(path)], "?", {}, None)
+    return ImageFile.from_levels([read_masks(path)], "?", {}, None)
 
 
 def read_masks(path: Path) -> np.ndarray:
-    """Return the masks of a ``_seg.npy`` file: ``(H, W)`` or ``(Z, H, W)``, whole numbers.
+    """Return the masks of a ``_seg.npy`` file.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` or ``(Z, H, W)`` integer.
 
     Raises
     ------
     ImageError
-        If the file holds something else.
+        If the file is not a Cellpose result.
     """
     try:
         with path.open("rb") as file:
@@ -55,9 +60,9 @@ def read_masks(path: Path) -> np.ndarray:
         array = content[0] if isinstance(content, list) else _object_array(content)
         masks = _array(array["masks"])
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ImageError(f"{path}: the file is no Cellpose result ({error!r}).") from error
+        raise ImageError(f"{path}: the file is not a Cellpose result ({error!r}).") from error
     if masks.ndim not in (2, 3) or masks.dtype.kind not in "ui":
-        raise ImageError(f"{path}: masks of {masks.dtype}, shape {masks.shape}, are no labels.")
+        raise ImageError(f"{path}: masks of {masks.dtype}, shape {masks.shape}, are not labels.")
     return masks
 
 
@@ -65,7 +70,7 @@ def _object_array(call: _Call) -> dict[str, Any]:
     """Return the only entry of an object array."""
     (entry,) = call.state[4]
     if not isinstance(entry, dict):
-        raise ValueError("it holds no dictionary")
+        raise ValueError("it does not hold a dictionary")
     return entry
 
 
@@ -84,7 +89,7 @@ def _array(call: _Call) -> np.ndarray:
 
 
 def _interpret(file: Any) -> Any:
-    """Return what the opcodes build, calls unmade."""
+    """Return the object that the opcodes build, with every call as a `_Call`."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     argument: Any
@@ -114,18 +119,17 @@ def _interpret(file: Any) -> Any:
 
 
 def _combine(name: str, stack: list[Any]) -> None:
-    """Do what an opcode does with what lies on the stack."""
+    """Apply an opcode that combines the top entries of the stack."""
     if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
         stack.append(tuple(_pop(stack, int(name[-1]))))
     elif name in ("TUPLE", "LIST", "DICT"):
-        found = _since_mark(stack)
-        stack.append(
-            tuple(found)
-            if name == "TUPLE"
-            else found
-            if name == "LIST"
-            else dict(zip(found[::2], found[1::2], strict=True))
-        )
+        entries = _since_mark(stack)
+        if name == "TUPLE":
+            stack.append(tuple(entries))
+        elif name == "LIST":
+            stack.append(entries)
+        else:
+            stack.append(dict(zip(entries[::2], entries[1::2], strict=True)))
     elif name == "STACK_GLOBAL":
         stack.append(" ".join(_pop(stack, 2)))
     elif name in ("REDUCE", "NEWOBJ"):
@@ -135,29 +139,29 @@ def _combine(name: str, stack: list[Any]) -> None:
         state = stack.pop()
         stack[-1].state = state
     elif name in ("SETITEM", "SETITEMS"):
-        found = _pop(stack, 2) if name == "SETITEM" else _since_mark(stack)
+        entries = _pop(stack, 2) if name == "SETITEM" else _since_mark(stack)
         target = stack[-1]
-        pairs = zip(found[::2], found[1::2], strict=True)
+        pairs = zip(entries[::2], entries[1::2], strict=True)
         if isinstance(target, dict):
             target.update(pairs)
         else:
             target.items.extend(pairs)
     elif name in ("APPEND", "APPENDS"):
-        found = _pop(stack, 1) if name == "APPEND" else _since_mark(stack)
+        entries = _pop(stack, 1) if name == "APPEND" else _since_mark(stack)
         target = stack[-1]
-        (target if isinstance(target, list) else target.items).extend(found)
+        (target if isinstance(target, list) else target.items).extend(entries)
     else:
         raise ValueError(f"it uses {name}, which no array needs")
 
 
 def _pop(stack: list[Any], count: int) -> list[Any]:
-    found = stack[-count:]
+    entries = stack[-count:]
     del stack[-count:]
-    return found
+    return entries
 
 
 def _since_mark(stack: list[Any]) -> list[Any]:
-    place = len(stack) - 1 - stack[::-1].index(_MARK)
-    found = stack[place + 1 :]
-    del stack[place:]
-    return found
+    mark = len(stack) - 1 - stack[::-1].index(_MARK)
+    entries = stack[mark + 1 :]
+    del stack[mark:]
+    return entries

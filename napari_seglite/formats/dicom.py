@@ -8,46 +8,48 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from .image_file import ImageFile, describe
+from .image_file import ImageFile
 
 
 def read_dicom(path: Path) -> ImageFile:
-    """Read one DICOM file: an image, or several frames."""
+    """Read a DICOM file of one frame or several."""
     import pydicom
 
     return _stack([pydicom.dcmread(path)])
 
 
 def read_dicom_series(folder: Path) -> ImageFile:
-    """Read the one DICOM series in a folder as a stack, sorted by where its slices lie.
+    """Read the only DICOM series in a folder as a stack, its slices sorted by position.
 
     Raises
     ------
     ImageError
-        If there is no series, or there are several.
+        If there is no series, there are several, or the slices differ in size.
     """
     import pydicom
     from pydicom.errors import InvalidDicomError
 
-    found = []
+    datasets = []
     for file in sorted(p for p in folder.iterdir() if p.is_file()):
         try:
-            found.append(pydicom.dcmread(file))
+            datasets.append(pydicom.dcmread(file))
         except InvalidDicomError:
             continue
-    found = [dataset for dataset in found if "PixelData" in dataset]
-    if not found:
-        raise ImageError("the folder holds no Zarr and no DICOM image.")
-    series = {str(dataset.get("SeriesInstanceUID", "")) for dataset in found}
+    datasets = [dataset for dataset in datasets if "PixelData" in dataset]
+    if not datasets:
+        raise ImageError("the folder holds neither a Zarr nor a DICOM image.")
+    series = {str(dataset.get("SeriesInstanceUID", "")) for dataset in datasets}
     if len(series) > 1:
-        raise ImageError(f"the folder holds {len(series)} DICOM series; put each into its own.")
-    return _stack(found)
+        raise ImageError(
+            f"the folder holds {len(series)} DICOM series; put each into a folder of its own."
+        )
+    return _stack(datasets)
 
 
 def _stack(datasets: list[Any]) -> ImageFile:
     from pydicom.pixels import apply_rescale
 
-    datasets = sorted(datasets, key=_place)
+    datasets = sorted(datasets, key=_position)
     slices = [apply_rescale(dataset.pixel_array, dataset) for dataset in datasets]
     if len({pixels.shape for pixels in slices}) > 1:
         raise ImageError("the slices of the series have different sizes.")
@@ -56,17 +58,18 @@ def _stack(datasets: list[Any]) -> ImageFile:
     letters = ("Z" if pixels.ndim - len(colour) == 3 else "") + "YX" + colour
     steps = [float(n) for n in datasets[0].get("PixelSpacing", ())]
     spacing = dict(zip("YX", steps, strict=False))
-    apart = datasets[0].get("SpacingBetweenSlices") or datasets[0].get("SliceThickness")
-    places = [_place(dataset) for dataset in datasets]
-    if len(places) > 1 and places[-1] > places[0] and "ImagePositionPatient" in datasets[0]:
-        apart = (places[-1] - places[0]) / (len(places) - 1)
-    if apart:
-        spacing["Z"] = float(apart)
-    return describe([pixels], letters, spacing, "mm" if steps else None)
+    distance = datasets[0].get("SpacingBetweenSlices") or datasets[0].get("SliceThickness")
+    positions = [_position(dataset) for dataset in datasets]
+    spread = positions[-1] - positions[0]
+    if spread > 0 and "ImagePositionPatient" in datasets[0]:
+        distance = spread / (len(positions) - 1)
+    if distance:
+        spacing["Z"] = float(distance)
+    return ImageFile.from_levels([pixels], letters, spacing, "mm" if steps else None)
 
 
-def _place(dataset: Any) -> float:
-    """Return where a slice lies along the normal of its plane, in mm; else its number."""
+def _position(dataset: Any) -> float:
+    """Return the position of a slice along the normal of its plane in mm, or else its number."""
     if "ImagePositionPatient" in dataset and "ImageOrientationPatient" in dataset:
         directions = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3)
         normal = np.cross(*directions)

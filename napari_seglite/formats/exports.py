@@ -1,4 +1,4 @@
-"""Labels for other programs: ImageJ regions, COCO annotations, tables."""
+"""Labels for other programs: ImageJ regions and COCO annotations; tables."""
 
 from __future__ import annotations
 
@@ -18,27 +18,32 @@ if TYPE_CHECKING:
 def write_rois(path: str | Path, labels: np.ndarray) -> int:
     """Write the outlines of all objects as a zip of ImageJ regions.
 
-    Objects that fall into several parts give several regions; holes are left out, since an
-    ImageJ polygon has none.
+    Objects of several components give several regions. Holes are left out, because ImageJ
+    polygons cannot have any.
 
     Parameters
     ----------
     path : str or Path
         Ending in ``.zip``.
     labels : ndarray
-        ``(H, W)`` or ``(frames, H, W)`` integer, one number an object.
+        ``(H, W)`` or ``(frames, H, W)`` integer, one number per object.
 
     Returns
     -------
     int
-        How many regions were written.
+        Number of regions written.
+
+    Raises
+    ------
+    ImageError
+        If there is no object.
     """
     import roifile
 
     regions = []
     for position, frame in enumerate(labels if labels.ndim == 3 else labels[None], start=1):
-        for number, part, outline in _outlines(frame):
-            name = f"{number:05d}" if part == 0 else f"{number:05d}-{part + 1}"
+        for number, component, outline in _outlines(frame):
+            name = f"{number:05d}" if component == 0 else f"{number:05d}-{component + 1}"
             region = roifile.ImagejRoi.frompoints(outline, name=name)
             if labels.ndim == 3:
                 region.position = position
@@ -52,19 +57,19 @@ def write_rois(path: str | Path, labels: np.ndarray) -> int:
 
 
 def _outlines(frame: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
-    """Return number, part and outline ``(N, 2)`` as x, y along the pixels' edges."""
+    """Return number, component and outline ``(N, 2)`` as x, y along the edges of pixels."""
     from skimage.measure import find_contours, regionprops
 
-    found = []
+    outlines = []
     for region in regionprops(frame):
         top, left = region.bbox[:2]
-        # Doubled pixels put the contour at their edges, where ImageJ's coordinates are whole.
+        # Of enlarged pixels the contour runs along the edges, where ImageJ's coordinates are whole.
         mask = np.pad(np.kron(region.image_filled, np.ones((4, 4))), 1)
-        for part, contour in enumerate(find_contours(mask, 0.5)):
+        for component, contour in enumerate(find_contours(mask, 0.5)):
             edges = np.round((contour - 0.5) / 4) + np.array([top, left])
             corners = edges[np.r_[True, (np.diff(edges, axis=0) != 0).any(1)]]
-            found.append((int(region.label), part, _straightened(corners[:, ::-1])))
-    return found
+            outlines.append((int(region.label), component, _straightened(corners[:, ::-1])))
+    return outlines
 
 
 def _straightened(points: np.ndarray) -> np.ndarray:
@@ -73,22 +78,33 @@ def _straightened(points: np.ndarray) -> np.ndarray:
         points = points[:-1]
     before, after = points - np.roll(points, 1, 0), np.roll(points, -1, 0) - points
     turns = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
-    return points[turns != 0]
+    return np.asarray(points[turns != 0])
 
 
 def coco(
     images: dict[str, np.ndarray], category: str = "object", categories: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Return COCO annotations, with run lengths as masks, which keep holes and parts.
+    """Return COCO annotations, with run-length masks, which keep holes and components.
 
     Parameters
     ----------
     images : dict
-        File names and their labels ``(H, W)``, one number an object.
+        File names and their labels ``(H, W)`` integer, one number per object.
     category : str
-        What the objects are.
+        Name of the objects' category.
     categories : tuple of str, optional
-        Instead: names of the labels from 1 upwards, each a category and one object.
+        For semantic labels: the names of labels 1, 2, ... Each label is then a category with one
+        annotation per image.
+
+    Returns
+    -------
+    dict
+        Plain JSON data.
+
+    Raises
+    ------
+    ImageError
+        If labels are not 2-D.
     """
     names = categories or (category,)
     entries: dict[str, Any] = {
@@ -122,20 +138,43 @@ def coco(
 
 
 def _run_lengths(mask: np.ndarray) -> list[int]:
-    """Lengths of alternating runs of 0 and 1 down the columns, beginning with 0."""
+    """Return the lengths of alternating runs of 0 and 1 down the columns, beginning with 0."""
     flat = mask.ravel(order="F").astype(np.int8)
     edges = np.flatnonzero(np.diff(flat, prepend=0, append=2))
-    return np.diff(edges, prepend=0).tolist()
+    return [int(length) for length in np.diff(edges, prepend=0)]
 
 
 def write_coco(path: str | Path, images: dict[str, np.ndarray], category: str = "object") -> None:
-    """Write what `coco` returns as JSON."""
+    """Write the annotations of `coco` as JSON.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the JSON file.
+    images : dict
+        File names and their labels ``(H, W)`` integer, one number per object.
+    category : str
+        Name of the objects' category.
+
+    Raises
+    ------
+    ImageError
+        If labels are not 2-D.
+    """
     text = json.dumps(coco(images, category))
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, "utf-8")
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table as comma-separated values."""
+    """Write a table as comma-separated values.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    table : DataFrame
+        Its index is not written.
+    """
     with replacing(Path(path)) as temporary:
         table.to_csv(temporary, index=False)

@@ -1,4 +1,7 @@
-"""Makers' own formats, each through its library: ``pip install napari-seglite[microscopes]``."""
+"""Microscope manufacturers' formats, each read by its own library.
+
+``pip install napari-seglite[microscopes]`` installs the libraries.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from .image_file import ImageFile, describe
+from .image_file import ImageFile
 
 
 def _library(name: str) -> Any:
@@ -17,7 +20,7 @@ def _library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise ImageError(
-            "such files need a library of their own: pip install 'napari-seglite[microscopes]'."
+            "such files need another library: pip install 'napari-seglite[microscopes]'."
         ) from None
 
 
@@ -26,7 +29,9 @@ def read_nd2(path: Path) -> ImageFile:
     with _library("nd2").ND2File(path) as file:
         letters = "".join("C" if axis == "S" else axis for axis in file.sizes)
         voxel = file.voxel_size()
-        return describe([file.asarray()], letters, dict(zip("XYZ", voxel, strict=True)), "um")
+        return ImageFile.from_levels(
+            [file.asarray()], letters, dict(zip("XYZ", voxel, strict=True)), "um"
+        )
 
 
 def read_lif(path: Path) -> ImageFile:
@@ -41,7 +46,7 @@ def read_lif(path: Path) -> ImageFile:
             if len(image.coords.get(axis, ())) > 1
         }
         letters = "".join("C" if axis == "S" else axis for axis in image.dims)
-        return describe([image.asarray()], letters, steps, "um")
+        return ImageFile.from_levels([image.asarray()], letters, steps, "um")
 
 
 def read_czi(path: Path) -> ImageFile:
@@ -61,14 +66,14 @@ def read_czi(path: Path) -> ImageFile:
     # Colours are stored blue first.
     planes = [plane[..., ::-1] if colour else plane[..., 0] for plane in planes]
     pixels = np.stack(planes).reshape(*shape, *planes[0].shape)
-    return describe([pixels], "".join(axes) + "YX" + "C" * colour, steps, "um")
+    return ImageFile.from_levels([pixels], "".join(axes) + "YX" + "C" * colour, steps, "um")
 
 
 def _czi_steps(metadata: dict[str, Any]) -> dict[str, float]:
-    """Read micrometres per pixel; the file has metres."""
+    """Return micrometres per pixel by axis; the file states metres."""
     try:
-        found = metadata["ImageDocument"]["Metadata"]["Scaling"]["Items"]["Distance"]
+        distances = metadata["ImageDocument"]["Metadata"]["Scaling"]["Items"]["Distance"]
     except (KeyError, TypeError):
         return {}
-    entries = found if isinstance(found, list) else [found]
+    entries = distances if isinstance(distances, list) else [distances]
     return {entry["@Id"]: float(entry["Value"]) * 1e6 for entry in entries}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .image_file import ImageFile, describe
+from .image_file import ImageFile
 
 
 def read_nifti(path: Path) -> ImageFile:
@@ -15,17 +15,17 @@ def read_nifti(path: Path) -> ImageFile:
     import nibabel
 
     image: Any = nibabel.load(path)
-    # Stored with X running fastest: turned round, it is a stack of slices.
+    # X varies fastest on disk, so the transposed array is a stack of slices.
     pixels = np.asanyarray(image.dataobj).T
     letters = "CTZYX"[-pixels.ndim :]
     if pixels.dtype.names:  # RGB triples
         pixels, letters = np.stack([pixels[n] for n in pixels.dtype.names], -1), letters + "C"
-    kept = [k for k, n in enumerate(pixels.shape) if n != 1 or letters[k] in "YX"]
+    axes = [k for k, n in enumerate(pixels.shape) if n != 1 or letters[k] in "YX"]
     zooms = dict(zip("XYZT", image.header.get_zooms(), strict=False))
     unit = image.header.get_xyzt_units()[0]
-    return describe(
-        [pixels.reshape([pixels.shape[k] for k in kept])],
-        "".join(letters[k] for k in kept),
+    return ImageFile.from_levels(
+        [pixels.reshape([pixels.shape[k] for k in axes])],
+        "".join(letters[k] for k in axes),
         zooms,
         {"micron": "um", "unknown": None}.get(unit, unit),
     )

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.4 and 0.5: images and stacks with levels, and labels beside them."""
+"""OME-Zarr 0.4 and 0.5: multiscale images and stacks, and labels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from ..images import blocks
+from ..images import ArrayLike, blocks
 from .atomic import replacing
-from .image_file import ImageFile, describe
+from .image_file import ImageFile
 
+# Names of units in OME-Zarr.
 _LONG = {"um": "micrometer", "nm": "nanometer", "mm": "millimeter"}
 _TYPES = {"T": "time", "Z": "space", "Y": "space", "X": "space"}
+# Side of the chunks in pixels.
 CHUNK = 512
 
 
@@ -23,7 +25,7 @@ def is_zarr(path: Path) -> bool:
 
 
 def read(path: Path) -> ImageFile:
-    """Open an OME-Zarr image, or a Zarr array that says nothing of its axes; reads no pixels yet.
+    """Open an OME-Zarr image, or a Zarr array without metadata on its axes; no pixels are read yet.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def read(path: Path) -> ImageFile:
 
     node: Any = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
-        return describe([node], str(node.attrs.get("axes", "?")), {}, None)
+        return ImageFile.from_levels([node], str(node.attrs.get("axes", "?")), {}, None)
     scales = _multiscales(node)
     if scales is None and "0" in node:  # as bioformats2raw lays out its series
         node = node["0"]
@@ -52,23 +54,25 @@ def read(path: Path) -> ImageFile:
             factors *= entry["scale"]
     letters = "".join(axis["name"] for axis in axes).upper()
     levels = [_without_single(node[dataset["path"]], letters) for dataset in datasets]
-    kept = "".join(
+    remaining = "".join(
         a
         for a, n in zip(letters, node[datasets[0]["path"]].shape, strict=True)
         if n != 1 or a in "YX"
     )
     unit = next((axis.get("unit") for axis in reversed(axes) if "unit" in axis), None)
-    return describe(levels, kept, dict(zip(letters, factors.tolist(), strict=True)), unit)
+    return ImageFile.from_levels(
+        levels, remaining, dict(zip(letters, factors.tolist(), strict=True)), unit
+    )
 
 
 def _multiscales(node: Any) -> dict[str, Any] | None:
     attributes = node.attrs.asdict()
-    found = attributes.get("ome", attributes).get("multiscales")
-    return found[0] if found else None
+    multiscales = attributes.get("ome", attributes).get("multiscales")
+    return multiscales[0] if multiscales else None
 
 
 def _without_single(array: Any, letters: str) -> Any:
-    """Drop axes of one entry, which OME-Zarr 0.4 images often carry along."""
+    """Drop axes of length 1 except Y and X, which many OME-Zarr 0.4 images have."""
     single = [k for k, n in enumerate(array.shape) if n == 1 and letters[k] not in "YX"]
     if not single:
         return array
@@ -86,14 +90,31 @@ def write(
     axes: str,
     version: str = "0.5",
 ) -> None:
-    """Write labels with levels for viewing, see `images.write_labels`.
+    """Write labels with levels for viewing, see `read_write.write_labels`.
 
-    Every level takes every other pixel of the finer one along Y and X, so that no label is mixed.
+    Each level takes every other pixel of the finer one along Y and X, so that labels never mix.
 
     Parameters
     ----------
+    path : Path
+        Of the folder; only one that SegLite wrote is replaced.
+    labels : ndarray
+        Integer.
+    recipe : dict
+        Plain JSON data that `recipe_of` returns.
+    spacing : tuple of float
+        Size of a pixel along every axis.
+    unit : str
+        Of the spacing.
+    axes : str
+        One letter per axis of the labels.
     version : str
         Of OME-Zarr: ``"0.4"`` or ``"0.5"``.
+
+    Raises
+    ------
+    ImageError
+        If the folder exists and SegLite did not write it.
     """
     import zarr
 
@@ -112,9 +133,25 @@ def write(
 
 
 def write_editable(
-    path: Path, labels: Any, spacing: tuple[float, ...], unit: str, axes: str, chunk: int
+    path: Path, labels: ArrayLike, spacing: tuple[float, ...], unit: str, axes: str, chunk: int
 ) -> None:
-    """Write labels of one level in small chunks, which can be exchanged one by one later."""
+    """Write labels of one level in small chunks, which can be replaced one by one later.
+
+    Parameters
+    ----------
+    path : Path
+        Of the folder, which is replaced.
+    labels : ArrayLike
+        Integer, of any size.
+    spacing : tuple of float
+        Size of a pixel along every axis.
+    unit : str
+        Of the spacing.
+    axes : str
+        One letter per axis of the labels.
+    chunk : int
+        Side of a chunk along Y and X in pixels; 1 along the other axes.
+    """
     import zarr
 
     chunks = tuple(
@@ -125,9 +162,9 @@ def write_editable(
     with replacing(path) as scratch:
         group = zarr.create_group(scratch)
         stored = group.create_array("0", shape=labels.shape, dtype=labels.dtype, chunks=chunks)
-        for place in np.ndindex(labels.shape[:-2]):
+        for plane in np.ndindex(labels.shape[:-2]):
             for block in blocks(labels.shape[-2:]):
-                stored[(*place, *block)] = np.asarray(labels[(*place, *block)])
+                stored[(*plane, *block)] = np.asarray(labels[(*plane, *block)])
         group.attrs.update(
             {**_metadata(path.name, [level], unit, axes, "0.5"), "seglite": {"labels": "painted"}}
         )
@@ -144,11 +181,11 @@ def _metadata(
         ],
         "datasets": levels,
     }
-    found: dict[str, Any] = {"multiscales": [scales], "image-label": {"version": version}}
+    metadata: dict[str, Any] = {"multiscales": [scales], "image-label": {"version": version}}
     if version == "0.4":
         scales["version"] = version
-        return found
-    return {"ome": {"version": version, **found}}
+        return metadata
+    return {"ome": {"version": version, **metadata}}
 
 
 def _write_levels(
@@ -157,7 +194,7 @@ def _write_levels(
     """Write all levels and return their entries in the metadata."""
     slashes = {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if version == "0.4" else {}
     step = np.array([2 if axis in "YX" else 1 for axis in axes])
-    level: Any = labels
+    level: ArrayLike = labels
     scale = np.array(spacing)
     entries: list[dict[str, Any]] = []
     while True:
@@ -167,9 +204,9 @@ def _write_levels(
         stored = group.create_array(
             path, shape=level.shape, dtype=level.dtype, chunks=chunks, **slashes
         )
-        for place in np.ndindex(level.shape[:-2]):
+        for plane in np.ndindex(level.shape[:-2]):
             for block in blocks(level.shape[-2:]):
-                stored[(*place, *block)] = level[(*place, *block)]
+                stored[(*plane, *block)] = level[(*plane, *block)]
         transforms = [{"type": "scale", "scale": scale.tolist()}]
         entries.append({"path": path, "coordinateTransformations": transforms})
         if max(level.shape[axes.index(axis)] for axis in "YX") <= CHUNK:
@@ -178,20 +215,20 @@ def _write_levels(
 
 
 class _Thinned:
-    """Every n-th entry along each axis of an array, read as it is needed."""
+    """Every n-th entry along each axis of an array, read when it is indexed."""
 
-    def __init__(self, array: Any, step: np.ndarray) -> None:
+    def __init__(self, array: ArrayLike, step: np.ndarray) -> None:
         self.array, self.step, self.dtype = array, step, array.dtype
         self.shape = tuple(-(-n // int(k)) for n, k in zip(array.shape, step, strict=True))
 
     def __getitem__(self, where: tuple[Any, ...]) -> np.ndarray:
-        wanted = [
-            slice(part.start * int(n), (part.stop - 1) * int(n) + 1, int(n))
-            if isinstance(part, slice)
-            else part * int(n)
-            for part, n in zip(where, self.step, strict=True)
+        finer = [
+            slice(index.start * int(n), (index.stop - 1) * int(n) + 1, int(n))
+            if isinstance(index, slice)
+            else index * int(n)
+            for index, n in zip(where, self.step, strict=True)
         ]
-        return np.asarray(self.array[tuple(wanted)])
+        return np.asarray(self.array[tuple(finer)])
 
 
 def recipe_of(path: Path) -> dict[str, Any]:

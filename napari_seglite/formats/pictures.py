@@ -9,6 +9,7 @@ from .image_file import ImageFile
 
 
 def read_picture(path: Path) -> ImageFile:
+    """Read a picture, grey or in colours; an alpha channel beside grey is dropped."""
     from skimage.io import imread
 
     pixels = imread(path)

@@ -1,4 +1,4 @@
-"""Images in, labels out, with axes and spacing kept: one door to every kind of file."""
+"""Reading images and reading and writing labels, whatever the format of the file."""
 
 from __future__ import annotations
 
@@ -26,22 +26,20 @@ READERS: dict[str, Callable[[Path], ImageFile]] = {
     ".nd2": microscopes.read_nd2,
     ".lif": microscopes.read_lif,
     "_seg.npy": cellpose.read,
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), read_picture),
 }
 FOLDER_SUFFIXES = (".zarr",)
 
 
-READERS |= dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), read_picture)
-
-
 def suffix(path: Path) -> str:
-    """Return the ending that tells a file's kind, in lower case."""
+    """Return the ending of a file's name that tells its format, in lower case."""
     name = path.name.lower()
     long = next((end for end in (".nii.gz", "_seg.npy") if name.endswith(end)), None)
     return long or path.suffix.lower()
 
 
 def stem(path: Path) -> str:
-    """Return a file's name without that ending."""
+    """Return a file's name without its `suffix`, and without ``.ome`` before it."""
     name = path.name[: len(path.name) - len(suffix(path))]
     return name.removesuffix(".ome")
 
@@ -52,15 +50,15 @@ def read_image(path: str | Path) -> ImageFile:
     Parameters
     ----------
     path : str or Path
-        TIFF (any compression, ImageJ, OME), PNG, JPEG, BMP, NIfTI, a DICOM file, CZI, ND2, LIF,
-        masks of Cellpose's ``_seg.npy``; or a folder: OME-Zarr 0.4 and 0.5, other Zarr, or a
+        A file: TIFF (any compression, ImageJ, OME), PNG, JPEG, BMP, NIfTI, DICOM, CZI, ND2, LIF, or
+        Cellpose's ``_seg.npy`` (its masks); or a folder: OME-Zarr 0.4 and 0.5, other Zarr, or a
         DICOM series.
 
     Raises
     ------
     ImageError
-        If the file is missing, damaged, of another kind, or holds other axes. The message
-        names the file.
+        If the file is missing, damaged, of another format, or has axes that cannot be
+        segmented. The message names the file.
     """
     path = Path(path)
     if not path.exists():
@@ -76,11 +74,16 @@ def read_image(path: str | Path) -> ImageFile:
         text = str(error)
         raise ImageError(text if str(path) in text else f"{path}: {text}") from error
     except Exception as error:  # readers raise anything at all on a damaged file
-        raise ImageError(f"{path}: the file is damaged or no image ({error}).") from error
+        raise ImageError(f"{path}: the file is damaged or not an image ({error}).") from error
 
 
 def read_labels(path: str | Path) -> np.ndarray:
-    """Read labels: whole numbers, one axis less for every channel axis.
+    """Read labels into memory.
+
+    Returns
+    -------
+    ndarray
+        Integer or boolean.
 
     Raises
     ------
@@ -99,15 +102,15 @@ def list_images(folder: str | Path) -> list[Path]:
     Raises
     ------
     ImageError
-        If there is no such folder or nothing in it can be read.
+        If there is no such folder, or no file in it has a known suffix.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder}: there is no such folder.")
-    found = sorted(p for p in folder.iterdir() if suffix(p) in READERS)
-    if not found:
+    paths = sorted(p for p in folder.iterdir() if suffix(p) in READERS)
+    if not paths:
         raise ImageError(f"{folder}: there is no {', '.join(READERS)} file in this folder.")
-    return found
+    return paths
 
 
 def write_labels(
@@ -126,13 +129,15 @@ def write_labels(
     path : str or Path
         Ending in ``.tif`` or ``.zarr``.
     labels : ndarray
-        uint8, uint16 or uint32; as TIFF also float32, such as uncertainty.
+        uint8, uint16 or uint32; as TIFF also float32, for maps of uncertainty.
     recipe : dict, optional
-        Stored in the file; `read_recipe` reads it back.
-    spacing, unit : optional
-        Size of a pixel along every axis.
+        Plain JSON data on how the labels were made, stored in the file; see `read_recipe`.
+    spacing : tuple of float, optional
+        Size of a pixel along every axis; 1 if not given.
+    unit : str
+        Of the spacing.
     axes : str, optional
-        Letters as in `ImageAxes`, without C; guessed if not given.
+        Letters as in `ImageAxes`, without C; the last ones of TZYX if not given.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""TIFF: plain, ImageJ's, OME's, pyramids; and labels as ImageJ opens them."""
+"""TIFF: plain, ImageJ, OME and pyramids; labels are written so that ImageJ opens them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from .atomic import replacing
-from .image_file import ImageFile, describe
+from .image_file import ImageFile
 
-# Larger images are read piece by piece as they are needed.
+# Bytes; larger images are read piece by piece when they are indexed.
 LAZY_BYTES = 500_000_000
 
 
@@ -23,20 +23,20 @@ def read(path: Path) -> ImageFile:
         series = tiff.series[0]
         letters = series.axes.upper().replace("S", "C")
         spacing, unit = _spacing(tiff)
-        kept = [k for k, n in enumerate(series.shape) if n != 1 or letters[k] in "YX"]
-        large = series.nbytes > LAZY_BYTES and len(kept) == len(series.shape)
+        axes = [k for k, n in enumerate(series.shape) if n != 1 or letters[k] in "YX"]
+        large = series.nbytes > LAZY_BYTES and len(axes) == len(series.shape)
         levels = [
             _lazy(path, k) if large else level.asarray() for k, level in enumerate(series.levels)
         ]
     if not large:
-        levels = [level.reshape([level.shape[k] for k in kept]) for level in levels]
-    letters = "".join(letters[k] for k in kept)
-    # Pages of unknown meaning, as a plain multi-page TIFF has them, are taken for slices.
-    return describe(levels, letters.replace("I", "Z").replace("Q", "Z"), spacing, unit)
+        levels = [level.reshape([level.shape[k] for k in axes]) for level in levels]
+    letters = "".join(letters[k] for k in axes)
+    # Pages of unknown meaning, as in a plain multi-page TIFF, are taken as slices.
+    return ImageFile.from_levels(levels, letters.replace("I", "Z").replace("Q", "Z"), spacing, unit)
 
 
 def _lazy(path: Path, level: int) -> Any:
-    """Return an array that reads from the file only what it is asked for."""
+    """Return a Zarr array that reads from the file only the pixels that are indexed."""
     import tifffile
     import zarr
 
@@ -52,10 +52,25 @@ def write(
     unit: str,
     axes: str,
 ) -> None:
-    """Write labels, see `images.write_labels`.
+    """Write labels as a compressed TIFF, see `read_write.write_labels`.
 
-    ImageJ knows no uint32 and no other order of axes than TZYX; such labels are written as a TIFF
-    of tifffile's own, which says the same.
+    ImageJ reads neither uint32 nor any order of axes but TZYX; such labels are written as a TIFF
+    with tifffile's own metadata, which state the same.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    labels : ndarray
+        uint8, uint16, uint32 or float32.
+    recipe : dict
+        Plain JSON data that `recipe_of` returns.
+    spacing : tuple of float
+        Size of a pixel along every axis.
+    unit : str
+        Of the spacing.
+    axes : str
+        One letter per axis of the labels.
     """
     import tifffile
 
@@ -89,24 +104,27 @@ def recipe_of(path: Path) -> dict[str, Any]:
 
 
 def _spacing(tiff: Any) -> tuple[dict[str, float], str | None]:
-    """Read the size of a pixel from what OME, ImageJ or this program wrote, and its unit."""
+    """Return the size of a pixel by axis and its unit, from the metadata of SegLite, OME or ImageJ.
+
+    Without a unit the size is unknown.
+    """
     own = (tiff.shaped_metadata or [{}])[0]
     if "seglite" in own:
         return dict(zip(own["axes"], own["spacing"], strict=True)), own["unit"]
     if tiff.is_ome:
         return _ome_spacing(tiff.ome_metadata)
-    page, found = tiff.pages.first, {}
+    page, spacing = tiff.pages.first, {}
     for axis, tag in (("X", "XResolution"), ("Y", "YResolution")):
         pixels, units = page.tags[tag].value if tag in page.tags else (0, 1)
         if pixels > 0 and units > 0:
-            found[axis] = units / pixels
+            spacing[axis] = units / pixels
     metadata = tiff.imagej_metadata or {}
     unit = metadata.get("unit")
-    if not unit:  # resolution alone is dots per inch of some printer
+    if not unit:  # the resolution alone is often that of a printer
         return {}, None
     if "spacing" in metadata:
-        found["Z"] = float(metadata["spacing"])
-    return found, unit
+        spacing["Z"] = float(metadata["spacing"])
+    return spacing, unit
 
 
 def _ome_spacing(xml: str) -> tuple[dict[str, float], str | None]:
@@ -114,9 +132,9 @@ def _ome_spacing(xml: str) -> tuple[dict[str, float], str | None]:
 
     image = xml2dict(xml)["OME"]["Image"]
     pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
-    found = {
+    spacing = {
         axis: float(pixels[f"PhysicalSize{axis}"])
         for axis in "XYZ"
         if f"PhysicalSize{axis}" in pixels
     }
-    return found, pixels.get("PhysicalSizeXUnit", "um")
+    return spacing, pixels.get("PhysicalSizeXUnit", "um")

@@ -1,13 +1,13 @@
-"""Values that every floor shares: axes, pixel sizes, channels, regions and corrections.
+"""Values that every floor shares: axes, pixel sizes, normalisation, regions and corrections.
 
-They know NumPy alone, are frozen, and are checked when they are made. Files, networks and anything
-that computes on whole images belong elsewhere.
+They are immutable, checked on construction, and need only NumPy. Files, networks and computations
+on whole images belong elsewhere.
 """
 
 from . import chunked
 from .axes import LETTERS, ImageAxes, at_level, guess_axes
 from .box import Box
-from .chunked import Block, LabelFrames, blocks
+from .chunked import ArrayLike, Block, LabelFrames, WritableArray, blocks
 from .corrections import MODES, STATES, WHOLE, CorrectedRegion, Corrections, Mode
 from .normalisation import Normalisation
 from .region import Region, region_of
@@ -19,6 +19,7 @@ __all__ = [
     "MODES",
     "STATES",
     "WHOLE",
+    "ArrayLike",
     "Block",
     "Box",
     "CorrectedRegion",
@@ -30,6 +31,7 @@ __all__ = [
     "PixelSize",
     "Region",
     "TrainingImage",
+    "WritableArray",
     "at_level",
     "blocks",
     "chunked",

@@ -1,15 +1,18 @@
-"""Which axis of an image is what."""
+"""The axes of images and stacks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ImageError
+
+if TYPE_CHECKING:
+    from .chunked import ArrayLike
 
 LETTERS = "TZCYX"
 
@@ -18,12 +21,17 @@ LETTERS = "TZCYX"
 class ImageAxes:
     """The axes of an image, one letter each: T time, Z depth, Y, X, C channel.
 
-    Frames are counted over T and Z together, the last of them running fastest.
+    Frames are numbered over T and Z together; the later of the two axes varies fastest.
 
     Attributes
     ----------
     order : str
-        Y and X, and at most one each of T, Z and C, in the image's order.
+        Y and X, and at most one each of T, Z and C, in the order of the image.
+
+    Raises
+    ------
+    ImageError
+        If Y or X is missing, or a letter is unknown or repeated.
     """
 
     order: str
@@ -38,12 +46,12 @@ class ImageAxes:
 
     @property
     def labels(self) -> str:
-        """The axes of labels for such an image: the same without channels."""
+        """The axes of the image's labels: the same without the channel axis."""
         return self.order.replace("C", "")
 
     @property
     def stack(self) -> str:
-        """The axes that frames are counted over, T, Z, both or none."""
+        """The axes along which frames are stacked: T, Z, both or none."""
         return "".join(letter for letter in self.order if letter in "TZ")
 
     @property
@@ -62,54 +70,79 @@ class ImageAxes:
             raise ImageError(f"The image is empty: its shape is {shape}.")
 
     def stack_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """How many frames an image of this shape has along each axis of `stack`."""
+        """Return the number of frames along each axis of `stack`, for an image of this shape."""
         return tuple(shape[self.order.index(letter)] for letter in self.stack)
 
     def frame_count(self, shape: tuple[int, ...]) -> int:
-        """Number of 2-D frames in an image of this shape."""
+        """Return the number of frames in an image of this shape."""
         return math.prod(self.stack_shape(shape))
 
     def frame_shape(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Height and width of the frames of an image of this shape."""
+        """Return height and width of the frames of an image of this shape."""
         return shape[self.order.index("Y")], shape[self.order.index("X")]
 
     def channel_count(self, shape: tuple[int, ...]) -> int:
-        """Number of channels of an image of this shape; 1 without a channel axis."""
+        """Return the number of channels of an image of this shape; 1 without a channel axis."""
         return shape[self.order.index("C")] if "C" in self.order else 1
 
     def label_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of labels for an image of this shape."""
+        """Return the shape of labels for an image of this shape."""
         return tuple(n for n, axis in zip(shape, self.order, strict=True) if axis != "C")
 
     def frame(
-        self, image: Any, index: int, slices: tuple[slice, slice] = (slice(None), slice(None))
+        self, image: ArrayLike, index: int, slices: tuple[slice, slice] = (slice(None), slice(None))
     ) -> np.ndarray:
-        """Return the rows and columns of one frame as ``(C, H, W)``, in the image's dtype.
+        """Read a frame, or some of its rows and columns, and nothing else of the image.
 
-        Nothing else is read.
+        Parameters
+        ----------
+        image : array
+            An image with these axes.
+        index : int
+            Number of the frame.
+        slices : tuple of slice
+            Rows and columns.
+
+        Returns
+        -------
+        ndarray
+            ``(C, H, W)`` in the image's dtype.
         """
-        place = np.unravel_index(index, self.stack_shape(image.shape))
+        position = np.unravel_index(index, self.stack_shape(image.shape))
         where: dict[str, int | slice] = dict(zip("YX", slices, strict=True))
-        where |= {axis: int(k) for axis, k in zip(self.stack, place, strict=True)}
+        where |= {axis: int(k) for axis, k in zip(self.stack, position, strict=True)}
         plane = np.asarray(image[tuple(where.get(axis, slice(None)) for axis in self.order)])
-        left = [a for a in self.order if a not in self.stack]
-        plane = plane.transpose([left.index(a) for a in "CYX" if a in left])
-        return plane if "C" in left else plane[None]
+        remaining = [a for a in self.order if a not in self.stack]
+        plane = plane.transpose([remaining.index(a) for a in "CYX" if a in remaining])
+        return plane if "C" in remaining else plane[None]
 
     def split(self, labels: np.ndarray) -> np.ndarray:
-        """Return labels of such an image as frames ``(N, H, W)``."""
+        """Return labels, with these axes but without channels, as frames ``(N, H, W)``."""
         planes = np.moveaxis(labels, [self.labels.index(a) for a in "YX"], (-2, -1))
         return planes.reshape(-1, *planes.shape[-2:])
 
     def join(self, frames: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Return frames ``(N, H, W)`` as labels for an image of this shape; undoes `split`."""
+        """Arrange frames as labels; the inverse of `split`.
+
+        Parameters
+        ----------
+        frames : ndarray
+            ``(N, H, W)``.
+        shape : tuple of int
+            Of the image.
+
+        Returns
+        -------
+        ndarray
+            The labels, of the shape `label_shape`.
+        """
         planes = frames.reshape(*self.stack_shape(shape), *frames.shape[-2:])
         return np.moveaxis(planes, (-2, -1), [self.labels.index(a) for a in "YX"])
 
     def volumes(self, shape: tuple[int, ...]) -> list[list[int]]:
-        """Return the frames that belong together along Z, for every time point.
+        """Return the numbers of the frames of each volume, in the order of Z, per time point.
 
-        Without Z every frame stands alone.
+        Without Z every frame is a volume of its own.
         """
         numbers = np.arange(self.frame_count(shape)).reshape(self.stack_shape(shape))
         if "Z" not in self.stack:
@@ -118,30 +151,52 @@ class ImageAxes:
         return [list(group) for group in along.reshape(-1, along.shape[-1]).tolist()]
 
     def neighbours(self, index: int, shape: tuple[int, ...], slices: int) -> tuple[int, ...]:
-        """Return which frames a network that reads several slices needs for one of them.
+        """Return the frames that a network reads to segment one of them.
 
-        They lie along Z, or along T where there is no Z. Beyond the ends the last one stands in.
+        They are neighbours along Z, or along T where there is no Z. Beyond an end of the stack, the
+        last frame is repeated.
+
+        Parameters
+        ----------
+        index : int
+            Number of the frame to segment.
+        shape : tuple of int
+            Of the image.
+        slices : int
+            How many slices the network reads, an odd number.
+
+        Returns
+        -------
+        tuple of int
+            Numbers of the frames; `index` is in the middle.
         """
         if slices == 1 or not self.stacked:
             return (index,) * slices
         sizes = self.stack_shape(shape)
         axis = max(self.stack.find("Z"), 0)
-        place = [int(k) for k in np.unravel_index(index, sizes)]
-        found = []
+        position = [int(k) for k in np.unravel_index(index, sizes)]
+        neighbours = []
         for step in range(-(slices // 2), slices // 2 + 1):
-            other = list(place)
-            other[axis] = min(max(place[axis] + step, 0), sizes[axis] - 1)
-            found.append(int(np.ravel_multi_index(other, sizes)))
-        return tuple(found)
+            neighbour = list(position)
+            neighbour[axis] = min(max(position[axis] + step, 0), sizes[axis] - 1)
+            neighbours.append(int(np.ravel_multi_index(neighbour, sizes)))
+        return tuple(neighbours)
 
 
 def at_level(image: Any, level: int) -> Any:
-    """Return one level of a multiscale image, which is a sequence of arrays, the finest first.
+    """Return one level of a multiscale image.
+
+    Parameters
+    ----------
+    image : array or sequence of array
+        The levels, the finest first; a single array has only level 0.
+    level : int
+        Number of the level.
 
     Raises
     ------
     ImageError
-        If it has no such level; a single array has level 0.
+        If the image has no such level.
     """
     levels = image if isinstance(image, Sequence) else [image]
     if not 0 <= level < len(levels):
@@ -157,12 +212,13 @@ def guess_axes(shape: tuple[int, ...], rgb: bool | None = None) -> ImageAxes:
     shape : tuple of int
         Of the image.
     rgb : bool, optional
-        Whether the last axis holds colours; without it, three or four entries do.
+        Whether the last axis holds colours. If not given, a last axis of three or four entries
+        does.
 
     Raises
     ------
     ImageError
-        If the image has no or more than four axes beside colours.
+        If the image has fewer than two or more than four axes beside colours.
     """
     if rgb is None:
         rgb = len(shape) > 2 and shape[-1] in (3, 4)

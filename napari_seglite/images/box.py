@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 
 class Box(NamedTuple):
-    """A rectangle of pixels in a frame; `bottom` and `right` lie just outside.
+    """A rectangle of pixels in a frame.
 
     Attributes
     ----------
-    top, left, bottom, right : int
-        In pixels of the frame.
+    top, left : int
+        First row and column.
+    bottom, right : int
+        The row and column after the last.
     """
 
     top: int
@@ -36,7 +38,7 @@ class Box(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns, to index a frame with."""
+        """Rows and columns, as the index of a frame."""
         return self.rows, self.columns
 
     @property
@@ -45,7 +47,15 @@ class Box(NamedTuple):
         return self.bottom - self.top, self.right - self.left
 
     def grown(self, margin: int, shape: tuple[int, int]) -> Box:
-        """Return a box that is larger by a margin on every side, as far as the frame reaches."""
+        """Return the box enlarged by a margin on every side and clipped to the frame.
+
+        Parameters
+        ----------
+        margin : int
+            In pixels.
+        shape : tuple of int
+            Height and width of the frame.
+        """
         height, width = shape
         return Box(
             max(self.top - margin, 0),
@@ -55,7 +65,7 @@ class Box(NamedTuple):
         )
 
     def middle(self, side: int) -> Box:
-        """Return the middle of the box, of no more than `side` pixels either way."""
+        """Return the middle of the box, at most `side` pixels high and wide."""
         y, x, half = (self.top + self.bottom) // 2, (self.left + self.right) // 2, side // 2
         return Box(
             max(self.top, y - half),
@@ -65,6 +75,6 @@ class Box(NamedTuple):
         )
 
     def within(self, outer: Box) -> Box:
-        """Return the same pixels counted from the corner of an outer box."""
+        """Return the box in the coordinates of an outer box, relative to its corner."""
         y, x = outer.top, outer.left
         return Box(self.top - y, self.left - x, self.bottom - y, self.right - x)

@@ -1,4 +1,4 @@
-"""Arrays that are too large for memory live in a temporary folder, in chunks."""
+"""Arrays of any kind, read and written block by block; large ones in a temporary folder."""
 
 from __future__ import annotations
 
@@ -8,22 +8,43 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .axes import ImageAxes
 
-# Larger arrays go to a temporary folder.
+# Bytes; larger arrays go to a temporary folder.
 IN_MEMORY = 500_000_000
-# Edge of a chunk in pixels; slices and pixels that are worked on at a time.
+# Side of a chunk in pixels; most slices and about the most pixels of a block.
 CHUNK, DEPTH, BLOCK_PIXELS = 512, 64, 8_388_608
 
 Block = tuple[slice, ...]
 
 
-def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
-    """Return an array of zeros: NumPy, or Zarr in a folder that goes when the array does.
+class ArrayLike(Protocol):
+    """An array that can be read: NumPy, Zarr, dask or the like."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of entries along each axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of an entry."""
+
+    def __getitem__(self, where: Any, /) -> Any: ...
+
+
+class WritableArray(ArrayLike, Protocol):
+    """An array that can also be written, such as NumPy or Zarr."""
+
+    def __setitem__(self, where: Any, values: Any, /) -> None: ...
+
+
+def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> WritableArray:
+    """Return an array of zeros, in memory or in a temporary folder.
 
     Parameters
     ----------
@@ -31,6 +52,12 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
         Of the array.
     dtype : data-type
         Of the array.
+
+    Returns
+    -------
+    array
+        NumPy up to `IN_MEMORY` bytes; else Zarr in chunks of single planes, in a temporary folder
+        that is removed together with the array.
     """
     if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY:
         return np.zeros(shape, dtype)
@@ -45,9 +72,19 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def blocks(shape: tuple[int, ...]) -> Iterator[Block]:
-    """Cut planes ``(H, W)`` or a volume ``(Z, H, W)`` into blocks, in raster order.
+    """Cut a plane ``(H, W)`` or a volume ``(Z, H, W)`` into blocks.
 
-    Planes are cut at multiples of `CHUNK`.
+    Rows and columns are cut at multiples of `CHUNK`, so that no chunk is read twice.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the plane or volume.
+
+    Yields
+    ------
+    tuple of slice
+        The index of a block of about `BLOCK_PIXELS` pixels, in raster order.
     """
     sizes = [min(n, DEPTH) for n in shape[:-2]] + [CHUNK, CHUNK]
     while math.prod(sizes) * 2 <= BLOCK_PIXELS:
@@ -61,25 +98,25 @@ def blocks(shape: tuple[int, ...]) -> Iterator[Block]:
 
 
 class LabelFrames:
-    """Frames of labels whose axes lie in any order, read and written box by box.
+    """The frames of labels with axes in any order, read and written box by box.
 
     Parameters
     ----------
-    labels : array
-        NumPy or Zarr, of an image's shape without channels.
+    labels : WritableArray
+        Of the image's shape without channels.
     axes : ImageAxes
         Of the image.
     shape : tuple of int
         Of the image.
     frames : sequence of int, optional
-        Which frames are meant by 0, 1, ...; all if not given.
+        Numbers, in the labels, of the frames that this object numbers 0, 1, ...; all if not given.
     corner : tuple of int
-        Row and column of the frames that are meant by ``(0, 0)``.
+        Row and column, in the labels, of the pixel that this object addresses as ``(0, 0)``.
     """
 
     def __init__(
         self,
-        labels: Any,
+        labels: WritableArray,
         axes: ImageAxes,
         shape: tuple[int, ...],
         frames: Sequence[int] | None = None,
@@ -90,24 +127,47 @@ class LabelFrames:
         self._frames = range(axes.frame_count(shape)) if frames is None else frames
 
     def read(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
-        """Return a box of a frame."""
+        """Return a box of a frame.
+
+        Parameters
+        ----------
+        frame : int
+            Its number.
+        rows, columns : slice
+            The box in the frame.
+
+        Returns
+        -------
+        ndarray
+            ``(rows, columns)`` in the dtype of the labels.
+        """
         plane = np.asarray(self.labels[self._where(frame, rows, columns)])
-        return plane.T if self._turned else plane
+        return plane.T if self._transposed else plane
 
     def write(self, frame: int, rows: slice, columns: slice, values: np.ndarray) -> None:
-        """Write a box of a frame."""
-        self.labels[self._where(frame, rows, columns)] = values.T if self._turned else values
+        """Write a box of a frame.
+
+        Parameters
+        ----------
+        frame : int
+            Its number.
+        rows, columns : slice
+            The box in the frame.
+        values : ndarray
+            ``(rows, columns)``.
+        """
+        self.labels[self._where(frame, rows, columns)] = values.T if self._transposed else values
 
     def _where(self, frame: int, rows: slice, columns: slice) -> tuple[Any, ...]:
-        place = np.unravel_index(self._frames[frame], self._sizes)
+        position = np.unravel_index(self._frames[frame], self._sizes)
         top, left = self._corner
         where: dict[str, Any] = {
             "Y": slice(rows.start + top, rows.stop + top),
             "X": slice(columns.start + left, columns.stop + left),
         }
-        where |= {axis: int(k) for axis, k in zip(self._axes.stack, place, strict=True)}
+        where |= {axis: int(k) for axis, k in zip(self._axes.stack, position, strict=True)}
         return tuple(where[axis] for axis in self._axes.labels)
 
     @property
-    def _turned(self) -> bool:
+    def _transposed(self) -> bool:
         return self._axes.labels.index("X") < self._axes.labels.index("Y")

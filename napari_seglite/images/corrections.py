@@ -1,4 +1,4 @@
-"""Which parts of an image a person corrected."""
+"""The corrected regions of an image."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ State = Literal["touched", "accepted", "complete"]
 Mode = Literal["dense", "scribble"]
 STATES: tuple[State, ...] = get_args(State)
 MODES: tuple[Mode, ...] = get_args(Mode)
-# Frames up to WHOLE pixels a side are corrected as a whole, larger ones in squares of SQUARE
-# pixels around the strokes.
+# Frames of up to WHOLE pixels per side are marked as a whole, larger ones in squares of SQUARE
+# pixels that the strokes lie in.
 WHOLE, SQUARE = 1024, 512
 
 
 @dataclass(frozen=True)
 class CorrectedRegion:
-    """A part of a frame whose labels are true.
+    """A part of a frame whose labels a person confirmed or corrected.
 
     Attributes
     ----------
@@ -34,15 +34,17 @@ class CorrectedRegion:
         In pixels of the frame.
     state : str
         ``"touched"`` by the brush, ``"accepted"`` as predicted, or drawn as ``"complete"``.
-    by, when : str
-        Who corrected it last, and when (ISO 8601, UTC).
+    by : str
+        Account name of the person who corrected it last; may be empty.
+    when : str
+        Time of the last correction, ISO 8601 in UTC.
     strokes : int
         Number of brush strokes.
 
     Raises
     ------
     AnnotationError
-        If the box holds no pixel, or there is no such state.
+        If the box holds no pixel, or the state is unknown.
     """
 
     frame: int
@@ -65,25 +67,25 @@ class CorrectedRegion:
 class Corrections:
     """The corrected regions of an image: an immutable value.
 
-    Every change returns a new value, which its owner assigns at once. A thread that reads them
-    therefore never sees half a change, and keeps what it read.
+    Every change returns a new value, which the owner assigns in one step. A thread that reads the
+    attribute therefore never sees half a change, and the value it has read stays the same.
 
     Attributes
     ----------
     shape : tuple of int
         Number of frames, height and width.
     mode : str
-        ``"dense"``: every pixel of a corrected region is true, untouched predictions included.
+        ``"dense"``: all labels inside a corrected region are true, untouched predictions included.
         ``"scribble"``: only labelled pixels count; label 1 is explicit background, label 2 the
         first class, and so on. Inside regions drawn as complete, unlabelled pixels are
         background.
     regions : tuple of CorrectedRegion
-        Sorted by frame and box; one for each box of a frame.
+        Sorted by frame and box; at most one per box of a frame.
 
     Raises
     ------
     AnnotationError
-        If there is no such mode.
+        If the mode is unknown.
 
     Examples
     --------
@@ -118,13 +120,23 @@ class Corrections:
         return sum(region.strokes for region in self.regions)
 
     def state(self, frame: int) -> str:
-        """Return the state of a frame; an empty string if nothing in it is corrected."""
+        """Return the strongest state in a frame; an empty string if nothing in it is corrected."""
         states = {region.state for region in self.regions if region.frame == frame}
         return next((s for s in ("complete", "touched", "accepted") if s in states), "")
 
     # ------------------------------------------------------------------ changes
     def touch(self, frame: int, box: Box, by: str | None = None) -> Corrections:
-        """Mark the surroundings of a brush stroke: the frame, or the squares of a large one."""
+        """Mark the surroundings of a brush stroke, see `squares`, as touched.
+
+        Parameters
+        ----------
+        frame : int
+            Number of the frame.
+        box : Box
+            The pixels that the stroke changed.
+        by : str, optional
+            Who painted it; the account name if not given.
+        """
         marked = self
         for number, square in enumerate(self.squares(box)):
             before = self._at(frame, square)
@@ -134,7 +146,15 @@ class Corrections:
         return marked
 
     def accept(self, frame: int, by: str | None = None) -> Corrections:
-        """Mark a frame as right as it is; regions corrected before keep their state."""
+        """Mark a frame as correct as predicted; regions corrected before keep their state.
+
+        Parameters
+        ----------
+        frame : int
+            Number of the frame.
+        by : str, optional
+            Who accepted it; the account name if not given.
+        """
         marked = self
         for square in self.squares(Box.whole(self.plane)):
             if self._at(frame, square) is None:
@@ -142,7 +162,17 @@ class Corrections:
         return marked
 
     def complete(self, frame: int, box: Box, by: str | None = None) -> Corrections:
-        """Mark a box as completely labelled."""
+        """Mark a box, clipped to the frame, as completely labelled.
+
+        Parameters
+        ----------
+        frame : int
+            Number of the frame.
+        box : Box
+            The pixels that are labelled, background included.
+        by : str, optional
+            Who labelled it; the account name if not given.
+        """
         return self._mark(frame, Box(*box).grown(0, self.plane), "complete", by, 0)
 
     def forget(self, frame: int) -> Corrections:
@@ -162,7 +192,10 @@ class Corrections:
         return replace(self, regions=(*self.regions, region))
 
     def squares(self, box: Box) -> list[Box]:
-        """Return the parts of a frame that a box lies in, see `WHOLE` and `SQUARE`."""
+        """Return the regions that a box lies in: the whole frame, or squares of a large one.
+
+        `WHOLE` and `SQUARE` are the sizes.
+        """
         height, width = self.plane
         if max(height, width) <= WHOLE:
             return [Box.whole(self.plane)]
@@ -175,7 +208,7 @@ class Corrections:
 
     # ------------------------------------------------------------------ learning
     def truth(self, frame: int, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the true classes of a frame, and the pixels where they are known.
+        """Return the true classes of a frame, and a mask of the pixels where they are known.
 
         Parameters
         ----------
@@ -201,12 +234,12 @@ class Corrections:
         return np.where(labels > 0, labels - 1, 0).astype(labels.dtype), weight
 
     def sparse(self, frame: int) -> bool:
-        """Whether only brush strokes count in a frame."""
+        """Whether only brush strokes count as labelled in a frame."""
         return self.mode == "scribble" and self.state(frame) != "complete"
 
     # ------------------------------------------------------------------ storing
     def as_dict(self) -> dict[str, Any]:
-        """Return them as plain JSON data."""
+        """Return the corrections as plain JSON data."""
         return {
             "mode": self.mode,
             "shape": list(self.shape),
@@ -222,7 +255,7 @@ class Corrections:
         KeyError, TypeError, ValueError
             If a field is missing or of the wrong kind.
         AnnotationError
-            If a region has no pixel, or there is no such state or mode.
+            If a region holds no pixel, or a state or the mode is unknown.
         """
         frames, height, width = map(int, data["shape"])
         regions = []

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ImageError
 
-# Pixels that are normalised at a time.
+# Number of pixels that are normalised at a time.
 PIECE = 1_000_000
 
 
@@ -21,8 +21,12 @@ class Normalisation:
     low, high : float
         The percentiles, 0 <= low < high <= 100.
     clip_low, clip_high : float
-        Normalised values are clipped to this range, so that one hot pixel cannot
-        outshine an image.
+        Range to which normalised values are clipped, which limits the effect of hot pixels.
+
+    Raises
+    ------
+    ValueError
+        If the percentiles are out of range or in the wrong order.
     """
 
     low: float = 1.0
@@ -62,16 +66,30 @@ class Normalisation:
         return float(low), float(high)
 
     def apply(self, frame: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-        """Normalise a frame of any shape to float32; missing pixels become 0."""
+        """Normalise a frame.
+
+        Parameters
+        ----------
+        frame : ndarray
+            Any shape, real or boolean. NaN and infinities become 0.
+        limits : tuple of float
+            The intensities that become 0 and 1, see `limits`.
+
+        Returns
+        -------
+        ndarray
+            float32 of the same shape, from `clip_low` to `clip_high`; all zeros if the limits are
+            equal.
+        """
         low, high = limits
         if high <= low:
             return np.zeros(frame.shape, np.float32)
-        pixels, found = frame.reshape(-1), np.empty(frame.size, np.float32)
-        # Piece by piece: a row of tiles of a large image is large itself, in float64 twice.
+        pixels, normalised = frame.reshape(-1), np.empty(frame.size, np.float32)
+        # Piece by piece, because two float64 copies of a row of tiles would take much memory.
         for start in range(0, pixels.size, PIECE):
             scaled = pixels[start : start + PIECE].astype(np.float64)
             scaled -= low
             scaled /= high - low
             scaled[~np.isfinite(scaled)] = 0
-            found[start : start + PIECE] = np.clip(scaled, self.clip_low, self.clip_high)
-        return found.reshape(frame.shape)
+            normalised[start : start + PIECE] = np.clip(scaled, self.clip_low, self.clip_high)
+        return normalised.reshape(frame.shape)

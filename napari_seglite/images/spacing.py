@@ -14,14 +14,14 @@ def micrometres(sizes: Sequence[float], unit: Any) -> PixelSize | None:
     Parameters
     ----------
     sizes : sequence of float
-        Along all axes; Y and X are the last two.
+        Size of a pixel along all axes; Y and X are the last two.
     unit : str or pint.Unit
         Of the sizes.
 
     Returns
     -------
     tuple of float or None
-        None where the unit is no length, as pixels are.
+        None if the unit is not a length (such as "pixel") or a size is 0.
     """
     import pint
 

@@ -1,4 +1,4 @@
-"""One annotated frame, ready to learn from."""
+"""An annotated frame for training."""
 
 from __future__ import annotations
 
@@ -17,24 +17,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """One annotated frame.
+    """An annotated frame for training.
 
     Attributes
     ----------
     name : str
         For messages.
     frame : ndarray
-        ``(C, H, W)`` float32, normalised as the checkpoint wants it; of a network that reads S
+        ``(C, H, W)`` float32, normalised as the checkpoint requires; for a network that reads S
         slices ``(S * C, H, W)``, slice by slice.
     labels : ndarray
         ``(H, W)`` integer; 0 is background.
     share : float
-        How often it is drawn, relative to the others.
+        How often patches are drawn from it, relative to other frames.
     weight : ndarray or None
-        ``(H, W)``, 0 where nobody said what the pixel is and 1 where somebody did; None if the
-        whole frame was labelled.
+        ``(H, W)``, 1 where a pixel is annotated and 0 where it is not; None if the whole frame is
+        annotated.
     sparse : bool
-        Whether only a few strokes count.
+        Whether only brush strokes are annotated.
+
+    Raises
+    ------
+    AnnotationError
+        If the labels are not integers, or the shapes do not fit together.
     """
 
     name: str
@@ -59,7 +64,7 @@ class TrainingImage:
 
     @property
     def annotated(self) -> np.ndarray:
-        """The labels where somebody gave them; 0 elsewhere."""
+        """The labels where they are annotated; 0 elsewhere."""
         if self.weight is None:
             return self.labels
         return np.where(self.weight > 0, self.labels, 0)

@@ -6,25 +6,27 @@ the zero-order-hold A and the Euler B that the published code uses)::
     h_t = exp(delta_t A) h_(t-1) + delta_t B_t u_t
     y_t = C_t . h_t + D u_t
 
-Back ends give the same numbers: ``reference`` is plain torch, runs anywhere and
-is the one to read; ``numba`` is compiled for the CPU; ``triton`` is ours and
-``mamba`` the ``mamba-ssm`` package's for CUDA.
+All back ends take `scan_inputs.ScanInputs` and give the same numbers: ``reference`` is plain
+torch, runs anywhere and is the one to read; ``numba`` is compiled for the CPU; ``triton`` is ours
+and ``mamba`` the ``mamba-ssm`` package's for CUDA.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .scan_inputs import Backend
+
 __all__ = ["BACKENDS", "choose_backend", "needs_compiling", "selective_scan", "warm_up"]
 
-# What each runs on, and the module it needs.
+# The device type and the module that each back end needs; empty where any device, or torch alone,
+# will do.
 _NEEDS = {
     "reference": ("", ""),
     "numba": ("cpu", "numba"),
@@ -47,7 +49,7 @@ def _runs_on(backend: str, device: str) -> bool:
 
 
 def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
-    """Name the back end that serves tensors on a device.
+    """Return the name of the back end for tensors on a device.
 
     Parameters
     ----------
@@ -120,60 +122,39 @@ def selective_scan(
     -------
     Tensor
         ``(B, rows, L)`` in the dtype of `u`. All back ends but ``reference`` compute in
-        float32 whatever comes in.
+        float32, whatever the dtype of the inputs.
 
     Raises
     ------
     ValueError
         If the shapes do not fit together.
     """
-    _check_shapes(u, delta, A, B, C, D, delta_bias)
-    scan = _load(choose_backend(u.device.type, backend))
-    return scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    from .scan_inputs import ScanInputs, check_shapes
+
+    inputs = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    check_shapes(inputs)
+    return _load(choose_backend(u.device.type, backend))(inputs)
 
 
-def _load(backend: str) -> Callable[..., Tensor]:
-    if backend == "numba":
+def _load(name: str) -> Backend:
+    if name == "numba":
         from .numba_cpu import selective_scan_numba as scan
-    elif backend == "triton":
+    elif name == "triton":
         from .triton_cuda import selective_scan_triton as scan
-    elif backend == "mamba":
+    elif name == "mamba":
         from .mamba_cuda import selective_scan_mamba as scan
     else:
         from .reference import selective_scan_reference as scan
     return scan
 
 
-def _check_shapes(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor | None
-) -> None:
-    if u.ndim != 3 or delta.shape != u.shape:
-        raise ValueError(
-            f"u and delta must both be (B, rows, L), not {tuple(u.shape)} and {tuple(delta.shape)}."
-        )
-    batch, rows, length = u.shape
-    if A.ndim != 2 or A.shape[0] != rows:
-        raise ValueError(f"A must be ({rows}, N), not {tuple(A.shape)}.")
-    groups = B.shape[1] if B.ndim == 4 else 0
-    if not groups or B.shape != (batch, groups, A.shape[1], length) or C.shape != B.shape:
-        raise ValueError(
-            f"B and C must both be ({batch}, groups, {A.shape[1]}, {length}), "
-            f"not {tuple(B.shape)} and {tuple(C.shape)}."
-        )
-    if rows % groups:
-        raise ValueError(f"{rows} rows cannot be shared evenly by {groups} groups.")
-    for name, vector in (("D", D), ("delta_bias", bias)):
-        if vector is not None and vector.shape != (rows,):
-            raise ValueError(f"{name} must be ({rows},), not {tuple(vector.shape)}.")
-
-
 def needs_compiling(training: bool = False) -> bool:
-    """Whether the next scan on the CPU has to compile its kernel first, for some seconds.
+    """Whether the next scan on the CPU has to compile its kernels first, for some seconds.
 
     Parameters
     ----------
     training : bool
-        Whether the way back is needed too.
+        Whether the backward pass is needed too.
     """
     if choose_backend("cpu") != "numba":
         return False
@@ -183,7 +164,13 @@ def needs_compiling(training: bool = False) -> bool:
 
 
 def warm_up(training: bool = False) -> None:
-    """Compile the kernel, or load it from its cache on disk, on a tiny sequence."""
+    """Compile the CPU's kernels, or load them from the cache on disk, on a tiny sequence.
+
+    Parameters
+    ----------
+    training : bool
+        Whether the backward pass is needed too.
+    """
     if choose_backend("cpu") == "numba":
         from .numba_cpu import warm_up as compile_now
 

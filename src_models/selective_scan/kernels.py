@@ -1,8 +1,12 @@
-"""The selective scan of a block of rows, as Numba compiles it.
+"""The selective scan of a block of rows, compiled by Numba.
 
 Rows are independent, and one instruction works on several of them (see `lanes`). Tokens lie one
 after the other in memory, each with all its rows, so that a block reads ahead along the sequence.
-Slices that begin at 0 tell LLVM that no index is negative, without which it would not vectorise.
+Slices that begin at 0 tell LLVM that no index is negative; otherwise it would not vectorise.
+
+`forward` and `backward` take the inputs of one sequence and one group first, in the order of
+`scan_inputs.ScanInputs`: u and delta ``(L, rows)``, A ``(rows, N)``, B and C ``(L, N)``, D and
+bias ``(rows,)``.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from numpy.polynomial import Chebyshev, Polynomial
 
 from .lanes import WIDTH, exp2, load, splat, store, total
 
-# Tokens that are read, and whose states the way back keeps, at a time.
+# Tokens that are read at a time; the backward pass stores the states of so many.
 CHUNK = 32
 
 _LOG2_E = np.float32(math.log2(math.e))
@@ -32,7 +36,7 @@ _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9 = _LOG1P
 
 @njit(inline="always", fastmath={"contract", "nsz"})
 def _softplus(x):  # type: ignore[no-untyped-def]
-    """log(1 + exp(x)) without a library call and without overflow."""
+    """Return log(1 + exp(x)) without a library call and without overflow."""
     t = exp2(-abs(x) * _LOG2_E)
     low = _L4 + t * (_L5 + t * (_L6 + t * (_L7 + t * (_L8 + t * _L9))))
     return max(x, _ZERO) + t * (_L0 + t * (_L1 + t * (_L2 + t * (_L3 + t * low))))
@@ -42,9 +46,9 @@ def _softplus(x):  # type: ignore[no-untyped-def]
 def _read(  # type: ignore[no-untyped-def]
     u, delta, bias, softplus, first, rows, width, start, tokens, steps, product
 ):
-    """Write how far each row steps at some tokens, and that times its input.
+    """Write the step size of each row at some tokens, and its product with the input.
 
-    Several tokens in one go, because memory answers many questions at once as fast as one.
+    Several tokens at once, so that the waiting times for memory overlap.
     """
     for t in range(tokens):
         x = delta[start + t, first : first + rows]
@@ -71,7 +75,7 @@ def _rates(A, first, rows, width, factor):  # type: ignore[no-untyped-def]
 def forward(  # type: ignore[no-untyped-def]
     u, delta, A, B, C, D, bias, softplus, y, first, rows
 ):
-    """Scan one block of rows of one sequence; u, delta, y (L, rows), B, C (L, N)."""
+    """Scan the block of rows ``first : first + rows`` and write it into y, ``(L, rows)``."""
     states = A.shape[1]
     width = (rows + WIDTH - 1) // WIDTH * WIDTH
     rates = _rates(A, first, rows, width, _LOG2_E)
@@ -133,7 +137,7 @@ def _states_at_chunks(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _refill(B, rates, steps, product, start, tokens, width, inside, decays):  # type: ignore[no-untyped-def]
-    """Compute the states of a chunk again, from those before it in ``inside[: size]``."""
+    """Recompute the states of a chunk, from those before it in ``inside[: size]``."""
     states = B.shape[1]
     size = states * width
     for t in range(tokens):
@@ -151,7 +155,7 @@ def _refill(B, rates, steps, product, start, tokens, width, inside, decays):  # 
 def _back_one_token(  # type: ignore[no-untyped-def]
     b, c, rates, slopes, steps, product, before, after, decays, dh, dA, db, dc, d_step, d_product
 ):
-    """Gradients of one token of a block; those of its states, ``dh``, move on to the one before."""
+    """Compute the gradients of one token of a block; ``dh`` passes to the token before it."""
     width = slopes.size
     d_step[:] = _ZERO
     d_product[:] = _ZERO
@@ -178,7 +182,11 @@ def _back_one_token(  # type: ignore[no-untyped-def]
 def backward(  # type: ignore[no-untyped-def]
     u, delta, A, B, C, D, bias, softplus, dy, du, ddelta, dA, dB, dC, first, rows
 ):
-    """Gradients of `forward` for one block; dB and dC are this block's share, (L, N)."""
+    """Compute the gradients of `forward` for one block.
+
+    du and ddelta are ``(L, rows)``, dA ``(rows, N)``; dB and dC, ``(L, N)``, are the share of this
+    block alone.
+    """
     length, states = B.shape
     width = (rows + WIDTH - 1) // WIDTH * WIDTH
     size = states * width

@@ -1,8 +1,8 @@
 """Sixteen float32 numbers that Numba computes with at once.
 
-LLVM vectorises plain loops over arrays only behind checks that the arrays do not overlap, and
-those cost a scan half its time. With numbers that are explicitly side by side there is nothing to
-check; the processor's own width decides how many instructions they take.
+LLVM vectorises plain loops over arrays only after checks that the arrays do not overlap, which
+take half the time of a scan. Numbers that are explicitly side by side need no such checks; the
+width of the processor decides how many instructions they take.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import overload, register_model
 
-# Its own types know nothing of what it makes of a function.
+# Numba's type hints do not say what the decorator returns.
 intrinsic: Any = _intrinsic
 WIDTH = 16
 
@@ -91,7 +91,7 @@ def splat(typing: Any, number: Any) -> Any:
 
 @intrinsic
 def total(typing: Any, lanes: Any) -> Any:
-    """Add the sixteen numbers up, in whatever order is fastest."""
+    """Return the sum of the sixteen numbers, added in the fastest order."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.FunctionType(_FLOAT, [_FLOAT, _VECTOR])
@@ -102,7 +102,7 @@ def total(typing: Any, lanes: Any) -> Any:
 
 
 def _power_of_two(builder: Any, x: Any) -> Any:
-    """2^x of lanes or of one number, without a library call, which LLVM would not vectorise."""
+    """Return 2^x of lanes or of one number; LLVM would not vectorise a library call."""
     single = x.type == _FLOAT
 
     def constant(value: float) -> Any:
@@ -122,7 +122,7 @@ def _power_of_two(builder: Any, x: Any) -> Any:
         series = builder.fadd(
             builder.fmul(series, f, flags=_FLAGS), constant(coefficient), flags=_FLAGS
         )
-    # A whole power is the float whose bits are its exponent.
+    # A whole power of two is the float with these bits in its exponent.
     i32 = ir.IntType(32)
     integers = i32 if single else ir.VectorType(i32, WIDTH)
     bias, shift = (ir.Constant(integers, k if single else [k] * WIDTH) for k in (127, 23))
@@ -132,7 +132,7 @@ def _power_of_two(builder: Any, x: Any) -> Any:
 
 @intrinsic
 def exp2(typing: Any, x: Any) -> Any:
-    """Two to the power of lanes, or of one float32; powers beyond float32 end at its limits."""
+    """Return two to the power of lanes or of one float32, clamped to the range of float32."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _power_of_two(builder, arguments[0])

@@ -1,26 +1,30 @@
 """The selective scan on the CPU, in threads, with gradients.
 
-Blocks of rows run side by side in a thread pool of our own, because Numba's default threading
-layer must not be entered from two Python threads at once, as a plugin that segments while it
-trains would. The kernels release the GIL.
+Blocks of rows run side by side in a thread pool of our own: Numba's default threading layer must
+not be entered from two Python threads at once, as happens when the plugin segments while it trains.
+The kernels release the GIL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .kernels import backward, forward
+from . import kernels
 from .lanes import WIDTH
+from .scan_inputs import ScanInputs
 
-# Rows per block at most (their states fit into the L1 cache) and at least.
+# Numba's type hints know no arguments of compiled functions.
+_forward: Callable[..., None] = kernels.forward
+_backward: Callable[..., None] = kernels.backward
+# Most rows per block (their states fit into the L1 cache) and fewest.
 WIDEST, NARROWEST = 64, WIDTH
 
 
@@ -34,7 +38,7 @@ def _for_each_block(
 ) -> int:
     """Call ``run(batch item, group, block, first row, rows)`` for every block, in threads.
 
-    Returns the number of blocks of a group.
+    Returns the number of blocks per group.
     """
     per_group, threads = rows // groups, torch.get_num_threads()
     width = _block_width(batch * groups, per_group, threads)
@@ -54,17 +58,48 @@ def _for_each_block(
 
 
 def _block_width(sequences: int, rows: int, threads: int) -> int:
-    """Rows per block: as many as fit the cache, fewer where threads would have nothing to do."""
+    """Return the rows per block: as many as fit the cache, fewer where threads would be idle."""
     width = WIDEST
     while width > NARROWEST and sequences * -(-rows // width) < threads:
         width //= 2
     return width
 
 
+class _Arrays(NamedTuple):
+    """The inputs of a scan as contiguous float32 arrays, with one token after the other.
+
+    u and delta are ``(B, L, rows)``, B and C ``(B, groups, L, N)``.
+    """
+
+    u: np.ndarray
+    delta: np.ndarray
+    A: np.ndarray
+    B: np.ndarray
+    C: np.ndarray
+    D: np.ndarray
+    bias: np.ndarray
+    softplus: bool
+
+    @classmethod
+    def of(cls, inputs: Sequence[Any]) -> _Arrays:
+        """Convert the fields of `ScanInputs`, all tensors given."""
+        u, delta, A, B, C, D, bias, softplus = inputs
+        return cls(
+            *(_by_token(u), _by_token(delta), _array(A), _by_token(B), _by_token(C)),
+            *(_array(D), _array(bias), softplus),
+        )
+
+    def sequence(self, item: int, group: int) -> tuple[Any, ...]:
+        """Return the first eight arguments of a kernel."""
+        return (
+            *(self.u[item], self.delta[item], self.A, self.B[item, group], self.C[item, group]),
+            *(self.D, self.bias, self.softplus),
+        )
+
+
 def _by_token(tensor: Tensor) -> np.ndarray:
     """Return ``(..., rows, L)`` as float32 ``(..., L, rows)``, tokens one after the other."""
-    turned = tensor.detach().to(torch.float32).transpose(-2, -1)
-    return np.asarray(turned.contiguous().numpy())
+    return _array(tensor.detach().to(torch.float32).transpose(-2, -1))
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -75,52 +110,39 @@ def _by_row(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array).transpose(-2, -1)
 
 
-def _scan(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor, soft: bool
-) -> Tensor:
-    u_, delta_, B_, C_ = (_by_token(t) for t in (u, delta, B, C))
-    A_, D_, bias_ = (_array(t) for t in (A, D, bias))
-    y = np.empty_like(u_)
+def _scan(*inputs: Any) -> Tensor:
+    """Scan the fields of `ScanInputs`, all tensors given."""
+    arrays = _Arrays.of(inputs)
+    y = np.empty_like(arrays.u)
 
     def run(item: int, group: int, _: int, first: int, rows: int) -> None:
-        forward(
-            *(u_[item], delta_[item], A_, B_[item, group], C_[item, group], D_, bias_, soft),
-            *(y[item], first, rows),
-        )
+        _forward(*arrays.sequence(item, group), y[item], first, rows)
 
-    _for_each_block(u.shape[0], u.shape[1], B.shape[1], run)
+    batch, _, rows = y.shape
+    _for_each_block(batch, rows, arrays.B.shape[1], run)
     return _by_row(y)
 
 
-def _scan_backward(
-    dy: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    bias: Tensor,
-    soft: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    dy_, u_, delta_, B_, C_ = (_by_token(t) for t in (dy, u, delta, B, C))
-    A_, D_, bias_ = (_array(t) for t in (A, D, bias))
-    batch, rows, _ = u.shape
-    groups = B.shape[1]
+def _scan_backward(dy: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
+    """Return the gradients of the seven tensors of `ScanInputs`."""
+    arrays = _Arrays.of(inputs)
+    dy_ = _by_token(dy)
+    batch, _, rows = dy_.shape
+    groups = arrays.B.shape[1]
     most = -(-(rows // groups) // NARROWEST)
-    du, ddelta = np.empty_like(u_), np.empty_like(u_)
-    dA = np.empty((batch, *A_.shape), np.float32)
-    dB, dC = (np.empty((most, *B_.shape), np.float32) for _ in range(2))
+    du, ddelta = np.empty_like(dy_), np.empty_like(dy_)
+    dA = np.empty((batch, *arrays.A.shape), np.float32)
+    dB, dC = (np.empty((most, *arrays.B.shape), np.float32) for _ in range(2))
 
     def run(item: int, group: int, block: int, first: int, count: int) -> None:
-        backward(
-            *(u_[item], delta_[item], A_, B_[item, group], C_[item, group], D_, bias_, soft),
+        _backward(
+            *arrays.sequence(item, group),
             *(dy_[item], du[item], ddelta[item], dA[item]),
             *(dB[block, item, group], dC[block, item, group], first, count),
         )
 
     blocks = _for_each_block(batch, rows, groups, run)
-    dD = np.einsum("blr,blr->r", dy_, u_, optimize=True)
+    dD = np.einsum("blr,blr->r", dy_, arrays.u, optimize=True)
     return (
         *(_by_row(du), _by_row(ddelta), torch.from_numpy(dA.sum(0))),
         *(_by_row(dB[:blocks].sum(0)), _by_row(dC[:blocks].sum(0))),
@@ -131,82 +153,78 @@ def _scan_backward(
 class _NumbaScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
-        ctx.soft = inputs[-1]
-        ctx.save_for_backward(*inputs[:-1])
+        _save(ctx, inputs, None)
         return _scan(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        inputs: list[Any] = [*ctx.saved_tensors, ctx.soft]
-        return (*_scan_backward(gradients[0], *inputs), None)
+        return (*_scan_backward(gradients[0], *ctx.saved_tensors, ctx.softplus), None)
 
 
 # The same as operators of torch's own kind, which torch.compile and torch.export take as one node
-# instead of stumbling over NumPy. Not used otherwise: calling one loads all of torch's compiler.
-_scan_operator = torch.library.custom_op("seglite::selective_scan", _scan, mutates_args=())
+# instead of failing on NumPy. Not used otherwise: the first call loads all of torch's compiler.
+_TENSORS = ScanInputs._fields[:-1]
+_SCHEMA = f"{', '.join(f'Tensor {name}' for name in _TENSORS)}, bool {ScanInputs._fields[-1]}"
+_scan_operator = torch.library.custom_op(
+    "seglite::selective_scan", _scan, mutates_args=(), schema=f"({_SCHEMA}) -> Tensor"
+)
 _scan_backward_operator = torch.library.custom_op(
-    "seglite::selective_scan_backward", _scan_backward, mutates_args=()
+    "seglite::selective_scan_backward",
+    _scan_backward,
+    mutates_args=(),
+    schema=f"(Tensor dy, {_SCHEMA}) -> ({', '.join(['Tensor'] * len(_TENSORS))})",
 )
 
 
 @_scan_operator.register_fake
-def _(u: Tensor, *_: Any) -> Tensor:
-    return _like(u)
+def _(*inputs: Any) -> Tensor:
+    return _like(inputs[0])
 
 
 @_scan_backward_operator.register_fake
 def _(dy: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
-    u, delta, A, B, C, D, bias, _soft = inputs
-    turned = (_like(u), _like(delta), torch.empty_like(A), _like(B), _like(C))
-    return (*turned, torch.empty_like(D), torch.empty_like(bias))
+    u, delta, A, B, C, D, bias, _softplus = inputs
+    by_token = (_like(u), _like(delta), torch.empty_like(A), _like(B), _like(C))
+    return (*by_token, torch.empty_like(D), torch.empty_like(bias))
 
 
 def _like(tensor: Tensor) -> Tensor:
-    """An empty tensor of the same shape with one token after the other."""
+    """Return an empty tensor of the same shape with one token after the other."""
     return torch.empty_like(
         tensor.transpose(-2, -1), memory_format=torch.contiguous_format
     ).transpose(-2, -1)
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.soft = inputs[-1]
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor | None) -> None:
+    ctx.softplus = inputs[-1]
     ctx.save_for_backward(*inputs[:-1])
 
 
 def _differentiate(ctx: Any, dy: Tensor) -> Any:
-    return (*_scan_backward_operator(dy, *ctx.saved_tensors, ctx.soft), None)
+    return (*_scan_backward_operator(dy, *ctx.saved_tensors, ctx.softplus), None)
 
 
-_scan_operator.register_autograd(_differentiate, setup_context=_remember)
+_scan_operator.register_autograd(_differentiate, setup_context=_save)
 
 
-def selective_scan_numba(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor | None = None,
-    delta_softplus: bool = False,
-) -> Tensor:
-    """Scan on the CPU in float32; arguments as in `src_models.selective_scan.selective_scan`.
+def selective_scan_numba(inputs: ScanInputs) -> Tensor:
+    """Scan on the CPU in float32.
 
-    Fastest where ``u.transpose(1, 2)`` and its like are contiguous; so is what is returned.
+    Fastest where ``u.transpose(1, 2)`` and its like are contiguous; so is the result.
     """
-    out_dtype = u.dtype
-    bias = D.new_zeros(D.shape) if delta_bias is None else delta_bias
-    inputs = [t.float() for t in (u, delta, A, B, C, D, bias)]
+    D, bias = inputs.D, inputs.delta_bias
+    tensors = [*inputs[:6], D.new_zeros(D.shape) if bias is None else bias]
+    tensors = [t.float() for t in tensors]
+    run: Callable[..., Tensor] = _NumbaScan.apply
     if torch.compiler.is_compiling():
-        return _scan_operator(*inputs, delta_softplus).to(out_dtype)
-    scanned: Tensor = _NumbaScan.apply(*inputs, delta_softplus)
-    return scanned.to(out_dtype)
+        run = _scan_operator
+    return run(*tensors, inputs.delta_softplus).to(inputs.u.dtype)
 
 
 def needs_compiling(training: bool) -> bool:
-    """Whether neither this process nor the cache on disk holds the compiled kernels."""
-    kernels: tuple[Any, ...] = (backward, forward) if training else (forward,)
-    for kernel in kernels:
+    """Whether the compiled kernels are missing, in this process and in the cache on disk."""
+    needed: list[Any] = [kernels.forward, *([kernels.backward] if training else [])]
+    for kernel in needed:
         if not kernel.signatures:
             cached = Path(kernel.stats.cache_path or ".")
             if not any(cached.glob(f"kernels.{kernel.__name__}-*.nbc")):
@@ -218,6 +236,7 @@ def warm_up(training: bool) -> None:
     """Compile the kernels, or load them from the cache on disk."""
     u = torch.ones(1, 2, 3, requires_grad=training)
     vectors = torch.ones(1, 1, 2, 3)
-    y = selective_scan_numba(u, u, -torch.ones(2, 2), vectors, vectors, torch.ones(2))
+    inputs = ScanInputs(u, u, -torch.ones(2, 2), vectors, vectors, torch.ones(2))
+    y = selective_scan_numba(inputs)
     if training:
         y.sum().backward()

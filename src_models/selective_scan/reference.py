@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from .scan_inputs import ScanInputs, with_final_steps
 
-def selective_scan_reference(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor | None = None,
-    delta_softplus: bool = False,
-) -> Tensor:
-    """Scan token by token; arguments as in `src_models.selective_scan.selective_scan`.
+
+def selective_scan_reference(inputs: ScanInputs) -> Tensor:
+    """Scan token by token.
 
     Half-precision inputs are computed in float32, float64 stays float64.
     """
-    out_dtype = u.dtype
-    dtype = torch.promote_types(u.dtype, torch.float32)
-    u, delta, A, B, C, D = (t.to(dtype) for t in (u, delta, A, B, C, D))
-    if delta_bias is not None:
-        delta = delta + delta_bias.to(dtype)[:, None]
-    if delta_softplus:
-        delta = F.softplus(delta)
-
+    out_dtype = inputs.u.dtype
+    u, delta, A, B, C, D = with_final_steps(inputs, torch.promote_types(out_dtype, torch.float32))
     rows_per_group = u.shape[1] // B.shape[1]
     B = B.repeat_interleave(rows_per_group, dim=1)  # (B, rows, N, L)
     C = C.repeat_interleave(rows_per_group, dim=1)

@@ -2,7 +2,7 @@
 
 One program scans one row: chunk after chunk of tokens, each chunk in parallel as an associative
 scan of the maps ``h -> a h + b`` (Blelloch, 1990), with the state carried from chunk to chunk. The
-way back recomputes each chunk's states from the carried ones, which the forward pass keeps.
+backward pass recomputes each chunk's states from the carried ones, which the forward pass stores.
 
 ``TRITON_INTERPRET=1`` runs the same kernels on the CPU, slowly, for tests.
 """
@@ -12,17 +12,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from .scan_inputs import ScanInputs, with_final_steps
 
 CHUNK = 128
 
 
 @triton.jit
 def _compose(a1, b1, a2, b2):  # type: ignore[no-untyped-def]
-    """First ``h -> a1 h + b1``, then ``h -> a2 h + b2``."""
+    """Compose two maps: first ``h -> a1 h + b1``, then ``h -> a2 h + b2``."""
     return a1 * a2, a2 * b1 + b2
 
 
@@ -72,7 +73,7 @@ def _backward(  # type: ignore[no-untyped-def]
     real = states < STATES
     rate = tl.load(A + row * STATES + states, mask=real, other=0.0)
     skip = tl.load(D + row)
-    later = tl.zeros((PADDED,), tl.float32)  # what the loss makes of the state after this chunk
+    later = tl.zeros((PADDED,), tl.float32)  # gradient of the state after this chunk
     drate = tl.zeros((PADDED,), tl.float32)
     for back in range(chunks):
         chunk = chunks - 1 - back
@@ -100,12 +101,12 @@ def _backward(  # type: ignore[no-untyped-def]
         dh = decay * later[None, :] + gain
         later = tl.sum(tl.where(tokens[:, None] == 0, dh, 0.0), 0)
 
-        # exp(delta A) h_(t-1) is what the state has beyond what this token added.
-        kept = dh * (reached - added)
-        drate += tl.sum(tl.where(inside[:, None], kept * step[:, None], 0.0), 0)
+        # exp(delta A) h_(t-1) is the state without the contribution of this token.
+        decayed = dh * (reached - added)
+        drate += tl.sum(tl.where(inside[:, None], decayed * step[:, None], 0.0), 0)
         through = tl.sum(dh * b, 1)
         tl.store(du + line * length + at, through * step + skip * g, mask=inside)
-        slope = tl.sum(kept * rate[None, :], 1) + through * x
+        slope = tl.sum(decayed * rate[None, :], 1) + through * x
         tl.store(ddelta + line * length + at, slope, mask=inside)
         tl.atomic_add(dB + where, dh * (step * x)[:, None], mask=both)
         tl.atomic_add(dC + where, reached * g[:, None], mask=both)
@@ -143,25 +144,10 @@ class _TritonScan(torch.autograd.Function):
         return du, ddelta, dA.sum(0), dB, dC, (dy * u).sum((0, 2))
 
 
-def selective_scan_triton(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor | None = None,
-    delta_softplus: bool = False,
-) -> Tensor:
-    """Scan on CUDA in float32; arguments as in `src_models.selective_scan.selective_scan`.
+def selective_scan_triton(inputs: ScanInputs) -> Tensor:
+    """Scan on CUDA in float32.
 
     Gradients of B and C are summed over rows in no fixed order, so their last digits vary.
     """
-    out_dtype = u.dtype
-    u, delta, A, B, C, D = (t.float() for t in (u, delta, A, B, C, D))
-    if delta_bias is not None:
-        delta = delta + delta_bias.float()[:, None]
-    if delta_softplus:
-        delta = F.softplus(delta)
-    scanned: Tensor = _TritonScan.apply(u, delta, A, B, C, D)
-    return scanned.to(out_dtype)
+    scanned: Tensor = _TritonScan.apply(*with_final_steps(inputs, torch.float32))
+    return scanned.to(inputs.u.dtype)

@@ -85,8 +85,8 @@ def live(folder: Path, seed: int) -> None:
         for number in range(1, SIDE):
             labels[number, random.randrange(SIDE // 2) :] = number
             image.corrections = image.corrections.touch(0, Box(number, 0, number + 1, SIDE))
-            saver.changed(image, (number, 0), (number + 1, SIDE))
-            saver.touched()
+            saver.labels_changed(image, (number, 0), (number + 1, SIDE))
+            saver.index_changed()
             notes.write(STROKE.pack(time.monotonic(), number, number))
             store.save(INFO, weights, overwrite=True)
             state.save(REQUEST, weights, {"step": number})

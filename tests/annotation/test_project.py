@@ -36,7 +36,7 @@ def test_a_project_is_read_as_it_was_written(tmp_path):
     entry.corrections = entry.corrections.touch(1, Box(250, 500, 280, 520), by="ada")
     preview = np.zeros((300, 520), np.uint8)
     key = project.add(entry, labels, preview)
-    project.about = ClassList(("background", "nucleus"))
+    project.classes = ClassList(("background", "nucleus"))
     project.save_index()
     project.close()
 
@@ -46,7 +46,7 @@ def test_a_project_is_read_as_it_was_written(tmp_path):
     (region,) = found.corrections.regions
     assert (region.frame, region.state, region.by, region.strokes) == (1, "touched", "ada", 1)
     assert region.when.startswith("20")
-    assert again.about.class_names == ("background", "nucleus")
+    assert again.classes.class_names == ("background", "nucleus")
     np.testing.assert_array_equal(again.labels(key)[:], labels)
     assert (again.folder / "images" / key / "thumbnail.png").is_file()
     # Anybody else can open the labels, with their scale.
@@ -101,7 +101,7 @@ def test_only_what_a_stroke_touched_is_written(project):
         saver.watch(entry, lambda labels=labels: labels)
         before = project.journal.size
         labels[100:140, 90:130] = 1
-        saver.changed(entry, (100, 90), (140, 130))
+        saver.labels_changed(entry, (100, 90), (140, 130))
         saver.close()
         sizes[side] = project.journal.size - before
     assert sizes[4096] == pytest.approx(sizes[512], rel=0.05)
@@ -114,16 +114,16 @@ def test_what_did_not_change_is_not_written(project):
     key = project.add(entry, labels)
     saver = Autosave(project, delay=0)
     saver.watch(entry, lambda: labels)
-    saver.changed(entry, (0, 0, 0), (3, 300, 520))
+    saver.labels_changed(entry, (0, 0, 0), (3, 300, 520))
     saver.flush()
     assert saver.written == 0
     labels[2, 5, 5] = 1
-    saver.changed(entry, (2, 5, 5), (3, 6, 6))
+    saver.labels_changed(entry, (2, 5, 5), (3, 6, 6))
     saver.flush()
     once = saver.written
     assert once > 0
     labels[2, 5, 5] = 0  # undone, of which nobody tells where
-    saver.recheck()
+    saver.recheck_recent()
     saver.close()
     assert saver.written > once
     project.compact()
@@ -139,10 +139,69 @@ def test_labels_can_outgrow_their_numbers(project):
     wide[1, 20, 30] = 60_000
     saver = Autosave(project, delay=0)
     saver.watch(entry, lambda: wide)
-    saver.changed(entry, (1, 20, 30), (2, 21, 31))
+    saver.labels_changed(entry, (1, 20, 30), (2, 21, 31))
     saver.close()
     project.compact()
     np.testing.assert_array_equal(project.labels(key)[:], wide)
+
+
+def test_labels_that_are_read_outlive_their_rewriting(tmp_path):
+    project = AnnotationProject.open(tmp_path / "p", create=True)
+    key = project.add(image(), np.full((3, 300, 520), 7, np.uint8))
+    before = project.labels(key)
+    project.append([Tile(key, (1, 0, 0), np.full((1, 256, 256), 60_000, np.uint16))])
+    project.compact()
+    assert (before[:] == 7).all()  # not zeros, as Zarr gives for files that are missing
+    project.close()
+    project = AnnotationProject.open(tmp_path / "p")
+    assert project.labels(key)[1, 0, 0] == 60_000
+    folders = [path.name for path in (project.folder / "images" / key).glob("labels*")]
+    assert folders == ["labels-uint16.zarr"]
+    project.close()
+
+
+def test_an_image_that_is_added_again_has_its_new_labels(project):
+    labels = np.zeros((3, 300, 520), np.uint8)
+    entry = image()
+    saver = Autosave(project, delay=0)
+    saver.watch(entry, lambda: labels)
+    saver.flush()
+    labels[0, 0, 0] = 5
+    saver.labels_changed(entry, (0, 0, 0), (1, 1, 1))
+    saver.flush()
+    project.remove(entry.key)
+    labels[:] = 8
+    saver.watch(entry, lambda: labels)
+    saver.flush()
+    project.compact()
+    assert (project.labels(entry.key)[:] == 8).all()
+    labels[0] = 0
+    labels[0, 0, 0] = 5  # as it was saved before the image was removed
+    saver.labels_changed(entry, (0, 0, 0), (1, 300, 520))
+    saver.close()
+    project.compact()
+    np.testing.assert_array_equal(project.labels(entry.key)[:], labels)
+
+
+def test_images_can_be_read_while_others_are_added(project):
+    project.add(image(name="first"), np.zeros((3, 300, 520), np.uint8))
+    seen = []
+    for key in project.images:
+        seen.append(key)
+        project.add(image(name="second"), np.zeros((3, 300, 520), np.uint8))
+    assert seen == ["first"]
+    assert list(project.images) == ["first", "second"]
+
+
+def test_an_equal_image_is_another_image(project):
+    labels = np.zeros((3, 300, 520), np.uint8)
+    first = image()
+    second = image()
+    assert project.add(first, labels) == "cells"
+    second.shape = first.shape
+    assert first == second
+    assert project.reserve(first) == "cells"
+    assert project.reserve(second) == "cells-2"
 
 
 @pytest.mark.parametrize("cut", [1, 7, 30])
@@ -174,7 +233,7 @@ def test_a_full_disk_is_told_and_tried_again(project, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    saver.changed(entry, (0, 0, 0), (1, 1, 1))
+    saver.labels_changed(entry, (0, 0, 0), (1, 1, 1))
     saver.flush()
     assert "No space left" in told[0]
     assert project.journal.size == 0

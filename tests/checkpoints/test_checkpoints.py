@@ -100,12 +100,12 @@ def foreign_weights(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (damage_weights, "damaged or was exchanged"),
-        (cut_weights, "damaged or was exchanged"),
+        (damage_weights, "damaged or was replaced"),
+        (cut_weights, "damaged or was replaced"),
         (foreign_weights, "do not fit the network s-net"),
         (lambda f: (f / "weights.safetensors").unlink(), "cannot be read"),
-        (lambda f: (f / "card.json").write_text("{not json"), "no checkpoint card"),
-        (lambda f: (f / "card.json").write_text("[1]"), "no checkpoint card"),
+        (lambda f: (f / "card.json").write_text("{not json"), "not a checkpoint card"),
+        (lambda f: (f / "card.json").write_text("[1]"), "not a checkpoint card"),
         (lambda f: (f / "card.json").write_text('{"format": 1}'), "cannot be read"),
         (lambda f: (f / "card.json").write_text('{"format": 99, "id": "x"}'), "newer version"),
     ],
@@ -126,7 +126,7 @@ def test_only_own_checkpoints_are_deleted(store, untrained):
     store.delete("untrained")
     with pytest.raises(CheckpointError):
         store.info("untrained")
-    with pytest.raises(CheckpointError, match="stays"):
+    with pytest.raises(CheckpointError, match="cannot be changed"):
         store.delete("nuclei-s-net")
 
 
@@ -154,7 +154,7 @@ def test_names_notes_and_children(store, untrained):
     with pytest.raises(CheckpointError, match="cannot name"):
         store.rename("child", "a b")
     for act in (store.delete, lambda name: store.annotate(name, "x")):
-        with pytest.raises(CheckpointError, match="not one of your own"):
+        with pytest.raises(CheckpointError, match="is not your own"):
             act("nuclei-s-net")
     assert [i.id for i in store.list() if not store.is_built_in(i.id)] == ["child", "mother"]
 
@@ -175,7 +175,7 @@ def test_a_checkpoint_travels_in_a_file(store, untrained, tmp_path):
         other.add(path)
     blob = path.read_bytes()
     path.write_bytes(blob[: len(blob) // 2])
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="does not contain a checkpoint"):
         store.add(path)
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="does not contain a checkpoint"):
         store.add(tmp_path / "missing.zip")

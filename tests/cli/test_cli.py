@@ -57,7 +57,7 @@ def test_segment_writes_labels_and_goes_on_after_bad_files(tmp_path, nuclei, cap
     assert told.out.split() == [
         str(out / f"{name}_labels.tif") for name in ("cells", "lzw", "flat")
     ]
-    assert f"{text}: the file is damaged or no image" in told.err
+    assert f"{text}: the file is damaged or not an image" in told.err
     assert "missing.tif: there is no such file" in told.err
     assert f"{flat}: All pixels of the image are equal" in told.err
     expected = segment(read_image(nuclei).array, SegmentRequest("nuclei-s-net", "YX", "cpu")).labels

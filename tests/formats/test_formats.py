@@ -78,7 +78,7 @@ def test_an_empty_zarr_and_an_empty_folder_are_named(tmp_path):
     with pytest.raises(ImageError, match=r"none\.zarr: .*no OME-Zarr image"):
         read_image(tmp_path / "none.zarr")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ImageError, match="folder: the folder holds no Zarr and no DICOM"):
+    with pytest.raises(ImageError, match="folder: the folder holds neither a Zarr nor a DICOM"):
         read_image(tmp_path / "folder")
 
 
@@ -245,7 +245,7 @@ def test_cellpose_masks_are_read_and_nothing_is_run(tmp_path):
         np.testing.assert_array_equal(read_labels(tmp_path / "a_seg.npy"), stack)
     for wrong in ({"masks": Evil(tmp_path / "evil")}, {"outlines": masks}, [masks]):
         np.save(tmp_path / "b_seg.npy", np.array(wrong, object), allow_pickle=True)
-        with pytest.raises(ImageError, match=r"b_seg\.npy: the file is no Cellpose result"):
+        with pytest.raises(ImageError, match=r"b_seg\.npy: the file is not a Cellpose result"):
             read_image(tmp_path / "b_seg.npy")
     assert not (tmp_path / "evil").exists()
 

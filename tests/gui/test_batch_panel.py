@@ -28,7 +28,7 @@ def test_files_become_labels_and_a_bad_one_says_why(dock, panel, nuclei, qtbot, 
     qtbot.waitUntil(lambda: not panel.busy, timeout=120_000)
     assert panel.status.text().startswith(f"2 of 3 files segmented into {tmp_path / 'out'}.")
     assert [panel.list.item(k).text() for k in range(3)] == ["✓ a.png", "✗ c.tif", "✓ b.png"]
-    assert "c.tif: the file is damaged or no image" in panel.list.item(1).toolTip()
+    assert "c.tif: the file is damaged or not an image" in panel.list.item(1).toolTip()
     expected = segment_array(nuclei[::-1], SegmentRequest("nuclei-s-net", "YX", threshold=0.7))
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "b_labels.tif"), expected.labels)
 

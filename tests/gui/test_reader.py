@@ -33,6 +33,6 @@ def test_masks_of_cellpose_are_corrections(viewer, tmp_path):
 
 def test_a_damaged_file_is_said(viewer, tmp_path):
     (tmp_path / "a_seg.npy").write_text("no")
-    with pytest.raises(OSError, match=r"a_seg\.npy: the file is no Cellpose result"):
+    with pytest.raises(OSError, match=r"a_seg\.npy: the file is not a Cellpose result"):
         viewer.open(tmp_path / "a_seg.npy", plugin="napari-seglite")
     assert len(viewer.layers) == 0

@@ -51,8 +51,8 @@ def test_boxes_in_boxes():
     ("text", "message"),
     [
         ("", "three vertices"),
-        ("1,2", "no region"),
-        ("left", "no region"),
+        ("1,2", "not a region"),
+        ("left", "not a region"),
         ("0,0 5,5", "three vertices"),
         ("0,0 nan,5 5,5", "finite"),
         ("200,200,300,300", "outside the image of 120 × 96"),

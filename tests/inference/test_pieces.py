@@ -107,7 +107,7 @@ def test_channels_are_picked_and_averaged():
     assert select_channels(frame, two, (4, 1))[:, 0, 0].tolist() == [4, 1]
     with pytest.raises(ImageError, match="no channel 5: the image has 5"):
         select_channels(frame, two, (0, 5))
-    with pytest.raises(CheckpointError, match="wants 2 channels"):
+    with pytest.raises(CheckpointError, match="needs 2 channels"):
         select_channels(frame, two, (0,))
 
 

@@ -150,7 +150,7 @@ def test_misfits_are_named(store, nuclei):
     with pytest.raises(DeviceError, match="no device 'tpu'"):
         segment(nuclei, SegmentRequest(CHECKPOINT, "YX", device="tpu"))
     store.save(CheckpointInfo("two", "s-net", 2), src_models.create("s-net", 2).state_dict())
-    with pytest.raises(CheckpointError, match="wants 2 channels, but the image has 1"):
+    with pytest.raises(CheckpointError, match="needs 2 channels, but the image has 1"):
         segment(nuclei, SegmentRequest("two", "YX"))
 
 

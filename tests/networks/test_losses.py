@@ -15,8 +15,9 @@ from src_models.losses import (
     structure_loss,
     structure_lossnet,
 )
-from src_models.lossnet import VGG16Features, installed
+from src_models.lossnet import installed
 from src_models.unet_sharp import Supervised
+from src_models.vgg16 import VGG16Features
 
 
 def test_one_class_by_hand():

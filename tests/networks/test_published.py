@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import src_models
-from src_models.lossnet import VGG16Features
 from src_models.published import adapt_stem, convert, read_weights
 from src_models.res2net import Res2Net50
+from src_models.vgg16 import VGG16Features
 
 
 def test_converter_says_what_does_not_fit(reference_outputs):

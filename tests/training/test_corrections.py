@@ -178,5 +178,5 @@ def test_what_learnt_from_colours_sees_grey_thrice():
     frame = np.arange(12.0).reshape(1, 3, 4)
     seen = select_channels(frame, CheckpointInfo("rgb", "u2net-msac", in_channels=3))
     np.testing.assert_array_equal(seen, frame[[0, 0, 0]])
-    with pytest.raises(CheckpointError, match="wants 2 channels, but the image has 1"):
+    with pytest.raises(CheckpointError, match="needs 2 channels, but the image has 1"):
         select_channels(frame, CheckpointInfo("two", "u2net-msac", in_channels=2))

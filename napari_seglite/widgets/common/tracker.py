@@ -92,7 +92,7 @@ class CorrectionTracker(QObject):
         # From another thread: the signal brings it to this one.
         self._autosave = Autosave(project, self.failed.emit)
         self._announced = 0
-        if not project.images and self._about.named and not project.about.named:
+        if not project.images and self._about.named and not project.classes.named:
             self.describe(self._about)  # a new project, for what is on the screen
         self._timer.start()
         self.changed.emit()
@@ -100,13 +100,13 @@ class CorrectionTracker(QObject):
     @property
     def about(self) -> ClassList:
         """The classes that are painted."""
-        return self.project.about if self.project is not None else self._about
+        return self.project.classes if self.project is not None else self._about
 
     def describe(self, about: ClassList) -> None:
         """Give classes other names or colours."""
         self._about = about
         if self.project is not None:
-            self.project.about = replace(about, created=self.project.about.created)
+            self.project.classes = replace(about, created=self.project.classes.created)
         self.touched()
 
     def close(self) -> None:
@@ -248,7 +248,7 @@ class CorrectionTracker(QObject):
 
     def _save(self, tracked: TrackedLayer, span: Span) -> None:
         if self._autosave is not None and tracked.begun:
-            self._autosave.changed(tracked.entry, *span)
+            self._autosave.labels_changed(tracked.entry, *span)
 
     def forget(self, key: str, frame: int) -> None:
         """Take the marks of a frame back: it was not corrected after all."""
@@ -274,7 +274,7 @@ class CorrectionTracker(QObject):
     def touched(self) -> None:
         """Save the marks and tell everybody."""
         if self._autosave is not None:
-            self._autosave.touched()
+            self._autosave.index_changed()
         self.changed.emit()
 
     def _on_replaced(self, tracked: TrackedLayer) -> None:
@@ -284,7 +284,7 @@ class CorrectionTracker(QObject):
     def _on_refreshed(self, tracked: TrackedLayer) -> None:
         """After an undo, of which napari tells nothing but that the layer is drawn anew."""
         if self._autosave is not None and tracked.begun:
-            self._autosave.recheck()
+            self._autosave.recheck_recent()
 
     def _on_drawing(self, tracked: TrackedLayer, event: Any) -> None:
         """Note where a stroke that is still drawn goes, for the next look."""
