@@ -6,12 +6,14 @@
 from . import devices, memory_format, process
 from .compilation import COMPILING, needs_compiling, warm_up
 from .generators import WithResult, drain
+from .memory_format import MemoryFormat
 from .random_state import RandomState
 from .stopping import Stop, interruptible, never
 from .versions import versions
 
 __all__ = [
     "COMPILING",
+    "MemoryFormat",
     "RandomState",
     "Stop",
     "WithResult",

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..formats import replacing
 
@@ -60,7 +60,7 @@ def remembered(folder: Path, info: CheckpointInfo, device: str) -> MemoryFormat 
     if info.volumetric:
         return "contiguous"
     fastest = _read(folder / FILE).get(_key(info, device))
-    return cast(MemoryFormat, fastest) if fastest in MEMORY_FORMATS else None
+    return fastest if fastest in MEMORY_FORMATS else None
 
 
 def measure(
