@@ -53,9 +53,14 @@ class Setting:
     default: Any = None
 
     @property
+    def dest(self) -> str:
+        """The name under which argparse stores the option."""
+        return self.flag or self.name
+
+    @property
     def option(self) -> str:
         """The command-line option, such as ``--min-size``."""
-        return f"--{(self.flag or self.name).replace('_', '-')}"
+        return f"--{self.dest.replace('_', '-')}"
 
     def check(self, value: Any) -> None:
         """Raise SegliteError if a value is out of range or none of the choices."""
