@@ -1,10 +1,17 @@
-"""Lightweight segmentation networks in napari, from Python and from a shell.
+"""Segment biomedical images with lightweight networks: in napari, from Python, from a shell.
 
-from napari_seglite import SegmentRequest, read_image, segment
+Examples
+--------
+Segment an image and save the labels:
 
-image = read_image("cells.tif")
-request = SegmentRequest("nuclei-s-net", image.axes.order)
-labels = segment(image.levels, request).labels
+>>> from napari_seglite import SegmentRequest, read_image, segment, write_labels
+>>> image = read_image("cells.tif")  # doctest: +SKIP
+>>> request = SegmentRequest("nuclei-s-net", image.axes.order)  # doctest: +SKIP
+>>> result = segment(image.levels, request)  # doctest: +SKIP
+>>> write_labels("cells_labels.tif", result.labels, recipe=result.recipe())  # doctest: +SKIP
+
+`Segmenter` keeps the network in memory for many images, `FineTuner` trains a checkpoint on your
+own labels, and `CheckpointStore` lists and stores checkpoints.
 """
 
 from __future__ import annotations
@@ -46,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: napari asks for this package long before anybody segments."""
+    """Import a public name on first use, since napari imports this package at its start."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

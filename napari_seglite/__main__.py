@@ -1,4 +1,4 @@
-"""``python -m napari_seglite`` is the ``seglite`` command."""
+"""Run the ``seglite`` command by ``python -m napari_seglite``."""
 
 import sys
 

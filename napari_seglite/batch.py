@@ -1,11 +1,11 @@
-"""Many image files, one after the other: for the shell and the Batch tab."""
+"""Segment many image files one after the other, for the shell and the Batch tab."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -19,38 +19,45 @@ from .inference import (
     matching_rescale,
     measure_uncertainty,
 )
+from .runtime import WithResult, never
 
 if TYPE_CHECKING:
     from .inference import Progress
     from .runtime import Stop
 
-FORMATS = ("tif", "zarr")
+LabelFormat = Literal["tif", "zarr"]
+FORMATS: tuple[LabelFormat, ...] = get_args(LabelFormat)
 
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What to do with every file.
+    """Settings for all files of a batch.
 
     Attributes
     ----------
     segment : SegmentRequest
-        For each of them; its axes are read from the file unless `axes` says what they are.
+        Settings of every segmentation, but for the axes.
     output : Path
         Folder for ``<stem>_labels.tif`` or ``.zarr``.
     axes : str or None
-        Of all images.
+        Axes of all images; None to read them from each file.
     format : str
         ``"tif"`` or ``"zarr"`` (OME-Zarr).
     uncertainty : bool
         Whether to write ``<stem>_uncertainty.tif``, too.
     match : bool
-        Whether to rescale every image to the pixel size that the checkpoint learnt.
+        Whether to rescale every image to the pixel size of the checkpoint.
+
+    Raises
+    ------
+    SegliteError
+        If there is no such format.
     """
 
     segment: SegmentRequest
     output: Path
     axes: str | None = None
-    format: str = "tif"
+    format: LabelFormat = "tif"
     uncertainty: bool = False
     match: bool = False
 
@@ -61,22 +68,22 @@ class BatchRequest:
 
 @dataclass(frozen=True)
 class BatchEvent:
-    """News of a batch.
+    """Progress or result of one file of a batch.
 
     Attributes
     ----------
     path : Path
-        The file in work.
+        The current file.
     position, count : int
-        Which one it is, from 1, and of how many.
+        Its position, from 1, and the number of files.
     progress : Progress or None
-        How far it is.
+        Progress of its segmentation.
     target : Path or None
-        What was written; then it is done.
+        The written file, once it is finished.
     error : str
-        Why nothing was written; names the file.
+        Reason why nothing was written; names the file.
     notices : tuple of str
-        What the user should know about it.
+        Messages for the user about the file.
     """
 
     path: Path
@@ -92,25 +99,25 @@ def run_batch(
     paths: Sequence[Path],
     request: BatchRequest,
     segmenter: Segmenter,
-    stop: Stop = lambda: False,
+    stop: Stop = never,
 ) -> Iterator[BatchEvent]:
-    """Segment files; a bad one is reported and the rest go on.
+    """Segment files; a file that fails is reported and the others continue.
 
     Parameters
     ----------
     paths : sequence of Path
         The images.
     request : BatchRequest
-        What to do with them.
+        Settings for all of them.
     segmenter : Segmenter
-        Keeps the network between files.
+        Keeps the network in memory between files.
     stop : callable
-        Once it returns True, `Cancelled` is raised; files that are done stay.
+        Once it returns True, `Cancelled` is raised; finished files stay.
 
     Yields
     ------
     BatchEvent
-        While a file is in work, and once it is done or has failed.
+        During each file, and once it is finished or has failed.
 
     Raises
     ------
@@ -119,7 +126,7 @@ def run_batch(
     Cancelled
         If `stop` returned True.
     """
-    segmenter.store.info(request.segment.checkpoint)  # a wrong name is one error, not one a file
+    segmenter.store.info(request.segment.checkpoint)  # a wrong name is one error, not one per file
     used: set[Path] = set()
     for position, path in enumerate(paths, start=1):
         event = BatchEvent(path, position, len(paths))
@@ -128,26 +135,22 @@ def run_batch(
             if target in used:
                 raise SegliteError(f"{path}: another file of this batch wrote {target.name}.")
             image = read_image(path)
-            steps = segmenter.run(image.levels, _request(image, request, segmenter), stop)
-            result: Segmentation | None = None
-            while result is None:
-                try:
-                    yield replace(event, progress=replace(next(steps), finished=None))
-                except StopIteration as end:
-                    result = end.value
-            if not result.complete:
+            settings = _request(image, request, segmenter)
+            steps = WithResult(segmenter.run(image.levels, settings, stop))
+            for progress in steps:
+                yield replace(event, progress=replace(progress, finished=None))
+            if not steps.result.complete:
                 raise Cancelled
-            _write(target, result, image, request.uncertainty)
+            _write(target, steps.result, image, request.uncertainty)
             used.add(target)
-            yield replace(event, target=target, notices=result.notices)
+            yield replace(event, target=target, notices=steps.result.notices)
         except SegliteError as error:
-            if isinstance(error, Cancelled):
-                raise
             text = str(error)
             yield replace(event, error=text if str(path) in text else f"{path}: {text}")
 
 
 def _request(image: ImageFile, request: BatchRequest, segmenter: Segmenter) -> SegmentRequest:
+    """Return the request for an image: its axes and, if asked for, the rescaling to match."""
     segment = replace(request.segment, axes=request.axes or image.axes.order)
     if not request.match:
         return segment
@@ -163,16 +166,19 @@ def _request(image: ImageFile, request: BatchRequest, segmenter: Segmenter) -> S
 
 
 def _write(target: Path, result: Segmentation, image: ImageFile, with_uncertainty: bool) -> None:
+    """Write the labels and, if asked for, their uncertainty."""
     request = result.request
-    known = len(image.spacing) == result.labels.ndim
-    place: dict[str, Any] = {
+    has_spacing = len(image.spacing) == result.labels.ndim
+    metadata: dict[str, Any] = {
         "recipe": result.recipe(),
-        "spacing": image.spacing_at(request.level) if known else None,
+        "spacing": image.spacing_at(request.level) if has_spacing else None,
         "unit": image.unit,
         "axes": ImageAxes(request.axes).labels,
     }
-    write_labels(target, result.labels, **place)
+    write_labels(target, result.labels, **metadata)
     if with_uncertainty:
-        *_, found = measure_uncertainty(result)
+        *_, uncertainty = measure_uncertainty(result)
         name = f"{target.stem.removesuffix('_labels')}_uncertainty.tif"
-        write_labels(target.with_name(name), np.asarray(found.values[:], np.float32), **place)
+        write_labels(
+            target.with_name(name), np.asarray(uncertainty.values[:], np.float32), **metadata
+        )

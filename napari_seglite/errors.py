@@ -1,10 +1,10 @@
-"""What can go wrong, in words for the person at the screen."""
+"""Errors whose messages are meant for the user."""
 
 from __future__ import annotations
 
 
 class SegliteError(Exception):
-    """Any failure the user can do something about; its message says what."""
+    """An error that the user can resolve; its message says how."""
 
 
 class ImageError(SegliteError):
@@ -16,7 +16,7 @@ class CheckpointError(SegliteError):
 
 
 class AnnotationError(SegliteError):
-    """Labels cannot be learnt from: missing, empty, or not of the image's shape."""
+    """Labels cannot be used: missing, empty, or of another shape than the image."""
 
 
 class DeviceError(SegliteError):
@@ -24,4 +24,4 @@ class DeviceError(SegliteError):
 
 
 class Cancelled(Exception):
-    """The user stopped a job. Not a failure, so not a `SegliteError`."""
+    """The user stopped a job. This is not a failure, so it is not a `SegliteError`."""

@@ -1,4 +1,4 @@
-"""The ``seglite`` command: the same engine from a shell."""
+"""The ``seglite`` command: the engine from a shell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..runtime import process
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command; every subcommand sets ``run``."""
+    """Return the parser of the command; every subcommand sets ``run``."""
     from . import compare, demo, evaluate, export, fine_tune, listing, segment
 
     parser = argparse.ArgumentParser(
@@ -28,11 +28,15 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words of the command line; those of the process if not given.
+
     Returns
     -------
     int
-        0 on success, 1 after an error that was reported, 130 if interrupted. Unusable
-        arguments exit with 2.
+        0 on success, 1 after a reported error, 130 if interrupted. Invalid arguments exit with 2.
     """
     parsed = build_parser().parse_args(arguments)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import src_models
 
@@ -13,19 +12,21 @@ from ..annotation import prepare_project
 from ..checkpoints import CheckpointStore
 from ..training import FineTuneRequest, RankedNetwork, Schedule, compare_networks
 from .fine_tune import opened
+from .parsing import Commands
+from .tables import print_table
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the subcommand."""
-    text = "Train several networks on what was corrected, hold parts out in turn, and rank them."
+    text = "Train several networks on a project's corrections, cross-validate them, and rank them."
     parser = commands.add_parser("compare", help=text, description=text)
     parser.add_argument("--project", required=True, type=Path, metavar="DIR")
-    parser.add_argument("--minutes", type=float, default=5, help="for each; default 5")
+    parser.add_argument("--minutes", type=float, default=5, help="minutes per network; default 5")
     parser.add_argument(
         "--starts",
         nargs="+",
         metavar="NAME",
-        help="networks, from scratch, and checkpoints; default: all networks",
+        help="networks, trained from scratch, and checkpoints; default: all networks",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
@@ -33,7 +34,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare and print the ranking; interrupted, what is known so far."""
+    """Compare networks and print the ranking, even an unfinished one after an interruption."""
     store = CheckpointStore()
     requests = [
         FineTuneRequest(
@@ -58,13 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
         print("\nInterrupted; so far:", file=sys.stderr)
     if show:
         print(file=sys.stderr)
-    for line in table(entries):
-        print("\t".join(line))
+    print_table(table(entries), tabs=True)
     return 0
 
 
 def table(entries: tuple[RankedNetwork, ...]) -> list[tuple[str, ...]]:
-    """Return a ranking as rows of text, a header first."""
+    """Return the rows of a ranking, a header first."""
     header = ("start", "Dice held out", "before", "s / megapixel", "parameters", "steps", "")
     return [
         header,

@@ -1,4 +1,4 @@
-"""``seglite demo``: the sample image, segmented in a napari window."""
+"""``seglite demo``: segment a sample image in a napari window."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from ..errors import SegliteError
+from .parsing import Commands
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the subcommand."""
     text = "Open napari with a sample image and segment it."
     parser = commands.add_parser("demo", help=text, description=text)
     parser.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR")
-    parser.add_argument("--size", default="1600x1000", help="of the window without a display")
+    parser.add_argument(
+        "--size", default="1600x1000", help="size of the window if there is no display"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the demo in a window; without a display, save what a virtual one shows.
+    """Open the demo in a window; without a display, save pictures of a virtual one.
 
-    The window runs in a process of its own, since the command knows neither Qt nor napari.
+    The window runs in a separate process, because the command imports neither Qt nor napari.
     """
     command = [sys.executable, "-m", "napari_seglite.widgets.demo"]
     if _has_display():

@@ -16,9 +16,9 @@ import src_models
 from ..annotation import AnnotationProject, prepare_project
 from ..checkpoints import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError, SegliteError
-from ..formats import list_images, read_image, read_labels
+from ..formats import pair_files, read_image, read_labels
 from ..images import PixelSize, TrainingImage, micrometres
-from ..inference import parse_numbers
+from ..inference import parse_channels
 from ..training import (
     TRAINABLE,
     FineTuner,
@@ -29,9 +29,9 @@ from ..training import (
     image_examples,
     start_info,
 )
-from .evaluate import stem
+from .parsing import Commands
 
-# Options with a value, the setting of the request that each is, and its type.
+# Options with a value: the setting of the request and its type.
 SETTINGS: dict[str, tuple[str, type]] = {
     "minutes": ("minutes", float),
     "steps": ("steps", int),
@@ -63,69 +63,70 @@ DEFAULTS = {
 }
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add the subcommand."""
     text = "Train a checkpoint on images and their labels; the result is a new checkpoint."
     parser = commands.add_parser("fine-tune", help=text, description=text)
     parser.add_argument("--images", type=Path, metavar="DIR")
-    parser.add_argument("--labels", type=Path, metavar="DIR", help="matched by stem")
+    parser.add_argument("--labels", type=Path, metavar="DIR", help="labels, matched by stem")
     parser.add_argument(
         "--project",
         type=Path,
         metavar="DIR",
-        help="instead of images and labels: what was corrected in napari",
+        help="corrections made in napari, instead of images and labels",
     )
     parser.add_argument(
         "--checkpoint",
         required=True,
         metavar="ID",
-        help=f"where to start; a network ({', '.join(src_models.names())}) starts from scratch",
+        help=f"checkpoint to start from; a network ({', '.join(src_models.names())}) starts from "
+        "scratch",
     )
     parser.add_argument("--name", required=True, metavar="NEW")
     for option, (_, kind) in SETTINGS.items():
-        default = "as the start" if DEFAULTS[option] is None else DEFAULTS[option]
+        default = "that of the checkpoint" if DEFAULTS[option] is None else DEFAULTS[option]
         parser.add_argument(
-            f"--{option}", type=kind, help=f"default {default}; of a project, suited to it"
+            f"--{option}", type=kind, help=f"default {default}; with a project, chosen for it"
         )
     parser.add_argument(
         "--hold-on",
         action="store_true",
-        help="replay what the start learnt from even where it is of no use for these images",
+        help="replay the checkpoint's training images even if they are unrelated to these",
     )
     parser.add_argument(
-        "--trainable", choices=TRAINABLE, default="all", help="which weights learn; default all"
+        "--trainable", choices=TRAINABLE, default="all", help="weights to train; default all"
     )
     parser.add_argument(
         "--classes",
         metavar="NAMES",
-        help="of the new checkpoint, background first, such as background,cell,nucleus",
+        help="names of the new checkpoint's classes, such as background,cell,nucleus",
     )
     parser.add_argument(
         "--option",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="of a network that starts from scratch, such as preset=small; may be repeated",
+        help="option of a network that starts from scratch, such as preset=small; repeatable",
     )
-    parser.add_argument("--channels", help="of the images, such as 0,2; all if not given")
+    parser.add_argument("--channels", help="channels of the images, such as 0,2; all if not given")
     parser.add_argument(
         "--frozen-norm",
         action="store_true",
-        help="batch norms keep the statistics they start with",
+        help="keep the statistics of batch norms fixed",
     )
     parser.add_argument(
         "--bfloat16",
         action="store_true",
-        help="compute in bfloat16, faster on processors that have it",
+        help="compute in bfloat16, which is faster on processors that support it",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fine-tune and print the news."""
+    """Fine-tune, print the progress, and print the id of the new checkpoint."""
     if (arguments.project is None) == (arguments.images is None or arguments.labels is None):
         raise SegliteError("Give either --project, or both --images and --labels.")
-    given = {
+    chosen = {
         name: value
         for option, (name, _) in SETTINGS.items()
         if (value := getattr(arguments, option.replace("-", "_"))) is not None
@@ -138,18 +139,18 @@ def run(arguments: argparse.Namespace) -> int:
         class_names=tuple(arguments.classes.split(",")) if arguments.classes else None,
         frozen_norm=arguments.frozen_norm,
         precision="bfloat16" if arguments.bfloat16 else "float32",
-    ).adjusted(**given)
+    ).adjusted(**chosen)
     store = CheckpointStore()
     template = _template(arguments)
     if arguments.project is None:
         info = start_info(request, store, template)
-        channels = parse_numbers(arguments.channels, "channels") if arguments.channels else None
+        channels = parse_channels(arguments.channels) if arguments.channels else None
         images, spacing = read_pairs(arguments.images, arguments.labels, info, channels)
         request = replace(request, spacing=spacing)
     else:
         with opened(arguments.project) as project:
             request, images = prepare_project(project, request, store, template)
-        request = request.adjusted(**given)
+        request = request.adjusted(**chosen)
     for event in FineTuner(request, images, store, template).run():
         _report(event)
     print(request.name)
@@ -157,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _report(event: TrainingEvent) -> None:
-    """Print an event; of a step only the last one, and only on a terminal."""
+    """Print an event; steps only on a terminal, each over the one before."""
     show = sys.stderr.isatty()
     match event:
         case StepDone() if show:
@@ -171,7 +172,7 @@ def _report(event: TrainingEvent) -> None:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[AnnotationProject]:
-    """Open a project for a while."""
+    """Open a project within the context."""
     project = AnnotationProject.open(folder)
     try:
         yield project
@@ -180,11 +181,11 @@ def opened(folder: Path) -> Iterator[AnnotationProject]:
 
 
 def _template(arguments: argparse.Namespace) -> CheckpointInfo | None:
-    """Return the card of a network that starts from scratch with options."""
+    """Return the card of a network that starts from scratch with options, or None."""
     if not arguments.option:
         return None
     if arguments.checkpoint not in src_models.names():
-        raise SegliteError("Options can be given to a network that starts from scratch only.")
+        raise SegliteError("Only a network that starts from scratch takes options.")
     options: dict[str, Any] = {}
     for text in arguments.option:
         key, separator, value = text.partition("=")
@@ -202,25 +203,42 @@ def read_pairs(
 ) -> tuple[list[TrainingImage], PixelSize | None]:
     """Read the frames of all images that have labels, prepared for a checkpoint.
 
-    Returns them with the size of their pixels, if all have the same.
+    Parameters
+    ----------
+    images, labels : Path
+        Folders whose files are paired by stem.
+    info : CheckpointInfo
+        Card of the checkpoint.
+    channels : tuple of int, optional
+        Channels of the images; all if not given.
+
+    Returns
+    -------
+    list of TrainingImage
+        One per labelled frame.
+    tuple of float or None
+        Size of the pixels in micrometres, if all images have the same.
 
     Raises
     ------
     AnnotationError
         If no image has labels or a pair does not fit.
     ImageError
-        If a file cannot be read.
+        If a file cannot be read, or two files of a folder have the same stem.
     """
-    truths = {stem(path): path for path in list_images(labels)}
-    pairs = [(path, truths[stem(path)]) for path in list_images(images) if stem(path) in truths]
+    pairs = pair_files(images, labels).pairs.values()
     if not pairs:
         raise AnnotationError(f"No image in {images} has labels of the same name in {labels}.")
-    found, sizes = [], set()
-    for path, truth in pairs:
-        image = read_image(path)
+    examples, sizes = [], set()
+    for image_path, labels_path in pairs:
+        image = read_image(image_path)
         sizes.add(micrometres(image.spacing, image.unit))
-        truth_labels = read_labels(truth)
-        found += image_examples(
-            path.name, image.array, truth_labels, image.axes, info, channels=channels
+        examples += image_examples(
+            image_path.name,
+            image.array,
+            read_labels(labels_path),
+            image.axes,
+            info,
+            channels=channels,
         )
-    return found, sizes.pop() if len(sizes) == 1 else None
+    return examples, sizes.pop() if len(sizes) == 1 else None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
 
 import src_models
 
 from ..checkpoints import CheckpointStore
+from .parsing import Commands
+from .tables import print_table
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Commands) -> None:
     """Add both subcommands."""
     for name, run, text in (
         ("networks", networks, "List the networks."),
@@ -43,8 +44,8 @@ def networks(arguments: argparse.Namespace) -> int:
         )
         for c in cards
     ]
-    _print_table(rows)
-    print("\nGFLOP are for 256 x 256 pixels; --json has everything else.")
+    print_table(rows)
+    print("\nGFLOP are for 256 x 256 pixels; --json prints all properties.")
     return 0
 
 
@@ -72,13 +73,5 @@ def checkpoints(arguments: argparse.Namespace) -> int:
                 info.description,
             )
         )
-    _print_table(rows)
+    print_table(rows)
     return 0
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )

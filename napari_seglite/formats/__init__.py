@@ -8,6 +8,7 @@ from . import ome_zarr
 from .atomic import replacing
 from .exports import write_coco, write_rois, write_table
 from .image_file import ImageFile
+from .pairs import FilePairs, pair_files, pair_stem
 from .read_write import (
     list_images,
     read_image,
@@ -19,9 +20,12 @@ from .read_write import (
 )
 
 __all__ = [
+    "FilePairs",
     "ImageFile",
     "list_images",
     "ome_zarr",
+    "pair_files",
+    "pair_stem",
     "read_image",
     "read_labels",
     "read_recipe",

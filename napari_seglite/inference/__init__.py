@@ -1,31 +1,42 @@
 """An image and a checkpoint in, probabilities and labels out.
 
-The walk is `Segmenter.run`: request, pass over the image tile by tile, result.
+Start reading at `Segmenter.run`: a request, a pass over the image tile by tile, and a result.
 """
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
 from .frame import classify, predict_frame
 from .image_pass import Finished, Progress
-from .request import ENSEMBLES, RESCALE, SegmentRequest, parse_numbers
+from .request import (
+    ENSEMBLES,
+    RESCALE,
+    SETTINGS,
+    SegmentRequest,
+    parse_channels,
+    parse_numbers,
+)
 from .rescaling import matching_rescale
 from .result import Segmentation
 from .segmenter import Segmenter, segment
+from .settings import Setting
 from .uncertainty import Uncertainty, entropy, measure_uncertainty
 
 __all__ = [
     "ENSEMBLES",
     "RESCALE",
+    "SETTINGS",
     "BeforeAfter",
     "Finished",
     "Progress",
     "SegmentRequest",
     "Segmentation",
     "Segmenter",
+    "Setting",
     "Uncertainty",
     "classify",
     "entropy",
     "matching_rescale",
     "measure_uncertainty",
+    "parse_channels",
     "parse_numbers",
     "predict_classes",
     "predict_frame",

@@ -1,4 +1,4 @@
-"""The predictions of two checkpoints for the same pixels."""
+"""Predictions of two checkpoints for the same pixels."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .frame import classify, predict_frame
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """The labels that two checkpoints predict.
+    """Labels that two checkpoints predict.
 
     Attributes
     ----------
     pixels : ndarray
-        ``(H, W, 3)`` float32, 0 to 1, the image they saw.
+        ``(H, W, 3)`` float32, 0 to 1: the image, for display.
     before, after : ndarray
-        ``(H, W)`` uint8 classes.
+        ``(H, W)`` uint8, the class of every pixel.
     names : tuple of str
         Ids of the two checkpoints.
     """
@@ -39,11 +39,11 @@ def predict_classes(
     Parameters
     ----------
     checkpoint : str
-        Its id.
+        Id of the checkpoint.
     frame : ndarray
-        ``(C, H, W)`` or ``(S, C, H, W)`` float32, normalised for it.
+        ``(C, H, W)`` or ``(S, C, H, W)`` float32, normalised for the checkpoint.
     store : CheckpointStore
-        Where it is.
+        Store that holds it.
     device : str
         As `devices.resolve` returns it.
     stop : callable
@@ -63,11 +63,12 @@ def predict_classes(
 
 
 def shown_pixels(frame: np.ndarray) -> np.ndarray:
-    """Return a normalised frame as a picture ``(H, W, 3)`` float32, 0 to 1.
+    """Return a normalised frame for display, ``(H, W, 3)`` float32, 0 to 1.
 
-    Of several slices the middle one is shown; of three channels the colours, of others the mean.
+    Three channels are shown as colours, any other number as their mean. Of several slices the
+    middle one is shown.
     """
     if frame.ndim == 4:
         frame = frame[len(frame) // 2]
-    picture = frame if len(frame) == 3 else frame.mean(0, keepdims=True).repeat(3, 0)
-    return np.asarray(np.clip(np.moveaxis(picture, 0, -1), 0, 1), np.float32)
+    colours = frame if len(frame) == 3 else frame.mean(0, keepdims=True).repeat(3, 0)
+    return np.asarray(np.clip(np.moveaxis(colours, 0, -1), 0, 1), np.float32)

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .predictor import Predictor
-from .tiling import predict_tiled
+from .tiling import OVERLAP, TILE, predict_tiled
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..checkpoints import CheckpointInfo
-
-TILE, OVERLAP = 512, 48
 
 
 def predict_frame(
@@ -27,7 +25,7 @@ def predict_frame(
     network : Module
         On `device`, in evaluation mode.
     info : CheckpointInfo
-        Of its checkpoint.
+        Card of its checkpoint.
     frame : ndarray
         ``(C, H, W)`` float32; for a network that reads S slices ``(S, C, H, W)`` or, slice by
         slice, ``(S * C, H, W)``.
@@ -37,7 +35,7 @@ def predict_frame(
     Returns
     -------
     ndarray
-        ``(K, H, W)`` float32: one foreground probability, or one per class that sum to 1.
+        ``(K, H, W)`` float32: the foreground probability, or one per class that sum to 1.
     """
     if info.context_slices > 1 and frame.ndim == 3:
         frame = frame.reshape(info.context_slices, -1, *frame.shape[1:])
@@ -50,7 +48,7 @@ def classify(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     Parameters
     ----------
     probabilities : ndarray
-        ``(K, ...)``: with K = 1 the probability of the foreground, else one per class.
+        ``(K, ...)``: the foreground probability, or with K > 1 one per class.
     threshold : float
         With K = 1, pixels are foreground above it.
 

@@ -1,7 +1,7 @@
-"""What a segmentation is asked to do.
+"""The request of a segmentation.
 
-The panel, the shell and Python build the same frozen object, and it holds every setting that
-changes the result, so that the three doors cannot disagree.
+The panel, the shell and Python build the same frozen object. It holds every setting that changes
+the result, so that the three entry points cannot disagree.
 """
 
 from __future__ import annotations
@@ -9,20 +9,53 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 from ..errors import SegliteError
 from ..images import ImageAxes, Region
+from ..labels import OUTPUTS, Output
+from .settings import Setting, settings_of
+from .tiling import OVERLAP, TILE
 
-OUTPUTS = ("semantic", "instances")
-ENSEMBLES = ("none", "flips", "heads")
+Ensemble = Literal["none", "flips", "heads"]
+ENSEMBLES: tuple[Ensemble, ...] = get_args(Ensemble)
 RESCALE = (0.1, 10.0)
 SMALLEST_TILE = 64
 
 
+def parse_numbers(text: str, what: str = "frames") -> tuple[int, ...]:
+    """Read frames or channels written as ``0,3,5-9``.
+
+    Parameters
+    ----------
+    text : str
+        Numbers and ranges, separated by commas.
+    what : str
+        What the numbers count, for the error message.
+
+    Raises
+    ------
+    SegliteError
+        If the text is anything else.
+    """
+    numbers: list[int] = []
+    try:
+        for item in text.split(","):
+            first, _, last = item.strip().partition("-")
+            numbers += range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise SegliteError(f"{text!r} names no {what}; write them like 0,3,5-9.") from None
+    return tuple(numbers)
+
+
+def parse_channels(text: str) -> tuple[int, ...]:
+    """Read channels written as ``0,2``; see `parse_numbers`."""
+    return parse_numbers(text, "channels")
+
+
 @dataclass(frozen=True)
 class SegmentRequest:
-    """One segmentation, but for the image itself.
+    """All settings of a segmentation; the image itself is given separately.
 
     Attributes
     ----------
@@ -37,75 +70,113 @@ class SegmentRequest:
     min_size : int
         Smaller objects are removed; pixels (voxels in a stack).
     output : str
-        ``"semantic"``: one label a class. ``"instances"``: one label an object.
+        ``"semantic"``: one label per class. ``"instances"``: one label per object.
     frames : tuple of int or None
         Frames of a stack to segment; None for all.
     tile, overlap : int
-        Size of a tile and what neighbouring tiles share, in pixels.
+        Edge of a tile and the overlap of neighbouring tiles, in pixels.
     pruning_level : int or None
-        Of a network whose card has pruning levels: how deep it computes; None for all of it.
+        Depth to which a network with pruning levels computes; None for all of it.
     channels : tuple of int or None
         Channels of the image in the order of the checkpoint's inputs; None for all but alpha. A
-        checkpoint of one input sees their mean.
+        checkpoint with one input sees their mean.
     region : str or None
-        Part of every frame, as `Region.parse` reads it; None for all of it.
+        Part of every frame to segment, as `Region.parse` reads it; None for all of it.
     level : int
-        Of a multiscale image, 0 for the finest.
+        Resolution level of a multiscale image; 0 is the finest.
     smooth : float
-        Width (standard deviation) in pixels of a Gaussian over the probabilities; 0 for none.
+        Standard deviation in pixels of a Gaussian over the probabilities, 0 to 50; 0 for none.
     fill_holes : int
-        Holes of up to so many pixels are filled, slice by slice; 0 for none.
+        Holes of up to this many pixels are filled, slice by slice; 0 for none.
     rescale : float
-        How much larger (or, below 1, smaller) the network sees the image; the labels have the
-        image's own pixels.
+        Factor by which the image is enlarged (or, below 1, reduced) for the network, 0.1 to 10.
+        The labels have the image's own pixels.
     ensemble : str
-        Whose mean the probabilities are: ``"none"``, the network alone; ``"flips"``, four runs
-        over the image and its mirror images; ``"heads"``, the row heads of a network that has
-        some. Where they disagree, the result is uncertain.
+        Members whose mean is the result. ``"none"``: the network alone. ``"flips"``: the network
+        on the image and its three mirror images. ``"heads"``: the row heads of a network that has
+        several. Where the members disagree, the result is uncertain.
 
     Raises
     ------
     SegliteError
         If a value is out of its range.
+
+    Examples
+    --------
+    >>> request = SegmentRequest("nuclei-s-net", "ZYX", output="instances", min_size=20)
+    >>> request.threshold
+    0.5
+    >>> "--min-size 20 --instances" in request.as_command(["cells.tif"], "results")
+    True
     """
 
     checkpoint: str
     axes: str
-    device: str = "auto"
-    threshold: float = 0.5
-    min_size: int = 0
-    output: str = "semantic"
-    frames: tuple[int, ...] | None = None
-    tile: int = 512
-    overlap: int = 48
-    pruning_level: int | None = None
-    channels: tuple[int, ...] | None = None
-    region: str | None = None
-    level: int = 0
-    smooth: float = 0.0
-    fill_holes: int = 0
-    rescale: float = 1.0
-    ensemble: str = "none"
+    device: Annotated[str, Setting(help="auto, cpu, cuda or mps", always=True)] = "auto"
+    threshold: Annotated[
+        float, Setting(float, label="The threshold", low=0, high=1, always=True)
+    ] = 0.5
+    min_size: Annotated[
+        int, Setting(int, "pixels", "The smallest object", low=0, unit="pixels", always=True)
+    ] = 0
+    output: Annotated[
+        Output,
+        Setting(help="one label per object", label="The output", choices=OUTPUTS, flag="instances"),
+    ] = "semantic"
+    frames: Annotated[
+        tuple[int, ...] | None,
+        Setting(parse_numbers, "slices of a stack, such as 0,3,5-9; all if not given"),
+    ] = None
+    tile: Annotated[int, Setting(int, "pixels", always=True)] = TILE
+    overlap: Annotated[int, Setting(int, "pixels", always=True)] = OVERLAP
+    pruning_level: Annotated[
+        int | None, Setting(int, "compute less of a network that allows it", metavar="N")
+    ] = None
+    channels: Annotated[
+        tuple[int, ...] | None,
+        Setting(parse_channels, "channels of the image, such as 0,2; all if not given"),
+    ] = None
+    region: Annotated[
+        str | None,
+        Setting(
+            help="part of the image: top,left,bottom,right in pixels, or a polygon as y,x y,x y,x"
+        ),
+    ] = None
+    level: Annotated[int, Setting(int, "resolution level of a multiscale image, 0 the finest")] = 0
+    smooth: Annotated[
+        float,
+        Setting(float, "width of a Gaussian, pixels", "Smoothing", low=0, high=50, unit="pixels"),
+    ] = 0.0
+    fill_holes: Annotated[
+        int,
+        Setting(
+            int, "largest hole to fill, pixels", "The largest hole to fill", low=0, unit="pixels"
+        ),
+    ] = 0
+    rescale: Annotated[
+        float,
+        Setting(
+            float,
+            "enlarge the images for the network; match for the pixel size of its checkpoint",
+            "The rescaling factor",
+            low=RESCALE[0],
+            high=RESCALE[1],
+            metavar="FACTOR",
+        ),
+    ] = 1.0
+    ensemble: Annotated[
+        Ensemble,
+        Setting(
+            help="average over mirrored images or a network's heads",
+            label="The ensemble",
+            choices=ENSEMBLES,
+        ),
+    ] = "none"
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)
-        if not 0 <= self.threshold <= 1:
-            raise SegliteError(f"The threshold must lie between 0 and 1, not {self.threshold}.")
-        if self.min_size < 0:
-            raise SegliteError(f"The smallest object cannot have {self.min_size} pixels.")
-        if not 0 <= self.smooth <= 50:
-            raise SegliteError(f"Smoothing must lie between 0 and 50 pixels, not {self.smooth}.")
-        if self.fill_holes < 0:
-            raise SegliteError(f"Holes of {self.fill_holes} pixels cannot be filled.")
-        if self.output not in OUTPUTS:
-            raise SegliteError(f"The output is one of {', '.join(OUTPUTS)}, not {self.output!r}.")
-        if self.ensemble not in ENSEMBLES:
-            offered = ", ".join(ENSEMBLES)
-            raise SegliteError(f"The ensemble is one of {offered}, not {self.ensemble!r}.")
-        if not RESCALE[0] <= self.rescale <= RESCALE[1]:
-            raise SegliteError(
-                f"Images can be rescaled by {RESCALE[0]} to {RESCALE[1]:g}, not {self.rescale}."
-            )
+        for name, setting in SETTINGS.items():
+            setting.check(getattr(self, name))
         if self.tile < SMALLEST_TILE or not 0 <= self.overlap <= self.tile // 2:
             raise SegliteError(
                 f"Tiles must be at least {SMALLEST_TILE} pixels and overlap by at most half, "
@@ -127,40 +198,27 @@ class SegmentRequest:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SegmentRequest:
-        """Read what `as_dict` returned; anything else in the mapping is ignored."""
-        known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
+        """Build a request from the data of `as_dict`; other keys are ignored."""
+        values = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
         for name in ("frames", "channels"):
-            if known.get(name) is not None:
-                known[name] = tuple(known[name])
-        return cls(**known)
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        return cls(**values)
 
     def as_command(self, images: Sequence[str], output: str) -> str:
-        """Return the shell command that repeats this segmentation."""
+        """Return the shell command that repeats this segmentation.
+
+        Parameters
+        ----------
+        images : sequence of str
+            Paths of the images.
+        output : str
+            Folder of the labels.
+        """
         words = ["seglite", "segment", *images]
         words += ["--checkpoint", self.checkpoint, "--output", output, "--axes", self.axes]
-        words += ["--device", self.device, "--threshold", str(self.threshold)]
-        words += ["--min-size", str(self.min_size)]
-        words += ["--tile", str(self.tile), "--overlap", str(self.overlap)]
-        if self.frames is not None:
-            words += ["--frames", ",".join(map(str, self.frames))]
-        if self.channels is not None:
-            words += ["--channels", ",".join(map(str, self.channels))]
-        if self.region is not None:
-            words += [f"--region={self.region}"]
-        if self.smooth:
-            words += ["--smooth", str(self.smooth)]
-        if self.fill_holes:
-            words += ["--fill-holes", str(self.fill_holes)]
-        if self.level:
-            words += ["--level", str(self.level)]
-        if self.rescale != 1:
-            words += ["--rescale", str(self.rescale)]
-        if self.ensemble != "none":
-            words += ["--ensemble", self.ensemble]
-        if self.pruning_level is not None:
-            words += ["--pruning-level", str(self.pruning_level)]
-        if self.output == "instances":
-            words.append("--instances")
+        for name, setting in SETTINGS.items():
+            words += setting.words(getattr(self, name))
         return shlex.join(words)
 
     def as_python(self, image: str) -> str:
@@ -174,19 +232,5 @@ class SegmentRequest:
         )
 
 
-def parse_numbers(text: str, what: str = "frames") -> tuple[int, ...]:
-    """Read frames or channels written as ``0,3,5-9``.
-
-    Raises
-    ------
-    SegliteError
-        If the text is anything else.
-    """
-    numbers: list[int] = []
-    try:
-        for part in text.split(","):
-            first, _, last = part.strip().partition("-")
-            numbers += range(int(first), int(last or first) + 1)
-    except ValueError:
-        raise SegliteError(f"{text!r} names no {what}; write them like 0,3,5-9.") from None
-    return tuple(numbers)
+# Every setting but checkpoint and axes, by the name of its field.
+SETTINGS = settings_of(SegmentRequest)

@@ -1,4 +1,4 @@
-"""A frame as the network sees it, larger or smaller, and its result on the frame's own grid."""
+"""Enlarge or reduce a frame for the network, and bring the result back to the frame's pixels."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ from .tiling import Band
 
 @dataclass(frozen=True)
 class Resampling:
-    """Part of a frame in its own pixels, and in those that the network sees.
+    """The map between the pixels of a frame and those that the network sees.
 
-    The network's pixels begin at the frame's corner whatever part is meant, so that regions and
-    tiles agree. The centre of its pixel i lies at ``(i + 1/2) / factor - 1/2`` of the frame's.
+    The network's pixels start at the frame's corner, wherever the box lies, so that regions and
+    tiles agree. The centre of the network's pixel i lies at ``(i + 1/2) / factor - 1/2`` in pixels
+    of the frame.
 
     Attributes
     ----------
-    frame : tuple of int
+    frame_shape : tuple of int
         Height and width of the frame.
-    part : Box
-        The part of it that is meant.
+    box : Box
+        The part of the frame that the network sees.
     factor : float
-        How many of the network's pixels there are to one of the frame's, along each axis.
+        The network's pixels per pixel of the frame, along each axis.
     """
 
-    frame: tuple[int, int]
-    part: Box
+    frame_shape: tuple[int, int]
+    box: Box
     factor: float = 1.0
 
     @property
-    def same(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether the network sees the frame's own pixels."""
         return self.factor == 1
 
     @property
-    def _seen(self) -> Box:
-        """The part in the network's pixels, from the frame's corner."""
+    def _network_box(self) -> Box:
+        """The box in the network's pixels, counted from the frame's corner."""
         (top, bottom), (left, right) = (
             self._scaled(edge, length)
-            for edge, length in zip(self.part.slices, self.frame, strict=True)
+            for edge, length in zip(self.box.slices, self.frame_shape, strict=True)
         )
         return Box(top, left, bottom, right)
 
@@ -55,88 +56,89 @@ class Resampling:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of what the network sees, in its pixels."""
-        return self._seen.shape
+        """Height and width of the box in the network's pixels."""
+        return self._network_box.shape
 
     def finished(self, rows: int) -> int:
-        """Return how many rows of the part follow from so many of the network's."""
-        whole = self.part.shape[0]
+        """Return how many rows of the box are known once so many of the network's are."""
+        height = self.box.shape[0]
         if rows >= self.shape[0]:
-            return whole
-        # As far as the centre of the network's last row.
-        last = (self._seen.top + rows - 0.5) / self.factor - 0.5
-        return min(max(math.floor(last) + 1 - self.part.top, 0), whole)
+            return height
+        # Up to the centre of the network's last row.
+        last = (self._network_box.top + rows - 0.5) / self.factor - 0.5
+        return min(max(math.floor(last) + 1 - self.box.top, 0), height)
 
     def read(self, source: Callable[[Box], np.ndarray]) -> Callable[[slice], np.ndarray]:
-        """Return a function that reads rows the network sees, ``(..., rows, W)`` float32.
+        """Return a function that reads rows in the network's pixels, ``(..., rows, W)`` float32.
 
-        Pixels are interpolated linearly; what becomes smaller is blurred before.
+        Pixels are interpolated linearly; before a reduction the frame is blurred.
 
         Parameters
         ----------
         source : callable
             Reads a box of the frame, ``(..., h, w)`` float32.
         """
-        part = self.part
-        if self.same:
+        if self.is_identity:
+            top = self.box.top
             return lambda rows: source(
-                part._replace(top=part.top + rows.start, bottom=part.top + rows.stop)
+                self.box._replace(top=top + rows.start, bottom=top + rows.stop)
             )
         blur = max(0.0, (1 / self.factor - 1) / 2)
 
         def read(rows: slice) -> np.ndarray:
             from scipy.ndimage import gaussian_filter
 
-            above = self._seen.top
-            seen = self._seen._replace(top=above + rows.start, bottom=above + rows.stop)
-            box = self._around(seen, 2 + math.ceil(4 * blur))
+            network_box = self._network_box
+            top = network_box.top
+            network_box = network_box._replace(top=top + rows.start, bottom=top + rows.stop)
+            box = self._around(network_box, 2 + math.ceil(4 * blur))
             pixels = source(box)
             if blur:
                 sigma = (0.0,) * (pixels.ndim - 2) + (blur, blur)
                 pixels = gaussian_filter(pixels, sigma, mode="nearest")
             first = [
                 (start + 0.5) / self.factor - 0.5 - corner
-                for start, corner in zip(seen[:2], box[:2], strict=True)
+                for start, corner in zip(network_box[:2], box[:2], strict=True)
             ]
-            return _sample(pixels, 1 / self.factor, first, seen.shape)
+            return _sample(pixels, 1 / self.factor, first, network_box.shape)
 
         return read
 
-    def _around(self, seen: Box, margin: int) -> Box:
-        """Return the frame's own pixels around some of the network's."""
+    def _around(self, network_box: Box, margin: int) -> Box:
+        """Return a box in the frame's pixels that covers one in the network's, and a margin."""
         (top, bottom), (left, right) = (
             (
                 max(math.floor((edge.start + 0.5) / self.factor - 0.5) - margin, 0),
                 min(math.ceil((edge.stop - 0.5) / self.factor - 0.5) + margin + 1, length),
             )
-            for edge, length in zip(seen.slices, self.frame, strict=True)
+            for edge, length in zip(network_box.slices, self.frame_shape, strict=True)
         )
         return Box(top, left, bottom, right)
 
     def back(self, bands: Iterator[Band | None]) -> Iterator[Band | None]:
-        """Turn bands of what the network sees into bands of the part's own rows."""
-        if self.same:
+        """Resample bands of the network's rows to bands of the box's own rows."""
+        if self.is_identity:
             yield from bands
             return
-        corner = self._seen[:2]
+        corner = self._network_box[:2]
         carried: np.ndarray | None = None
         done = 0
         for band in bands:
             end = done if band is None else self.finished(band.rows.stop)
             if band is not None:
-                values, above = band.values, corner[0] + band.rows.start
-                if carried is not None:  # the row before lies beside rows that are still to come
-                    values, above = np.concatenate([carried, values], axis=1), above - 1
+                values, top = band.values, corner[0] + band.rows.start
+                if carried is not None:  # the next rows are interpolated with the last one
+                    values, top = np.concatenate([carried, values], axis=1), top - 1
                 carried = values[:, -1:].copy()
             if end <= done:
                 yield None
                 continue
-            starts = (self.part.top + done, self.part.left)
+            starts = (self.box.top + done, self.box.left)
             first = [
                 (start + 0.5) * self.factor - 0.5 - origin
-                for start, origin in zip(starts, (above, corner[1]), strict=True)
+                for start, origin in zip(starts, (top, corner[1]), strict=True)
             ]
-            size = (end - done, self.part.shape[1])
+            size = (end - done, self.box.shape[1])
             yield Band(slice(done, end), _sample(values, self.factor, first, size))
             done = end
 
@@ -144,31 +146,30 @@ class Resampling:
 def _sample(
     planes: np.ndarray, step: float, first: list[float], size: tuple[int, int]
 ) -> np.ndarray:
-    """Sample ``(..., h, w)`` linearly, from a first place on in equal steps."""
+    """Sample ``(..., h, w)`` linearly at equal steps, starting at `first`."""
     from scipy.ndimage import affine_transform
 
     flat = planes.reshape(-1, *planes.shape[-2:])
-    found = np.empty((len(flat), *size), np.float32)
-    for plane, out in zip(flat, found, strict=True):
+    samples = np.empty((len(flat), *size), np.float32)
+    for plane, out in zip(flat, samples, strict=True):
         affine_transform(plane, (step, step), first, size, out, order=1, mode="nearest")
-    return found.reshape(*planes.shape[:-2], *size)
+    return samples.reshape(*planes.shape[:-2], *size)
 
 
 def matching_rescale(info: CheckpointInfo, pixel: PixelSize | None) -> float | None:
-    """Return what an image is to be rescaled by to look as a checkpoint learnt it.
+    """Return the factor that rescales an image to the pixel size of a checkpoint.
 
     Parameters
     ----------
     info : CheckpointInfo
-        Of the checkpoint.
+        Card of the checkpoint.
     pixel : tuple of float or None
         Height and width of the image's pixels in micrometres.
 
     Returns
     -------
     float or None
-        With two digits after the point, within what a request allows; None where one of the two
-        is unknown.
+        Rounded to two digits and limited to `RESCALE`; None where either pixel size is unknown.
     """
     if info.spacing is None or pixel is None:
         return None

@@ -1,4 +1,4 @@
-"""The result of a segmentation: probabilities, and the labels made of them."""
+"""The result of a segmentation: probabilities, and the labels computed from them."""
 
 from __future__ import annotations
 
@@ -22,29 +22,38 @@ class Segmentation:
     Attributes
     ----------
     labels : array
-        Of the image's shape without channels; 0 where nothing was asked for.
+        Shape of the image without channels; 0 outside the requested frames and region.
     probabilities : array
-        ``(frames, K, h, w)`` float16, of the frames and of the box around the region that were
-        asked for.
+        ``(frames, K, h, w)`` float16, for the requested frames and the box around the region: the
+        foreground probability, or one per class.
     frames : tuple of int
-        Which ones those are.
+        Numbers of the segmented frames.
     request : SegmentRequest
-        As it was run, with the device that served it.
+        The request as it ran, with the device and tiles that were used.
     info : CheckpointInfo
-        Of the checkpoint.
+        Card of the checkpoint.
     shape : tuple of int
-        Of the image.
-    layout : str
-        The memory layout the network had, see `layouts`.
+        Shape of the image.
+    memory_format : str
+        Memory format of the network, see `runtime.memory_format`.
     notices : tuple of str
-        What the user should know about the image.
+        Messages for the user.
     counts : Counts
-        What was labelled.
+        Number of labelled pixels and objects.
     bands, rows : tuple of int
-        How many bands of tiles, and rows of the box, are finished in each frame; of a result that
-        was cancelled, not all are. Empty if all are.
+        Finished bands of tiles, and finished rows of the box, in each frame of a cancelled result;
+        empty if the result is complete.
     disagreement : array or None
-        ``(frames, h, w)`` float16, 0 to 1: of an ensemble, how much its members differ.
+        ``(frames, h, w)`` float16, 0 to 1: how much the members of an ensemble differ.
+
+    Examples
+    --------
+    >>> result = segment(image, SegmentRequest("nuclei-s-net", "YX"))  # doctest: +SKIP
+    >>> result.probabilities.shape  # doctest: +SKIP
+    (1, 1, 1024, 1024)
+    >>> strict = result.relabel(threshold=0.8, output="instances")  # doctest: +SKIP
+    >>> strict.counts.objects  # doctest: +SKIP
+    217
     """
 
     labels: Any
@@ -53,7 +62,7 @@ class Segmentation:
     request: SegmentRequest
     info: CheckpointInfo
     shape: tuple[int, ...]
-    layout: str
+    memory_format: str
     notices: tuple[str, ...] = ()
     counts: Counts = field(default_factory=lambda: Counts(0, 0))
     bands: tuple[int, ...] = ()
@@ -61,39 +70,39 @@ class Segmentation:
     disagreement: Any = None
 
     def recipe(self) -> dict[str, Any]:
-        """Return what it takes to repeat this result, as plain JSON data."""
+        """Return all that is needed to repeat this result, as plain JSON data."""
         return {
             **self.request.as_dict(),
             "weights_sha256": self.info.weights_sha256,
-            "layout": self.layout,
+            "memory_format": self.memory_format,
             "versions": versions(),
         }
 
     @property
     def partial(self) -> bool:
-        """Whether only some frames or a region of them were segmented."""
-        some = self.request.frames is not None or self.request.region is not None
-        return some or not self.complete
+        """Whether only some frames, a region of them, or their upper rows were segmented."""
+        selected = self.request.frames is not None or self.request.region is not None
+        return selected or not self.complete
 
     @property
     def complete(self) -> bool:
-        """Whether it was not cancelled."""
+        """Whether the segmentation finished, rather than being cancelled."""
         return not self.rows
 
     @property
     def share(self) -> float:
-        """How much is finished, 0 to 1."""
+        """Finished share, 0 to 1."""
         whole = self.probabilities.shape[0] * self.probabilities.shape[2]
         return 1.0 if self.complete else sum(self.rows) / whole
 
     @property
     def region(self) -> Region:
-        """What was asked for of every frame."""
+        """The requested region of every frame."""
         return region_of(self.request.region, self._plane)
 
     @property
     def inside(self) -> np.ndarray | None:
-        """Which pixels of the box ``(h, w)`` were asked for, boolean; None if all were."""
+        """Mask of the requested pixels of the box, ``(h, w)`` boolean; None if all are."""
         return None if self.request.region is None else self.region.mask(self._plane)
 
     @property
@@ -101,13 +110,13 @@ class Segmentation:
         return ImageAxes(self.request.axes).frame_shape(self.shape)
 
     def frames_in(self, array: Any) -> LabelFrames:
-        """Return the segmented frames of an array of the labels' shape, from the region's box."""
+        """Return the segmented frames of an array of the labels' shape, cropped to the box."""
         box = self.region.box(self._plane)
         axes = ImageAxes(self.request.axes)
         return LabelFrames(array, axes, self.shape, self.frames, (box.top, box.left))
 
     def asked(self) -> np.ndarray:
-        """Return what was segmented of the image, boolean, of the shape of `labels`."""
+        """Return a mask of the segmented pixels, boolean, of the shape of `labels`."""
         axes, shape = ImageAxes(self.request.axes), self.shape
         frames = np.zeros((axes.frame_count(shape), *self._plane), bool)
         rows, columns = self.region.box(self._plane).slices
@@ -117,12 +126,12 @@ class Segmentation:
         return axes.join(frames, shape)
 
     def insert_labels(self, existing: Any, top: int) -> None:
-        """Put what was asked for into labels that are too large for memory, block by block.
+        """Write the requested part into other labels, block by block.
 
         Parameters
         ----------
         existing : array
-            Of the shape of `labels`; changed.
+            Labels of the same shape, which may be too large for memory; changed in place.
         top : int
             Objects are numbered above this.
         """
@@ -138,7 +147,7 @@ class Segmentation:
                 old.write(position, block[0], block[1], merged.astype(existing.dtype))
 
     def relabel(self, **changes: Any) -> Segmentation:
-        """Label anew from the same probabilities, without the network.
+        """Label again from the same probabilities, without running the network.
 
         Parameters
         ----------
@@ -149,29 +158,29 @@ class Segmentation:
         return labelled(self, replace(self.request, **changes))
 
     def relabel_frame(self, position: int, **changes: Any) -> np.ndarray:
-        """Do what `relabel` does for one frame by itself, which is faster than for a stack.
+        """Label a single frame again, which is faster than a whole stack.
 
         Parameters
         ----------
         position : int
-            Which of `frames`.
+            Position of the frame in `frames`.
         **changes
             See `relabel`.
 
         Returns
         -------
         ndarray
-            ``(h, w)`` uint32, the box around the region; objects are numbered from 1.
+            ``(h, w)`` uint32, cropped to the box around the region; objects are numbered from 1.
         """
-        one = replace(
+        single = replace(
             self,
             probabilities=np.asarray(self.probabilities[position])[None],
             rows=self.rows[position : position + 1],
         )
-        labels = np.zeros((1, *one.probabilities.shape[-2:]), np.uint32)
+        labels = np.zeros((1, *single.probabilities.shape[-2:]), np.uint32)
         target = LabelFrames(labels, ImageAxes("ZYX"), labels.shape)
-        _write(one, replace(self.request, **changes), [[0]], target)
-        return labels[0]
+        _write(single, replace(self.request, **changes), [[0]], target)
+        return np.asarray(labels[0])
 
 
 def _write(
@@ -180,7 +189,7 @@ def _write(
     groups: Sequence[Sequence[int]],
     target: LabelFrames,
 ) -> Counts:
-    """Label the frames of a result."""
+    """Label the frames of a result, group by group, and write them to `target`."""
     foreground = Foreground(
         result.probabilities,
         request.threshold,
@@ -194,10 +203,18 @@ def _write(
 
 
 def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
-    """Label what was asked for; the rest stays 0."""
+    """Return a result with the labels of a request.
+
+    Parameters
+    ----------
+    result : Segmentation
+        Holds the probabilities.
+    request : SegmentRequest
+        The same as the result's, but for the settings of labelling.
+    """
     shape = result.shape
     axes = ImageAxes(request.axes)
-    # Objects reach across slices only where all slices were segmented.
+    # Objects extend across slices only where all slices were segmented.
     whole = request.frames is None and "Z" in axes.stack
     groups = axes.volumes(shape) if whole else [[k] for k in range(len(result.frames))]
 

@@ -1,4 +1,4 @@
-"""A checkpoint and an image in, probabilities and labels out."""
+"""Segment images: load the checkpoint, run the pass, and label the probabilities."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from ..images import ImageAxes, at_level, chunked
 from ..labels import labelling_text
 from ..runtime import (
     COMPILING,
+    MemoryFormat,
     Stop,
     devices,
+    drain,
     interruptible,
     memory_format,
     needs_compiling,
@@ -27,6 +29,7 @@ from ..runtime import (
 from .image_pass import ImagePass, Progress
 from .request import SegmentRequest
 from .result import Segmentation, labelled
+from .tiling import Band
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,21 +37,56 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Loaded:
+    """The network in memory."""
+
     sha: str
     device: str
     info: CheckpointInfo
     network: nn.Module
-    layout: str | None = None
+    memory_format: MemoryFormat | None = None
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The arrays that a pass fills; see `Segmentation` for their shapes."""
+
+    probabilities: Any
+    disagreement: Any = None
+
+    @classmethod
+    def empty(cls, image_pass: ImagePass) -> _Outputs:
+        count, classes = len(image_pass.frames), image_pass.info.classes
+        plane = image_pass.box.shape
+        probabilities = chunked.zeros((count, classes, *plane), np.float16)
+        if image_pass.limits[0] >= image_pass.limits[1] and classes > 1:
+            probabilities[:, 0] = 1  # a constant image is background
+        if image_pass.request.ensemble == "none":
+            return cls(probabilities)
+        return cls(probabilities, chunked.zeros((count, *plane), np.float16))
+
+    def write(self, position: int, band: Band) -> np.ndarray:
+        """Store a band of a frame and return its probabilities."""
+        values, classes = band.values.astype(np.float16), self.probabilities.shape[1]
+        self.probabilities[position, :, band.rows, :] = values[:classes]
+        if self.disagreement is not None:
+            self.disagreement[position, band.rows, :] = values[classes]
+        return values[:classes]
 
 
 @dataclass
 class Segmenter:
-    """Segments images; keeps the last network in memory for the next call.
+    """Segments images, and keeps the last network in memory for the next call.
 
     Parameters
     ----------
     store : CheckpointStore, optional
-        Where checkpoints come from.
+        Store of the checkpoints.
+
+    Examples
+    --------
+    >>> segmenter = Segmenter()  # doctest: +SKIP
+    >>> request = SegmentRequest("nuclei-s-net", "YX")  # doctest: +SKIP
+    >>> masks = [segmenter.segment(image, request).labels for image in images]  # doctest: +SKIP
     """
 
     store: CheckpointStore = field(default_factory=CheckpointStore)
@@ -66,16 +104,16 @@ class Segmenter:
         Parameters
         ----------
         image : array
-            Anything that NumPy can index, with the request's axes and any real dtype; or a
-            sequence of such, the levels of a multiscale image.
+            Any array that NumPy can index, with the request's axes and a real dtype; or a sequence
+            of arrays, the levels of a multiscale image.
         request : SegmentRequest
-            What to do.
+            Settings of the segmentation.
         stop : callable
-            Asked between layers; once it returns True, what is finished is returned, and if nothing
-            is, `Cancelled` is raised.
+            Called between layers; once it returns True, the finished part is returned, or
+            `Cancelled` is raised if nothing is finished.
         resume : Segmentation, optional
-            Of the same image, and cancelled: what it finished is not done again, if the request
-            is the same but for how probabilities become labels.
+            A cancelled result of the same image. Its finished part is not computed again if the
+            request differs only in how probabilities become labels.
 
         Yields
         ------
@@ -98,146 +136,158 @@ class Segmenter:
         Cancelled
             If `stop` returned True before anything was finished.
         """
-        axes, image = ImageAxes(request.axes), at_level(image, request.level)
-        axes.check(image.shape)
-        frames = _chosen_frames(request, axes.frame_count(image.shape))
-        dtype = np.dtype(image.dtype)
-        if dtype.kind not in "buif":
-            raise ImageError(f"Images of {dtype} cannot be segmented. Convert to numbers first.")
+        image = at_level(image, request.level)
+        frames = _choose_frames(image, request)
 
         yield Progress("Loading the network …", frames=len(frames))
         request = replace(request, device=devices.resolve(request.device))
         loaded = self._load(request)
-        info = loaded.info
-        if needs_compiling(info.network, request.device):
+        if needs_compiling(loaded.info.network, request.device):
             yield Progress(COMPILING, frames=len(frames))
-        warm_up(info.network, request.device)
+        warm_up(loaded.info.network, request.device)
 
         yield Progress("Reading the image …", frames=len(frames))
-        limits, missing = measure_intensities(image, axes, info, request.channels, stop)
-        sweep = ImagePass(image, frames, info, loaded.network, request, limits)
-        inner = sweep.area.inner_shape
-        if resume is not None and _continues(resume, sweep):
-            values, spread = resume.probabilities, resume.disagreement
-            sweep.resume(resume.bands or sweep.bands)
-        else:
-            values, spread = chunked.zeros((len(frames), info.classes, *inner), np.float16), None
-            if request.ensemble != "none":
-                spread = chunked.zeros((len(frames), *inner), np.float16)
-        if limits[0] >= limits[1] and info.classes > 1:
-            values[:, 0] = 1  # background
-        finished = yield from self._fill(values, spread, sweep, loaded, stop)
-        request = sweep.request
+        axes, channels = ImageAxes(request.axes), request.channels
+        limits, missing = measure_intensities(image, axes, loaded.info, channels, stop)
+
+        image_pass = ImagePass(image, frames, loaded.info, loaded.network, request, limits)
+        outputs = _resume_or_begin(image_pass, resume)
+        complete = yield from self._predict(image_pass, outputs, loaded, stop)
+
         yield Progress(labelling_text(request.output), frames=len(frames))
-        notices = _notices(missing, limits)
         result = Segmentation(
             labels=None,
-            probabilities=values,
+            probabilities=outputs.probabilities,
             frames=frames,
-            request=request,
-            info=info,
+            request=image_pass.request,
+            info=loaded.info,
             shape=image.shape,
-            layout=loaded.layout or "",
-            notices=(*notices, *sweep.notices),
-            bands=() if finished else tuple(sweep.bands),
-            rows=() if finished else sweep.rows_done(),
-            disagreement=spread,
+            memory_format=loaded.memory_format or "",
+            notices=(*_image_notices(missing, limits), *image_pass.notices),
+            bands=() if complete else tuple(image_pass.bands),
+            rows=() if complete else image_pass.rows_done(),
+            disagreement=outputs.disagreement,
         )
-        return labelled(result, request)
+        return labelled(result, result.request)
 
     def segment(self, image: Any, request: SegmentRequest) -> Segmentation:
-        """Do what `run` does in one call and return its result."""
-        steps = self.run(image, request)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                result: Segmentation = end.value
-                return result
-
-    def _fill(
-        self, values: Any, spread: Any, sweep: ImagePass, loaded: _Loaded, stop: Stop
-    ) -> Generator[Progress, None, bool]:
-        """Write the probabilities of a sweep, and where an ensemble disagrees.
-
-        Returns False if it was stopped on its way.
-        """
-        try:
-            with interruptible(sweep.network, stop):
-                if loaded.layout is None:
-                    yield Progress(memory_format.MEASURING, frames=len(sweep.frames))
-                    folder, device = self.store.folder.parent, sweep.request.device
-                    loaded.layout = memory_format.measure(
-                        folder, loaded.info, sweep.network, device
-                    )
-                for progress, position, band in sweep.run():
-                    if band is not None:
-                        found, classes = band.values.astype(np.float16), values.shape[1]
-                        values[position, :, band.rows, :] = found[:classes]
-                        if spread is not None:
-                            spread[position, band.rows, :] = found[classes]
-                        progress = replace(
-                            progress, finished=sweep.finished(position, band, found[:classes])
-                        )
-                    yield progress
-        except Cancelled:
-            if not any(sweep.rows_done()):
-                raise
-            return False
-        finally:
-            loaded.device = sweep.request.device
-            devices.release(loaded.device)
-        return True
+        """Segment an image and return the result; see `run` for arguments and errors."""
+        return drain(self.run(image, request))
 
     def _load(self, request: SegmentRequest) -> _Loaded:
+        """Return the request's network on its device, from memory if it is there."""
         from src_models.folding import fold
 
         sha, device = self.store.info(request.checkpoint).weights_sha256, request.device
         if self._loaded is None or (self._loaded.sha, self._loaded.device) != (sha, device):
             info, network = self.store.load(request.checkpoint)
             network = devices.place(fold(network.eval()), device)
-            layout = memory_format.remembered(self.store.folder.parent, info, device)
-            if layout is not None:
-                memory_format.arrange(network, layout)
-            self._loaded = _Loaded(sha, device, info, network, layout)
-        _prune(self._loaded.network, self._loaded.info, request.pruning_level)
-        if request.ensemble == "heads" and not hasattr(self._loaded.network, "row_outputs"):
-            info = self._loaded.info
+            fastest = memory_format.remembered(self.store.folder.parent, info, device)
+            if fastest is not None:
+                memory_format.apply(network, fastest)
+            self._loaded = _Loaded(sha, device, info, network, fastest)
+        network, info = self._loaded.network, self._loaded.info
+        _prune(network, info, request.pruning_level)
+        if request.ensemble == "heads" and not hasattr(network, "row_outputs"):
             raise SegliteError(
                 f"The network {info.network} of checkpoint {info.id} has one head alone. "
                 "Choose flips."
             )
         return self._loaded
 
+    def _predict(
+        self, image_pass: ImagePass, outputs: _Outputs, loaded: _Loaded, stop: Stop
+    ) -> Generator[Progress, None, bool]:
+        """Run the pass and store its bands; return False if it was stopped on the way."""
+        try:
+            with interruptible(image_pass.network, stop):
+                if loaded.memory_format is None:
+                    yield Progress(memory_format.MEASURING, frames=len(image_pass.frames))
+                    self._measure_memory_format(loaded, image_pass.request.device)
+                for progress, position, band in image_pass.run():
+                    if band is not None:
+                        values = outputs.write(position, band)
+                        finished = image_pass.finished(position, band, values)
+                        progress = replace(progress, finished=finished)
+                    yield progress
+        except Cancelled:
+            if not any(image_pass.rows_done()):
+                raise
+            return False
+        finally:
+            loaded.device = image_pass.request.device
+            devices.release(loaded.device)
+        return True
+
+    def _measure_memory_format(self, loaded: _Loaded, device: str) -> None:
+        folder = self.store.folder.parent
+        loaded.memory_format = memory_format.measure(folder, loaded.info, loaded.network, device)
+
 
 def segment(
     image: Any, request: SegmentRequest, store: CheckpointStore | None = None
 ) -> Segmentation:
-    """Segment an image and return the result; see `Segmenter.run` for arguments and errors."""
+    """Segment an image and return the result.
+
+    Parameters
+    ----------
+    image, request
+        See `Segmenter.run`, also for the errors.
+    store : CheckpointStore, optional
+        Store of the checkpoints; the user's if not given.
+
+    Returns
+    -------
+    Segmentation
+        Labels and probabilities.
+
+    Examples
+    --------
+    >>> image = read_image("cells.tif")  # doctest: +SKIP
+    >>> request = SegmentRequest("nuclei-s-net", image.axes.order)  # doctest: +SKIP
+    >>> segment(image.levels, request).labels.max()  # doctest: +SKIP
+    1
+    """
     return Segmenter(store or CheckpointStore()).segment(image, request)
 
 
-def _chosen_frames(request: SegmentRequest, count: int) -> tuple[int, ...]:
+def _choose_frames(image: Any, request: SegmentRequest) -> tuple[int, ...]:
+    """Check an image and return the numbers of the frames to segment."""
+    axes = ImageAxes(request.axes)
+    axes.check(image.shape)
+    count = axes.frame_count(image.shape)
     frames = tuple(range(count)) if request.frames is None else request.frames
-    beyond = [f for f in frames if not 0 <= f < count]
-    if beyond:
-        raise ImageError(f"There is no frame {beyond[0]}: the image has {count}, counted from 0.")
+    missing = [frame for frame in frames if not 0 <= frame < count]
+    if missing:
+        raise ImageError(f"There is no frame {missing[0]}: the image has {count}, counted from 0.")
+    dtype = np.dtype(image.dtype)
+    if dtype.kind not in "buif":
+        raise ImageError(f"Images of {dtype} cannot be segmented. Convert to numbers first.")
     return tuple(dict.fromkeys(frames))
 
 
-def _continues(before: Segmentation, sweep: ImagePass) -> bool:
-    """Whether a cancelled result is the beginning of a sweep."""
+def _resume_or_begin(image_pass: ImagePass, before: Segmentation | None) -> _Outputs:
+    """Return the arrays of a pass: those of a cancelled result that it continues, or new ones."""
+    if before is None or not _continues(before, image_pass):
+        return _Outputs.empty(image_pass)
+    image_pass.resume(before.bands or image_pass.bands)
+    return _Outputs(before.probabilities, before.disagreement)
+
+
+def _continues(before: Segmentation, image_pass: ImagePass) -> bool:
+    """Whether a cancelled result is the beginning of a pass."""
     labelling = ("threshold", "smooth", "fill_holes", "min_size", "output")
     same = {name: getattr(before.request, name) for name in labelling}
     return (
         not before.complete
-        and replace(sweep.request, **same) == before.request
-        and before.info.weights_sha256 == sweep.info.weights_sha256
-        and before.shape == sweep.image.shape
+        and replace(image_pass.request, **same) == before.request
+        and before.info.weights_sha256 == image_pass.info.weights_sha256
+        and before.shape == image_pass.image.shape
     )
 
 
 def _prune(network: Any, info: CheckpointInfo, level: int | None) -> None:
+    """Set the depth to which a network with pruning levels computes."""
     levels = src_models.card(info.network).pruning_levels
     if level is not None and level not in levels:
         offered = f"levels {levels[0]} to {levels[-1]}" if levels else "no pruning levels"
@@ -248,7 +298,8 @@ def _prune(network: Any, info: CheckpointInfo, level: int | None) -> None:
         network.level = level or levels[-1]
 
 
-def _notices(missing: int, limits: tuple[float, float]) -> tuple[str, ...]:
+def _image_notices(missing: int, limits: tuple[float, float]) -> tuple[str, ...]:
+    """Return messages about missing pixels and constant images."""
     notices = []
     if missing:
         notices.append(f"{missing} pixels are NaN or infinite and were treated as missing.")

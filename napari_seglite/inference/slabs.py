@@ -1,4 +1,4 @@
-"""What a network segments in one go: a slice of a stack, or a block of slices."""
+"""Slabs: the slices of a stack that a network segments together."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ..checkpoints import CheckpointInfo
 from ..images import ImageAxes
 from .tiling import plan_axis
 
-# Slices of a block, and those that neighbouring blocks share.
+# Slices of a slab, and slices that neighbouring slabs share, for networks that see volumes.
 DEPTH, DEPTH_OVERLAP = 32, 8
 
 
 @dataclass(frozen=True)
 class Slab:
-    """What the network segments in one go.
+    """Frames that a network reads and segments together.
 
     Attributes
     ----------
     positions : tuple of int
-        Frames that come out of it, as positions among those that were asked for.
+        Segmented frames, as positions among the requested ones.
     read : tuple of int
         Numbers of the frames that the network sees.
     offsets : tuple of int
-        Where among `read` those that come out are.
+        Index of every segmented frame in `read`; 0 for networks that segment one slice.
     """
 
     positions: tuple[int, ...]
@@ -37,16 +37,28 @@ class Slab:
 def plan_slabs(
     axes: ImageAxes, shape: tuple[int, ...], frames: Sequence[int], info: CheckpointInfo
 ) -> list[Slab]:
-    """Return a unit for every frame, or for a network that sees volumes for every block of them.
+    """Return one slab per frame or, for networks that see volumes, one per block of slices.
 
-    Of a slice that two blocks see, the one counts that sees more of what is around it.
+    A slice in the overlap of two blocks comes from the block whose middle is nearer.
+
+    Parameters
+    ----------
+    axes : ImageAxes
+        Axes of the image.
+    shape : tuple of int
+        Shape of the image.
+    frames : sequence of int
+        Requested frames.
+    info : CheckpointInfo
+        Card of the checkpoint.
     """
-    place = {frame: position for position, frame in enumerate(frames)}
+    position_of = {frame: position for position, frame in enumerate(frames)}
     if not info.volumetric:
         return [
-            Slab((place[k],), axes.neighbours(k, shape, info.context_slices), (0,)) for k in frames
+            Slab((position_of[k],), axes.neighbours(k, shape, info.context_slices), (0,))
+            for k in frames
         ]
-    units = []
+    slabs = []
     for volume in axes.volumes(shape):
         plan = plan_axis(len(volume), DEPTH, DEPTH_OVERLAP)
         best = [
@@ -55,12 +67,12 @@ def plan_slabs(
         ]
         for number, start in enumerate(plan.starts):
             block = volume[start : start + plan.size]
-            out = [
-                (place[k], z)
+            segmented = [
+                (position_of[k], z)
                 for z, k in enumerate(block)
-                if best[start + z] == number and k in place
+                if best[start + z] == number and k in position_of
             ]
-            if out:
-                positions, offsets = zip(*out, strict=True)
-                units.append(Slab(positions, tuple(block), offsets))
-    return units
+            if segmented:
+                positions, offsets = zip(*segmented, strict=True)
+                slabs.append(Slab(positions, tuple(block), offsets))
+    return slabs

@@ -1,4 +1,4 @@
-"""Overlapping tiles over a frame, blended so that no border shows."""
+"""Overlapping tiles over a frame, blended so that no seam shows."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Tile sizes are rounded up to this, so that few networks have to pad inside.
+# Default edge of a tile and overlap of neighbouring tiles, in pixels.
+TILE, OVERLAP = 512, 48
+# Tile sizes are rounded up to a multiple of this, so that few networks have to pad.
 MULTIPLE = 8
 
 
 @dataclass(frozen=True)
 class AxisPlan:
-    """Where tiles lie along one axis.
+    """Positions of the tiles along one axis.
 
     Attributes
     ----------
     starts : tuple of int
         First pixel of every tile.
     size : int
-        Pixels of every tile.
+        Length of every tile in pixels.
     weights : ndarray
-        ``(tiles, size)``; summed over tiles, every pixel of the axis gets 1.
+        ``(tiles, size)`` float32; over all tiles they sum to 1 at every pixel of the axis.
     """
 
     starts: tuple[int, ...]
@@ -35,9 +37,16 @@ class AxisPlan:
 def plan_axis(length: int, tile: int, overlap: int) -> AxisPlan:
     """Spread tiles of at most `tile` pixels evenly over an axis.
 
-    Neighbours share at least `overlap` pixels. The outer part of the shared strip is
-    each tile's halo, seen by the network and thrown away; across the middle quarter
-    one tile fades into the next.
+    Neighbours share at least `overlap` pixels. The outer pixels of the shared strip are each
+    tile's halo: the network sees them, and their values are discarded. Across the middle quarter
+    of the strip one tile fades into the next.
+
+    Parameters
+    ----------
+    length : int
+        Length of the axis in pixels.
+    tile, overlap : int
+        Largest length of a tile and smallest overlap of two neighbours, in pixels.
 
     Raises
     ------
@@ -72,26 +81,42 @@ def _fade(pixels: np.ndarray, begin: int, end: int) -> np.ndarray:
 
 
 def count_bands(height: int, tile: int, overlap: int) -> int:
-    """Number of bands that `predict_bands` yields for a frame of this height."""
+    """Return how many bands `predict_bands` yields for a frame.
+
+    Parameters
+    ----------
+    height : int
+        Rows of the frame.
+    tile, overlap : int
+        See `plan_axis`.
+    """
     return len(plan_axis(height, tile, overlap).starts)
 
 
 def count_tiles(height: int, width: int, tile: int, overlap: int) -> int:
-    """Number of tiles that a frame is cut into."""
+    """Return how many tiles a frame is cut into.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the frame in pixels.
+    tile, overlap : int
+        See `plan_axis`.
+    """
     rows, columns = plan_axis(height, tile, overlap), plan_axis(width, tile, overlap)
     return len(rows.starts) * len(columns.starts)
 
 
 @dataclass(frozen=True)
 class Band:
-    """Rows of a frame that are finished.
+    """Finished rows of a frame.
 
     Attributes
     ----------
     rows : slice
-        Which ones.
+        Their place in the frame.
     values : ndarray
-        ``(K, rows, W)`` float32; of `predict_bands`, only until the next one is asked for.
+        ``(K, rows, W)`` float32. `predict_bands` overwrites them when it goes on.
     """
 
     rows: slice
@@ -106,64 +131,71 @@ def predict_bands(
     overlap: int,
     first: int = 0,
 ) -> Iterator[Band | None]:
-    """Apply a function to a frame tile by tile; no more than two rows of tiles are in memory.
+    """Apply a function to a frame tile by tile, with at most two rows of tiles in memory.
 
     Parameters
     ----------
     predict : callable
         Maps ``(..., h, w)`` float32 and the tile's number to ``(K, h, w)`` float32.
     read : callable
-        Returns some rows of the frame, ``(..., rows, W)`` float32; called in a thread of its own,
-        for the next row of tiles while one is predicted.
+        Returns rows of the frame, ``(..., rows, W)`` float32. A separate thread calls it for the
+        next row of tiles while one is predicted.
     shape : tuple of int
         Height and width of the frame.
     tile, overlap : int
         In pixels, see `plan_axis`.
     first : int
-        Where to begin: the number of bands that were finished before.
+        Number of bands that are finished already and are not computed again.
 
     Yields
     ------
     Band or None
-        After every tile: None, or what the tile has finished.
+        After every tile: the band that it finishes, or None.
     """
     rows, columns = plan_axis(shape[0], tile, overlap), plan_axis(shape[1], tile, overlap)
-    windows = [slice(top, top + rows.size) for top in rows.starts]
+    tile_rows = [slice(top, top + rows.size) for top in rows.starts]
     ends = [*rows.starts[1:], shape[0]]
-    begin = max(first - 1, 0)  # the band before shares rows with the first
-    blended: np.ndarray | None = None  # one for all rows of tiles: of a wide image it is large
+    begin = max(first - 1, 0)  # the previous band shares rows with the first
+    blended: np.ndarray | None = None  # reused by all rows of tiles, since it is large
     carried: np.ndarray | None = None
     with ThreadPoolExecutor(1) as reader:
-        coming = [reader.submit(read, windows[begin])]
-        for i in range(begin, len(windows)):
-            window = windows[i]
+        coming = [reader.submit(read, tile_rows[begin])]
+        for i in range(begin, len(tile_rows)):
+            top = tile_rows[i].start
             pixels = coming.pop().result()
-            if i + 1 < len(windows):
-                coming.append(reader.submit(read, windows[i + 1]))
+            if i + 1 < len(tile_rows):
+                coming.append(reader.submit(read, tile_rows[i + 1]))
             for j, left in enumerate(columns.starts):
-                place = np.s_[..., left : left + columns.size]
+                tile_columns = np.s_[..., left : left + columns.size]
                 number = i * len(columns.starts) + j
-                values = predict(np.ascontiguousarray(pixels[place]), number)
+                values = predict(np.ascontiguousarray(pixels[tile_columns]), number)
                 if blended is None:
                     blended = np.empty((values.shape[0], rows.size, shape[1]), np.float32)
                 if j == 0:
                     blended[:] = 0
                     if carried is not None:
                         blended[:, : carried.shape[1]] = carried
-                blended[place] += values * rows.weights[i][:, None] * columns.weights[j]
+                blended[tile_columns] += values * rows.weights[i][:, None] * columns.weights[j]
                 if i >= first and j + 1 < len(columns.starts):
                     yield None
             assert blended is not None
-            finished = ends[i] - window.start
+            finished = ends[i] - top
             carried = blended[:, finished:].copy()
             if i >= first:
-                yield Band(slice(window.start, ends[i]), blended[:, :finished])
+                yield Band(slice(top, ends[i]), blended[:, :finished])
 
 
 def predict_tiled(
     predict: Callable[[np.ndarray, int], np.ndarray], frame: np.ndarray, tile: int, overlap: int
 ) -> np.ndarray:
-    """Apply a function to a frame in memory, ``(..., H, W)`` float32, see `predict_bands`.
+    """Apply a function to a frame in memory, tile by tile.
+
+    Parameters
+    ----------
+    predict, tile, overlap
+        See `predict_bands`.
+    frame : ndarray
+        ``(..., H, W)`` float32.
 
     Returns
     -------

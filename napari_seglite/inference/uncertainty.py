@@ -1,4 +1,4 @@
-"""How sure a network is of its probabilities."""
+"""Uncertainty of a segmentation, from its probabilities or from an ensemble."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Uncertainty:
     Attributes
     ----------
     values : array
-        float16, of the labels' shape; 0 where the network is sure or was not asked, 1 where all
-        classes are equally likely, or half of an ensemble says yes and half says no.
+        float16, of the labels' shape. 0 where the network is certain or nothing was segmented, 1
+        where all classes are equally likely or an ensemble is split in half.
     scores : dict
-        Mean of each frame that was segmented.
+        Mean uncertainty of each segmented frame, by frame number.
     """
 
     values: Any
@@ -32,19 +32,19 @@ class Uncertainty:
 
     @property
     def worst(self) -> int:
-        """The frame that is most uncertain."""
+        """Number of the most uncertain frame."""
         return max(self.scores, key=self.scores.__getitem__)
 
 
 def measure_uncertainty(result: Segmentation, stop: Stop = never) -> Iterator[Uncertainty]:
-    """Compute how uncertain a segmentation is, frame by frame.
+    """Compute the uncertainty of a segmentation, frame by frame.
 
     Parameters
     ----------
     result : Segmentation
-        With its probabilities.
+        Result with its probabilities.
     stop : callable
-        Asked between frames; once it returns True, `Cancelled` is raised.
+        Called between blocks; once it returns True, `Cancelled` is raised.
 
     Yields
     ------
@@ -66,22 +66,22 @@ def measure_uncertainty(result: Segmentation, stop: Stop = never) -> Iterator[Un
             if stop():
                 raise Cancelled
             if result.disagreement is None:
-                found = entropy(np.asarray(result.probabilities[position, :, *block]))
+                block_values = entropy(np.asarray(result.probabilities[position, :, *block]))
             else:
-                found = np.asarray(result.disagreement[position, *block], np.float32)
-            total += float(found.sum())
-            target.write(position, block[0], block[1], found.astype(np.float16))
+                block_values = np.asarray(result.disagreement[position, *block], np.float32)
+            total += float(block_values.sum())
+            target.write(position, block[0], block[1], block_values.astype(np.float16))
         scores[frame] = total / (plane[0] * plane[1])
         yield Uncertainty(values, dict(scores))
 
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:
-    """Return the entropy of probabilities as a share of the highest there can be.
+    """Return the entropy of probabilities, relative to that of equal probabilities.
 
     Parameters
     ----------
     probabilities : ndarray
-        ``(K, ...)``; of one class, that of the foreground.
+        ``(K, ...)``: the foreground probability, or with K > 1 one per class.
 
     Returns
     -------
@@ -92,5 +92,5 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     if len(p) == 1:
         p = np.concatenate([p, 1 - p])
     logarithms = np.log2(p, out=np.zeros_like(p), where=p > 0)
-    found: np.ndarray = -(p * logarithms).sum(0) / np.float32(np.log2(len(p)))
-    return np.clip(found, 0, 1)
+    relative: np.ndarray = -(p * logarithms).sum(0) / np.float32(np.log2(len(p)))
+    return np.asarray(np.clip(relative, 0, 1))

@@ -1,23 +1,28 @@
-"""Probabilities to labels, and labels to edits, measurements and scores.
+"""Turn probabilities into labels; edit, measure and score labels.
 
-Networks and checkpoints are unknown here.
+Nothing here depends on networks or checkpoints.
 """
 
 from . import edits
 from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
-from .labelling import Counts, Foreground, label_dtype, label_frames
+from .folders import FolderScores, score_folders
+from .labelling import Counts, Foreground, label_frames
 from .measurements import measure, measure_series
 from .merging import insert_labels, keep_edits
 from .metrics import instance_scores, mask_scores, overlap, overlap_per_class
 from .objects import labelling_text
+from .output import OUTPUTS, Output, label_dtype
 
 __all__ = [
     "ADDED",
     "MISSED",
     "OTHER_CLASS",
+    "OUTPUTS",
     "Counts",
     "Evaluation",
+    "FolderScores",
     "Foreground",
+    "Output",
     "edits",
     "evaluate",
     "insert_labels",
@@ -31,4 +36,5 @@ __all__ = [
     "measure_series",
     "overlap",
     "overlap_per_class",
+    "score_folders",
 ]

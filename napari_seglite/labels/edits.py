@@ -1,4 +1,4 @@
-"""What helps to correct masks: each takes the labels of a frame and returns new ones."""
+"""Edits of masks: every function takes the labels of a frame and returns new ones."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 
 def fill_holes(labels: np.ndarray, value: int) -> np.ndarray:
-    """Fill the holes of a label where nothing else lies.
+    """Fill the holes of a label where they are background.
 
     Parameters
     ----------
     labels : ndarray
         ``(H, W)`` integer.
     value : int
-        The label.
+        Label whose holes are filled.
 
     Returns
     -------
     ndarray
-        New labels of the same dtype, as for all functions here.
+        New labels of the same shape and dtype, as from all functions here.
     """
     from scipy.ndimage import binary_fill_holes
 
@@ -28,27 +28,55 @@ def fill_holes(labels: np.ndarray, value: int) -> np.ndarray:
 
 
 def smooth(labels: np.ndarray, value: int, radius: float = 2.0) -> np.ndarray:
-    """Round off the outline of a label, over `radius` pixels, without touching others."""
+    """Smooth the outline of a label without changing other labels.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` integer.
+    value : int
+        Label whose outline is smoothed.
+    radius : float
+        Standard deviation of the Gaussian, in pixels.
+    """
     from skimage.filters import gaussian
 
     mask = labels == value
-    wanted = gaussian(mask.astype(np.float32), radius) > 0.5
-    return _painted(_painted(labels, mask & ~wanted, 0), wanted & (labels == 0), value)
+    smoothed = gaussian(mask.astype(np.float32), radius) > 0.5
+    return _painted(_painted(labels, mask & ~smoothed, 0), smoothed & (labels == 0), value)
 
 
 def keep_largest(labels: np.ndarray, value: int) -> np.ndarray:
-    """Remove all parts of a label but the largest."""
+    """Remove all connected components of a label but the largest.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` integer.
+    value : int
+        The label. Its components touch along edges or at corners.
+    """
     from skimage.measure import label
 
-    parts = label(labels == value)
-    if parts.max() < 2:
+    components = label(labels == value)
+    if components.max() < 2:
         return labels.copy()
-    largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
-    return _painted(labels, (parts > 0) & (parts != largest), 0)
+    largest = int(np.bincount(components.ravel())[1:].argmax()) + 1
+    return _painted(labels, (components > 0) & (components != largest), 0)
 
 
 def grow(labels: np.ndarray, value: int, pixels: int) -> np.ndarray:
-    """Widen a label by some pixels into the background, or narrow it if they are below 0."""
+    """Grow a label into the background, or shrink it.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` integer.
+    value : int
+        Label that grows.
+    pixels : int
+        Distance to grow by; below 0, distance to shrink by.
+    """
     from scipy.ndimage import distance_transform_edt
 
     mask = labels == value
@@ -61,26 +89,44 @@ def grow(labels: np.ndarray, value: int, pixels: int) -> np.ndarray:
 
 
 def delete_objects(labels: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Remove every connected part that a mask lies on."""
-    parts = _parts(labels)
-    return _painted(labels, np.isin(parts, np.unique(parts[where & (labels > 0)])), 0)
+    """Remove every object that a mask touches.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` integer; an object is a connected component of one label.
+    where : ndarray
+        ``(H, W)`` boolean.
+    """
+    components = _components(labels)
+    touched = np.unique(components[where & (labels > 0)])
+    return _painted(labels, np.isin(components, touched), 0)
 
 
 def merge_objects(labels: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Give every connected part that a mask lies on one label, and fill the mask between them."""
-    found = labels[where & (labels > 0)]
-    if not found.size:
+    """Merge all objects that a mask touches, and fill the mask between them.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` integer; an object is a connected component of one label. The merged object gets
+        the label that covers most of the mask.
+    where : ndarray
+        ``(H, W)`` boolean.
+    """
+    inside = where & (labels > 0)
+    if not inside.any():
         return labels.copy()
-    parts = _parts(labels)
-    touched = np.isin(parts, np.unique(parts[where & (labels > 0)])) & (labels > 0)
-    value = int(np.bincount(found).argmax())
+    components = _components(labels)
+    touched = np.isin(components, np.unique(components[inside])) & (labels > 0)
+    value = int(np.bincount(labels[inside]).argmax())
     return _painted(labels, touched | (where & (labels == 0)), value)
 
 
 def interpolated(first: np.ndarray, last: np.ndarray, count: int) -> Iterator[np.ndarray]:
-    """Return labels for the slices between two, by shape (Raya and Udupa, 1990).
+    """Interpolate labels between two slices by shape (Raya and Udupa, 1990).
 
-    Every label's signed distance to its outline is blended from one slice to the other.
+    The signed distance to the outline of every label is blended from one slice to the other.
 
     Parameters
     ----------
@@ -88,21 +134,26 @@ def interpolated(first: np.ndarray, last: np.ndarray, count: int) -> Iterator[np
         ``(H, W)`` integer.
     count : int
         Number of slices between them.
+
+    Yields
+    ------
+    ndarray
+        ``(H, W)``, the labels of the next slice.
     """
     values = [v for v in np.union1d(first, last).tolist() if v]
     ends = [(_signed(first == v), _signed(last == v)) for v in values]
     for number in range(1, count + 1):
         share = number / (count + 1)
-        made, depth = np.zeros_like(first), np.zeros(first.shape, np.float32)
-        for value, (a, b) in zip(values, ends, strict=True):
-            between = (1 - share) * a + share * b
-            inside = between > depth
-            made[inside], depth[inside] = value, between[inside]
-        yield made
+        labels, depth = np.zeros_like(first), np.zeros(first.shape, np.float32)
+        for value, (start, end) in zip(values, ends, strict=True):
+            distance = (1 - share) * start + share * end
+            inside = distance > depth
+            labels[inside], depth[inside] = value, distance[inside]
+        yield labels
 
 
 def _signed(mask: np.ndarray) -> np.ndarray:
-    """Distance to the outline, above 0 inside; an absent label is deep outside everywhere."""
+    """Return the distance to the outline, above 0 inside; far below 0 where a mask is empty."""
     from scipy.ndimage import distance_transform_edt
 
     if not mask.any():
@@ -111,13 +162,13 @@ def _signed(mask: np.ndarray) -> np.ndarray:
     return np.asarray(inside - distance_transform_edt(~mask), np.float32)
 
 
-def _parts(labels: np.ndarray) -> np.ndarray:
+def _components(labels: np.ndarray) -> np.ndarray:
     from skimage.measure import label
 
     return np.asarray(label(labels, connectivity=1))
 
 
 def _painted(labels: np.ndarray, where: np.ndarray, value: int) -> np.ndarray:
-    made = labels.copy()
-    made[where] = value
-    return made
+    painted = labels.copy()
+    painted[where] = value
+    return painted

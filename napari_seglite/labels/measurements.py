@@ -1,4 +1,4 @@
-"""A table of what the objects in labels are like."""
+"""Measure the size, shape and intensity of labelled objects."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def measure(
     Parameters
     ----------
     labels : ndarray
-        ``(H, W)`` or ``(D, H, W)`` integer, one number an object, 0 for background.
+        ``(H, W)`` or ``(D, H, W)`` integer, one number per object, 0 for background.
     image : ndarray, optional
-        Of the labels' shape, for intensities; with channels along a last axis each is measured.
+        Of the labels' shape, for intensities; a last axis may hold channels, each measured.
     spacing : sequence of float, optional
         Size of a pixel along each axis; lengths, areas and volumes are in its unit.
 
     Returns
     -------
     DataFrame
-        A row an object, with its ``label``, its area or volume, centroid, shape (flat objects)
-        and intensities.
+        One row per object: its ``label``, area or volume, centroid, shape (flat objects only) and
+        intensities.
 
     Raises
     ------
@@ -51,15 +51,18 @@ def measure(
         raise ValueError(
             f"An image of shape {image.shape} cannot be measured under labels of {labels.shape}."
         )
-    wanted = ["label", "area", "centroid", *_ALWAYS]
+    properties = ["label", "area", "centroid", *_ALWAYS]
     if labels.ndim == 2:
-        wanted += _SHAPE
+        properties += _SHAPE
     if image is not None:
-        wanted += _INTENSITY
-    # Whole objects only: the hull of a single line of voxels has no volume, which is no error.
+        properties += _INTENSITY
+    # The convex hull of a single line of voxels has no volume; that is not an error.
     with np.errstate(all="ignore"):
         table = regionprops_table(
-            labels, image, properties=wanted, spacing=None if spacing is None else tuple(spacing)
+            labels,
+            image,
+            properties=properties,
+            spacing=None if spacing is None else tuple(spacing),
         )
     frame = pd.DataFrame(table)
     names = {"area": _SIZE[labels.ndim], "equivalent_diameter_area": "equivalent_diameter"}
@@ -80,7 +83,7 @@ def measure_series(
     Parameters
     ----------
     labels : array
-        Integer, with `axes`.
+        Integer; its axes are `axes`.
     image : array, optional
         Of the labels' shape, for intensities.
     spacing : sequence of float, optional
@@ -88,28 +91,28 @@ def measure_series(
     axes : str
         Letters of the labels' axes; guessed if not given.
     stop : callable
-        Asked between time points; once it returns True, `Cancelled` is raised.
+        Called between time points; once it returns True, `Cancelled` is raised.
 
     Yields
     ------
     tuple of int, int and DataFrame
-        How many time points are done, of how many, and what `measure` says of all so far, by
-        ``label``; of a series with a column ``t``.
+        The number of finished time points, the number of all, and the table of `measure` up to
+        here, indexed by ``label``; that of a series has a column ``t``.
     """
     import pandas as pd
 
     axes = axes or "TZYX"[-labels.ndim :]
-    when = axes.index("T") if "T" in axes else None
-    count = 1 if when is None else labels.shape[when]
-    kept = None if spacing is None else [s for k, s in enumerate(spacing) if k != when]
+    time_axis = axes.index("T") if "T" in axes else None
+    count = 1 if time_axis is None else labels.shape[time_axis]
+    sizes = None if spacing is None else [s for k, s in enumerate(spacing) if k != time_axis]
     tables: list[pd.DataFrame] = []
     for t in range(count):
         if stop():
             raise Cancelled
-        place = tuple(t if k == when else slice(None) for k in range(labels.ndim))
+        place = tuple(t if k == time_axis else slice(None) for k in range(labels.ndim))
         pixels = None if image is None else np.asarray(image[place])
-        table = measure(np.asarray(labels[place]), pixels, kept).set_index("label")
-        if when is not None:
+        table = measure(np.asarray(labels[place]), pixels, sizes).set_index("label")
+        if time_axis is not None:
             table.insert(0, "t", t)
         tables.append(table)
         yield t + 1, count, pd.concat(tables)

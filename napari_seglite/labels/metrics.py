@@ -1,4 +1,4 @@
-"""How well labels agree with the truth, in detail: regions, borders and objects."""
+"""Scores of labels against a reference: overlap, surface distances and objects."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 @dataclass(frozen=True)
 class MaskScores:
-    """One mask against another.
+    """Scores of one mask against another.
 
     Attributes
     ----------
     dice, iou : float
         0 to 1; 1 where both masks are empty.
     sensitivity, precision : float
-        Share of the truth that was found, and of what was found that is true; 0 to 1, NaN where
-        there is no truth, or nothing was found.
+        Share of the reference that is predicted, and share of the prediction that lies in the
+        reference; 0 to 1, NaN where the reference, or the prediction, is empty.
     hausdorff95, surface_distance : float
         95 % Hausdorff distance (the larger of both directions) and average symmetric surface
-        distance, in units of the spacing; 0 where both masks are empty, infinite where one is.
+        distance, in units of the spacing; 0 if both masks are empty, infinite if one is.
     """
 
     dice: float
@@ -39,13 +39,13 @@ class MaskScores:
 
 
 def mask_scores(
-    predicted: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None
+    predicted: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None = None
 ) -> MaskScores:
     """Compare two masks; any value but 0 is foreground.
 
     Parameters
     ----------
-    predicted, truth : ndarray
+    predicted, reference : ndarray
         ``(H, W)`` or ``(D, H, W)``.
     spacing : sequence of float, optional
         Size of a pixel along each axis; 1 if not given.
@@ -55,14 +55,14 @@ def mask_scores(
     ValueError
         If the shapes differ.
     """
-    regions = overlap(predicted, truth)
-    a, b = predicted.astype(bool), truth.astype(bool)
-    both, found, true = (int(np.count_nonzero(m)) for m in (a & b, a, b))
+    area = overlap(predicted, reference)
+    a, b = predicted.astype(bool), reference.astype(bool)
+    both, positive, true = (int(np.count_nonzero(mask)) for mask in (a & b, a, b))
     return MaskScores(
-        regions.dice,
-        regions.iou,
+        area.dice,
+        area.iou,
         both / true if true else float("nan"),
-        both / found if found else float("nan"),
+        both / positive if positive else float("nan"),
         *_surface_distances(a, b, spacing),
     )
 
@@ -90,23 +90,23 @@ def _surface_distances(
 
 @dataclass(frozen=True)
 class InstanceScores:
-    """Objects against objects.
+    """Scores of objects against those of a reference.
 
     Attributes
     ----------
-    true, found : int
-        Objects in the truth, and in the prediction.
+    reference, predicted : int
+        Number of objects in the reference, and in the prediction.
     f1 : dict
         F1 score by the IoU from which a pair counts as a match, 0 to 1.
     ap50 : float
-        TP / (TP + FP + FN) at IoU 0.5, the average precision of the 2018 Data Science Bowl and
-        what StarDist calls accuracy.
+        TP / (TP + FP + FN) at IoU 0.5: the average precision of the 2018 Data Science Bowl, and the
+        accuracy of StarDist.
     aji : float
         Aggregated Jaccard index (Kumar et al., 2017).
     """
 
-    true: int
-    found: int
+    reference: int
+    predicted: int
     f1: dict[float, float]
     ap50: float
     aji: float
@@ -118,12 +118,19 @@ class InstanceScores:
 
 
 def instance_scores(
-    predicted: np.ndarray, truth: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
+    predicted: np.ndarray, reference: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
 ) -> InstanceScores:
-    """Compare labels with one number an object, 0 being background.
+    """Compare labels with one number per object; 0 is background.
 
     Objects are matched one to one so that the number of matches is largest (Hungarian method).
     Scores are 1 where neither side has objects.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray
+        Integer labels, or boolean masks whose connected components are objects.
+    thresholds : sequence of float
+        IoU from which a pair of objects counts as a match, 0 to 1.
 
     Raises
     ------
@@ -134,24 +141,28 @@ def instance_scores(
     from skimage.metrics import contingency_table
     from skimage.segmentation import relabel_sequential
 
-    if predicted.shape != truth.shape:
-        raise ValueError(f"Labels of shape {predicted.shape} and {truth.shape} cannot be compared.")
-    if predicted.dtype == bool or truth.dtype == bool:
-        predicted, truth = (label(m) if m.dtype == bool else m for m in (predicted, truth))
-    predicted, truth = (relabel_sequential(m.astype(np.int64))[0] for m in (predicted, truth))
-    true, found = int(truth.max(initial=0)), int(predicted.max(initial=0))
-    shared = np.zeros((true + 1, found + 1), np.int64)
-    table = contingency_table(truth, predicted).toarray() if truth.size else shared
+    if predicted.shape != reference.shape:
+        raise ValueError(
+            f"Labels of shape {predicted.shape} and {reference.shape} cannot be compared."
+        )
+    predicted, reference = (
+        relabel_sequential((label(m) if m.dtype == bool else m).astype(np.int64))[0]
+        for m in (predicted, reference)
+    )
+    true, positive = int(reference.max(initial=0)), int(predicted.max(initial=0))
+    shared = np.zeros((true + 1, positive + 1), np.int64)
+    table = contingency_table(reference, predicted).toarray() if reference.size else shared
     shared[: table.shape[0], : table.shape[1]] = table
-    areas, found_areas = shared.sum(1)[1:], shared.sum(0)[1:]
+    areas, predicted_areas = shared.sum(1)[1:], shared.sum(0)[1:]
     shared = shared[1:, 1:]
-    union = areas[:, None] + found_areas[None] - shared
+    union = areas[:, None] + predicted_areas[None] - shared
     iou = shared / np.maximum(union, 1)
     matches = {t: _matches(iou, t) for t in dict.fromkeys((*thresholds, 0.5))}
-    objects = true + found
+    objects = true + positive
     f1 = {t: 2 * matches[t] / objects if objects else 1.0 for t in thresholds}
     ap50 = matches[0.5] / (objects - matches[0.5]) if objects else 1.0
-    return InstanceScores(true, found, f1, ap50, _aji(shared, union, iou, areas, found_areas))
+    aji = _aji(shared, union, iou, areas, predicted_areas)
+    return InstanceScores(true, positive, f1, ap50, aji)
 
 
 def _matches(iou: np.ndarray, threshold: float) -> int:
@@ -169,19 +180,19 @@ def _aji(
     union: np.ndarray,
     iou: np.ndarray,
     areas: np.ndarray,
-    found_areas: np.ndarray,
+    predicted_areas: np.ndarray,
 ) -> float:
-    if not areas.size and not found_areas.size:
+    if not areas.size and not predicted_areas.size:
         return 1.0
-    if not areas.size or not found_areas.size:
+    if not areas.size or not predicted_areas.size:
         return 0.0
     best = iou.argmax(1)
     rows = np.arange(areas.size)
     hit = shared[rows, best] > 0
-    used = np.zeros(found_areas.size, bool)
+    used = np.zeros(predicted_areas.size, bool)
     used[best[hit]] = True
     intersection = shared[rows, best][hit].sum()
-    total = union[rows, best][hit].sum() + areas[~hit].sum() + found_areas[~used].sum()
+    total = union[rows, best][hit].sum() + areas[~hit].sum() + predicted_areas[~used].sum()
     return float(intersection / total)
 
 
@@ -193,17 +204,24 @@ class Overlap:
     iou: float
 
 
-def overlap(predicted: np.ndarray, truth: np.ndarray) -> Overlap:
-    """Compare two masks of one shape; any value but 0 is foreground.
+def overlap(predicted: np.ndarray, reference: np.ndarray) -> Overlap:
+    """Compare two masks of the same shape; any value but 0 is foreground.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray
+        Any dtype.
 
     Raises
     ------
     ValueError
         If the shapes differ.
     """
-    if predicted.shape != truth.shape:
-        raise ValueError(f"Labels of shape {predicted.shape} and {truth.shape} cannot be compared.")
-    a, b = predicted.astype(bool), truth.astype(bool)
+    if predicted.shape != reference.shape:
+        raise ValueError(
+            f"Labels of shape {predicted.shape} and {reference.shape} cannot be compared."
+        )
+    a, b = predicted.astype(bool), reference.astype(bool)
     both = int(np.count_nonzero(a & b))
     total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
     if total == 0:
@@ -211,10 +229,16 @@ def overlap(predicted: np.ndarray, truth: np.ndarray) -> Overlap:
     return Overlap(2 * both / total, both / (total - both))
 
 
-def overlap_per_class(predicted: np.ndarray, truth: np.ndarray) -> Overlap:
-    """Mean of `overlap` over every class above 0 that occurs in either."""
-    classes = np.union1d(np.unique(predicted), np.unique(truth))
-    each = [overlap(predicted == c, truth == c) for c in classes if c != 0]
+def overlap_per_class(predicted: np.ndarray, reference: np.ndarray) -> Overlap:
+    """Return the mean of `overlap` over all classes above 0 that occur in either.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray
+        Integer classes, of the same shape.
+    """
+    classes = np.union1d(np.unique(predicted), np.unique(reference))
+    each = [overlap(predicted == c, reference == c) for c in classes if c != 0]
     if not each:
         return Overlap(1.0, 1.0)
     return Overlap(

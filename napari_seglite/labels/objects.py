@@ -1,8 +1,8 @@
-"""Connected parts of a mask, and the objects in them, found block by block.
+"""Connected components of a mask, and the objects in them, block by block.
 
-A mask of any size is read in blocks; parts that reach over a border are put together. What comes
-out does not depend on the blocks: every part is split by itself, and objects are numbered in the
-order of their first pixels.
+A mask of any size is read in blocks; components that cross the border of a block are joined. The
+result does not depend on the blocks: every component is split on its own, and objects are numbered
+in the order of their first pixels.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 import scipy.ndimage as ndi
 
 from ..images import Block, blocks
+from .output import Output
 
-# Bumps of the smoothed distance to the background lower than this do not split an object
-# in two; in sixteenths of a pixel.
+# Maxima of the smoothed distance to the background that rise less than this above a saddle do not
+# split an object in two; in sixteenths of a pixel.
 SPLIT_DEPTH = 8
 THREADS = min(4, os.cpu_count() or 1)
 
@@ -28,62 +29,78 @@ Write = Callable[[Block, np.ndarray], None]
 
 @dataclass(frozen=True)
 class Components:
-    """The connected parts of a mask.
+    """The connected components of a mask.
+
+    Every block is labelled on its own, from 1; these *local* labels belong to components of the
+    whole mask, which are numbered from 0.
 
     Attributes
     ----------
     read : callable
         Returns a block of the mask, boolean.
     shape : tuple of int
-        Of the mask.
+        Shape of the mask.
     blocks : tuple of Block
-        Which the mask was read in.
+        Blocks in which the mask was read.
     offsets : tuple of int
-        Of every block, how many local parts there are in those before it.
-    of : ndarray
-        The part that every local part belongs to, by offset and local number.
-    sizes, first : ndarray
-        Pixels of every part, and its first pixel, counted in raster order.
+        For every block, the number of local labels in the blocks before it.
+    component_of : ndarray
+        Component of every local label, by offset and local label.
+    sizes, first_pixel : ndarray
+        Pixels of every component, and the index of its first pixel in raster order.
     begin, end : ndarray
-        ``(parts, axes)``, the box around every part.
-    only : ndarray or None
-        The local parts, if there is but one block.
+        ``(components, axes)``, the box around every component.
+    only_block : ndarray or None
+        Local labels of the block, if there is only one.
     """
 
     read: Read
     shape: tuple[int, ...]
     blocks: tuple[Block, ...]
     offsets: tuple[int, ...]
-    of: np.ndarray
+    component_of: np.ndarray
     sizes: np.ndarray
-    first: np.ndarray
+    first_pixel: np.ndarray
     begin: np.ndarray
     end: np.ndarray
-    only: np.ndarray | None = None
+    only_block: np.ndarray | None = None
 
-    def each(self) -> Iterator[tuple[Block, np.ndarray, np.ndarray]]:
-        """Yield every block, its local parts (0 is background), and the parts they belong to."""
-        ends = (*self.offsets[1:], len(self.of))
+    def by_block(self) -> Iterator[tuple[Block, np.ndarray, np.ndarray]]:
+        """Go through the blocks.
+
+        Yields
+        ------
+        tuple of slice
+            The block.
+        ndarray
+            Its local labels; 0 is background.
+        ndarray
+            The component of every local label, from 1 on.
+        """
+        ends = (*self.offsets[1:], len(self.component_of))
         for block, offset, end in zip(self.blocks, self.offsets, ends, strict=True):
-            local = ndi.label(self.read(block))[0] if self.only is None else self.only
-            yield block, local, self.of[offset:end]
+            local = self.only_block
+            if local is None:
+                local = ndi.label(self.read(block))[0]
+            yield block, local, self.component_of[offset:end]
 
 
+# ---------------------------------------------------------------------- find
 def find_components(read: Read, shape: tuple[int, ...]) -> Components:
-    """Find the parts of a mask whose pixels touch along an edge.
+    """Find the components of a mask, whose pixels touch along an edge.
 
     Parameters
     ----------
     read : callable
         Returns a block of the mask, boolean.
     shape : tuple of int
-        Of the mask, ``(H, W)`` or ``(Z, H, W)``.
+        Shape of the mask, ``(H, W)`` or ``(Z, H, W)``.
     """
-    grid = tuple(blocks(shape))
-    offsets, measured, joined = [], [], [np.zeros((0, 2), np.int64)]
-    faces: dict[tuple[int, ...], np.ndarray] = {}
+    all_blocks = tuple(blocks(shape))
+    offsets, measured, pairs = [], [], [np.zeros((0, 2), np.int64)]
+    faces: dict[tuple[int, ...], np.ndarray] = {}  # of blocks, until their neighbour is read
     total = 0
-    for block in grid:
+    for block in all_blocks:
         local, count = ndi.label(read(block))
         corner = np.array([edge.start for edge in block])
         offsets.append(total)
@@ -91,70 +108,73 @@ def find_components(read: Read, shape: tuple[int, ...]) -> Components:
         for axis in range(len(shape)):
             before = faces.pop((axis, *corner), None)
             if before is not None:
-                joined.append(_touching(before, _face(local, 0, axis, total)))
+                pairs.append(_touching(before, _face(local, 0, axis, total)))
             behind = corner.copy()
             behind[axis] = block[axis].stop
             if behind[axis] < shape[axis]:
                 faces[(axis, *behind)] = _face(local, -1, axis, total)
         total += count
-    of = _joined(np.concatenate(joined) - 1, total)
-    sizes, first, begin, end = (np.concatenate(column) for column in zip(*measured, strict=True))
+    component_of = _joined(np.concatenate(pairs) - 1, total)
+    sizes, first_pixel, begin, end = (
+        np.concatenate(column) for column in zip(*measured, strict=True)
+    )
     return Components(
         read=read,
         shape=shape,
-        blocks=grid,
+        blocks=all_blocks,
         offsets=tuple(offsets),
-        of=of,
-        sizes=_gathered(np.add, sizes, of),
-        first=_gathered(np.minimum, first, of),
-        begin=_gathered(np.minimum, begin, of),
-        end=_gathered(np.maximum, end, of),
-        only=local if len(grid) == 1 else None,
+        component_of=component_of,
+        sizes=_gathered(np.add, sizes, component_of),
+        first_pixel=_gathered(np.minimum, first_pixel, component_of),
+        begin=_gathered(np.minimum, begin, component_of),
+        end=_gathered(np.maximum, end, component_of),
+        only_block=local if len(all_blocks) == 1 else None,
     )
 
 
 def _measured(
     local: np.ndarray, count: int, corner: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return sizes, first pixels, and where boxes begin and end, of the labels in a block."""
+    """Return sizes, first pixels, and begin and end of the boxes of a block's local labels."""
     from .watershed import as_volume, measure
 
     axes = len(shape)
-    sizes, first, begin, end = measure(as_volume(local), count)
-    first = _moved(first, local.shape, corner, shape)
-    return sizes, first, begin[:, -axes:] + corner, end[:, -axes:] + corner
+    sizes, first_pixel, begin, end = measure(as_volume(local), count)
+    first_pixel = _index_in_whole(first_pixel, local.shape, corner, shape)
+    return sizes, first_pixel, begin[:, -axes:] + corner, end[:, -axes:] + corner
 
 
-def _moved(
-    first: np.ndarray, block: tuple[int, ...], corner: np.ndarray, shape: tuple[int, ...]
+def _index_in_whole(
+    pixels: np.ndarray, block: tuple[int, ...], corner: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Return pixels counted in a block as they are counted in the whole."""
-    places = np.array(np.unravel_index(first, block)).T + corner
+    """Return the raster indices in the whole of pixels that are indexed in a block."""
+    places = np.array(np.unravel_index(pixels, block)).T + corner
     return np.asarray(np.ravel_multi_index(tuple(places.T), shape), np.int64)
 
 
-def _gathered(how: np.ufunc, values: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Combine the values of all that belongs together; `of` counts from 0 without gaps."""
-    if not len(of):
+def _gathered(combine: np.ufunc, values: np.ndarray, component_of: np.ndarray) -> np.ndarray:
+    """Combine the values of all local labels of a component; components have no gaps."""
+    if not len(component_of):
         return values
-    order = np.argsort(of, kind="stable")
-    starts = np.flatnonzero(np.diff(of[order], prepend=-1))
-    return np.asarray(how.reduceat(values[order], starts, axis=0))
+    order = np.argsort(component_of, kind="stable")
+    starts = np.flatnonzero(np.diff(component_of[order], prepend=-1))
+    return np.asarray(combine.reduceat(values[order], starts, axis=0))
 
 
 def _face(local: np.ndarray, place: int, axis: int, offset: int) -> np.ndarray:
+    """Return the labels on a face of a block, numbered on through all blocks."""
     face = local.take(place, axis).astype(np.int64)
     return np.where(face > 0, face + offset, 0)
 
 
 def _touching(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the pairs of labels that lie face to face, ``(pairs, 2)``."""
+    """Return the pairs of labels that touch across two faces, ``(pairs, 2)``."""
     both = (a > 0) & (b > 0)
     return np.unique(np.stack([a[both], b[both]], 1), axis=0)
 
 
 def _joined(pairs: np.ndarray, count: int) -> np.ndarray:
-    """Return for each of `count` things the number of the group that pairs put it into."""
+    """Return the component of each of `count` labels, given the pairs that touch."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -164,82 +184,108 @@ def _joined(pairs: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
-def labelling_text(output: str) -> str:
-    """Say what happens before objects are there; the first ones ever take longer."""
+# ---------------------------------------------------------------------- split
+def labelling_text(output: Output) -> str:
+    """Return the status text of labelling; the first objects ever need compilation."""
     from .watershed import needs_compiling
 
     if output == "instances" and needs_compiling():
-        return "Compiling what separates objects for this computer, once, about 10 s …"
+        return "Compiling the separation of objects for this computer, once, about 10 s …"
     return "Labelling …"
 
 
 def split_components(
-    parts: Components, min_size: int, write: Write, read_back: Read, top: int = 0
+    components: Components, min_size: int, write: Write, read_back: Read, top: int = 0
 ) -> list[int]:
-    """Separate the objects that touch, and write them, numbered above `top`.
+    """Separate touching objects, and write their ids.
 
     Parameters
     ----------
-    parts : Components
-        Of a mask.
+    components : Components
+        Components of a mask.
     min_size : int
-        Smaller objects are left out.
+        Smaller objects are left out; pixels.
     write, read_back : callable
         Write a block of ids and read it again; 0 where nothing was written.
+    top : int
+        Ids are consecutive from ``top + 1``, in the order of the objects' first pixels.
 
     Returns
     -------
     list of int
-        Pixels of every object; in no order.
+        Pixels of every object, in no particular order.
     """
-    large = parts.sizes >= max(min_size, 1)
-    objects = _Objects(parts.shape)
-    crossing = np.zeros(len(parts.sizes), bool)
-    for block, local, of in parts.each():
+    splitter = _Splitter(components.shape)
+    large = components.sizes >= max(min_size, 1)
+    crossing = _split_in_blocks(components, large, splitter, write)
+    for number in np.flatnonzero(crossing & large):
+        _split_across_blocks(components, int(number), splitter, write, read_back)
+    large_objects = splitter.sizes() >= max(min_size, 1)
+    ids = _final_ids(splitter.first_pixels(), large_objects, top)
+    for block in components.blocks:
+        write(block, ids[read_back(block)])
+    return [int(size) for size in splitter.sizes()[large_objects]]
+
+
+def _split_in_blocks(
+    components: Components, large: np.ndarray, splitter: _Splitter, write: Write
+) -> np.ndarray:
+    """Split the large components inside of blocks; return a mask of those that cross a border."""
+    crossing = np.zeros(len(components.sizes), bool)
+    for block, local, component_of in components.by_block():
         corner = np.array([edge.start for edge in block])
         stop = np.array([edge.stop for edge in block])
-        begin, end = parts.begin[of], parts.end[of]
-        here = (begin >= corner).all(1) & (end <= stop).all(1)
-        crossing[of[~here]] = True
-        chosen = np.flatnonzero(here & large[of])
-        ids = objects.split(local, chosen + 1, begin[chosen], end[chosen], corner)
-        write(block, ids)
-    for number in np.flatnonzero(crossing & large):
-        begin, end = parts.begin[number], parts.end[number]
-        box = tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))
-        local, _ = ndi.label(parts.read(box))
-        place = np.array(np.unravel_index(parts.first[number], parts.shape)) - begin
-        own = local[tuple(place)]
-        ids = objects.split(local, np.array([own]), begin[None], end[None], begin)
-        write(box, np.where(local == own, ids, read_back(box)))
-    first, sizes = (np.concatenate([np.zeros(0, np.int64), *part]) for part in objects.found())
-    kept = sizes >= max(min_size, 1)
-    order = np.zeros(len(first) + 1, np.uint32)
-    rank = np.argsort(first[kept], kind="stable")
-    order[np.flatnonzero(kept)[rank] + 1] = np.arange(1, len(rank) + 1) + top
-    for block in parts.blocks:
-        write(block, order[read_back(block)])
-    return [int(size) for size in sizes[kept]]
+        begin, end = components.begin[component_of], components.end[component_of]
+        inside = (begin >= corner).all(1) & (end <= stop).all(1)
+        crossing[component_of[~inside]] = True
+        chosen = np.flatnonzero(inside & large[component_of])
+        write(block, splitter.split(local, chosen + 1, begin[chosen], end[chosen], corner))
+    return crossing
 
 
-class _Objects:
-    """What was split so far, with provisional ids.
+def _split_across_blocks(
+    components: Components, number: int, splitter: _Splitter, write: Write, read_back: Read
+) -> None:
+    """Split a component that crosses the border of a block, in the box around it."""
+    begin, end = components.begin[number], components.end[number]
+    box = tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))
+    local, _ = ndi.label(components.read(box))
+    first_pixel = np.unravel_index(components.first_pixel[number], components.shape)
+    own = local[tuple(np.array(first_pixel) - begin)]
+    ids = splitter.split(local, np.array([own]), begin[None], end[None], begin)
+    write(box, np.where(local == own, ids, read_back(box)))
+
+
+def _final_ids(first_pixels: np.ndarray, large: np.ndarray, top: int) -> np.ndarray:
+    """Return the final id of every provisional one: 0 for small objects."""
+    ids = np.zeros(len(first_pixels) + 1, np.uint32)
+    order = np.argsort(first_pixels[large], kind="stable")
+    ids[np.flatnonzero(large)[order] + 1] = np.arange(1, len(order) + 1) + top
+    return ids
+
+
+class _Splitter:
+    """Splits components into objects with provisional ids, and records the objects.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the whole.
+        Shape of the whole mask.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
         self.count = 0
-        self._first: list[np.ndarray] = []
-        self._sizes: list[np.ndarray] = []
+        self._first_pixels = [np.zeros(0, np.int64)]
+        self._sizes = [np.zeros(0, np.int64)]
 
-    def found(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Return the first pixels and the sizes of all objects, in the order of their ids."""
-        return self._first, self._sizes
+    def first_pixels(self) -> np.ndarray:
+        """Return the first pixel of every object, in the order of the provisional ids."""
+        return np.concatenate(self._first_pixels)
+
+    def sizes(self) -> np.ndarray:
+        """Return the pixels of every object, in the order of the provisional ids."""
+        return np.concatenate(self._sizes)
 
     def split(
         self,
@@ -249,31 +295,46 @@ class _Objects:
         end: np.ndarray,
         corner: np.ndarray,
     ) -> np.ndarray:
-        """Split parts of a block, which begins at `corner`; returns its ids, 0 elsewhere."""
+        """Split components of a block.
+
+        Parameters
+        ----------
+        local : ndarray
+            Local labels of the block.
+        numbers : ndarray
+            ``(n,)``, the local labels of the components to split.
+        begin, end : ndarray
+            ``(n, axes)``, the boxes around them in the whole mask.
+        corner : ndarray
+            First pixel of the block in the whole mask.
+
+        Returns
+        -------
+        ndarray
+            uint32, the block's provisional ids; 0 elsewhere.
+        """
         from .watershed import REACH, as_volume, raise_each, split_each
 
-        # Of planes, the first of three axes has a length of 1.
-        flat = ((0, 0), (3 - len(self.shape), 0))
-        before = np.pad(REACH * (begin > 0), flat)
-        behind = np.pad(REACH * (end < self.shape), flat)
-        begin, end = np.pad(begin - corner, flat), np.pad(end - corner, flat)
-        end[:, : flat[1][0]] = 1
+        # A plane is a volume whose first axis has a length of 1.
+        padding = ((0, 0), (3 - len(self.shape), 0))
+        before = np.pad(REACH * (begin > 0), padding)
+        behind = np.pad(REACH * (end < self.shape), padding)
+        begin, end = np.pad(begin - corner, padding), np.pad(end - corner, padding)
+        end[:, : padding[1][0]] = 1
         ids = np.zeros(local.shape, np.uint32)
-        seen, written = as_volume(local), as_volume(ids)
-        # Every thread takes each so-manieth part, and numbers its objects from 1.
+        labels, written = as_volume(local), as_volume(ids)
+        # Thread k takes every THREADS-th component and numbers its objects from 1.
         shares = [slice(k, None, THREADS) for k in range(THREADS)]
 
-        def work(share: slice) -> tuple[np.ndarray, np.ndarray]:
+        def split_share(share: slice) -> tuple[np.ndarray, np.ndarray]:
             boxes = (begin[share], end[share], before[share], behind[share])
-            found: tuple[np.ndarray, np.ndarray] = split_each(
-                seen, numbers[share], *boxes, SPLIT_DEPTH, written
-            )
-            return found
+            sizes, first = split_each(labels, numbers[share], *boxes, SPLIT_DEPTH, written)
+            return sizes, first
 
         with ThreadPoolExecutor(THREADS) as pool:
-            for share, (sizes, first) in zip(shares, pool.map(work, shares), strict=True):
-                raise_each(seen, numbers[share], begin[share], end[share], written, self.count)
-                self._first.append(_moved(first, local.shape, corner, self.shape))
+            for share, (sizes, first) in zip(shares, pool.map(split_share, shares), strict=True):
+                raise_each(labels, numbers[share], begin[share], end[share], written, self.count)
+                self._first_pixels.append(_index_in_whole(first, local.shape, corner, self.shape))
                 self._sizes.append(sizes)
                 self.count += len(sizes)
         return ids

@@ -8,7 +8,17 @@ COMPILING = "Compiling the scan for this computer, once, about 10 s …"
 
 
 def needs_compiling(network: str, device: str, training: bool = False) -> bool:
-    """Whether a network has to compile a kernel before it can run; say `COMPILING` then."""
+    """Whether a network has to compile a kernel before it can run; show `COMPILING` then.
+
+    Parameters
+    ----------
+    network : str
+        Name of the network.
+    device : str
+        Device that it runs on, as `devices.resolve` returns it.
+    training : bool
+        Whether gradients are needed, too.
+    """
     from src_models import selective_scan
 
     on_cpu = src_models.card(network).uses_scan and device == "cpu"
@@ -16,7 +26,13 @@ def needs_compiling(network: str, device: str, training: bool = False) -> bool:
 
 
 def warm_up(network: str, device: str, training: bool = False) -> None:
-    """Compile what `needs_compiling` asks for, or load it."""
+    """Compile the kernels of a network, or load them from the cache.
+
+    Parameters
+    ----------
+    network, device, training
+        See `needs_compiling`.
+    """
     from src_models import selective_scan
 
     if src_models.card(network).uses_scan and device == "cpu":

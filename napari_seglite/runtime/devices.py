@@ -1,4 +1,4 @@
-"""Where a network runs."""
+"""The devices of this computer and their memory."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ def available() -> list[str]:
     """Return the devices of this computer, the fastest first. Imports torch."""
     import torch
 
-    found = []
+    devices = []
     if torch.cuda.is_available():
-        found += [f"cuda:{k}" if k else "cuda" for k in range(torch.cuda.device_count())]
+        devices += [f"cuda:{k}" if k else "cuda" for k in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
-        found.append("mps")
-    return [*found, "cpu"]
+        devices.append("mps")
+    return [*devices, "cpu"]
 
 
 def resolve(device: str) -> str:
-    """Turn ``"auto"`` into the fastest device and check that any other exists.
+    """Replace ``"auto"`` by the fastest device; check that any other exists.
 
     Raises
     ------
     DeviceError
         If this computer has no such device.
     """
-    found = available()
+    devices = available()
     if device == "auto":
-        return found[0]
-    if device == "cuda:0" and "cuda" in found:
+        return devices[0]
+    if device == "cuda:0" and "cuda" in devices:
         return "cuda"
-    if device not in found:
+    if device not in devices:
         raise DeviceError(
-            f"This computer has no device {device!r}. Choose one of: {', '.join(found)}."
+            f"This computer has no device {device!r}. Choose one of: {', '.join(devices)}."
         )
     return device
 
 
 def free_memory(device: str) -> int | None:
-    """Return the bytes that are free on a device; None where it does not say."""
+    """Return the free memory of a device in bytes; None where it is unknown."""
     if device == "cpu":
         import psutil
 
@@ -56,7 +56,7 @@ def free_memory(device: str) -> int | None:
 
 
 def used_memory(device: str) -> int:
-    """Return the bytes that this process holds, or that torch holds of a GPU."""
+    """Return the memory in bytes that this process holds, or that torch holds on a GPU."""
     if device.startswith("cuda"):
         import torch
 
@@ -67,23 +67,23 @@ def used_memory(device: str) -> int:
 
 
 def fast_bfloat16(device: str) -> bool:
-    """Whether a device's processor has instructions for bfloat16; asked of CPUs alone."""
+    """Whether a device is a CPU with instructions for bfloat16."""
     import torch
 
-    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device == "cpu" and known is not None and bool(known())
+    is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device == "cpu" and is_supported is not None and bool(is_supported())
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch means that memory ran out, of whichever device."""
+    """Whether an error of torch means that memory ran out, on any device."""
     import torch
 
-    of_others = ("DefaultCPUAllocator", "MPS backend out of memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(t in str(error) for t in of_others)
+    messages = ("DefaultCPUAllocator", "MPS backend out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(m in str(error) for m in messages)
 
 
 def release(device: str) -> None:
-    """Give the memory that torch keeps for later back to a GPU's other users."""
+    """Return the memory that torch caches on a GPU to the system."""
     import torch
 
     if device.startswith("cuda"):
@@ -93,7 +93,14 @@ def release(device: str) -> None:
 
 
 def place(network: nn.Module, device: str) -> nn.Module:
-    """Move a network to a device, its weights laid out channels last, which convolves faster.
+    """Move a network to a device, with its weights in channels-last format if it is flat.
+
+    Parameters
+    ----------
+    network : Module
+        Changed in place. Networks for volumes keep their memory format.
+    device : str
+        As `resolve` returns it.
 
     Raises
     ------

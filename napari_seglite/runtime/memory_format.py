@@ -1,7 +1,7 @@
-"""The memory layout in which a network runs fastest on a device: measured once and remembered.
+"""The memory format in which a network runs fastest on a device, measured once and remembered.
 
 Convolution libraries are faster with the channels last on most devices and networks, but not on
-all. The layouts compute the same to the last digits, which is why results carry the one they had.
+all. Both formats compute the same up to the last digits, which is why results record theirs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..formats import replacing
 
@@ -19,34 +19,48 @@ if TYPE_CHECKING:
 
     from ..checkpoints import CheckpointInfo
 
-FILE = "layouts.json"
-LAYOUTS = ("channels_last", "contiguous")
-MEASURING = "Finding the fastest memory layout on this device, once …"
-# Of the image that is timed, in pixels, and how often each layout gets a turn.
+MemoryFormat = Literal["channels_last", "contiguous"]
+MEMORY_FORMATS: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
+
+FILE = "layouts.json"  # the name is older than the module's; users have such files
+MEASURING = "Finding the fastest memory format on this device, once …"
+# Edge of the timed image in pixels, and how often each format is timed.
 SIZE, ROUNDS = 128, 3
 
 
-def arrange(network: nn.Module, layout: str) -> nn.Module:
-    """Lay out a network's weights, in place.
+def apply(network: nn.Module, memory_format: MemoryFormat) -> nn.Module:
+    """Convert a network's weights to a memory format, in place.
 
-    Raises
-    ------
-    KeyError
-        If there is no such layout.
+    Parameters
+    ----------
+    network : Module
+        On any device.
+    memory_format : str
+        One of `MEMORY_FORMATS`.
     """
     import torch
 
     formats = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
-    options: dict[str, Any] = {"memory_format": formats[layout]}
+    options: dict[str, Any] = {"memory_format": formats[memory_format]}
     return network.to(**options)
 
 
-def remembered(folder: Path, info: CheckpointInfo, device: str) -> str | None:
-    """Return the layout that was measured before, or None; volumes have but one."""
+def remembered(folder: Path, info: CheckpointInfo, device: str) -> MemoryFormat | None:
+    """Return the memory format that was measured before; None if none was.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the file of earlier measurements.
+    info : CheckpointInfo
+        Card of the network's checkpoint. Networks for volumes are always contiguous.
+    device : str
+        As `devices.resolve` returns it.
+    """
     if info.volumetric:
         return "contiguous"
-    layout = _read(folder / FILE).get(_key(info, device))
-    return layout if layout in LAYOUTS else None
+    fastest = _read(folder / FILE).get(_key(info, device))
+    return fastest if fastest in MEMORY_FORMATS else None
 
 
 def measure(
@@ -55,41 +69,41 @@ def measure(
     network: nn.Module,
     device: str,
     clock: Callable[[], float] = time.perf_counter,
-) -> str:
-    """Time both layouts and remember the faster one.
+) -> MemoryFormat:
+    """Time both memory formats and remember the faster one.
 
     Parameters
     ----------
     folder : Path
-        Where it is written down; one that cannot be written costs a measurement every time.
+        Gets the file of measurements. If it cannot be written, every call measures again.
     info : CheckpointInfo
-        Whose network it is.
+        Card of the network's checkpoint.
     network : Module
-        On `device`, in evaluation mode; left in the faster layout.
+        On `device`, in evaluation mode; left in the faster format.
     device : str
-        Where it runs.
+        As `devices.resolve` returns it.
     clock : callable
         Returns seconds.
 
     Returns
     -------
     str
-        One of `LAYOUTS`.
+        One of `MEMORY_FORMATS`.
     """
     import torch
 
     slices = [info.context_slices] if info.context_slices > 1 else []
     image = torch.zeros(1, *slices, info.in_channels, SIZE, SIZE, device=device)
-    seconds = dict.fromkeys(LAYOUTS, float("inf"))
-    for _ in range(ROUNDS):  # in turns, so that a busy moment slows both
-        for layout in LAYOUTS:
-            arrange(network, layout)
+    seconds = dict.fromkeys(MEMORY_FORMATS, float("inf"))
+    for _ in range(ROUNDS):  # alternating, so that a busy moment slows both
+        for memory_format in MEMORY_FORMATS:
+            apply(network, memory_format)
             start = clock()
             with torch.inference_mode():
                 network(image).sum().item()  # waits for a GPU to finish
-            seconds[layout] = min(seconds[layout], clock() - start)
-    fastest = min(LAYOUTS, key=seconds.__getitem__)
-    arrange(network, fastest)
+            seconds[memory_format] = min(seconds[memory_format], clock() - start)
+    fastest = min(MEMORY_FORMATS, key=seconds.__getitem__)
+    apply(network, fastest)
     _write(folder / FILE, {**_read(folder / FILE), _key(info, device): fastest})
     return fastest
 
@@ -103,17 +117,17 @@ def _key(info: CheckpointInfo, device: str) -> str:
     return f"{info.network} {options} on {name}{threads}, torch {torch.__version__}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, str]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        measured = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return measured if isinstance(measured, dict) else {}
 
 
-def _write(path: Path, layouts: dict[str, Any]) -> None:
+def _write(path: Path, measured: dict[str, str]) -> None:
     try:
         with replacing(path) as scratch:
-            scratch.write_text(json.dumps(layouts, indent=2) + "\n", "utf-8")
+            scratch.write_text(json.dumps(measured, indent=2) + "\n", "utf-8")
     except OSError:
         return

@@ -1,4 +1,4 @@
-"""Random numbers of a training run, apart from those of everybody else in the process."""
+"""Random numbers of a training run, separate from those of the rest of the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _lock = RLock()
 
 
 class RandomState:
-    """A seeded state of torch's random numbers that only its owner advances.
+    """A seeded state of torch's random number generators that no other code advances.
 
     Layers such as dropout draw from torch's global generators and take no other. A run borrows
     them for each step and puts back what it found, so that two runs in one process, or the
@@ -39,7 +39,7 @@ class RandomState:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Make torch draw from this state; never hold it across a ``yield``."""
+        """Make torch draw from this state. Never hold it across a ``yield``."""
         with _lock, self._borrowed():
             self._write(self._states)
             yield

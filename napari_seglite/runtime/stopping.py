@@ -1,4 +1,4 @@
-"""Stop long work between two layers of a network."""
+"""Stop long computations between two layers of a network."""
 
 from __future__ import annotations
 
@@ -16,15 +16,27 @@ Stop = Callable[[], bool]
 
 
 def never() -> bool:
-    """Stand in for a stop button nobody can press."""
+    """Return False: the work is never stopped."""
     return False
 
 
 @contextmanager
 def interruptible(network: nn.Module, stop: Stop) -> Iterator[None]:
-    """Let `stop` end a forward pass between any two layers by raising `Cancelled`.
+    """Raise `Cancelled` between any two layers of a forward pass once `stop` returns True.
 
     A tile of a large image takes seconds on a laptop; a user who cancels should not wait for it.
+
+    Parameters
+    ----------
+    network : Module
+        Its layers are hooked within the context.
+    stop : callable
+        Called before every layer.
+
+    Raises
+    ------
+    Cancelled
+        If `stop` returned True.
     """
 
     def check(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The software a result was made with."""
+"""Versions of the software that computes a result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 
 
 def versions() -> dict[str, str]:
-    """Return the software a result is made with."""
+    """Return the versions of Python and of the packages that results depend on, by name."""
     from importlib.metadata import version
 
     packages = ("napari-seglite", "torch", "numpy", "monai")

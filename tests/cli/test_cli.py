@@ -109,11 +109,11 @@ def test_evaluate(tmp_path, capsys):
     assert main(["evaluate", *folders, "--json", "--per-class"]) == 0
     assert json.loads(capsys.readouterr().out)["images"][0]["dice"] == 0.0
     assert main(["evaluate", *folders]) == 0
-    assert "MEAN  0.750  0.667" in capsys.readouterr().out
+    assert "MEAN   0.750  0.667" in capsys.readouterr().out
     (truths / "c.tif").write_bytes((truths / "b.tif").read_bytes())
     assert main(["evaluate", *folders]) == 0
     told = capsys.readouterr()
-    assert "MEAN  0.750  0.667" in told.out
+    assert "MEAN   0.750  0.667" in told.out
     assert f"{truths / 'c.tif'}: no file of that name on the other side" in told.err
     imsave(predictions / "b.png", np.zeros((3, 3), np.uint8), check_contrast=False)
     assert main(["evaluate", *folders]) == 1

@@ -30,7 +30,7 @@ ERRORS = [
 
 @pytest.fixture
 def segmenter(store, untrained):
-    """Return one that has measured its layout already."""
+    """Return one that has measured its memory format already."""
     found = Segmenter(store)
     found.segment(np.eye(64), SegmentRequest(untrained.id, "YX", "cpu"))
     return found
@@ -74,10 +74,10 @@ def test_other_errors_are_not_taken_for_it(segmenter, untrained, blobs, monkeypa
 def test_a_gpu_without_memory_gives_way_to_the_cpu(segmenter, untrained, blobs):
     loaded = segmenter._loaded
     request = SegmentRequest(untrained.id, "YX", "cuda:9", tile=100, overlap=16)
-    sweep = ImagePass(blobs[0], (0,), loaded.info, loaded.network, request, (0.0, 200.0))
+    image_pass = ImagePass(blobs[0], (0,), loaded.info, loaded.network, request, (0.0, 200.0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "empty_cache", lambda: None)
-        sweep.back_off(ERRORS[0])
-    assert sweep.request.device == "cpu"
-    assert sweep.notices == ["The memory of cuda:9 ran out, so the CPU was used."]
-    assert [band for *_, band in sweep.run()][-1].values.shape[-1] == blobs[0].shape[1]
+        image_pass.back_off(ERRORS[0])
+    assert image_pass.request.device == "cpu"
+    assert image_pass.notices == ["The memory of cuda:9 ran out, so the CPU was used."]
+    assert [band for *_, band in image_pass.run()][-1].values.shape[-1] == blobs[0].shape[1]

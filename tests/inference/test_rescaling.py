@@ -11,6 +11,7 @@ from napari_seglite.errors import SegliteError
 from napari_seglite.images import Box
 from napari_seglite.inference.rescaling import Resampling
 from napari_seglite.inference.tiling import Band
+from napari_seglite.runtime import drain
 from src_models.cards import NetworkCard
 
 
@@ -54,21 +55,21 @@ def pieces(array, edges):
 @pytest.mark.parametrize("factor", [0.3, 0.5, 1.0, 1.7, 3.0])
 def test_pieces_are_the_whole_and_the_way_back_is_the_way_there(factor):
     frame = smooth((150, 131))
-    grid = Resampling(frame.shape, Box(0, 0, 150, 131), factor)
-    assert grid.shape == (round(150 * factor), round(131 * factor))
-    read = grid.read(lambda box: frame[None, *box.slices])
-    whole = read(slice(0, grid.shape[0]))
-    assert whole.shape == (1, *grid.shape)
+    resampling = Resampling(frame.shape, Box(0, 0, 150, 131), factor)
+    assert resampling.shape == (round(150 * factor), round(131 * factor))
+    read = resampling.read(lambda box: frame[None, *box.slices])
+    whole = read(slice(0, resampling.shape[0]))
+    assert whole.shape == (1, *resampling.shape)
     np.testing.assert_allclose(read(slice(11, 29)), whole[:, 11:29], atol=1e-5)
-    edges = [0, 3, 4, 20, 37, grid.shape[0]]
-    bands = [band for band in grid.back(pieces(whole, edges)) if band is not None]
+    edges = [0, 3, 4, 20, 37, resampling.shape[0]]
+    bands = [band for band in resampling.back(pieces(whole, edges)) if band is not None]
     assert [b.rows.start for b in bands] == [0, *(b.rows.stop for b in bands[:-1])]
     assert bands[-1].rows.stop == 150
     back = np.concatenate([band.values for band in bands], axis=1)[0]
     assert back.shape == frame.shape
     assert abs(back - frame)[12:-12, 12:-12].max() < 0.04
     for end, band in zip(edges[-len(bands) :], bands, strict=True):
-        assert grid.finished(end) == band.rows.stop
+        assert resampling.finished(end) == band.rows.stop
 
 
 def test_the_smallest_part_is_a_pixel():
@@ -120,17 +121,13 @@ def test_a_cancelled_run_goes_on(bright, store):
     assert not partial.complete
     assert 0 < partial.rows[1] < 200 or 0 < partial.rows[0] < 200
     steps = segmenter.run(image, request, resume=partial)
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        found = end.value
+    found = drain(steps)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     np.testing.assert_array_equal(found.disagreement, expected.disagreement)
 
 
 def test_limits_are_said():
-    with pytest.raises(SegliteError, match=r"rescaled by 0.1 to 10, not 20"):
+    with pytest.raises(SegliteError, match=r"between 0.1 and 10, not 20"):
         SegmentRequest("bright", "YX", rescale=20)
     words = SegmentRequest("bright", "YX", rescale=0.5, ensemble="flips").as_command(["a"], "b")
     assert "--rescale 0.5" in words

@@ -10,7 +10,7 @@ from napari_seglite.inference.tiling import count_bands, count_tiles, predict_ba
 
 @pytest.fixture
 def segmenter(store, untrained):
-    """Return one that has measured its layout already."""
+    """Return one that has measured its memory format already."""
     found = Segmenter(store)
     found.segment(np.eye(64), SegmentRequest(untrained.id, "YX", "cpu"))
     return found

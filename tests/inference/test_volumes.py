@@ -66,19 +66,19 @@ def test_blocks_are_the_whole(column, monkeypatch):
     assert not result.labels[0].any()
 
 
-def test_units_cover_every_slice_once(store, column, monkeypatch):
+def test_slabs_cover_every_slice_once(store, column, monkeypatch):
     monkeypatch.setattr(slabs, "DEPTH", 24)
     info = store.info("column")
     for depth in (1, 5, 24, 25, 40, 101):
         planned = slabs.plan_slabs(ImageAxes("ZYX"), (depth, 8, 8), range(depth), info)
-        out = [position for unit in planned for position in unit.positions]
+        out = [position for slab in planned for position in slab.positions]
         assert sorted(out) == list(range(depth))
-        for unit in planned:
-            assert len(unit.read) <= 24
-            for position, offset in zip(unit.positions, unit.offsets, strict=True):
-                assert unit.read[offset] == position
-                around = min(offset, len(unit.read) - 1 - offset)
-                at_end = unit.read[0] == 0 or unit.read[-1] == depth - 1
+        for slab in planned:
+            assert len(slab.read) <= 24
+            for position, offset in zip(slab.positions, slab.offsets, strict=True):
+                assert slab.read[offset] == position
+                around = min(offset, len(slab.read) - 1 - offset)
+                at_end = slab.read[0] == 0 or slab.read[-1] == depth - 1
                 assert around >= slabs.DEPTH_OVERLAP // 2 - 1 or at_end
 
 

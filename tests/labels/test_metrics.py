@@ -54,7 +54,7 @@ def test_instances_by_hand():
     truth = squares((0, 0), (0, 10), (10, 0))
     found = squares((0, 0), (0, 11), (15, 15))  # IoU 1, 12/20 and 0
     scores = instance_scores(found, truth)
-    assert (scores.true, scores.found) == (3, 3)
+    assert (scores.reference, scores.predicted) == (3, 3)
     assert scores.f1 == {
         0.5: pytest.approx(4 / 6),
         0.6: pytest.approx(4 / 6),

@@ -6,10 +6,10 @@ import scipy.ndimage as ndi
 import zarr
 from skimage.morphology import reconstruction
 from skimage.segmentation import watershed
+from whole import to_labels
 
 from napari_seglite.images import ImageAxes, LabelFrames, blocks, chunked
-from napari_seglite.labels import Foreground
-from napari_seglite.labels.labelling import label_frames, to_labels
+from napari_seglite.labels import Foreground, label_frames
 from napari_seglite.labels.objects import SPLIT_DEPTH, find_components
 
 
@@ -21,7 +21,7 @@ def small_blocks(monkeypatch):
 
 
 def speckle(shape, seed=0):
-    """Return a mask of many odd parts, some of them large."""
+    """Return a mask of many odd components, some of them large."""
     noise = np.random.default_rng(seed).normal(size=shape)
     return ndi.gaussian_filter(noise, 2) > 0.02
 
@@ -35,16 +35,16 @@ def test_blocks_cover_everything_once(small_blocks, shape):
 
 
 @pytest.mark.parametrize("shape", [(90, 130), (7, 50, 60)])
-def test_parts_equal_those_of_the_whole(small_blocks, shape):
+def test_components_equal_those_of_the_whole(small_blocks, shape):
     mask = speckle(shape)
-    parts = find_components(lambda block: mask[block], shape)
+    components = find_components(lambda block: mask[block], shape)
     labels, count = ndi.label(mask)
-    assert len(parts.sizes) == count > 2
-    order = np.argsort(parts.first)
-    np.testing.assert_array_equal(parts.sizes[order], np.bincount(labels.ravel())[1:])
+    assert len(components.sizes) == count > 2
+    order = np.argsort(components.first_pixel)
+    np.testing.assert_array_equal(components.sizes[order], np.bincount(labels.ravel())[1:])
     for number, box in zip(order, ndi.find_objects(labels), strict=True):
-        assert parts.begin[number].tolist() == [edge.start for edge in box]
-        assert parts.end[number].tolist() == [edge.stop for edge in box]
+        assert components.begin[number].tolist() == [edge.start for edge in box]
+        assert components.end[number].tolist() == [edge.stop for edge in box]
 
 
 @pytest.mark.parametrize("output", ["semantic", "instances"])

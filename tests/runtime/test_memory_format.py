@@ -11,10 +11,10 @@ from napari_seglite.runtime import memory_format
 INFO = CheckpointInfo("mine", "s-net")
 
 
-def test_the_faster_layout_is_taken_and_remembered(tmp_path):
+def test_the_faster_format_is_used_and_remembered(tmp_path):
     """With a clock that says which one is faster, since tests must not depend on the machine."""
     network = src_models.create("s-net").eval()
-    for number, expected in enumerate(memory_format.LAYOUTS):
+    for number, expected in enumerate(memory_format.MEMORY_FORMATS):
         turns = iter(range(1000))
         clock = _clock(slow=1 - number, turns=turns)
         folder = tmp_path / expected
@@ -28,7 +28,7 @@ def test_the_faster_layout_is_taken_and_remembered(tmp_path):
 
 
 def _clock(slow, turns):
-    """A clock by which every second of the two layouts takes ten times as long."""
+    """Return a clock by which one of the two formats takes ten times as long."""
     now = [0.0]
 
     def tick():
@@ -44,10 +44,13 @@ def test_what_cannot_be_read_or_written_is_measured_again(tmp_path):
     network = src_models.create("s-net").eval()
     (tmp_path / memory_format.FILE).write_text("no json")
     assert memory_format.remembered(tmp_path, INFO, "cpu") is None
-    assert memory_format.measure(tmp_path, INFO, network, "cpu") in memory_format.LAYOUTS
+    assert memory_format.measure(tmp_path, INFO, network, "cpu") in memory_format.MEMORY_FORMATS
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert memory_format.measure(blocked / "folder", INFO, network, "cpu") in memory_format.LAYOUTS
+    assert (
+        memory_format.measure(blocked / "folder", INFO, network, "cpu")
+        in memory_format.MEMORY_FORMATS
+    )
 
 
 def test_segmenting_measures_once_and_says_so(store, untrained, data_folder):
@@ -55,5 +58,5 @@ def test_segmenting_measures_once_and_says_so(store, untrained, data_folder):
     request = SegmentRequest("untrained", "YX", "cpu")
     told = [[p.text for p in Segmenter(store).run(image, request)] for _ in range(2)]
     assert [memory_format.MEASURING in texts for texts in told] == [True, False]
-    (layout,) = json.loads((data_folder / memory_format.FILE).read_text()).values()
-    assert Segmenter(store).segment(image, request).recipe()["layout"] == layout
+    (measured,) = json.loads((data_folder / memory_format.FILE).read_text()).values()
+    assert Segmenter(store).segment(image, request).recipe()["memory_format"] == measured
