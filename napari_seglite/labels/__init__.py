@@ -7,7 +7,13 @@ from . import edits
 from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
 from .labelling import Counts, Foreground, label_dtype, label_frames
 from .measurements import measure, measure_series
-from .merging import insert_labels, keep_edits
+from .merging import (
+    edited_pixels,
+    insert_labels,
+    keep_edits,
+    relabel_around_edits,
+    replace_region,
+)
 from .metrics import instance_scores, mask_scores, overlap, overlap_per_class
 from .objects import labelling_text
 
@@ -18,6 +24,7 @@ __all__ = [
     "Counts",
     "Evaluation",
     "Foreground",
+    "edited_pixels",
     "edits",
     "evaluate",
     "insert_labels",
@@ -31,4 +38,6 @@ __all__ = [
     "measure_series",
     "overlap",
     "overlap_per_class",
+    "relabel_around_edits",
+    "replace_region",
 ]

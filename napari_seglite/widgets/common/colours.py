@@ -1,4 +1,4 @@
-"""Load torch and what else a job needs without stopping or crashing the window."""
+"""Compile napari's code for label colours before it is needed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _warming, _warm = Lock(), False
 
 
 def warm_colours() -> None:
-    """Have napari compile what gives labels chosen colours, in the calling thread.
+    """Let napari compile its colour mapping for labels with chosen colours.
 
-    The first layer with such colours takes a second for that, in which the window stands still.
+    Otherwise the first such layer compiles it, and the window freezes for a second.
     """
     global _warm
     with _warming:
@@ -27,6 +27,6 @@ def warm_colours() -> None:
 
 
 def warm_colours_soon() -> None:
-    """Do that in a thread of its own."""
+    """Call `warm_colours` in a thread of its own."""
     if not _warm:
         Thread(target=warm_colours, name="seglite-colours").start()
