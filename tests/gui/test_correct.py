@@ -220,7 +220,7 @@ def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, t
 
     plain = AnnotationProject.open(tmp_path / "plain", create=True)
     plain.add(
-        ProjectImage("a", "a", "", ImageAxes("Ydock.segment_panel.form.checkpoint_box"), Corrections((1, 8, 8))), np.eye(8, dtype=int)
+        ProjectImage("a", "a", "", ImageAxes("YX"), Corrections((1, 8, 8))), np.eye(8, dtype=int)
     )
     plain.close()
     panel.project.open_project(tmp_path / "plain")

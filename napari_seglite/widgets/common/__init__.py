@@ -1,6 +1,6 @@
 """The code that several panels share: jobs, forms, layers, status, tables and preferences.
 
-`jobs` is the only module that knows threads.
+`jobs` is the only module that knows threads, but for the one that `colours` compiles in.
 """
 
 from . import forms, layers, preferences, viewer_region

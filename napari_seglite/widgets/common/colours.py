@@ -29,4 +29,10 @@ def warm_colours() -> None:
 def warm_colours_soon() -> None:
     """Call `warm_colours` in a thread of its own."""
     if not _warm:
+        import numpy as np
+        from napari.layers import Image
+
+        # The first layer reads the registry of units, which must not happen in two threads at
+        # once: pint would offer the second one a registry without units.
+        Image(np.zeros((1, 1)))
         Thread(target=warm_colours, name="seglite-colours").start()

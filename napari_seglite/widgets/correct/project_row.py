@@ -68,7 +68,7 @@ class ProjectRow(QWidget):
         """Show the project's name, and whether everything is saved."""
         project = self.tracker.project
         if project is None:
-            self.name.setText("created at the first stroke")
+            self.name.setText("none until you paint")
             self.name.setToolTip("")
             return
         state = "saving …" if self.tracker.waiting else "saved"

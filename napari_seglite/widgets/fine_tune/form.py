@@ -51,10 +51,10 @@ class FineTuneForm(QWidget):
             Labels, tip="Labels you corrected; the network is trained to predict them"
         )
         self.frames = QLineEdit()
-        self.frames.setPlaceholderText("those you corrected; or 0,3,5-9; all")
+        self.frames.setPlaceholderText("those you corrected")
         self.frames.setToolTip(
             "Empty: all layers and slices that you painted into or accepted, or the current slice "
-            "if there are none. Otherwise these slices of the chosen layer"
+            "if there are none. Otherwise slices of the chosen layer, such as 0,3,5-9 or all"
         )
 
     def _add_names(self) -> None:
@@ -65,10 +65,11 @@ class FineTuneForm(QWidget):
         )
         self.name = QLineEdit()
         self.classes = QLineEdit()
-        self.classes.setPlaceholderText("as in Correct; or background, cell, …")
+        self.classes.setPlaceholderText("as in Correct")
         self.classes.setToolTip(
-            "Names of the labels from 0 upwards. If their number differs from the checkpoint's, "
-            "the network gets a new last layer; all other layers keep their weights"
+            "Names of the labels from 0 upwards, such as background, cell, nucleus. If their "
+            "number differs from the checkpoint's, the network gets a new last layer; all other "
+            "layers keep their weights"
         )
 
     def _add_numbers(self) -> None:
