@@ -333,7 +333,7 @@ class CorrectionTracker(QObject):
 
 
 def _annotated(tracked: TrackedLayer) -> AnnotatedImage:
-    """Read two layers; labels are painted on meanwhile, and channels may be chosen anew."""
+    """Return layers as training data, with the channels that are chosen now."""
     image, entry = tracked.image, tracked.entry
     entry.channels = layers.choice(image, "channels")
     return AnnotatedImage(

@@ -62,7 +62,7 @@ class ClassRow(QWidget):
         self.box.activated.connect(lambda _: self.chosen.emit(self.label))
         self._fill()
 
-    # ------------------------------------------------------------------ what is shown
+    # ------------------------------------------------------------------ the list
     @property
     def label(self) -> int:
         """The label to paint the selected class with."""

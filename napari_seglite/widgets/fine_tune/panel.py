@@ -66,7 +66,7 @@ class _Run:
         Shows its predictions.
     strokes : int
         Number of strokes corrected at its start.
-    begun : float
+    started : float
         Time of its start in seconds.
     paused, learns_meanwhile : bool
         Whether it pauses, and whether it learns from strokes made during the run.
@@ -78,7 +78,7 @@ class _Run:
     feed: AnnotationFeed
     preview: TrainingPreview
     strokes: int
-    begun: float
+    started: float
     paused: bool
     learns_meanwhile: bool
     saved: bool = False
@@ -246,7 +246,7 @@ class FineTunePanel(QWidget):
             feed,
             TrainingPreview(self.viewer, image),
             strokes=sum(each.corrections.strokes for each in images),
-            begun=time.monotonic(),
+            started=time.monotonic(),
             paused=False,
             learns_meanwhile=self.form.live.isChecked(),
         )
@@ -322,7 +322,7 @@ class FineTunePanel(QWidget):
 
     def _on_finished(self, run: _Run, event: Finished) -> None:
         run.saved = True
-        better, seconds = is_better(event), time.monotonic() - run.begun
+        better, seconds = is_better(event), time.monotonic() - run.started
         self.say(outcome(event, run.start, run.strokes, seconds))
         self.start_button.setText("Continue" if better else "Fine-tune")
         self.learnt.emit(event.checkpoint)

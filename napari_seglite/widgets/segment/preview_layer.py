@@ -42,7 +42,7 @@ class SegmentationPreview:
         self._shape = tuple(layers.pixels(image).shape)
         self._labels: Any = None
         self._layer: Labels | None = None
-        self._begun = self._updated = time.monotonic()
+        self._started = self._updated = time.monotonic()
         self._pause = 0.0
 
     def write(self, finished: Finished) -> None:
@@ -61,7 +61,7 @@ class SegmentationPreview:
         now = time.monotonic()
         if (
             self._labels is None
-            or now - self._begun < PATIENCE
+            or now - self._started < PATIENCE
             or now - self._updated < self._pause
         ):
             return
