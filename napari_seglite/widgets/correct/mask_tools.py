@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from qtpy.QtCore import Signal
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from ..common import TrackedLayer
 
-TOOLS = {
+Tool = Literal["fill", "smooth", "largest", "grow", "shrink", "delete", "merge", "interpolate"]
+Where = Literal["slice", "corrected", "all"]
+TOOLS: dict[Tool, str] = {
     "fill": "Fill holes",
     "smooth": "Smooth outline",
     "largest": "Keep largest component",
@@ -30,8 +32,13 @@ TOOLS = {
     "merge": "Merge objects in shape",
     "interpolate": "Interpolate between slices",
 }
-WHERE = {"slice": "this slice", "corrected": "corrected slices", "all": "all slices"}
-_OF_SHAPES, _WITH_PIXELS = ("delete", "merge"), ("grow", "shrink", "smooth")
+WHERE: dict[Where, str] = {
+    "slice": "this slice",
+    "corrected": "corrected slices",
+    "all": "all slices",
+}
+_OF_SHAPES: tuple[Tool, ...] = ("delete", "merge")
+_WITH_PIXELS: tuple[Tool, ...] = ("grow", "shrink", "smooth")
 
 # Number of a frame, and its new labels.
 EditedFrame = tuple[int, np.ndarray]
@@ -112,7 +119,8 @@ class MaskTools(QWidget):
 
     def _edited(self, tracked: TrackedLayer) -> Iterator[EditedFrame]:
         """Return an iterator that computes new labels of frames, for the job's thread."""
-        name, px = self.tool.currentData(), self.pixels.value()
+        name: Tool = self.tool.currentData()
+        px = self.pixels.value()
         value, axes, data = tracked.labels.selected_label, tracked.axes, tracked.labels.data
         if not tracked.labels.editable:
             raise AnnotationError(f"{tracked.labels.name} is locked. Unlock the layer first.")
@@ -126,7 +134,7 @@ class MaskTools(QWidget):
             where = _mask(Region.parse(text), plane)
             act = edits.delete_objects if name == "delete" else edits.merge_objects
             return ((k, act(axes.frame(data, k)[0], where)) for k in frames)
-        single: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        single: dict[Tool, Callable[[np.ndarray], np.ndarray]] = {
             "fill": lambda old: edits.fill_holes(old, value),
             "smooth": lambda old: edits.smooth(old, value, px),
             "largest": lambda old: edits.keep_largest(old, value),
@@ -136,7 +144,7 @@ class MaskTools(QWidget):
         return ((k, single[name](axes.frame(data, k)[0])) for k in frames)
 
     def _frames(self, tracked: TrackedLayer) -> list[int]:
-        where = self.where.currentData()
+        where: Where = self.where.currentData()
         if where == "all":
             return list(range(tracked.entry.corrections.shape[0]))
         if where == "corrected" and tracked.axes.stacked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QSpinBox, QWidget
@@ -28,9 +28,15 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-OUTPUTS = {"semantic": "Mask: one label per class", "instances": "Objects: one label each"}
-SCOPES = {"all": "All slices", "current": "Current slice"}
-UNCERTAINTIES = {
+Output = Literal["semantic", "instances"]
+Scope = Literal["all", "current"]
+Measure = Literal["", "entropy", "flips", "heads"]
+OUTPUTS: dict[Output, str] = {
+    "semantic": "Mask: one label per class",
+    "instances": "Objects: one label each",
+}
+SCOPES: dict[Scope, str] = {"all": "All slices", "current": "Current slice"}
+UNCERTAINTIES: dict[Measure, str] = {
     "": "Do not show",
     "entropy": "Of the probabilities",
     "flips": "Of mirror images, 4 runs",

@@ -21,7 +21,7 @@ from ..common import (
     label_shape,
     last_of,
 )
-from .form import SegmentForm
+from .form import Output, SegmentForm
 from .preview_layer import SegmentationPreview
 from .relabeller import Relabeller, summary
 from .result_layers import ResultLayer, ResultLayers
@@ -148,7 +148,7 @@ class SegmentPanel(QWidget):
         """Read the list of checkpoints again."""
         self.form.checkpoint_box.refresh()
 
-    def select_output(self, output: Literal["semantic", "instances"]) -> None:
+    def select_output(self, output: Output) -> None:
         """Ask for a mask or for objects."""
         forms.select(self.form.output_box, output)
 
