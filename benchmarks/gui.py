@@ -74,7 +74,7 @@ def main() -> None:
     print(f"the dock opens in {1e3 * (time.perf_counter() - start):.0f} ms\n")
     viewer.add_image(np.tile(sample_data.load("fluorescence")[0], (2, 2)), name="cells")
     segmenting, training = dock.segment_panel, dock.fine_tune_panel
-    training.steps.setValue(10)
+    training.form.steps.setValue(10)
 
     def segment() -> None:
         segmenting.segment()

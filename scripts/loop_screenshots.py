@@ -64,7 +64,7 @@ def pictures(data: Path) -> None:
     dock.show_panel(panel)
     panel.reset_choices()
     panel.labels_box.value, panel.truth_box.value = labels, reference
-    panel.compare()
+    panel.evaluate()
     demo.wait(lambda: not panel.busy)
     viewer.layers.remove(reference)
     viewer.canvas.grid.enabled = True
@@ -89,7 +89,7 @@ def pictures(data: Path) -> None:
 
     panel = dock.fine_tune_panel
     dock.show_panel(panel)
-    panel.steps.setValue(60)
+    panel.form.steps.setValue(60)
     panel.fine_tune()
     demo.wait(lambda: len(panel.curve.dice) > 1 and "nuclei learning" in viewer.layers)
     demo.screenshot(viewer, FOLDER / "learn.png")

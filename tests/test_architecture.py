@@ -1,4 +1,4 @@
-"""The map in ``docs/architecture.md``: floors, doors, no circles, and who may change the process."""
+"""The map in ``docs/architecture.md`` is true: floors, doors, no circles, one process file."""
 
 import ast
 import re

@@ -8,7 +8,13 @@ from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
 from .folders import FolderScores, score_folders
 from .labelling import Counts, Foreground, label_frames
 from .measurements import measure, measure_series
-from .merging import insert_labels, keep_edits
+from .merging import (
+    edited_pixels,
+    insert_labels,
+    keep_edits,
+    relabel_around_edits,
+    replace_region,
+)
 from .metrics import instance_scores, mask_scores, overlap, overlap_per_class
 from .objects import labelling_text
 from .output import OUTPUTS, Output, label_dtype
@@ -23,6 +29,7 @@ __all__ = [
     "FolderScores",
     "Foreground",
     "Output",
+    "edited_pixels",
     "edits",
     "evaluate",
     "insert_labels",
@@ -36,5 +43,7 @@ __all__ = [
     "measure_series",
     "overlap",
     "overlap_per_class",
+    "relabel_around_edits",
+    "replace_region",
     "score_folders",
 ]

@@ -58,3 +58,64 @@ def insert_labels(existing: np.ndarray, fresh: np.ndarray, where: np.ndarray) ->
         inserted = np.where(inserted > 0, inserted + np.asarray(top, merged.dtype), 0)
     merged[where] = inserted
     return merged
+
+
+def edited_pixels(labels: np.ndarray, written: np.ndarray, touched: np.ndarray) -> np.ndarray:
+    """Return where the user changed labels, now or before they were last written.
+
+    Parameters
+    ----------
+    labels, written : ndarray
+        The labels now, and as they were last written; of the same shape.
+    touched : ndarray
+        Where the user had changed them before that; boolean, of the same shape.
+    """
+    edited: np.ndarray = (labels != written) | touched
+    return edited
+
+
+def replace_region(
+    labels: np.ndarray, edited: np.ndarray, fresh: np.ndarray, region: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Replace labels in a region by those of a new segmentation, edits included.
+
+    Parameters
+    ----------
+    labels, fresh : ndarray
+        Of the same shape.
+    edited : ndarray
+        Where the user changed `labels`; boolean, of the same shape.
+    region : ndarray
+        Boolean, of the same shape.
+
+    Returns
+    -------
+    labels : ndarray
+        The merged labels.
+    edited : ndarray
+        Where the user's edits are left.
+    """
+    return insert_labels(labels, fresh, region), edited & ~region
+
+
+def relabel_around_edits(
+    labels: np.ndarray,
+    written: np.ndarray,
+    edited: np.ndarray,
+    fresh: np.ndarray,
+    region: np.ndarray | None,
+) -> np.ndarray:
+    """Replace labels by those of the same segmentation with other settings, except edits.
+
+    Parameters
+    ----------
+    labels, written, fresh : ndarray
+        The labels now, as they were last written, and the new ones; of the same shape.
+    edited : ndarray
+        Where the user changed `labels`; boolean, of the same shape.
+    region : ndarray or None
+        Where the segmentation applies; boolean, of the same shape. None for everywhere.
+    """
+    if region is not None:
+        fresh = insert_labels(written, fresh, region)
+    return keep_edits(labels, edited, fresh) if edited.any() else fresh

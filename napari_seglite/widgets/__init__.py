@@ -1,1 +1,1 @@
-"""The plugin's panels: they show state and start jobs, and hold no logic."""
+"""The plugin's panels: they show state and start jobs of the engine."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def build() -> tuple[napari.Viewer, SegliteDock]:
-    """Open napari with the sample and the plugin, set to separate nuclei."""
+    """Open napari with the sample image and the plugin, set to label every nucleus."""
     import napari
 
     viewer = napari.Viewer(title="SegLite")
@@ -26,14 +26,13 @@ def build() -> tuple[napari.Viewer, SegliteDock]:
     viewer.open(path, plugin="napari", name="nuclei")
     _, dock = viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")
     viewer.layers["nuclei"].reset_contrast_limits()
-    panel = dock.segment_panel
-    panel.form.checkpoint_box.select("nuclei-s-net")
-    panel.form.output_box.setCurrentIndex(panel.form.output_box.findData("instances"))
+    dock.segment_panel.select_checkpoint("nuclei-s-net")
+    dock.segment_panel.select_output("instances")
     return viewer, dock
 
 
 def show() -> int:
-    """Segment the sample and leave the window to the user."""
+    """Segment the sample image and show the window until it is closed."""
     import napari
 
     _, dock = build()
@@ -43,14 +42,19 @@ def show() -> int:
 
 
 def save(folder: Path, size: str) -> int:
-    """Segment the sample, save a screenshot of the window and the labels, and close.
+    """Segment the sample image, save a screenshot and the labels, and close the window.
 
     Parameters
     ----------
     folder : Path
-        Gets ``screenshot.png`` and ``labels.tif``.
+        Folder for ``screenshot.png`` and ``labels.tif``.
     size : str
-        Of the window, such as ``1600x1000``.
+        Of the window in pixels, such as ``1600x1000``.
+
+    Raises
+    ------
+    SegliteError
+        If there is no result.
     """
     from ..formats import write_labels
 
@@ -59,27 +63,34 @@ def save(folder: Path, size: str) -> int:
     viewer.window.resize(width, height)
     dock.segment_panel.segment()
     wait(lambda: not dock.segment_panel.busy)
-    shown = dock.segment_panel.last
-    if shown is None:
+    last = dock.segment_panel.last
+    if last is None:
         raise SegliteError(f"The demo failed: {dock.segment_panel.status.text()}")
     folder.mkdir(parents=True, exist_ok=True)
     labels = folder / "labels.tif"
-    write_labels(labels, shown.result.labels, recipe=shown.result.recipe())
+    write_labels(labels, last.result.labels, recipe=last.result.recipe())
     picture = folder / "screenshot.png"
     screenshot(viewer, picture)
-    count = int(shown.result.labels.max())
+    count = int(last.result.labels.max())
     viewer.close()
     print(f"{labels.resolve()}\n{picture.resolve()}\n{count} nuclei found")
     return 0
 
 
 def wait(done: Callable[[], bool], seconds: float = 600) -> None:
-    """Let the window work until ``done()`` is true.
+    """Process events until ``done()`` is true.
+
+    Parameters
+    ----------
+    done : callable
+        Asked repeatedly.
+    seconds : float
+        Time limit.
 
     Raises
     ------
     SegliteError
-        If that takes too long.
+        If the time limit is over.
     """
     import time
 
@@ -94,7 +105,7 @@ def wait(done: Callable[[], bool], seconds: float = 600) -> None:
 
 
 def screenshot(viewer: napari.Viewer, path: Path) -> None:
-    """Save what the whole window shows, once it has drawn everything."""
+    """Save a screenshot of the whole window, once everything is drawn, at a path."""
     import time
 
     from qtpy.QtWidgets import QApplication
@@ -108,7 +119,7 @@ def screenshot(viewer: napari.Viewer, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Show the demo; with ``--output``, save it and close the window.
+    """Show the demo, or save it if ``--output`` is given.
 
     Returns
     -------
@@ -117,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description="Segment a sample image in napari.")
     parser.add_argument("--output", type=Path, help="folder for a screenshot and the labels")
-    parser.add_argument("--size", default="1600x1000", help="of the window")
+    parser.add_argument("--size", default="1600x1000", help="of the window in pixels")
     parsed = parser.parse_args(arguments)
     try:
         return show() if parsed.output is None else save(parsed.output, parsed.size)

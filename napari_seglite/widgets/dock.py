@@ -1,4 +1,4 @@
-"""The SegLite dock: a tab for each thing to do."""
+"""The SegLite dock: a tab per task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..checkpoints import CheckpointInfo, CheckpointStore
-from .common import CorrectionTracker, warm_colours_soon
+from .common import CorrectionTracker, allow_parallel_jobs, warm_colours_soon
 from .correct import CorrectPanel
 from .fine_tune import FineTunePanel
 from .models import ModelsPanel
@@ -21,30 +21,31 @@ if TYPE_CHECKING:
 
 
 class SegliteDock(QWidget):
-    """What the plugin's dock shows.
+    """The plugin's dock: tabs to segment, correct, fine-tune, manage checkpoints, and tools.
 
     Parameters
     ----------
     napari_viewer : ViewerModel
-        Handed over by napari, which knows it by this parameter's name.
+        napari passes the viewer to a parameter of this name.
     store : CheckpointStore, optional
         Shared by the panels.
     """
 
     def __init__(self, napari_viewer: ViewerModel, store: CheckpointStore | None = None) -> None:
         super().__init__()
+        allow_parallel_jobs()
         store = store or CheckpointStore()
         self.viewer = napari_viewer
         self.tracker = CorrectionTracker(napari_viewer, self)
         self.segment_panel = SegmentPanel(napari_viewer, store)
         self.correct_panel = CorrectPanel(
-            napari_viewer, self.tracker, self.segment_panel.results.behind
+            napari_viewer, self.tracker, self.segment_panel.results.segmentation_of
         )
-        device = self.segment_panel.form.device_box.currentText
+        device = self.segment_panel.device
         self.fine_tune_panel = FineTunePanel(napari_viewer, store, self.tracker, device)
         self.evaluate_panel = EvaluatePanel(napari_viewer)
         self.measure_panel = MeasurePanel()
-        self.batch_panel = BatchPanel(store, self.segment_panel.form.settings)
+        self.batch_panel = BatchPanel(store, self.segment_panel.settings)
         self.models_panel = ModelsPanel(store)
         self.compare_panel = ComparePanel(napari_viewer, store, self.tracker, device)
         self.tabs, self.tools = QTabWidget(), QTabWidget()
@@ -62,18 +63,18 @@ class SegliteDock(QWidget):
         column.addWidget(self.tabs)
         self.setMinimumWidth(320)
 
-        # The others show layers in colours of their own.
+        # The other tabs show layers with chosen colours.
         self.tabs.currentChanged.connect(lambda _: warm_colours_soon())
         tracker = self.tracker
         self.segment_panel.segmented.connect(self._on_segmented)
-        self.fine_tune_panel.trained.connect(self._on_trained)
+        self.fine_tune_panel.trained.connect(self.segment_panel.select_checkpoint)
         self.correct_panel.back_asked.connect(self.fine_tune_panel.go_back)
         self.fine_tune_panel.learnt.connect(self._on_learnt)
         self.models_panel.chosen.connect(self._on_chosen)
-        self.compare_panel.chosen.connect(self._on_picked)
+        self.compare_panel.chosen.connect(self._on_start_chosen)
         self.models_panel.changed.connect(self._on_models_changed)
-        # The window may go without a word; what was painted must be on disk then.
-        self.destroyed.connect(lambda: tracker.shut())
+        # napari may destroy the window without closing it; corrections must be on disk then.
+        self.destroyed.connect(lambda: tracker.close_without_qt())
         self._connect_layers()
 
     def show_panel(self, panel: QWidget) -> None:
@@ -87,7 +88,7 @@ class SegliteDock(QWidget):
                         self.tabs.setCurrentWidget(self.tools)
 
     def sizeHint(self) -> QSize:
-        """Wide enough for every row, high enough to need no scrolling."""
+        """Return a size wide enough for every row and high enough to need no scrolling."""
         return QSize(350, 560)
 
     def _connect_layers(self) -> None:
@@ -97,23 +98,26 @@ class SegliteDock(QWidget):
                 getattr(events, name).connect(self.reset_choices)
 
     def showEvent(self, event: Any) -> None:
-        """Read the layers once the dock is inside a viewer, where they can be found."""
+        """Read the lists of layers once the dock is in a window, where they find the viewer."""
         super().showEvent(event)
         self.reset_choices()
 
     def reset_choices(self, event: Any = None) -> None:
         """Read the lists of layers again."""
-        self.segment_panel.reset_choices()
-        self.correct_panel.reset_choices()
-        self.fine_tune_panel.reset_choices()
-        self.evaluate_panel.reset_choices()
-        self.measure_panel.reset_choices()
+        for panel in (
+            self.segment_panel,
+            self.correct_panel,
+            self.fine_tune_panel,
+            self.evaluate_panel,
+            self.measure_panel,
+        ):
+            panel.reset_choices()
 
     def _on_segmented(self, image: Image, labels: Labels) -> None:
-        checkpoint = self.segment_panel.form.checkpoint_box.checkpoint
-        self.correct_panel.take(image, labels, checkpoint)
-        self.fine_tune_panel.take(image, labels, checkpoint)
-        self.measure_panel.take(image, labels)
+        checkpoint = self.segment_panel.checkpoint
+        self.correct_panel.offer(image, labels, checkpoint)
+        self.fine_tune_panel.offer(image, labels, checkpoint)
+        self.measure_panel.offer(image, labels)
 
     def _on_learnt(self, info: CheckpointInfo) -> None:
         self.models_panel.refresh(info.id)
@@ -123,28 +127,25 @@ class SegliteDock(QWidget):
         self.correct_panel.learning = {**used, **dict.fromkeys(held, "held out")}
         self.correct_panel.show_regions()
 
-    def _on_trained(self, checkpoint: str) -> None:
-        self.segment_panel.form.checkpoint_box.refresh(checkpoint)
-
     def _on_chosen(self, checkpoint: str) -> None:
-        """Work with a checkpoint that was picked from the history."""
-        self._on_trained(checkpoint)
-        self.fine_tune_panel.checkpoint_box.refresh(checkpoint)
+        """Select a checkpoint that was chosen in the Models tab."""
+        self.segment_panel.select_checkpoint(checkpoint)
+        self.fine_tune_panel.select_checkpoint(checkpoint)
         self.show_panel(self.segment_panel)
 
-    def _on_picked(self, start: str) -> None:
-        """Fine-tune from what won a comparison."""
-        self.fine_tune_panel.checkpoint_box.select(start)
+    def _on_start_chosen(self, start: str) -> None:
+        """Select a starting point that was chosen in a comparison."""
+        self.fine_tune_panel.select_checkpoint(start)
         self.show_panel(self.fine_tune_panel)
 
     def _on_models_changed(self) -> None:
-        self.segment_panel.form.checkpoint_box.refresh()
-        self.fine_tune_panel.checkpoint_box.refresh()
+        self.segment_panel.refresh_checkpoints()
+        self.fine_tune_panel.refresh_checkpoints()
         self.compare_panel.refresh()
 
 
 def _add(tabs: QTabWidget, panel: QWidget, title: str) -> None:
-    """Add a tab that scrolls where the window is low."""
+    """Add a tab that scrolls in a low window."""
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setFrameShape(QScrollArea.Shape.NoFrame)

@@ -1,6 +1,6 @@
-"""Opens in napari what napari itself reads without scale, or not at all.
+"""The reader for files that napari itself opens without scale, or not at all.
 
-Labels that SegLite wrote lie exactly on their image; masks of Cellpose and OME-Zarr open as well.
+These are labels that SegLite wrote, masks of Cellpose, and OME-Zarr.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from ..formats import ImageFile, read_image, read_recipe, suffix
 
 
 def reader(path: str | list[str]) -> Callable[..., list[tuple[Any, dict[str, Any], str]]]:
-    """Return a function that makes napari layers of files, as napari asks of readers."""
+    """Return a function that reads files as napari layer data."""
     paths = [path] if isinstance(path, str) else path
-    return lambda _: [layer(Path(one)) for one in paths]
+    return lambda _: [layer_data(Path(each)) for each in paths]
 
 
-def layer(path: Path) -> tuple[Any, dict[str, Any], str]:
-    """Return the data of a layer, its settings and its kind.
+def layer_data(path: Path) -> tuple[Any, dict[str, Any], str]:
+    """Return a file's array or levels, and the arguments and kind of its layer.
 
     Raises
     ------
     OSError
-        If the file cannot be read; napari shows its sentence.
+        If the file cannot be read; napari shows the message.
     """
     try:
         image = read_image(path)
@@ -40,7 +40,7 @@ def layer(path: Path) -> tuple[Any, dict[str, Any], str]:
     if recipe:
         settings["metadata"] = {"seglite": recipe}
     if labels:
-        # napari does not let coarser levels be painted on; they are for other viewers.
+        # The finest level only: napari cannot paint on multiscale labels.
         return np.asarray(image.array), settings, "labels"
     levels = [_lazy(level) for level in image.levels]
     if len(levels) > 1:
@@ -58,7 +58,7 @@ def _placement(image: ImageFile) -> dict[str, Any]:
 
 
 def _lazy(array: Any) -> Any:
-    """Wrap what is not NumPy in dask, which napari slices as it is shown."""
+    """Wrap a Zarr array in dask, so that napari reads only visible slices."""
     if isinstance(array, np.ndarray):
         return array
     import dask.array

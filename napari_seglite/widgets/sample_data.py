@@ -1,7 +1,7 @@
 """Small real images under File > Open Sample > SegLite.
 
 Nuclei from the 2018 Data Science Bowl, stage 1 (Broad Bioimage Benchmark Collection
-BBBC038), released as CC0. They are test images: no shipped checkpoint learnt from them.
+BBBC038), released as CC0. They are test images: no shipped checkpoint was trained on them.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
     assert states(dock) == ["predicted", "touched", "predicted", "predicted"]
     qtbot.waitUntil(lambda: "saved" in panel.project.name.text(), timeout=PATIENCE)
     np.testing.assert_array_equal(saved_labels(tracker), corrected.data)
-    (region,) = tracker.all()[0].entry.corrections.regions
+    (region,) = tracker.corrected()[0].entry.corrections.regions
     assert (region.frame, region.box, region.strokes) == (1, (0, 0, 80, 96), 1)
 
     corrected.undo()
@@ -85,12 +85,12 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
 
     viewer.dims.set_current_step(0, 0)
     click(panel.next_button)
-    qtbot.waitUntil(lambda: panel._job is None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     first = viewer.dims.current_step[0]
     assert first != 1
     assert "left" in panel.status.text()
     click(panel.accept_button)
-    qtbot.waitUntil(lambda: panel._job is None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert states(dock)[first] == "accepted"
     assert viewer.dims.current_step[0] not in (1, first)
     for _ in range(4):
@@ -233,7 +233,7 @@ def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, t
     qtbot.waitUntil(lambda: row.box.count() == 3, timeout=PATIENCE)
     assert row.box.currentText() == "background"
     row.remove_last()
-    assert row.about.class_names == names[:-1]
+    assert row.class_list.class_names == names[:-1]
 
 
 def test_learning_is_seen_stopped_continued_and_taken_back(
@@ -249,7 +249,7 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
     paint(corrected, 1)
     paint(corrected, 3)
     dock.show_panel(panel)
-    assert [source.corrections.frames for source in panel.sources()] == [[1, 3]]
+    assert [image.corrections.frames for image in panel.images()] == [[1, 3]]
     panel.form.classes.setText("background, nucleus")
     click(panel.start_button)
     qtbot.waitUntil(lambda: "cells learning" in viewer.layers, timeout=PATIENCE)
@@ -265,7 +265,7 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
     assert info.settings["frames"] == ["cells, slice 1", "cells, slice 3"]
     assert info.class_names == ("background", "nucleus")
     assert "2 strokes" in panel.status.text()
-    pair = panel.form.pair
+    pair = panel.pair
     assert pair.isVisible()
     assert [label.toolTip() for label in pair.captions] == ["nuclei-s-net", info.id]
     for picture in pair.pictures:
@@ -284,17 +284,17 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
 
     if info.scores["validation_dice"] > info.scores["validation_dice_before"]:
         assert panel.start_button.text() == "Continue"
-        assert dock.segment_panel.form.checkpoint_box.checkpoint == info.id
+        assert dock.segment_panel.checkpoint == info.id
     else:
-        assert panel.checkpoint_box.checkpoint == "nuclei-s-net"
+        assert panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
         assert "stays selected" in panel.status.text()
     viewer.layers.selection.active = corrected
     viewer.window._qt_viewer.canvas._scene_canvas.events.key_press(
         key=Key("B"), modifiers=(SHIFT,), native=None
     )
     assert "Back to nuclei-s-net" in panel.status.text()
-    assert panel.checkpoint_box.checkpoint == "nuclei-s-net"
-    assert dock.segment_panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
+    assert panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
+    assert dock.segment_panel.checkpoint == "nuclei-s-net"
 
 
 def test_live(viewer, dock, click, qtbot, corrected):
@@ -341,9 +341,9 @@ def test_networks_are_compared_and_checkpoints_kept_in_order(
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert list(panel.results.frame.index) == ["nuclei-s-net"]
     assert "Best so far: nuclei-s-net" in panel.status.text()
-    dock.fine_tune_panel.checkpoint_box.select("celnet")
+    dock.fine_tune_panel.select_checkpoint("celnet")
     panel.results.table.cellDoubleClicked.emit(0, 0)
-    assert dock.fine_tune_panel.checkpoint_box.checkpoint == "nuclei-s-net"
+    assert dock.fine_tune_panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
     assert dock.fine_tune_panel.isVisible()
 
     models, store = dock.models_panel, CheckpointStore()
@@ -363,14 +363,14 @@ def test_networks_are_compared_and_checkpoints_kept_in_order(
     monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("grandchild", True))
     click(models.buttons["rename"])
     assert models.selected == "grandchild"
-    assert dock.fine_tune_panel.checkpoint_box.findData("grandchild") >= 0
+    assert dock.fine_tune_panel.form.checkpoint_box.findData("grandchild") >= 0
     monkeypatch.setattr(QInputDialog, "getMultiLineText", lambda *_: ("keep this one", True))
     click(models.buttons["note"])
-    assert "keep this one" in models.about.text()
+    assert "keep this one" in models.status.text()
     answer = QMessageBox.StandardButton.Yes
     monkeypatch.setattr(QMessageBox, "question", lambda *_: answer)
     click(models.buttons["delete"])
     assert [info.id for info in store.list()] == ["general-unet-sharp", "nuclei-s-net"]
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     click(models.buttons["import"])
-    assert "already" in models.about.text()
+    assert "already" in models.status.text()

@@ -16,7 +16,7 @@ def on_disk(monkeypatch):
 
 
 def settled(qtbot, panel):
-    qtbot.waitUntil(lambda: panel._relabelling is None, timeout=300_000)
+    qtbot.waitUntil(lambda: not panel.relabeller.busy, timeout=300_000)
 
 
 def expected(nuclei, **settings):

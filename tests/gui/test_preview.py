@@ -27,7 +27,7 @@ def test_slices_appear_while_others_are_in_work(viewer, dock, segment, nuclei, m
                 np.testing.assert_allclose(layer.translate, (0, 7, 0))
 
     panel = dock.segment_panel
-    panel.segment_button.clicked.connect(lambda: panel._job.progressed.connect(look))
+    panel.runner.progressed.connect(look)
     labels = segment()
     assert any(slices[0] and not slices[-1] for slices in seen)
     assert [layer.name for layer in viewer.layers] == ["stack", "stack nuclei-s-net"]

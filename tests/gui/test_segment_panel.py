@@ -21,7 +21,7 @@ def answer(text):
 
 
 def relabelled(qtbot, panel):
-    qtbot.waitUntil(lambda: panel._relabelling is None, timeout=300_000)
+    qtbot.waitUntil(lambda: not panel.relabeller.busy, timeout=300_000)
 
 
 def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment, qtbot, nuclei):
@@ -237,7 +237,7 @@ def test_depth_is_offered_for_networks_that_can_be_pruned(viewer, dock, segment,
 
 
 def test_every_network_can_be_trained_from_scratch(dock):
-    box = dock.fine_tune_panel.checkpoint_box
+    box = dock.fine_tune_panel.form.checkpoint_box
     offered = {box.itemData(k) for k in range(box.count())}
     assert {"celnet", "m2snet", "s-net", "u2net-msac", "unet-sharp"} < offered
 

@@ -29,11 +29,11 @@ def test_segment_correct_fine_tune_segment(viewer, dock, click, segment, qtbot, 
     assert (layer.data != before).any()
 
     panel = dock.fine_tune_panel
-    assert panel.labels_box.value == layer
-    assert panel.image_box.value == viewer.layers["cells"]
+    assert panel.form.labels_box.value == layer
+    assert panel.form.image_box.value == viewer.layers["cells"]
     dock.show_panel(dock.fine_tune_panel)
-    panel.steps.setValue(3)
-    assert panel.name.text() == "nuclei-s-net-tuned-1"
+    panel.form.steps.setValue(3)
+    assert panel.form.name.text() == "nuclei-s-net-tuned-1"
     click(panel.start_button)
     assert panel.busy
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
@@ -41,7 +41,7 @@ def test_segment_correct_fine_tune_segment(viewer, dock, click, segment, qtbot, 
     assert CheckpointStore().info("nuclei-s-net-tuned-1").parent == "nuclei-s-net"
     assert len(panel.curve.loss) == 3
     assert len(panel.curve.dice) == 2
-    assert panel.name.text() == "nuclei-s-net-tuned-2"
+    assert panel.form.name.text() == "nuclei-s-net-tuned-2"
 
     # Three steps may not be enough to get better; from the history it can be used all the same.
     dock.show_panel(dock.models_panel)
@@ -97,7 +97,7 @@ def test_cancel_keeps_the_slices_that_are_finished(viewer, dock, segment, click,
     viewer.add_image(stack, name="stack")
     panel = dock.segment_panel
     click(panel.segment_button)
-    panel._job.progressed.connect(lambda progress: progress.done == 2 and panel.cancel())
+    panel.runner.progressed.connect(lambda progress: progress.done == 2 and panel.cancel())
     qtbot.waitUntil(lambda: not panel.busy, timeout=300_000)
     assert "Stopped at" in panel.status.text()
     labels = panel.last.layer
@@ -114,7 +114,7 @@ def test_stop_keeps_the_best_so_far(viewer, dock, click, segment, qtbot, nuclei)
     segment()
     panel = dock.fine_tune_panel
     dock.show_panel(dock.fine_tune_panel)
-    panel.steps.setValue(10_000)
+    panel.form.steps.setValue(10_000)
     click(panel.start_button)
     qtbot.waitUntil(lambda: len(panel.curve.loss) >= 2, timeout=PATIENCE)
     click(panel.stop_button)
@@ -127,7 +127,7 @@ def test_fine_tuning_works_while_segmenting(viewer, dock, click, segment, qtbot,
     viewer.add_image(nuclei)
     segment()
     training = dock.fine_tune_panel
-    training.steps.setValue(6)
+    training.form.steps.setValue(6)
     dock.show_panel(dock.fine_tune_panel)
     click(training.start_button)
     dock.show_panel(dock.segment_panel)
@@ -142,7 +142,7 @@ from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer()
 for _ in range(20):
     QApplication.processEvents()
-from napari_seglite.widgets.common.colours import keep_triton_out
+from napari_seglite.runtime.process import keep_triton_out
 keep_triton_out()
 import torch
 weight = torch.nn.Parameter(torch.zeros(3))

@@ -1,15 +1,16 @@
-"""What the panels share: jobs, layers, status, tables and preferences.
+"""The code that several panels share: jobs, forms, layers, status, tables and preferences.
 
-`jobs` is the only module that knows threads.
+`jobs` is the only module that knows threads, but for the one that `colours` compiles in.
 """
 
-from . import layers, preferences, viewer_region
-from .checkpoint_box import DEFAULT, CheckpointBox, describe
+from . import forms, layers, preferences, viewer_region
+from .checkpoint_box import DEFAULT, CheckpointBox, describe_checkpoint
 from .colours import warm_colours_soon
-from .jobs import Job, Stop
+from .job_runner import JobRunner
+from .jobs import StopSignal, allow_parallel_jobs, last_of
 from .layers import add_labels, add_uncertainty, current_frame, label_shape
-from .score_table import ScoreTable, side_by_side
-from .status import ERROR_STYLE, JobStatus
+from .score_table import ScoreTable
+from .status import ERROR_STYLE, JobStatus, StatusLabel
 from .tracker import CorrectionTracker, TrackedLayer
 from .training_curves import TrainingCurves
 from .training_jobs import ready_to_train
@@ -20,21 +21,24 @@ __all__ = [
     "ERROR_STYLE",
     "CheckpointBox",
     "CorrectionTracker",
-    "Job",
+    "JobRunner",
     "JobStatus",
     "ScoreTable",
-    "Stop",
+    "StatusLabel",
+    "StopSignal",
     "TrackedLayer",
     "TrainingCurves",
     "add_labels",
     "add_uncertainty",
+    "allow_parallel_jobs",
     "current_frame",
-    "describe",
+    "describe_checkpoint",
+    "forms",
     "label_shape",
+    "last_of",
     "layers",
     "preferences",
     "ready_to_train",
-    "side_by_side",
     "viewed_patch",
     "viewer_region",
     "warm_colours_soon",

@@ -8,8 +8,9 @@ from qtpy.QtWidgets import QComboBox, QWidget
 import src_models
 
 from ...checkpoints import CheckpointInfo, CheckpointStore
+from .forms import keep_narrow, select
 
-# Selected at first.
+# The id that is selected at first.
 DEFAULT = "nuclei-s-net"
 
 
@@ -19,7 +20,7 @@ class CheckpointBox(QComboBox):
     Parameters
     ----------
     store : CheckpointStore
-        Read anew by `refresh`.
+        `refresh` reads its list again.
     networks : bool
         Whether networks without weights are offered too, to train from scratch.
     """
@@ -30,7 +31,7 @@ class CheckpointBox(QComboBox):
         super().__init__(parent)
         self.store = store
         self._networks = networks
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        keep_narrow(self)
         self.refresh()
 
     def refresh(self, select: str | None = None) -> None:
@@ -39,7 +40,9 @@ class CheckpointBox(QComboBox):
         self.clear()
         for info in self.store.list():
             self.addItem(info.id, info.id)
-            self.setItemData(self.count() - 1, describe(info), Qt.ItemDataRole.ToolTipRole)
+            self.setItemData(
+                self.count() - 1, describe_checkpoint(info), Qt.ItemDataRole.ToolTipRole
+            )
         if self._networks:
             for name in src_models.names():
                 self.addItem(f"{name} (from scratch)", name)
@@ -47,9 +50,7 @@ class CheckpointBox(QComboBox):
 
     def select(self, checkpoint: str) -> None:
         """Select an id if it is in the list."""
-        index = self.findData(checkpoint)
-        if index >= 0:
-            self.setCurrentIndex(index)
+        select(self, checkpoint)
 
     @property
     def checkpoint(self) -> str:
@@ -57,8 +58,8 @@ class CheckpointBox(QComboBox):
         return str(self.currentData() or "")
 
 
-def describe(info: CheckpointInfo) -> str:
-    """Say in a line what a checkpoint is."""
+def describe_checkpoint(info: CheckpointInfo) -> str:
+    """Return a line about a checkpoint: purpose, network, Dice and parent."""
     parts = [info.description, src_models.card(info.network).title]
     dice = info.scores.get("test_dice", info.scores.get("validation_dice"))
     if dice is not None:

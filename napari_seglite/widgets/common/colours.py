@@ -1,4 +1,4 @@
-"""Load torch and what else a job needs without stopping or crashing the window."""
+"""Compile napari's code for label colours before it is needed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _warming, _warm = Lock(), False
 
 
 def warm_colours() -> None:
-    """Have napari compile what gives labels chosen colours, in the calling thread.
+    """Let napari compile its colour mapping for labels with chosen colours.
 
-    The first layer with such colours takes a second for that, in which the window stands still.
+    Otherwise the first such layer compiles it, and the window freezes for a second.
     """
     global _warm
     with _warming:
@@ -27,6 +27,12 @@ def warm_colours() -> None:
 
 
 def warm_colours_soon() -> None:
-    """Do that in a thread of its own."""
+    """Call `warm_colours` in a thread of its own."""
     if not _warm:
+        import numpy as np
+        from napari.layers import Image
+
+        # The first layer reads the registry of units, which must not happen in two threads at
+        # once: pint would offer the second one a registry without units.
+        Image(np.zeros((1, 1)))
         Thread(target=warm_colours, name="seglite-colours").start()

@@ -1,12 +1,12 @@
-"""The only place that knows threads: an engine generator -> progress, result or error."""
+"""The only module that knows threads: runs an engine generator and signals its outcome."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QThreadPool, Signal
@@ -17,9 +17,48 @@ from ...runtime import process
 
 log = logging.getLogger(__name__)
 
-Stop = Callable[[], bool]
-# Segmenting while training needs two threads, and re-labelling a third.
+# Segmenting while training needs two threads, relabelling a third, measuring a fourth.
 THREADS = 4
+
+
+class StopSignal:
+    """Tells a generator, in its thread, whether it should end.
+
+    Call it to learn whether there is any reason to end. Work that ends differently when the user
+    stops it than when its window closes asks `requested` and `closing` instead.
+
+    Parameters
+    ----------
+    aborted : callable
+        Whether napari, which is about to close, aborted all threads.
+    """
+
+    def __init__(self, aborted: Callable[[], bool]) -> None:
+        self._requested, self._closed, self._aborted = Event(), Event(), aborted
+
+    def __call__(self) -> bool:
+        """Whether the work should end for any reason."""
+        return self.requested() or self.closing()
+
+    def requested(self) -> bool:
+        """Whether the user stopped the job."""
+        return self._requested.is_set()
+
+    def closing(self) -> bool:
+        """Whether the window closes, so that no result is needed any more."""
+        return self._closed.is_set() or self._aborted()
+
+    def request(self) -> None:
+        """Stop the job for the user."""
+        self._requested.set()
+
+    def close(self) -> None:
+        """End the job with its window."""
+        self._closed.set()
+
+
+Value = TypeVar("Value")
+Work = Callable[[StopSignal], Generator[Any, None, Any]]
 
 
 class Job(QObject):
@@ -28,21 +67,20 @@ class Job(QObject):
     Parameters
     ----------
     work : callable
-        Called with two functions and returns the generator. The first returns True once the
-        user stopped the job; the second once the window is closing and nothing matters any more.
+        Called with a `StopSignal`; returns the generator.
     parent : QObject
-        Whoever started it; when that goes, the job is stopped.
+        The owner; the job is stopped when it is destroyed.
     runs_network : bool
-        Whether a network runs in it, for which freed memory is kept.
+        Whether a network runs in the job, so that freed memory is kept for it.
 
     Signals
     -------
     progressed(object)
-        What the generator yielded.
+        A value that the generator yielded.
     succeeded(object)
-        What it returned.
+        The value that it returned.
     failed(str)
-        A sentence for the user. The traceback of anything unexpected goes to the log.
+        A sentence for the user. The traceback of an unexpected error goes to the log.
     ended()
         After any of these, and after a cancelled job.
     """
@@ -52,28 +90,15 @@ class Job(QObject):
     failed = Signal(str)
     ended = Signal()
 
-    def __init__(
-        self,
-        work: Callable[[Stop, Stop], Generator[Any, None, Any]],
-        parent: QObject,
-        runs_network: bool = False,
-    ) -> None:
+    def __init__(self, work: Work, parent: QObject, runs_network: bool = False) -> None:
         super().__init__(parent)
-        stop, gone = Event(), Event()
-        self._stop = stop
+        self._stop = stop = StopSignal(lambda: bool(worker.abort_requested))
+        steps = _guarded(work(stop), runs_network)
 
-        def aborted() -> bool:
-            return bool(worker.abort_requested)
-
-        steps = _guarded(work(stop.is_set, lambda: gone.is_set() or aborted()), runs_network)
-
-        # A function with a name that reads well in napari's list of tasks.
+        # napari's list of tasks shows the name of this function.
         def seglite() -> Generator[Any, None, tuple[str, Any]]:
             return (yield from steps)
 
-        pool = QThreadPool.globalInstance()
-        assert pool is not None
-        pool.setMaxThreadCount(max(THREADS, pool.maxThreadCount()))
         # superqt's own class, because napari's would show every error a second time.
         worker = create_worker(
             seglite, _worker_class=GeneratorWorker, _start_thread=False, _ignore_errors=True
@@ -82,11 +107,11 @@ class Job(QObject):
         worker.yielded.connect(self.progressed)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self.ended)
-        # A worker that was aborted leaves its generator where it is, and what that holds.
+        # An aborted worker does not close its generator, which may hold large arrays.
         worker.finished.connect(steps.close)
-        # The job must not keep its arrays alive once it is through.
+        # The job must not keep its arrays alive after its end.
         self.ended.connect(self.deleteLater)
-        parent.destroyed.connect(lambda: gone.set())
+        parent.destroyed.connect(lambda: stop.close())
 
     def start(self) -> None:
         """Begin."""
@@ -94,13 +119,8 @@ class Job(QObject):
         self._worker.start()
 
     def stop(self) -> None:
-        """Ask the engine to stop; `ended` tells when it has."""
-        self._stop.set()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stop.is_set()
+        """Ask the generator to end; `ended` tells when it has."""
+        self._stop.request()
 
     def _on_returned(self, outcome: tuple[str, Any] | None) -> None:
         kind, value = outcome or ("cancelled", None)
@@ -108,6 +128,23 @@ class Job(QObject):
             self.succeeded.emit(value)
         elif kind == "failed":
             self.failed.emit(value)
+
+
+def last_of(steps: Iterable[Value]) -> Generator[Value, None, Value]:
+    """Yield all values and return the last one, the complete result of many engine functions."""
+    for step in steps:
+        yield step
+    return step
+
+
+def allow_parallel_jobs() -> None:
+    """Let `THREADS` jobs run at once, on computers with fewer processors too.
+
+    This changes the process's own thread pool, so only the application calls it.
+    """
+    pool = QThreadPool.globalInstance()
+    assert pool is not None
+    pool.setMaxThreadCount(max(THREADS, pool.maxThreadCount()))
 
 
 def _guarded(

@@ -1,13 +1,11 @@
-"""napari layers -> what the engine takes, and back."""
+"""From napari layers to arguments of the engine, and from its results back to layers."""
 
 from __future__ import annotations
 
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from magicgui.widgets import ComboBox, create_widget
-from qtpy.QtWidgets import QComboBox
 
 from ...errors import ImageError
 from ...images import ImageAxes, PixelSize, guess_axes, micrometres
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from ...inference import Uncertainty
 
 
-# What people call their axes.
+# Names that users give to axes.
 _LETTERS = {
     **dict.fromkeys(("t", "time", "frame"), "T"),
     **dict.fromkeys(("z", "depth", "slice", "plane"), "Z"),
@@ -27,47 +25,46 @@ _LETTERS = {
     "y": "Y",
     "x": "X",
 }
-# Under this name of a layer's metadata.
+# The key in a layer's metadata.
 _CHOICES = "seglite_choices"
+Choice = Literal["axes", "channels", "level"]
 _KINDS = {"T": "time points", "Z": "slices"}
 
 
-def layer_box(kind: type, optional: bool = False) -> ComboBox:
-    """Return a list of the viewer's layers of a kind, `Image` or `Labels`, to choose from."""
-    box = create_widget(annotation=kind, options={"nullable": optional})
-    assert isinstance(box, ComboBox)
-    # A long layer name must not widen the dock.
-    box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return box
-
-
-def choice(layer: Image, name: str) -> Any:
-    """Return what the user chose for a layer: ``axes``, ``channels`` or ``level``; or None."""
+def choice(layer: Image, name: Choice) -> Any:
+    """Return the axes, channels or level that the user chose for a layer, or None."""
     return layer.metadata.get(_CHOICES, {}).get(name)
 
 
 def choose(layer: Image, **choices: Any) -> None:
-    """Keep what the user chose for a layer, with the layer.
+    """Store the user's choices in the layer's metadata.
+
+    Parameters
+    ----------
+    layer : Image
+        The layer.
+    **choices
+        ``axes``, a str; ``channels``, a tuple of int; ``level``, an int. None undoes a choice.
 
     Raises
     ------
     ImageError
-        If the image has no such axes or channels; nothing is kept then.
+        If the image has no such axes or channels; nothing is stored then.
     """
     before = layer.metadata
     layer.metadata = {**before, _CHOICES: {**before.get(_CHOICES, {}), **choices}}
     try:
         axes = layer_axes(layer)
         channels = axes.channel_count(pixels(layer).shape)
-        if beyond := [k for k in choice(layer, "channels") or () if not 0 <= k < channels]:
-            raise ImageError(f"{layer.name} has no channel {beyond[0]}; it has {channels}, from 0.")
+        if absent := [k for k in choice(layer, "channels") or () if not 0 <= k < channels]:
+            raise ImageError(f"{layer.name} has no channel {absent[0]}; it has {channels}, from 0.")
     except ImageError:
         layer.metadata = before
         raise
 
 
 def pixels(layer: Image) -> Any:
-    """Return the array that is segmented: of a multiscale layer, the chosen level."""
+    """Return the array to segment; of a multiscale layer, the chosen level."""
     return layer.data[choice(layer, "level") or 0] if layer.multiscale else layer.data
 
 
@@ -77,7 +74,7 @@ def layer_axes(layer: Image) -> ImageAxes:
     Raises
     ------
     ImageError
-        If it has more axes than a stack, or others than were chosen; the message names the layer.
+        If the chosen axes do not fit, or none can be guessed; the message names the layer.
     """
     shape = tuple(pixels(layer).shape)
     try:
@@ -99,7 +96,7 @@ def label_shape(layer: Image) -> tuple[int, ...]:
 
 
 def likely_axes(layer: Image) -> list[str]:
-    """Return the orders of axes that an image layer may well have."""
+    """Return the orders of axes that are plausible for an image layer."""
     colours = "C" * bool(layer.rgb)
     others = pixels(layer).ndim - 2 - len(colours)
     letters = [a for a in "TZC" if a not in colours]
@@ -107,25 +104,25 @@ def likely_axes(layer: Image) -> list[str]:
 
 
 def _factors(layer: Image) -> np.ndarray:
-    """Return how many of the layer's pixels a pixel of the chosen level spans, by axis."""
+    """Return the size of a pixel of the chosen level in pixels of the layer, per axis."""
     sizes = np.array(layer.data.shape[: layer.ndim], float)
     return np.asarray(sizes / pixels(layer).shape[: layer.ndim])
 
 
 def to_world(layer: Image, pixel: np.ndarray) -> np.ndarray:
-    """Return where a pixel of `pixels` lies."""
+    """Return the world coordinates of a pixel of `pixels`."""
     factors = _factors(layer)
     return np.asarray(layer.data_to_world(pixel * factors + (factors - 1) / 2))
 
 
 def from_world(layer: Image, world: np.ndarray) -> np.ndarray:
-    """Return the pixel of `pixels` that lies at a place, with fractions."""
+    """Return the pixel of `pixels` at world coordinates, with fractions."""
     factors = _factors(layer)
     return np.asarray((np.asarray(layer.world_to_data(world)) - (factors - 1) / 2) / factors)
 
 
 def pixel_size(layer: Image) -> PixelSize | None:
-    """Return height and width in micrometres of a pixel of `pixels`, if the layer knows them."""
+    """Return height and width in micrometres of a pixel of `pixels`, or None if unknown."""
     order = layer_axes(layer).order
     where = [order.index(axis) for axis in "YX"]
     if len({str(layer.units[k]) for k in where}) > 1:
@@ -135,14 +132,14 @@ def pixel_size(layer: Image) -> PixelSize | None:
 
 
 def letter(name: Any) -> str:
-    """Return the letter of an axis that goes by a name; empty if nobody knows."""
+    """Return the letter of an axis by its name, or an empty string for unknown names."""
     return _LETTERS.get(str(name).lower(), "")
 
 
 def _named_axes(layer: Image) -> ImageAxes | None:
-    """Return the axes that a layer's labels name, or None if they do not name them all.
+    """Return the axes that a layer's axis labels name, or None if they do not name them all.
 
-    Of a stack that says only what its first axis is, the others are Y and X.
+    Where only the first axis of a stack is named, the others are Y and X.
     """
     letters = [letter(name) for name in layer.axis_labels]
     if letters[-2:] == ["", ""]:
@@ -162,8 +159,8 @@ def is_stack(layer: Image | None) -> bool:
         return False
 
 
-def describe(layer: Image) -> str:
-    """Say in a few words what an image layer holds."""
+def describe_layer(layer: Image) -> str:
+    """Return a line about an image layer: frames, channels, size and dtype."""
     try:
         axes = layer_axes(layer)
     except ImageError as error:
@@ -193,7 +190,17 @@ def current_frame(viewer: ViewerModel, layer: Image) -> int:
 def show_frame(
     viewer: ViewerModel, layer: Image, frame: int, box: tuple[int, int, int, int] | None = None
 ) -> None:
-    """Let the viewer show a frame of a stack, and a part of a large frame."""
+    """Let the viewer show a frame of a stack.
+
+    Parameters
+    ----------
+    viewer, layer : ViewerModel, Image
+        The viewer, and an image in it.
+    frame : int
+        Number of the frame.
+    box : tuple of int, optional
+        ``(top, left, bottom, right)`` in pixels: the part of the frame to move to the middle.
+    """
     axes, shape = layer_axes(layer), tuple(pixels(layer).shape)
     place: dict[str, Any] = dict(
         zip(axes.stack, np.unravel_index(frame, axes.stack_shape(shape) or (1,)), strict=False)
@@ -208,14 +215,26 @@ def show_frame(
         k = axes.order.index(axis)
         viewer.dims.set_point(offset + k, world[k])
     if (bottom - top, right - left) != (height, width):
-        shown = [k - offset for k in viewer.dims.displayed]
-        viewer.camera.center = tuple(world[k] for k in shown)
+        displayed = [k - offset for k in viewer.dims.displayed]
+        viewer.camera.center = tuple(world[k] for k in displayed)
 
 
 def add_labels(
     viewer: ViewerModel, layer: Image, name: str, labels: np.ndarray, recipe: dict[str, Any]
 ) -> Labels:
-    """Add labels that lie exactly on an image layer, selected and with the brush ready."""
+    """Add labels that lie exactly on an image layer, selected and with the brush ready.
+
+    Parameters
+    ----------
+    viewer, layer : ViewerModel, Image
+        The viewer, and the image in it.
+    name : str
+        Of the new layer.
+    labels : array
+        Of the image's shape, without channels.
+    recipe : dict
+        Stored in the layer's metadata: how the labels were made.
+    """
     added = viewer.add_labels(
         labels,
         name=name,
@@ -230,42 +249,52 @@ def add_labels(
     return added
 
 
-def add_uncertainty(viewer: ViewerModel, layer: Image, name: str, found: Uncertainty) -> None:
-    """Add an image of uncertainty over an image layer, or put it into the one of that name."""
+def add_uncertainty(viewer: ViewerModel, layer: Image, name: str, uncertainty: Uncertainty) -> None:
+    """Show uncertainty over an image layer, in the layer of that name if there is one.
+
+    Parameters
+    ----------
+    viewer, layer : ViewerModel, Image
+        The viewer, and the image in it.
+    name : str
+        Of the layer that shows it.
+    uncertainty : Uncertainty
+        Its values, 0 to 1, and the mean of every frame.
+    """
     before = [other for other in viewer.layers if other.name == name]
-    if before and before[0].data.shape == found.values.shape:
-        before[0].data = found.values
-        before[0].metadata = {"seglite_scores": found.scores}
+    if before and before[0].data.shape == uncertainty.values.shape:
+        before[0].data = uncertainty.values
+        before[0].metadata = {"seglite_scores": uncertainty.scores}
         return
     active = viewer.layers.selection.active
     viewer.add_image(
-        found.values,
+        uncertainty.values,
         name=name,
         colormap="magma",
         blending="additive",
         contrast_limits=(0, 1),
         opacity=0.7,
-        metadata={"seglite_scores": found.scores},
+        metadata={"seglite_scores": uncertainty.scores},
         **placement(layer, layer_axes(layer)),
     )
     viewer.layers.selection.active = active  # the labels, with the brush ready
 
 
 def placement(layer: Image, axes: ImageAxes) -> dict[str, Any]:
-    """Return what puts labels exactly onto an image layer, whose channel axis they lack."""
+    """Return the arguments of ``add_labels`` that place labels without channels on an image."""
     if not layer.multiscale and (layer.rgb or "C" not in axes.order):
         names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
         return {name: getattr(layer, name) for name in names}
-    kept = [k for k, axis in enumerate(axes.order) if axis != "C"]
+    spatial = [k for k, axis in enumerate(axes.order) if axis != "C"]
     origin = to_world(layer, np.zeros(layer.ndim))
-    matrix = np.eye(len(kept) + 1)
-    matrix[:-1, -1] = origin[kept]
-    for column, k in enumerate(kept):
+    matrix = np.eye(len(spatial) + 1)
+    matrix[:-1, -1] = origin[spatial]
+    for column, k in enumerate(spatial):
         step = to_world(layer, np.eye(layer.ndim)[k]) - origin
-        matrix[:-1, column] = step[kept]
+        matrix[:-1, column] = step[spatial]
     placed: dict[str, Any] = {
-        "units": tuple(layer.units[k] for k in kept),
-        "axis_labels": tuple(layer.axis_labels[k] for k in kept),
+        "units": tuple(layer.units[k] for k in spatial),
+        "axis_labels": tuple(layer.axis_labels[k] for k in spatial),
     }
     if np.count_nonzero(matrix[:-1, :-1] - np.diag(np.diag(matrix[:-1, :-1]))):
         return {**placed, "affine": matrix}

@@ -1,4 +1,4 @@
-"""Settings of the last session, kept in napari's plugin preferences where it has them."""
+"""Settings of the last session, in napari's plugin preferences, or in Qt's before napari 0.9."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ SECTION = "segment"
 
 
 def load(defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the stored values for the keys of `defaults`, and defaults for the rest."""
+    """Return the stored values for the keys of `defaults`, and its values for keys not stored."""
     section = _napari_section()
     if section is not None:
         return {key: getattr(section, key, value) for key, value in defaults.items()}
     stored = _qt_settings()
-    # QSettings may hand numbers and booleans back as text.
+    # QSettings may return numbers and booleans as text.
     return {
         key: _typed(stored.value(f"{SECTION}/{key}", value), value)
         for key, value in defaults.items()

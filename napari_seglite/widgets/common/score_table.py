@@ -1,4 +1,4 @@
-"""A table that can be copied and saved."""
+"""A table of numbers with buttons that copy and save it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
     QFileDialog,
-    QHBoxLayout,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
@@ -20,21 +19,22 @@ from qtpy.QtWidgets import (
 )
 
 from ...formats import replacing
+from .forms import side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# More rows are saved and copied, but not shown: a widget for each cell takes its time.
-SHOWN = 500
+# Rows on the screen; all are copied and saved. A widget per cell takes time.
+LARGEST = 500
 
 
 class ScoreTable(QWidget):
-    """Shows numbers; their first column, the index, names the rows.
+    """Shows a table of numbers whose index names the rows.
 
     Parameters
     ----------
     file_name : str
-        Suggested when it is saved.
+        Suggested when the table is saved.
 
     Signals
     -------
@@ -62,16 +62,16 @@ class ScoreTable(QWidget):
     def show_frame(
         self, frame: pd.DataFrame | None, titles: dict[str, str] | None = None, digits: int = 3
     ) -> None:
-        """Show a table, or none.
+        """Show a table, or clear it.
 
         Parameters
         ----------
         frame : DataFrame or None
-            Numbers alone.
+            Numbers only.
         titles : dict, optional
-            What to call its columns on the screen.
+            Titles on the screen by column.
         digits : int
-            After the point.
+            Digits after the decimal point.
         """
         self.frame = frame
         for button in (self.copy_button, self.save_button):
@@ -80,21 +80,21 @@ class ScoreTable(QWidget):
         self.table.setRowCount(0)
         if frame is None:
             return
-        shown = frame.head(SHOWN).rename(columns=titles or {})
-        if len(frame) == 1:  # a single row is easier to read downwards
-            shown = shown.T
-        self.table.setRowCount(shown.shape[0])
-        self.table.setColumnCount(shown.shape[1])
-        self.table.setVerticalHeaderLabels(list(map(str, shown.index)))
-        self.table.setHorizontalHeaderLabels(list(map(str, shown.columns)))
-        for (i, j), value in np.ndenumerate(shown.to_numpy(dtype=object)):
+        table = frame.head(LARGEST).rename(columns=titles or {})
+        if len(frame) == 1:  # a single row is easier to read as a column
+            table = table.T
+        self.table.setRowCount(table.shape[0])
+        self.table.setColumnCount(table.shape[1])
+        self.table.setVerticalHeaderLabels(list(map(str, table.index)))
+        self.table.setHorizontalHeaderLabels(list(map(str, table.columns)))
+        for (i, j), value in np.ndenumerate(table.to_numpy(dtype=object)):
             item = QTableWidgetItem(_text(value, digits))
             item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.table.setItem(i, j, item)
         self.table.resizeColumnsToContents()
 
     def copy(self) -> None:
-        """Put the table onto the clipboard, as spreadsheets take it."""
+        """Copy the table, tab-separated for spreadsheets, to the clipboard."""
         clipboard = QApplication.clipboard()
         if self.frame is not None and clipboard is not None:
             clipboard.setText(self.frame.to_csv(sep="\t"))
@@ -124,11 +124,3 @@ def _text(value: Any, digits: int) -> str:
     if isinstance(value, int | np.integer):
         return str(value)
     return "–" if np.isnan(value) else f"{value:.{digits}f}"
-
-
-def side_by_side(*widgets: QWidget) -> QHBoxLayout:
-    """Return a row of widgets."""
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    return row

@@ -1,4 +1,4 @@
-"""A progress bar and a sentence: how a job is doing."""
+"""A sentence for the user, alone or below a progress bar."""
 
 from __future__ import annotations
 
@@ -8,19 +8,37 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 ERROR_STYLE = "color: #ff7a7a"
 
 
+class StatusLabel(QLabel):
+    """Shows a sentence, errors in red.
+
+    Parameters
+    ----------
+    text : str
+        Shown at first.
+    lines : int
+        Lines to reserve, so that the rows below do not jump.
+    """
+
+    def __init__(self, text: str = "", lines: int = 2, parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setMinimumHeight(lines * self.fontMetrics().lineSpacing())
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def say(self, text: str, error: bool = False) -> None:
+        """Show a sentence."""
+        self.setText(text)
+        self.setStyleSheet(ERROR_STYLE if error else "")
+
+
 class JobStatus(QWidget):
-    """Shows how far a job is and says what happened, errors in red."""
+    """Shows the progress of a job and a sentence about it."""
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.bar = QProgressBar()
+        self.bar, self.label = QProgressBar(), StatusLabel(text)
         self.bar.setTextVisible(False)
-        self.label = QLabel(text)
-        self.label.setWordWrap(True)
-        self.label.setAlignment(Qt.AlignmentFlag.AlignTop)
-        # Two lines from the start, so that the rows below do not jump.
-        self.label.setMinimumHeight(2 * self.label.fontMetrics().lineSpacing())
-        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.bar)
@@ -28,22 +46,21 @@ class JobStatus(QWidget):
         self.rest()
 
     def text(self) -> str:
-        """Return what it says."""
+        """Return the sentence."""
         return self.label.text()
 
     def say(self, text: str, error: bool = False) -> None:
-        """Say something."""
-        self.label.setText(text)
-        self.label.setStyleSheet(ERROR_STYLE if error else "")
+        """Show a sentence, errors in red."""
+        self.label.say(text, error)
 
     def start(self) -> None:
-        """Begin with a job whose length is not known yet."""
+        """Show that a job of unknown length began."""
         self.say("Starting …")
         self.bar.setRange(0, 0)
         self.bar.setEnabled(True)
 
     def advance(self, done: int, total: int) -> None:
-        """Show how much is done."""
+        """Show that `done` of `total` parts are done."""
         self.bar.setRange(0, total)
         self.bar.setValue(done)
 

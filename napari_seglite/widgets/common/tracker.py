@@ -1,8 +1,7 @@
-"""Follows the brush: what it touches is marked as corrected and saved, without a click."""
+"""Marks and saves what the user paints, without a click."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from ...errors import SegliteError
 from ...images import Box, Corrections, ImageAxes, Mode
 from ...training import AnnotatedImage
 from . import layers
-from .paint_events import Span, edited_spans
+from .paint_events import Span, edited_spans, frames_of, joined, span_in_frame
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -23,36 +22,53 @@ if TYPE_CHECKING:
 
 # Images without a file are copied into the project up to this size.
 LARGEST_COPY = 2_000_000_000
-# Milliseconds between two looks at what is saved.
-LOOK = 500
+# Milliseconds between two checks of strokes in progress, and of what is saved.
+INTERVAL = 500
 
 
 @dataclass
 class TrackedLayer:
-    """An image layer, the labels that are corrected on it, and their place in the project."""
+    """An image layer, the labels that are corrected on it, and their entry in the project.
+
+    Attributes
+    ----------
+    image, labels : napari layer
+        The layers.
+    entry : ProjectImage
+        The image in the project, with its corrected regions.
+    registered : bool
+        Whether the entry is in the project and saved on every change.
+    """
 
     image: Image
     labels: Labels
     entry: ProjectImage
-    begun: bool = False
+    registered: bool = False
 
     @property
     def axes(self) -> ImageAxes:
-        """Of the labels."""
+        """The axes of the labels."""
         return ImageAxes(self.entry.axes.labels)
 
 
 class CorrectionTracker(QObject):
-    """Keeps the project of a viewer.
+    """Records corrections of a viewer's layers in an annotation project.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    parent : QObject
+        The owner.
 
     Signals
     -------
     changed()
-        Regions were marked, or there is another project.
+        Corrected regions or classes changed, or another project was opened.
     saved()
         Everything painted so far is on disk.
     failed(str)
-        Something could not be saved or opened, in a sentence.
+        A sentence: something could not be saved or opened.
     """
 
     changed = Signal()
@@ -64,23 +80,30 @@ class CorrectionTracker(QObject):
         self.viewer = viewer
         self.mode: Mode = "dense"
         self.project: AnnotationProject | None = None
-        self._about = ClassList()  # as long as there is no project
+        self._class_list = ClassList()  # until there is a project
         self._autosave: Autosave | None = None
         self._tracked: list[TrackedLayer] = []
         self._announced = 0
         self._drawing: list[tuple[TrackedLayer, Span]] = []
         self._timer = QTimer(self)
-        self._timer.setInterval(LOOK)
-        self._timer.timeout.connect(self._look)
+        self._timer.setInterval(INTERVAL)
+        self._timer.timeout.connect(self._on_timer)
 
     # ------------------------------------------------------------------ projects
     def open(self, folder: Path, create: bool = False) -> AnnotationProject:
-        """Work in a project from now on.
+        """Open a project and record corrections there from now on.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the project.
+        create : bool
+            Whether a new project is made in an empty folder.
 
         Raises
         ------
         AnnotationError
-            If it cannot be opened; the one before stays open then.
+            If it cannot be opened; the previous project stays open then.
         """
         project = AnnotationProject.open(folder, create)
         self.close()
@@ -89,53 +112,53 @@ class CorrectionTracker(QObject):
 
     def _use(self, project: AnnotationProject) -> None:
         self.project = project
-        # From another thread: the signal brings it to this one.
+        # Called from the saving thread; the signal is delivered in this one.
         self._autosave = Autosave(project, self.failed.emit)
         self._announced = 0
-        if not project.images and self._about.named and not project.classes.named:
-            self.describe(self._about)  # a new project, for what is on the screen
+        if not project.images and self._class_list.named and not project.classes.named:
+            self.set_class_list(self._class_list)  # a new project starts with those on the screen
         self._timer.start()
         self.changed.emit()
 
     @property
-    def about(self) -> ClassList:
-        """The classes that are painted."""
-        return self.project.classes if self.project is not None else self._about
+    def class_list(self) -> ClassList:
+        """Names and colours of the classes that are painted."""
+        return self.project.classes if self.project is not None else self._class_list
 
-    def describe(self, about: ClassList) -> None:
-        """Give classes other names or colours."""
-        self._about = about
+    def set_class_list(self, class_list: ClassList) -> None:
+        """Change names or colours of the classes."""
+        self._class_list = class_list
         if self.project is not None:
-            self.project.classes = replace(about, created=self.project.classes.created)
-        self.touched()
+            self.project.classes = replace(class_list, created=self.project.classes.created)
+        self.mark_changed()
 
     def close(self) -> None:
-        """Save everything and let others open the project."""
+        """Save everything and close the project, so that other windows can open it."""
         self._timer.stop()
-        self.shut()
+        self.close_without_qt()
 
-    def shut(self) -> None:
-        """Do what `close` does when the window is gone already, and Qt's part of this with it."""
+    def close_without_qt(self) -> None:
+        """Do what `close` does once Qt has destroyed the window and this object's Qt part."""
         if self._autosave is not None:
             self._autosave.close()
         if self.project is not None:
             self.project.close()
         self.project = self._autosave = None
         for tracked in self._tracked:
-            tracked.begun = False
+            tracked.registered = False
 
     @property
     def waiting(self) -> bool:
-        """Whether something painted is not on disk yet."""
+        """Whether some paint is not on disk yet."""
         return self._autosave is not None and self._autosave.behind
 
     def flush(self) -> None:
-        """Save now."""
+        """Save everything now, in this thread."""
         if self._autosave is not None:
             self._autosave.flush()
 
-    def _look(self) -> None:
-        """Pass on how a stroke in progress goes, and whether all is saved."""
+    def _on_timer(self) -> None:
+        """Save the stroke in progress so far, and announce when everything is saved."""
         drawing, self._drawing = self._drawing, []
         for tracked, span in drawing[-1:]:
             self._save(tracked, span)
@@ -146,18 +169,18 @@ class CorrectionTracker(QObject):
 
     # ------------------------------------------------------------------ layers
     def find(self, labels: Labels | None) -> TrackedLayer | None:
-        """Return what is known of a Labels layer."""
+        """Return the record of a Labels layer, or None if it is not followed."""
         self._tracked = [t for t in self._tracked if t.labels in self.viewer.layers]
         return next((t for t in self._tracked if t.labels == labels), None)
 
-    def all(self) -> list[TrackedLayer]:
-        """Return everything in the viewer that was corrected."""
+    def corrected(self) -> list[TrackedLayer]:
+        """Return the layers in the viewer that have corrected regions."""
         self.find(None)
         return [t for t in self._tracked if t.entry.corrections.regions]
 
     def annotated(self) -> tuple[AnnotatedImage, ...]:
-        """Return everything in the viewer that was corrected, to learn from."""
-        return tuple(_annotated(tracked) for tracked in self.all())
+        """Return the corrected layers of the viewer as training data."""
+        return tuple(_annotated(tracked) for tracked in self.corrected())
 
     def follow(
         self,
@@ -166,19 +189,24 @@ class CorrectionTracker(QObject):
         checkpoint: str = "",
         entry: ProjectImage | None = None,
     ) -> TrackedLayer:
-        """Mark and save what is painted into a layer from now on.
+        """Mark and save paint in a Labels layer from now on.
 
         Parameters
         ----------
         image, labels : napari layer
-            Labels of another shape than the image's frames raise `ImageError`.
+            The image, and labels of its shape without channels.
         checkpoint : str
-            What proposed the labels.
+            Id of the checkpoint that predicted the labels.
         entry : ProjectImage, optional
-            Where they are in the project already.
+            The image in the project, if it is there already.
+
+        Raises
+        ------
+        ImageError
+            If the layer's axes do not fit its pixels.
         """
         known = self.find(labels)
-        if known is not None and (known.begun or (known.image == image and entry is None)):
+        if known is not None and (known.registered or (known.image == image and entry is None)):
             return known
         axes = layers.layer_axes(image)
         shape = tuple(layers.pixels(image).shape)
@@ -196,7 +224,7 @@ class CorrectionTracker(QObject):
                 spacing=tuple(map(float, labels.scale)),
                 unit=str(labels.units[-1]),
             )
-        if known is not None:  # nothing was painted yet: it may belong to another image
+        if known is not None:  # not painted on yet, so it may belong to another image
             known.image, known.entry = image, entry
             return known
         tracked = TrackedLayer(image, labels, entry)
@@ -208,9 +236,9 @@ class CorrectionTracker(QObject):
         events.labels_update.connect(lambda event: self._on_drawing(tracked, event))
         return tracked
 
-    def begin(self, tracked: TrackedLayer) -> bool:
-        """Take a layer into the project, which is opened if there is none yet."""
-        if tracked.begun:
+    def register(self, tracked: TrackedLayer) -> bool:
+        """Add a layer to the project, which is opened if there is none; returns success."""
+        if tracked.registered:
             return True
         try:
             if self.project is None:
@@ -224,43 +252,43 @@ class CorrectionTracker(QObject):
         small = isinstance(pixels, np.ndarray) and pixels.nbytes <= LARGEST_COPY
         if not entry.path and not small:
             self.failed.emit(
-                f"{entry.name} has no file and is too large to be copied: save it first if you "
-                "want to train on it again later. Its labels are kept."
+                f"{entry.name} has no file and is too large to be copied. Its labels are saved. To "
+                "train on it again later, save it as a file first."
             )
         self._autosave.watch(entry, lambda: layer.data, pixels if small else None)
-        tracked.begun = True
+        tracked.registered = True
         return True
 
-    # ------------------------------------------------------------------ what the brush does
+    # ------------------------------------------------------------------ edits
     def _on_paint(self, tracked: TrackedLayer, value: Any) -> None:
         self._drawing = []
         for span in edited_spans(value, tracked.entry.shape):
             self.mark(tracked, span)
 
     def mark(self, tracked: TrackedLayer, span: Span) -> None:
-        """Mark and save what changed between two corners."""
-        if tracked.labels.data.shape != tracked.entry.shape or not self.begin(tracked):
+        """Mark the frames of a span of changed labels as corrected, and save the labels."""
+        if tracked.labels.data.shape != tracked.entry.shape or not self.register(tracked):
             return
-        for frame, box in _frames(tracked, span):
+        for frame, box in frames_of(span, tracked.axes, tracked.entry.shape):
             tracked.entry.corrections = tracked.entry.corrections.touch(frame, box)
         self._save(tracked, span)
-        self.touched()
+        self.mark_changed()
 
     def _save(self, tracked: TrackedLayer, span: Span) -> None:
-        if self._autosave is not None and tracked.begun:
+        if self._autosave is not None and tracked.registered:
             self._autosave.labels_changed(tracked.entry, *span)
 
     def forget(self, key: str, frame: int) -> None:
-        """Take the marks of a frame back: it was not corrected after all."""
+        """Remove the marks of a frame from the image with this key; its labels stay."""
         entries = [tracked.entry for tracked in self._tracked]
         entries += self.project.images.values() if self.project is not None else ()
         for entry in entries:
             if entry.key == key:
                 entry.corrections = entry.corrections.forget(frame)
-        self.touched()
+        self.mark_changed()
 
-    def take_out(self, key: str) -> None:
-        """Take an image and its saved labels out of the project; its layers stay."""
+    def remove_image(self, key: str) -> None:
+        """Remove an image and its saved labels from the project; its layers stay."""
         assert self.project is not None
         self.flush()
         self.project.remove(key)
@@ -268,11 +296,11 @@ class CorrectionTracker(QObject):
             if tracked.entry.key == key:
                 corrections = tracked.entry.corrections
                 tracked.entry.corrections = Corrections(corrections.shape, corrections.mode)
-                tracked.begun = False
+                tracked.registered = False
         self.changed.emit()
 
-    def touched(self) -> None:
-        """Save the marks and tell everybody."""
+    def mark_changed(self) -> None:
+        """Save the marks and emit `changed`."""
         if self._autosave is not None:
             self._autosave.index_changed()
         self.changed.emit()
@@ -282,36 +310,30 @@ class CorrectionTracker(QObject):
             self._save(tracked, ((0,) * len(tracked.entry.shape), tracked.entry.shape))
 
     def _on_refreshed(self, tracked: TrackedLayer) -> None:
-        """After an undo, of which napari tells nothing but that the layer is drawn anew."""
-        if self._autosave is not None and tracked.begun:
+        """Check recent edits again: after an undo, napari only announces a redraw."""
+        if self._autosave is not None and tracked.registered:
             self._autosave.recheck_recent()
 
     def _on_drawing(self, tracked: TrackedLayer, event: Any) -> None:
-        """Note where a stroke that is still drawn goes, for the next look."""
+        """Record where a stroke in progress goes; the timer saves it."""
         try:
-            shape, axes = tracked.entry.shape, tracked.axes
-            if not tracked.begun or tuple(self.viewer.dims.displayed[-2:]) != tuple(
-                self.viewer.dims.order[-2:]
-            ):
+            dims = self.viewer.dims
+            if not tracked.registered or tuple(dims.displayed[-2:]) != tuple(dims.order[-2:]):
                 return
             top, left = (int(n) for n in tuple(event.offset)[-2:])
             height, width = event.data.shape[:2]
-            place = np.unravel_index(
-                layers.current_frame(self.viewer, tracked.image), axes.stack_shape(shape) or (1,)
-            )
-            corner, end = _span(axes, [int(k) for k in place], (top, left, height, width))
+            frame = layers.current_frame(self.viewer, tracked.image)
+            box = Box(top, left, top + height, left + width)
+            span = span_in_frame(tracked.axes, tracked.entry.shape, frame, box)
             if self._drawing:
-                _, (a, b) = self._drawing[-1]
-                if a[:-2] == corner[:-2]:
-                    corner = tuple(map(min, a, corner))
-                    end = tuple(map(max, b, end))
-            self._drawing.append((tracked, (corner, end)))
+                span = joined(self._drawing[-1][1], span)
+            self._drawing.append((tracked, span))
         except (AttributeError, TypeError, ValueError, SegliteError):
             return  # the stroke is saved when it ends
 
 
 def _annotated(tracked: TrackedLayer) -> AnnotatedImage:
-    """Read two layers; labels are painted on meanwhile, and channels may be chosen anew."""
+    """Return layers as training data, with the channels that are chosen now."""
     image, entry = tracked.image, tracked.entry
     entry.channels = layers.choice(image, "channels")
     return AnnotatedImage(
@@ -324,28 +346,3 @@ def _annotated(tracked: TrackedLayer) -> AnnotatedImage:
         layers.pixel_size(image),
         str(image.source.path or image.name),
     )
-
-
-def _span(axes: ImageAxes, place: list[int], box: tuple[int, int, int, int]) -> Span:
-    top, left, height, width = box
-    begin = {"Y": top, "X": left, **dict(zip(axes.stack, place, strict=False))}
-    sides = {"Y": height, "X": width}
-    corner = tuple(begin[a] for a in axes.order)
-    return corner, tuple(begin[a] + sides.get(a, 1) for a in axes.order)
-
-
-def _frames(tracked: TrackedLayer, span: Span) -> list[tuple[int, Box]]:
-    """Return the frames that a span of labels lies in, and its box there."""
-    order = tracked.axes.order
-    ranges = {a: range(*ends) for a, *ends in zip(order, *span, strict=True)}
-    box = Box(ranges["Y"].start, ranges["X"].start, ranges["Y"].stop, ranges["X"].stop)
-    stack = tracked.axes.stack
-    sizes = tracked.axes.stack_shape(tracked.entry.shape)
-    if not stack:
-        return [(0, box)]
-    # An edit nobody could place covers everything, and says nothing about single frames.
-    if math.prod(len(ranges[a]) for a in stack) == math.prod(sizes) > 1:
-        return []
-    places = np.meshgrid(*(np.array(ranges[a]) for a in stack), indexing="ij")
-    numbers = np.ravel_multi_index([p.ravel() for p in places], sizes)
-    return [(int(k), box) for k in numbers]

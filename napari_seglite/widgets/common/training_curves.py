@@ -1,4 +1,4 @@
-"""Loss and Dice of a training run, drawn as it goes."""
+"""Loss and Dice of a training run, drawn while it runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOSS, DICE = "#f0a35e", "#5ec8f0"
 class TrainingCurves(QWidget):
     """Loss on the left axis and Dice, 0 to 1, on the right, over training steps.
 
-    A right click offers what pyqtgraph does, such as saving the plot or its numbers.
+    The context menu is that of pyqtgraph; it saves the plot or its numbers.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -29,7 +29,7 @@ class TrainingCurves(QWidget):
         self.setMinimumHeight(130)
         self._plot = canvas.plotItem
         self._plot.hideButtons()
-        # The wheel shall scroll the panel, and the axes follow the run.
+        # The wheel scrolls the panel; the axes follow the run.
         self._plot.setMouseEnabled(False, False)
         self._loss = self._plot.plot(pen=pyqtgraph.mkPen(LOSS, width=2), antialias=True)
         self._dice = pyqtgraph.PlotDataItem(
@@ -44,7 +44,7 @@ class TrainingCurves(QWidget):
         self._show_last()
 
     def _second_axis(self) -> Any:
-        """Return a view over the same steps with a scale of its own."""
+        """Return a view over the same steps with its own vertical scale."""
         view = pyqtgraph.ViewBox(enableMenu=False)
         view.setMouseEnabled(False, False)
         plot = self._plot
@@ -60,28 +60,28 @@ class TrainingCurves(QWidget):
         return view
 
     def sizeHint(self) -> QSize:
-        """Leave room for two curves and their axes."""
+        """Return a size with room for two curves and their axes."""
         return QSize(260, 190)
 
     def clear(self) -> None:
-        """Begin a new run."""
+        """Remove both curves."""
         self.loss, self.dice = [], []
         self._draw()
 
     def show_curves(self, curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
-        """Show a run that is over, as a checkpoint's card keeps it."""
+        """Show the curves of a finished run, as its checkpoint's card holds them."""
         self.loss, self.dice = [], [(step, value) for step, value in curves.get("dice", ())]
         for step, value in curves.get("loss", ()):
             self._append_loss(step, value)
         self._draw()
 
     def add_loss(self, step: float, value: float) -> None:
-        """Add a point, smoothed: the loss of a single batch says little."""
+        """Add the loss of a batch, smoothed over earlier ones."""
         self._append_loss(step, value)
         self._draw()
 
     def add_dice(self, step: float, value: float) -> None:
-        """Add a validation score."""
+        """Add a held-out Dice."""
         self.dice.append((step, value))
         self._draw()
 

@@ -14,7 +14,10 @@ Event = TypeVar("Event", bound=TrainingEvent | BeforeAfter)
 
 
 def ready_to_train(events: Iterator[Event]) -> Generator[Event, None, None]:
-    """Pass events on; the first preview only once the window can show it without freezing."""
+    """Load the libraries of training, then yield its events.
+
+    The first preview waits until the window can show it without freezing.
+    """
     process.load_training()
     warm_colours_soon()
     for event in events:

@@ -1,4 +1,4 @@
-"""The part of an image that the viewer shows."""
+"""The patch of an image that the viewer shows, for previews during training."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 
-# A larger part of a frame is not predicted while the user looks at it; side in pixels.
+# Side in pixels of the largest patch that is predicted during training.
 LARGEST = 1024
 
 
 def viewed_patch(viewer: ViewerModel, image: Image) -> ViewedPatch:
-    """Return the part of an image's current frame that is in view; of a large one the middle.
+    """Return the visible part of an image's current frame; of a large one, its middle.
 
     Raises
     ------
@@ -30,9 +30,9 @@ def viewed_patch(viewer: ViewerModel, image: Image) -> ViewedPatch:
     box = Box.whole(axes.frame_shape(pixels.shape))
     if max(box.shape) > LARGEST:
         try:
-            text = viewer_region.region(viewer, image, "visible")
+            text = viewer_region.viewed_region(viewer, image, "visible")
             box = Region.parse(str(text)).box(box.shape)
-        except SegliteError:  # the viewer shows another plane; the middle of the frame will do
+        except SegliteError:  # the viewer shows another plane: use the middle of the frame
             pass
     frame = layers.current_frame(viewer, image) if axes.stacked else 0
     channels = layers.choice(image, "channels")

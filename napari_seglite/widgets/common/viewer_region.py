@@ -1,9 +1,9 @@
-"""Which part of an image the user means: all of it, what the viewer shows, or what they drew."""
+"""The region to segment: the whole image, the visible area, or the inside of drawn shapes."""
 
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Shapes
 
-AREAS = {"whole": "Whole image", "visible": "Visible area", "shapes": "Inside drawn shapes"}
+Area = Literal["whole", "visible", "shapes"]
+AREAS: dict[Area, str] = {
+    "whole": "Whole image",
+    "visible": "Visible area",
+    "shapes": "Inside drawn shapes",
+}
 CORNERS_OF_ELLIPSE = 72
 
 
-def region(viewer: ViewerModel, layer: Image, area: str) -> str | None:
+def viewed_region(viewer: ViewerModel, layer: Image, area: Area) -> str | None:
     """Return the region of an image layer's frames, as `Region.parse` reads it.
 
     Parameters
@@ -27,19 +32,19 @@ def region(viewer: ViewerModel, layer: Image, area: str) -> str | None:
     viewer : ViewerModel
         Shows the layer.
     layer : Image
-        Whose pixels are counted.
-    area : str
-        One of `AREAS`.
+        The region is in pixels of this image.
+    area : {"whole", "visible", "shapes"}
+        Which region; "shapes" are the selected ones of the Shapes layer on top, or all of them.
 
     Returns
     -------
     str or None
-        None for the whole of it.
+        None for the whole image.
 
     Raises
     ------
     ImageError
-        If nothing is visible, or nothing is drawn.
+        If no part of the image is visible, or nothing is drawn.
     """
     if area == "whole":
         return None
@@ -49,13 +54,13 @@ def region(viewer: ViewerModel, layer: Image, area: str) -> str | None:
 def _visible(viewer: ViewerModel, layer: Image) -> Region:
     axes = layer_axes(layer)
     plane = [axes.order.index(letter) for letter in "YX"]
-    shown = set(np.array(viewer.dims.displayed) - (viewer.dims.ndim - layer.ndim))
-    if viewer.dims.ndisplay != 2 or shown != set(plane):
+    displayed = set(np.array(viewer.dims.displayed) - (viewer.dims.ndim - layer.ndim))
+    if viewer.dims.ndisplay != 2 or displayed != set(plane):
         raise ImageError(
             f"The viewer does not show the slices of {layer.name}. Switch to 2-D and to Y and X, "
             "or segment the whole image."
         )
-    # Layers know it, too, but those with levels only roughly.
+    # Not corner_pixels: a multiscale layer knows them only roughly.
     canvas = getattr(viewer, "canvas", None)  # new in napari 0.9
     size = np.array(canvas.size if canvas is not None else viewer._canvas_size)
     middle = np.asarray(viewer.camera.center)[-2:]
@@ -68,7 +73,7 @@ def _visible(viewer: ViewerModel, layer: Image) -> Region:
     top, left = np.clip(np.floor(np.min(corners, 0) + 0.5), 0, limits).astype(int).tolist()
     bottom, right = np.clip(np.ceil(np.max(corners, 0) + 0.5), 0, limits).astype(int).tolist()
     if bottom <= top or right <= left:
-        raise ImageError(f"Nothing of {layer.name} is visible. Move it into view.")
+        raise ImageError(f"No part of {layer.name} is visible. Move it into view.")
     return Region.rectangle(top, left, bottom, right)
 
 
@@ -76,11 +81,11 @@ def _drawn(viewer: ViewerModel, layer: Image) -> Region:
     """Return the selected shapes of the Shapes layer on top, or all of them."""
     from napari.layers import Shapes
 
-    found = [other for other in viewer.layers if isinstance(other, Shapes) and other.nshapes]
-    if not found:
-        raise ImageError("Nothing is drawn. Add a Shapes layer and draw what to segment.")
+    drawings = [other for other in viewer.layers if isinstance(other, Shapes) and other.nshapes]
+    if not drawings:
+        raise ImageError("Nothing is drawn. Add a Shapes layer and draw around the region.")
     active = viewer.layers.selection.active
-    drawn = active if any(active is other for other in found) else found[-1]
+    drawn = active if any(active is other for other in drawings) else drawings[-1]
     chosen = sorted(drawn.selected_data) or range(drawn.nshapes)
     polygons = [_polygon(drawn, k, layer) for k in chosen if drawn.shape_type[k] != "line"]
     if not polygons:
@@ -100,7 +105,7 @@ def _polygon(drawn: Shapes, number: int, layer: Image) -> tuple[tuple[float, flo
     outline = []
     for vertex in vertices:
         world = np.asarray(drawn.data_to_world(vertex))
-        # A shape drawn in 2-D has no place along the stack, and needs none.
+        # A shape drawn in 2-D has no coordinate along the stack, and needs none.
         world = np.concatenate([np.zeros(max(layer.ndim - len(world), 0)), world])[-layer.ndim :]
         pixel = from_world(layer, world)[plane]
         outline.append((float(pixel[0]), float(pixel[1])))

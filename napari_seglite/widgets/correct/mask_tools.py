@@ -1,18 +1,18 @@
-"""Brush helpers for masks: on one slice or several, and taken back with Ctrl+Z."""
+"""Tools that change masks on one or several slices; Ctrl+Z undoes them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from ...errors import AnnotationError, SegliteError
+from ...errors import AnnotationError, Cancelled, SegliteError
 from ...images import Region
 from ...labels import edits
-from ..common import Job, Stop, layers, viewer_region
+from ..common import JobRunner, StopSignal, forms, layers, viewer_region
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,29 +20,44 @@ if TYPE_CHECKING:
 
     from ..common import TrackedLayer
 
-TOOLS = {
+Tool = Literal["fill", "smooth", "largest", "grow", "shrink", "delete", "merge", "interpolate"]
+Where = Literal["slice", "corrected", "all"]
+TOOLS: dict[Tool, str] = {
     "fill": "Fill holes",
     "smooth": "Smooth outline",
-    "largest": "Keep largest part",
+    "largest": "Keep largest component",
     "grow": "Grow",
     "shrink": "Shrink",
     "delete": "Delete objects in shape",
     "merge": "Merge objects in shape",
     "interpolate": "Interpolate between slices",
 }
-WHERE = {"slice": "this slice", "corrected": "corrected slices", "all": "all slices"}
-_OF_SHAPES, _WITH_PIXELS = ("delete", "merge"), ("grow", "shrink", "smooth")
+WHERE: dict[Where, str] = {
+    "slice": "this slice",
+    "corrected": "corrected slices",
+    "all": "all slices",
+}
+_OF_SHAPES: tuple[Tool, ...] = ("delete", "merge")
+_WITH_PIXELS: tuple[Tool, ...] = ("grow", "shrink", "smooth")
 
-Changed = list[tuple[int, np.ndarray]]
+# Number of a frame, and its new labels.
+EditedFrame = tuple[int, np.ndarray]
 
 
 class MaskTools(QWidget):
-    """A tool, where to use it, and a button.
+    """A list of tools, a list of slices to use them on, and a button.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    tracked : callable
+        Returns the layers to work on, or None.
 
     Signals
     -------
     said(str, bool)
-        A sentence for the user, and whether it tells of a failure.
+        A sentence for the user, and whether it is an error.
     """
 
     said = Signal(str, bool)
@@ -55,40 +70,26 @@ class MaskTools(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer, self._tracked = viewer, tracked
-        self._job: Job | None = None
-        self.tool = QComboBox()
-        for name, title in TOOLS.items():
-            self.tool.addItem(title, name)
-        self.tool.setToolTip("Works on the selected label; Ctrl+Z takes it back")
+        self.tool = forms.combo(TOOLS, "Changes the selected label; Ctrl+Z undoes it")
         self.pixels = QSpinBox()
         self.pixels.setRange(1, 99)
         self.pixels.setValue(2)
         self.pixels.setSuffix(" px")
-        self.where = QComboBox()
-        for name, title in WHERE.items():
-            self.where.addItem(title, name)
+        self.where = forms.combo(WHERE)
         self.apply_button = QPushButton("Apply")
-        for box in (self.tool, self.where):
-            box.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-        first, second = QHBoxLayout(), QHBoxLayout()
-        first.addWidget(self.tool, 1)
-        first.addWidget(self.pixels)
-        second.addWidget(self.where, 1)
-        second.addWidget(self.apply_button)
+        self.runner = JobRunner(self, start_button=self.apply_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(first)
-        column.addLayout(second)
+        column.addLayout(forms.side_by_side(self.tool, self.pixels, stretches=(1,)))
+        column.addLayout(forms.side_by_side(self.where, self.apply_button, stretches=(1,)))
         self.tool.currentIndexChanged.connect(self._on_tool)
         self.apply_button.clicked.connect(self.apply)
         self._on_tool()
 
     @property
     def busy(self) -> bool:
-        """Whether a tool is at work."""
-        return self._job is not None
+        """Whether a tool runs."""
+        return self.runner.busy
 
     def _on_tool(self, _: Any = None) -> None:
         name = self.tool.currentData()
@@ -96,32 +97,30 @@ class MaskTools(QWidget):
         self.where.setEnabled(name != "interpolate")
 
     def show_stack(self, stacked: bool) -> None:
-        """Offer several slices where there are some."""
+        """Show the list of slices for a stack."""
         self.where.setVisible(stacked)
 
-    # ------------------------------------------------------------------ work
+    # ------------------------------------------------------------------ using a tool
     def apply(self) -> None:
-        """Use the chosen tool."""
+        """Apply the chosen tool."""
         tracked = self._tracked()
         if self.busy or tracked is None:
             return
         try:
-            work = self._work(tracked)
+            frames = self._edited(tracked)
         except SegliteError as error:
             self.said.emit(str(error), True)
             return
-        self._job = job = Job(lambda stop, gone: _collected(work, gone), self)
-        job.succeeded.connect(lambda changed: self._write(tracked, changed))
-        job.failed.connect(lambda text: self.said.emit(text, True))
-        job.ended.connect(self._on_ended)
-        job.start()
+        self.runner.start(
+            lambda stop: _collected(frames, stop),
+            succeeded=lambda edited: self._write(tracked, edited),
+            failed=lambda text: self.said.emit(text, True),
+        )
 
-    def _on_ended(self) -> None:
-        self._job = None
-
-    def _work(self, tracked: TrackedLayer) -> Iterator[tuple[int, np.ndarray]]:
-        """Return what a thread shall go through: new labels of frames."""
-        name, px = self.tool.currentData(), self.pixels.value()
+    def _edited(self, tracked: TrackedLayer) -> Iterator[EditedFrame]:
+        """Return an iterator that computes new labels of frames, for the job's thread."""
+        name: Tool = self.tool.currentData()
+        px = self.pixels.value()
         value, axes, data = tracked.labels.selected_label, tracked.axes, tracked.labels.data
         if not tracked.labels.editable:
             raise AnnotationError(f"{tracked.labels.name} is locked. Unlock the layer first.")
@@ -129,13 +128,13 @@ class MaskTools(QWidget):
             return _between(tracked, layers.current_frame(self.viewer, tracked.image))
         frames = self._frames(tracked)
         if name in _OF_SHAPES:
-            text = viewer_region.region(self.viewer, tracked.image, "shapes")
+            text = viewer_region.viewed_region(self.viewer, tracked.image, "shapes")
             assert text is not None
             plane = tracked.entry.corrections.shape[1:]
             where = _mask(Region.parse(text), plane)
             act = edits.delete_objects if name == "delete" else edits.merge_objects
             return ((k, act(axes.frame(data, k)[0], where)) for k in frames)
-        single: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        single: dict[Tool, Callable[[np.ndarray], np.ndarray]] = {
             "fill": lambda old: edits.fill_holes(old, value),
             "smooth": lambda old: edits.smooth(old, value, px),
             "largest": lambda old: edits.keep_largest(old, value),
@@ -145,26 +144,26 @@ class MaskTools(QWidget):
         return ((k, single[name](axes.frame(data, k)[0])) for k in frames)
 
     def _frames(self, tracked: TrackedLayer) -> list[int]:
-        where = self.where.currentData()
+        where: Where = self.where.currentData()
         if where == "all":
             return list(range(tracked.entry.corrections.shape[0]))
         if where == "corrected" and tracked.axes.stacked:
             return tracked.entry.corrections.frames
         return [layers.current_frame(self.viewer, tracked.image)]
 
-    def _write(self, tracked: TrackedLayer, changed: Changed) -> None:
+    def _write(self, tracked: TrackedLayer, edited: list[EditedFrame]) -> None:
         if tracked.labels in self.viewer.layers:
-            count = write_frames(tracked, changed)
-            self.said.emit(f"{count:,} pixels changed; Ctrl+Z takes it back.", False)
+            count = write_frames(tracked, edited)
+            self.said.emit(f"{count:,} pixels changed. Ctrl+Z undoes it.", False)
 
 
-def write_frames(tracked: TrackedLayer, changed: Changed) -> int:
-    """Write new labels of frames as one step that can be undone; returns the pixels changed."""
+def write_frames(tracked: TrackedLayer, edited: list[EditedFrame]) -> int:
+    """Write new labels of frames as one step that can be undone; return the pixels changed."""
     layer: Labels = tracked.labels
     axes, count = tracked.axes, 0
     sizes = axes.stack_shape(layer.data.shape)
     with layer.block_history():
-        for frame, new in changed:
+        for frame, new in edited:
             y, x = np.nonzero(axes.frame(layer.data, frame)[0] != new)
             if not y.size:
                 continue
@@ -177,30 +176,32 @@ def write_frames(tracked: TrackedLayer, changed: Changed) -> int:
 
 
 def _collected(
-    work: Iterator[tuple[int, np.ndarray]], gone: Stop
-) -> Generator[None, None, Changed]:
-    found = []
-    for entry in work:
-        found.append(entry)
+    frames: Iterator[EditedFrame], stop: StopSignal
+) -> Generator[None, None, list[EditedFrame]]:
+    edited = []
+    for frame in frames:
+        edited.append(frame)
         yield
-        if gone():
-            break
-    return found
+        if stop():
+            raise Cancelled
+    return edited
 
 
-def _between(tracked: TrackedLayer, current: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Interpolate between the corrected slices around the current one."""
+def _between(tracked: TrackedLayer, current: int) -> Iterator[EditedFrame]:
+    """Interpolate labels between the corrected slices around the current one."""
     frames, axes, data = tracked.entry.corrections.frames, tracked.axes, tracked.labels.data
     below = [k for k in frames if k <= current]
     above = [k for k in frames if k > current]
     volumes = axes.volumes(data.shape)
     if not below or not above or above[0] - below[-1] < 2:
         raise AnnotationError(
-            "Go to a slice between two that you corrected; the slices between them are filled in."
+            "Go to a slice between two that you corrected. Apply fills in the slices between them."
         )
     a, b = below[-1], above[0]
     if not any(a in volume and b in volume for volume in volumes):
-        raise AnnotationError("The corrected slices belong to different time points.")
+        raise AnnotationError(
+            "The corrected slices belong to different time points, so nothing lies between them."
+        )
     first, last = axes.frame(data, a)[0], axes.frame(data, b)[0]
     return zip(range(a + 1, b), edits.interpolated(first, last, b - a - 1), strict=True)
 

@@ -1,62 +1,54 @@
-"""The panel for correcting: what was done, where to go next, and helpers for the brush."""
+"""The panel for correcting: corrected slices, classes, tools for masks, and the next slice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Shapes
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QMessageBox,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from ...annotation import ClassList, known_projects
 from ...errors import SegliteError
 from ...images import Region
-from ..common import ERROR_STYLE, Job, Stop, layers, viewer_region
+from ..common import StatusLabel, forms, layers, viewer_region
 from .class_row import ClassRow, colours_of, stand_for_classes
 from .mask_tools import MaskTools
+from .next_slice import NextSlice
 from .project_row import ProjectRow
 from .region_list import RegionList
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ...annotation import Candidate
+    from ...images import Mode
     from ...inference import Segmentation
     from ..common import CorrectionTracker, TrackedLayer
 
-MODES = {"dense": "Whole slices", "scribble": "Scribbles only"}
+MODES: dict[Mode, str] = {"dense": "Whole slices", "scribble": "Scribbles only"}
 KEYS = {"accept": "Shift-A", "next": "Shift-N", "back": "Shift-B"}
 
 
 class CorrectPanel(QWidget):
-    """Correct with napari's brush; this panel keeps book.
+    """Correct with napari's brush; this panel keeps track of the corrected slices.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Whose layers are corrected.
+        Its layers are corrected.
     tracker : CorrectionTracker
-        Marks and saves what is painted.
-    result_of : callable
-        Returns the segmentation behind a Labels layer, if there is one.
+        Marks and saves corrections.
+    segmentation_of : callable
+        Returns the segmentation that a Labels layer shows, or None.
 
     Signals
     -------
     back_asked()
-        The key that goes back to the checkpoint before was pressed.
+        The key that goes back to the previous checkpoint was pressed.
     """
 
     back_asked = Signal()
@@ -65,17 +57,17 @@ class CorrectPanel(QWidget):
         self,
         viewer: ViewerModel,
         tracker: CorrectionTracker,
-        result_of: Callable[[Labels], Segmentation | None],
+        segmentation_of: Callable[[Labels], Segmentation | None],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.viewer, self.tracker, self._result_of = viewer, tracker, result_of
+        self.viewer, self.tracker, self._segmentation_of = viewer, tracker, segmentation_of
         self.learning: dict[str, str] = {}
-        self._job: Job | None = None
-        self._looked: tuple[Any, list[Candidate]] = (None, [])
         self._checkpoint = ""
         self._coloured: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
+        self.next_slice = NextSlice(self, viewer)
         self._build()
+        self._connect()
         # Strokes come faster than anybody reads a list.
         self._refresh = QTimer(self)
         self._refresh.setSingleShot(True)
@@ -83,77 +75,65 @@ class CorrectPanel(QWidget):
         self._refresh.timeout.connect(self.show_regions)
         self._refresh.timeout.connect(self._show_classes)
         tracker.changed.connect(self._refresh.start)
-        tracker.failed.connect(lambda text: self.say(text, error=True))
-        if before := known_projects():
-            self.say(f"What you corrected last is in {before[0].name}: Open … goes on there.")
+        if projects := known_projects():
+            self.say(f"Your last corrections are in {projects[0].name}. To continue, click Open …")
         self._layers_changed()
 
-    # ------------------------------------------------------------------ building
     def _build(self) -> None:
-        self.image_box = layers.layer_box(Image)
-        self.labels_box = layers.layer_box(Labels)
-        self.mode_box = QComboBox()
-        for name, title in MODES.items():
-            self.mode_box.addItem(title, name)
-        self.mode_box.setToolTip(
-            "Whole slices: all of a slice you paint into counts as right, what you left as it was "
-            "included.\nScribbles only: only what you paint counts; label 1 is background, label 2 "
-            "the first class."
+        self.image_box, self.labels_box = forms.layer_box(Image), forms.layer_box(Labels)
+        self.mode_box = forms.combo(
+            MODES,
+            "Whole slices: once you paint into a slice, all of its pixels count as correct.\n"
+            "Scribbles only: only painted pixels count; label 1 is background, label 2 the "
+            "first class.",
         )
         self.classes = ClassRow()
         self.project = ProjectRow(self.viewer, self.tracker)
         self.list = RegionList()
-        self.accept_button = QPushButton("Accept")
-        self.accept_button.setToolTip(f"This slice is right as it is ({KEYS['accept']})")
-        self.next_button = QPushButton("Next")
-        self.next_button.setToolTip(
-            f"Go where a correction teaches most: uncertain, and unlike the others ({KEYS['next']})"
-        )
+        self.accept_button, self.next_button = QPushButton("Accept"), QPushButton("Next")
         self.complete_button = QPushButton("Box is complete")
-        self.complete_button.setToolTip("Everything inside the drawn rectangle is labelled right")
+        self.accept_button.setToolTip(f"This slice is correct as it is ({KEYS['accept']})")
+        self.next_button.setToolTip(
+            f"Go to an uncertain slice that is unlike the corrected ones ({KEYS['next']})"
+        )
+        self.complete_button.setToolTip("Every pixel inside the drawn rectangle is correct")
         self.tools = MaskTools(self.viewer, self.tracked)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
-
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.status = StatusLabel()
+        form = forms.form_layout()
         form.addRow("Image", self.image_box.native)
         form.addRow("Labels", self.labels_box.native)
         form.addRow("Learn from", self.mode_box)
         form.addRow("Class", self.classes)
         form.addRow("Project", self.project)
-        buttons = QHBoxLayout()
-        for button in (self.accept_button, self.next_button, self.complete_button):
-            buttons.addWidget(button)
+        buttons = self._buttons = self.accept_button, self.next_button, self.complete_button
         column = QVBoxLayout(self)
         column.addLayout(form)
         column.addWidget(self.list, 1)
-        column.addLayout(buttons)
+        column.addLayout(forms.side_by_side(*buttons))
         column.addWidget(self.tools)
         column.addWidget(self.status)
 
+    def _connect(self) -> None:
         self.image_box.changed.connect(self._layers_changed)
         self.labels_box.changed.connect(self._layers_changed)
         self.mode_box.currentIndexChanged.connect(self._on_mode)
         self.classes.chosen.connect(self._on_class)
-        self.classes.edited.connect(self._on_described)
+        self.classes.edited.connect(self._on_class_list)
         self.project.opened.connect(self._on_opened)
-        self.project.said.connect(self.say)
         self.list.chosen.connect(self._go_to)
         self.list.forgotten.connect(self.tracker.forget)
-        self.list.taken_out.connect(self._take_out)
+        self.list.taken_out.connect(self._remove_image)
         self.accept_button.clicked.connect(self.accept)
         self.next_button.clicked.connect(self.next)
         self.complete_button.clicked.connect(self.complete)
-        self.tools.said.connect(self.say)
+        for source in (self.project, self.tools, self.next_slice):
+            source.said.connect(self.say)
+        self.tracker.failed.connect(lambda text: self.say(text, error=True))
 
     # ------------------------------------------------------------------ state
     def say(self, text: str, error: bool = False) -> None:
-        """Show a sentence at the bottom."""
-        self.status.setText(text)
-        self.status.setStyleSheet(ERROR_STYLE if error else "")
+        """Show a sentence at the bottom, errors in red."""
+        self.status.say(text, error)
 
     def reset_choices(self) -> None:
         """Read the lists of layers again."""
@@ -161,78 +141,86 @@ class CorrectPanel(QWidget):
         self.labels_box.reset_choices()
         self._layers_changed()
 
-    def take(self, image: Image, labels: Labels, checkpoint: str) -> None:
-        """Offer what was just segmented for correction."""
+    def offer(self, image: Image, labels: Labels, checkpoint: str) -> None:
+        """Choose layers to correct.
+
+        Parameters
+        ----------
+        image, labels : napari layer
+            The layers.
+        checkpoint : str
+            Id of the checkpoint that predicted the labels.
+        """
         self._checkpoint = checkpoint
         self.reset_choices()
         self.image_box.value, self.labels_box.value = image, labels
 
     def tracked(self) -> TrackedLayer | None:
-        """Return the chosen layers, if labels fit the image."""
+        """Return the chosen layers, or None if the labels do not fit the image."""
         image, labels = self.image_box.value, self.labels_box.value
         if image is None or labels is None:
             return None
         try:
             if tuple(labels.data.shape) != layers.label_shape(image):
                 return None
-            known = self.tracker.find(labels)
-            if known is None:
-                known = self.tracker.follow(image, labels, self._checkpoint)
+            tracked = self.tracker.find(labels)
+            if tracked is None:
+                tracked = self.tracker.follow(image, labels, self._checkpoint)
                 self._bind_keys(labels)
                 labels.events.selected_label.connect(self._on_label)
-                self._adopt(labels)
-            return known
+                self._adopt_classes(labels)
+            return tracked
         except SegliteError:
             return None
 
-    def _adopt(self, labels: Labels) -> None:
-        """Take over the names of several classes from the checkpoint that told them apart."""
-        result = self._result_of(labels)
-        if result is not None and result.info.classes > 1 and not self.tracker.about.named:
-            self.tracker.describe(ClassList(result.info.class_names))
-
-    def _on_label(self, _: Any = None) -> None:
-        if (layer := self.labels_box.value) is not None:
-            self.classes.select(layer.selected_label)
+    def _adopt_classes(self, labels: Labels) -> None:
+        """Take the names of several classes from the checkpoint that predicted them."""
+        result = self._segmentation_of(labels)
+        if result is not None and result.info.classes > 1 and not self.tracker.class_list.named:
+            self.tracker.set_class_list(ClassList(result.info.class_names))
 
     def _bind_keys(self, labels: Labels) -> None:
         acts = {"accept": self.accept, "next": self.next, "back": self.back_asked.emit}
         for name, act in acts.items():
             try:
                 labels.bind_key(KEYS[name], lambda _, act=act: act())
-            except ValueError:  # the user's own key stays theirs
+            except ValueError:  # the user bound this key to something else
                 continue
 
     def _layers_changed(self, _: Any = None) -> None:
         tracked = self.tracked()
-        for button in (self.accept_button, self.next_button, self.complete_button):
-            button.setEnabled(tracked is not None)
-        self.tools.setEnabled(tracked is not None)
+        for widget in (*self._buttons, self.tools):
+            widget.setEnabled(tracked is not None)
         self.tools.show_stack(layers.is_stack(self.image_box.value))
         if tracked is not None:
             self.mode_box.blockSignals(True)
-            self.mode_box.setCurrentIndex(self.mode_box.findData(tracked.entry.corrections.mode))
+            forms.select(self.mode_box, tracked.entry.corrections.mode)
             self.mode_box.blockSignals(False)
             self._show_classes()
         elif self.labels_box.value is not None and self.image_box.value is not None:
-            self.say("These labels do not have the image's size.", error=True)
+            self.say("These labels do not have the size of the image.", error=True)
         self.show_regions()
 
+    # ------------------------------------------------------------------ classes
     def _show_classes(self) -> None:
-        """List the classes, and show the labels in their colours where those stand for classes."""
-        tracked, about = self.tracked(), self.tracker.about
+        """List the classes, and colour labels that stand for classes."""
+        tracked, class_list = self.tracked(), self.tracker.class_list
         scribble = tracked is not None and tracked.entry.corrections.mode == "scribble"
-        self.classes.show_classes(about, scribble)
+        self.classes.show_classes(class_list, scribble)
         if tracked is None:
             return
-        labels, look = tracked.labels, (about, scribble)
-        if stand_for_classes(*look) and self._coloured.get(labels) != look:
-            self._coloured[labels] = look
-            labels.colormap = colours_of(about, scribble)
+        labels, colouring = tracked.labels, (class_list, scribble)
+        if stand_for_classes(*colouring) and self._coloured.get(labels) != colouring:
+            self._coloured[labels] = colouring
+            labels.colormap = colours_of(*colouring)
         self.classes.select(labels.selected_label)
 
-    def _on_described(self, about: ClassList) -> None:
-        self.tracker.describe(about)
+    def _on_label(self, _: Any = None) -> None:
+        if (layer := self.labels_box.value) is not None:
+            self.classes.select(layer.selected_label)
+
+    def _on_class_list(self, class_list: ClassList) -> None:
+        self.tracker.set_class_list(class_list)
         self._show_classes()
 
     def _on_class(self, label: int) -> None:
@@ -247,24 +235,24 @@ class CorrectPanel(QWidget):
             self._add_scribbles(tracked)
             return
         tracked.entry.corrections = replace(tracked.entry.corrections, mode=mode)
-        self.tracker.touched()
+        self.tracker.mark_changed()
 
     def _add_scribbles(self, tracked: TrackedLayer) -> None:
-        """Scribbles go into a layer of their own, where nothing counts that nobody painted."""
+        """Add a layer of its own for scribbles, in which nothing counts but paint."""
         image = tracked.image
         empty = np.zeros(layers.label_shape(image), np.uint8)
         self.tracker.mode = "scribble"
-        made = layers.add_labels(self.viewer, image, f"{image.name} scribbles", empty, {})
-        made.selected_label = 2
+        scribbles = layers.add_labels(self.viewer, image, f"{image.name} scribbles", empty, {})
+        scribbles.selected_label = 2
         self.reset_choices()
-        self.labels_box.value = made
+        self.labels_box.value = scribbles
         self.tracker.mode = "dense"
-        self.say("Choose background or an object under Class: a few strokes of each are enough.")
+        self.say("Choose background or an object under Class. A few strokes of each are enough.")
 
     # ------------------------------------------------------------------ the list
     def show_regions(self) -> None:
         """Bring the list up to date."""
-        images = [tracked.entry for tracked in self.tracker.all()]
+        images = [tracked.entry for tracked in self.tracker.corrected()]
         chosen = self.tracked()
         predicted: dict[str, list[int]] = {}
         if chosen is not None:
@@ -277,126 +265,89 @@ class CorrectPanel(QWidget):
         self.project.show_state()
 
     def _predicted(self, tracked: TrackedLayer) -> list[int]:
-        result = self._result_of(tracked.labels)
+        result = self._segmentation_of(tracked.labels)
         if result is not None:
             return list(result.frames)
         return list(range(tracked.entry.corrections.shape[0]))
 
     def _go_to(self, key: str, frame: int) -> None:
-        for tracked in self.tracker.all():
+        for tracked in self.tracker.corrected():
             if tracked.entry.key == key:
                 self.image_box.value, self.labels_box.value = tracked.image, tracked.labels
                 self.viewer.layers.selection.active = tracked.labels
-        tracked_now = self.tracked()
-        if tracked_now is not None and tracked_now.entry.key == key:
-            layers.show_frame(self.viewer, tracked_now.image, frame)
+        chosen = self.tracked()
+        if chosen is not None and chosen.entry.key == key:
+            layers.show_frame(self.viewer, chosen.image, frame)
 
-    def _take_out(self, key: str) -> None:
+    def _remove_image(self, key: str) -> None:
         project = self.tracker.project
         if project is None or key not in project.images:
             self.say("This image is not in the project yet: nothing was corrected in it.")
             return
         question = QMessageBox.question(
             self,
-            "Take out of the project",
-            f"Take {project.images[key].name} out of the project, and delete the labels that were "
-            "saved there? Layers in the viewer stay.",
+            "Remove from the project",
+            f"Remove {project.images[key].name} from the project and delete its saved labels? "
+            "Layers in the viewer stay.",
         )
         if question == QMessageBox.StandardButton.Yes:
-            self.tracker.take_out(key)
+            self.tracker.remove_image(key)
             self.say(f"{key} is no longer in the project.")
 
     # ------------------------------------------------------------------ going through a stack
+    @property
+    def busy(self) -> bool:
+        """Whether the next slice is being searched for."""
+        return self.next_slice.busy
+
     def accept(self) -> None:
-        """Mark the current slice as right, and go on to the next."""
+        """Mark the current slice as correct, and go to the next."""
         tracked = self.tracked()
-        if tracked is None or not self.tracker.begin(tracked):
+        if tracked is None or not self.tracker.register(tracked):
             return
         frame = layers.current_frame(self.viewer, tracked.image)
         tracked.entry.corrections = tracked.entry.corrections.accept(frame)
-        self.tracker.touched()
+        self.tracker.mark_changed()
         self.next()
 
     def next(self) -> None:
-        """Go to what is worth correcting next."""
+        """Go to the slice that is worth correcting next."""
         tracked = self.tracked()
-        if tracked is None or self._job is not None:
+        if tracked is None or self.busy:
             return
-        result = self._result_of(tracked.labels)
+        result = self._segmentation_of(tracked.labels)
         if result is None:
-            self.say("Segment the image first: then the next slice is the most uncertain one.")
-            return
-        if self._looked[0] is result:
-            self._show_next(tracked, self._looked[1])
-            return
-        image, corrections = layers.pixels(tracked.image), tracked.entry.corrections
-        self.say("Looking for the next slice …")
-        self._job = job = Job(lambda stop, gone: _looked(result, image, corrections, gone), self)
-
-        def found(candidates: list[Candidate]) -> None:
-            self._looked = result, candidates
-            self._show_next(tracked, candidates)
-
-        job.succeeded.connect(found)
-        job.failed.connect(lambda text: self.say(text, error=True))
-        job.ended.connect(self._on_ended)
-        job.start()
-
-    def _on_ended(self) -> None:
-        self._job = None
-
-    def _show_next(self, tracked: TrackedLayer, candidates: list[Candidate]) -> None:
-        from ...annotation import ranked
-
-        order = ranked(candidates, tracked.entry.corrections)
-        if not order:
-            self.say("Everything is corrected or accepted.")
-            return
-        best = order[0]
-        layers.show_frame(self.viewer, tracked.image, best.frame, best.box)
-        what = f"Slice {best.frame}" if tracked.axes.stacked else "This part"
-        self.say(f"{what}: uncertainty {best.uncertainty:.2f}, {len(order)} left.")
+            self.say("Segment the image first: the next slice is the most uncertain one.")
+        else:
+            self.next_slice.show(tracked, result)
 
     def complete(self) -> None:
-        """Mark drawn rectangles as labelled completely; offer to draw one if there is none."""
+        """Mark drawn rectangles as completely labelled; offer to draw one if there is none."""
         tracked = self.tracked()
         if tracked is None:
             return
-        drawn = [o for o in self.viewer.layers if isinstance(o, Shapes) and o.nshapes]
-        if not drawn:
+        if not any(isinstance(layer, Shapes) and layer.nshapes for layer in self.viewer.layers):
             shapes = self.viewer.add_shapes(name="complete", ndim=2, face_color="transparent")
             shapes.mode = "add_rectangle"
-            self.say("Draw a rectangle around what you labelled completely, then click again.")
+            self.say("Draw a rectangle around the completely labelled part, then click again.")
             return
         plane = tracked.entry.corrections.shape[1:]
         try:
-            text = viewer_region.region(self.viewer, tracked.image, "shapes")
+            text = viewer_region.viewed_region(self.viewer, tracked.image, "shapes")
             assert text is not None
             boxes = [Region((polygon,)).box(plane) for polygon in Region.parse(text).polygons]
         except SegliteError as error:
             self.say(str(error), error=True)
             return
-        if not self.tracker.begin(tracked):
+        if not self.tracker.register(tracked):
             return
         frame = layers.current_frame(self.viewer, tracked.image)
         for box in boxes:
             tracked.entry.corrections = tracked.entry.corrections.complete(frame, box)
-        self.tracker.touched()
+        self.tracker.mark_changed()
         self.say(f"{len(boxes)} complete box{'es' if len(boxes) > 1 else ''} on this slice.")
 
     def _on_opened(self, tracked: TrackedLayer) -> None:
         self._bind_keys(tracked.labels)
-        self.take(tracked.image, tracked.labels, tracked.entry.checkpoint)
+        self.offer(tracked.image, tracked.labels, tracked.entry.checkpoint)
         self.say(f"Opened {tracked.entry.name}.")
-
-
-def _looked(
-    result: Segmentation, image: Any, corrections: Any, gone: Stop
-) -> Generator[None, None, list[Candidate]]:
-    from ...annotation import candidates
-
-    found: list[Candidate] = []
-    for so_far in candidates(result, image, corrections, gone):
-        found = so_far
-        yield
-    return found

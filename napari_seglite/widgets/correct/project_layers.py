@@ -1,4 +1,4 @@
-"""A project's images -> layers of the viewer."""
+"""Open the images of a project as layers of the viewer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ...annotation import AnnotationProject, ProjectImage
 from ...errors import Cancelled, SegliteError
 from ...images import blocks, chunked
-from ..common import Stop, layers
+from ..common import StopSignal, layers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
     from ..common import CorrectionTracker, TrackedLayer
 
-Opened = tuple[ProjectImage, Any, Any]
+# Entry, pixels and labels.
+OpenedImage = tuple[ProjectImage, Any, Any]
 
 
-def read_images(project: AnnotationProject, gone: Stop) -> Generator[Opened | str, None, None]:
-    """Read every image and its labels, in the job's thread; a sentence where that fails."""
+def read_images(
+    project: AnnotationProject, stop: StopSignal
+) -> Generator[OpenedImage | str, None, None]:
+    """Read every image and its labels; yield a sentence for an image that cannot be read."""
     for key, entry in list(project.images.items()):
         try:
             pixels, stored = project.read_pixels(key), project.labels(key)
@@ -32,14 +35,16 @@ def read_images(project: AnnotationProject, gone: Stop) -> Generator[Opened | st
         labels = chunked.zeros(stored.shape, stored.dtype)
         for place in np.ndindex(stored.shape[:-2]):
             for block in blocks(stored.shape[-2:]):
-                if gone():
+                if stop():
                     raise Cancelled
                 labels[(*place, *block)] = stored[(*place, *block)]
         yield entry, pixels, labels
 
 
-def show_image(viewer: ViewerModel, tracker: CorrectionTracker, opened: Opened) -> TrackedLayer:
-    """Add an image and its labels, or the labels to an image that is open already."""
+def show_image(
+    viewer: ViewerModel, tracker: CorrectionTracker, opened: OpenedImage
+) -> TrackedLayer:
+    """Add an image and its labels to the viewer, or only the labels if the image is open."""
     from napari.layers import Image
 
     entry, pixels, labels = opened
@@ -51,22 +56,22 @@ def show_image(viewer: ViewerModel, tracker: CorrectionTracker, opened: Opened) 
     image = before[0] if before else _add_image(viewer, entry, pixels)
     layer = layers.add_labels(viewer, image, f"{entry.name} corrected", labels, {})
     tracked = tracker.follow(image, layer, entry.checkpoint, entry)
-    tracker.begin(tracked)
+    tracker.register(tracked)
     return tracked
 
 
 def _add_image(viewer: ViewerModel, entry: ProjectImage, pixels: Any) -> Image:
     order = entry.axes.order
     rgb = order.endswith("C") and pixels.shape[-1] in (3, 4)
-    shown = order.removesuffix("C") if rgb else order
+    axes = order.removesuffix("C") if rgb else order
     spacing = dict(zip(entry.axes.labels, entry.spacing, strict=False))
     image = viewer.add_image(
         pixels,
         name=entry.name,
         rgb=rgb,
-        scale=[spacing.get(axis, 1.0) for axis in shown],
-        units=[entry.unit if axis in "ZYX" else "pixel" for axis in shown],
-        axis_labels=[axis.lower() for axis in shown],
+        scale=[spacing.get(axis, 1.0) for axis in axes],
+        units=[entry.unit if axis in "ZYX" else "pixel" for axis in axes],
+        axis_labels=[axis.lower() for axis in axes],
     )
     layers.choose(image, axes=order, channels=entry.channels)
     return image

@@ -1,17 +1,17 @@
-"""Which project corrections go to, and whether they are on disk."""
+"""The row for the project: its name, and whether corrections are on disk."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from ...annotation import known_projects
 from ...errors import SegliteError
-from ..common import Job
-from .project_layers import read_images, show_image
+from ..common import JobRunner
+from .project_layers import OpenedImage, read_images, show_image
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class ProjectRow(QWidget):
-    """The project's name, and a button to work in another one.
+    """The project's name, and a button that opens another one.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Where a project's images are shown.
+        Shows the images of a project.
     tracker : CorrectionTracker
-        Keeps the project.
+        Holds the project.
 
     Signals
     -------
-    opened(Tracked)
+    opened(TrackedLayer)
         An image of a project was added to the viewer, with its labels.
     said(str, bool)
         A sentence for the user, and whether it is an error.
@@ -45,11 +45,11 @@ class ProjectRow(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer, self.tracker = viewer, tracker
-        self._job: Job | None = None
+        self.runner = JobRunner(self)
         self.name = QLabel()
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open_button = QPushButton("Open …")
-        self.open_button.setToolTip("A project from before, or an empty folder for a new one")
+        self.open_button.setToolTip("An earlier project, or an empty folder for a new one")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.name, 1)
@@ -62,13 +62,13 @@ class ProjectRow(QWidget):
     @property
     def busy(self) -> bool:
         """Whether a project is being opened."""
-        return self._job is not None
+        return self.runner.busy
 
     def show_state(self) -> None:
-        """Name the project, and say whether everything is saved."""
+        """Show the project's name, and whether everything is saved."""
         project = self.tracker.project
         if project is None:
-            self.name.setText("at the first stroke")
+            self.name.setText("none until you paint")
             self.name.setToolTip("")
             return
         state = "saving …" if self.tracker.waiting else "saved"
@@ -76,7 +76,7 @@ class ProjectRow(QWidget):
         self.name.setToolTip(str(project.folder))
 
     def open_project(self, folder: Path) -> None:
-        """Open a project and its images, or make one in an empty folder."""
+        """Open a project and its images, or create one in an empty folder."""
         if self.busy:
             return
         try:
@@ -88,25 +88,22 @@ class ProjectRow(QWidget):
         if not project.images:
             return
         self.said.emit("Opening …", False)
-        self._job = job = Job(lambda stop, gone: read_images(project, gone), self)
-        job.progressed.connect(self._on_opened)
-        job.failed.connect(lambda text: self.said.emit(text, True))
-        job.ended.connect(self._on_ended)
-        job.start()
+        self.runner.start(
+            lambda stop: read_images(project, stop),
+            progressed=self._on_opened,
+            failed=lambda text: self.said.emit(text, True),
+        )
 
     def _choose(self) -> None:
-        before = known_projects()
+        projects = known_projects()
         folder = QFileDialog.getExistingDirectory(
-            self, "A project, or an empty folder", str(before[0]) if before else ""
+            self, "A project, or an empty folder", str(projects[0]) if projects else ""
         )
         if folder:
             self.open_project(Path(folder))
 
-    def _on_opened(self, found: Any) -> None:
-        if isinstance(found, str):
-            self.said.emit(found, True)
+    def _on_opened(self, opened: OpenedImage | str) -> None:
+        if isinstance(opened, str):
+            self.said.emit(opened, True)
         else:
-            self.opened.emit(show_image(self.viewer, self.tracker, found))
-
-    def _on_ended(self) -> None:
-        self._job = None
+            self.opened.emit(show_image(self.viewer, self.tracker, opened))

@@ -1,4 +1,4 @@
-"""The list of what is corrected: images, their slices, and what became of each."""
+"""The list of images and slices: which are corrected, and which were used in training."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QContextMenuEvent
-from qtpy.QtWidgets import QAction, QHeaderView, QMenu, QTreeWidget, QTreeWidgetItem, QWidget
+from qtpy.QtWidgets import QAction, QMenu, QTreeWidget, QTreeWidgetItem, QWidget
 
 from ...annotation import ProjectImage
 from ...images import STATES
+from ..common import forms
 
 COLOURS = {
     "touched": QColor("#f0a35e"),
@@ -23,16 +24,16 @@ LONGEST = 300
 
 
 class RegionList(QTreeWidget):
-    """Images and slices; a click goes there, a right click offers to take something out.
+    """Lists images and slices; a click shows a slice, the context menu removes marks and images.
 
     Signals
     -------
     chosen(str, int)
         Key of the image, and number of the frame.
     forgotten(str, int)
-        The marks of this frame shall go, its labels stay.
+        The marks of this frame should be removed; its labels stay.
     taken_out(str)
-        This image shall leave the project.
+        The image with this key should be removed from the project.
     """
 
     chosen = Signal(str, int)
@@ -41,19 +42,12 @@ class RegionList(QTreeWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setHeaderLabels(["Slice", "State", "Learning"])
+        forms.show_columns(self, "Slice", "State", "Training")
         self.setRootIsDecorated(False)
         self.setIndentation(12)
-        self.setUniformRowHeights(True)
         self.setMinimumHeight(110)
-        header = self.header()
-        assert header is not None
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
         self.itemClicked.connect(self._on_clicked)
-        self._shown: Any = None
+        self._content: Any = None
 
     def show_images(
         self,
@@ -61,23 +55,23 @@ class RegionList(QTreeWidget):
         predicted: Mapping[str, Sequence[int]],
         learning: Mapping[str, str],
     ) -> None:
-        """Show images with their corrected frames, and the predicted ones of some.
+        """Show images with their corrected frames, and frames that a checkpoint predicted.
 
         Parameters
         ----------
         images : sequence of ProjectImage
-            In this order.
+            The images, in the order to show them.
         predicted : mapping
-            Frames that a checkpoint labelled, by key.
+            Numbers of predicted frames by the key of the image.
         learning : mapping
-            ``"used"`` or ``"held out"``, by the names of frames that training gave them.
+            ``"used"`` or ``"held out"`` by the name of the frame in training.
         """
         rows = [self._rows(image, predicted.get(image.key, ()), learning) for image in images]
         heads = [(image.key, image.name, image.axes.stacked) for image in images]
         content = list(zip(heads, rows, strict=True))
-        if content == self._shown:
-            return  # a stroke in a slice that is listed changes nothing
-        self._shown = content
+        if content == self._content:
+            return  # most strokes do not change the list
+        self._content = content
         self.clear()
         for (key, name, stacked), frames in content:
             corrected = sum(state != "predicted" for _, state, _ in frames)
@@ -116,22 +110,22 @@ class RegionList(QTreeWidget):
         ]
 
     def menu_of(self, item: QTreeWidgetItem) -> QMenu:
-        """Return what a right click on a row offers."""
+        """Return the context menu of a row."""
         key, frame = item.data(0, Qt.ItemDataRole.UserRole)
         menu = QMenu(self)
-        single = item.parent() is not None or item.childCount() == 0
-        if single and item.text(1) in STATES:
-            forget = QAction("Not corrected: leave it out of training", menu)
+        is_frame = item.parent() is not None or item.childCount() == 0
+        if is_frame and item.text(1) in STATES:
+            forget = QAction("Not corrected: exclude from training", menu)
             forget.triggered.connect(lambda: self.forgotten.emit(key, frame))
             menu.addAction(forget)
         if item.parent() is None:
-            remove = QAction("Take out of the project …", menu)
+            remove = QAction("Remove from the project …", menu)
             remove.triggered.connect(lambda: self.taken_out.emit(key))
             menu.addAction(remove)
         return menu
 
     def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
-        """Offer what can be done with the row under the pointer."""
+        """Show the context menu of the row under the pointer."""
         if event is not None and (item := self.itemAt(event.pos())) is not None:
             self.menu_of(item).exec(event.globalPos())
 

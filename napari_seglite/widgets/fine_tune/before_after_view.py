@@ -1,4 +1,4 @@
-"""Two pictures of the same pixels, side by side: what the old and the new checkpoint see."""
+"""Two pictures of the same patch: outlines of the old and of the new checkpoint."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from ...inference import BeforeAfter
 
-# Cyan, as the outline of what is learnt.
+# Cyan, as the outline of the training preview.
 OUTLINE = (0.0, 1.0, 1.0)
+# Side of a picture in pixels, at most.
 LARGEST = 220
 
 
 class BeforeAfterView(QWidget):
-    """Shows outlines before and after a training run."""
+    """Shows outlines before and after a training run, side by side."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -36,7 +37,7 @@ class BeforeAfterView(QWidget):
         self.hide()
 
     def show_pair(self, pair: BeforeAfter) -> None:
-        """Draw the outlines of both."""
+        """Draw the outlines of both checkpoints."""
         self._pictures = [_outlined(pair.pixels, classes) for classes in (pair.before, pair.after)]
         for caption, word, name in zip(self.captions, ("before", "after"), pair.names, strict=True):
             caption.setText(word)
@@ -45,12 +46,12 @@ class BeforeAfterView(QWidget):
         self._fit()
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Hide the pictures."""
         self._pictures = []
         self.hide()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Let the pictures grow and shrink with the panel."""
+        """Fit the pictures to the panel's width."""
         super().resizeEvent(event)
         self._fit()
 
@@ -76,4 +77,4 @@ def _outlined(pixels: np.ndarray, classes: np.ndarray) -> QPixmap:
     data = np.ascontiguousarray((drawn * 255).round().astype(np.uint8))
     height, width, _ = data.shape
     image = QImage(data.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(image)  # which copies
+    return QPixmap.fromImage(image)  # a copy: `data` goes

@@ -1,16 +1,13 @@
-"""The rows, buttons and curves of the Fine-tune panel."""
+"""The settings for a training run."""
 
 from __future__ import annotations
 
-from enum import Enum
+from typing import Literal
 
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
     QSpinBox,
@@ -19,62 +16,61 @@ from qtpy.QtWidgets import (
 )
 
 from ...checkpoints import CheckpointStore
-from ...training import FineTuneRequest, Retention, RunStatus, Schedule
-from ..common import CheckpointBox, JobStatus, TrainingCurves, layers
-from .before_after_view import BeforeAfterView
+from ...training import FineTuneRequest, Retention, Schedule
+from ..common import CheckpointBox, forms, layers
 
-
-class Remember(Enum):
-    """What a checkpoint shall not forget."""
-
-    RELATED = "related"
-    ALWAYS = "always"
-    NEVER = "never"
+Replay = Literal["automatic", "always", "never"]
+REPLAYS: dict[Replay, str] = {"automatic": "automatic", "always": "always", "never": "never"}
+# Share of the patches of a batch that come from the replay buffer.
+REPLAY_SHARE = 0.25
 
 
 class FineTuneForm(QWidget):
-    """What can be set for a training run, and what it shows.
+    """Layers, starting checkpoint, and settings of a training run.
 
     Parameters
     ----------
     store : CheckpointStore
-        Lists where to start.
+        Its checkpoints can be chosen to start from.
     """
 
     def __init__(self, store: CheckpointStore, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.image_box = layers.layer_box(Image)
-        self.labels_box = layers.layer_box(Labels)
-        self.labels_box.native.setToolTip(
-            "Labels you corrected; the network takes them for the truth"
-        )
-        self.frames = QLineEdit()
-        self.frames.setPlaceholderText("what you corrected; or 0,3,5-9; all")
-        self.frames.setToolTip(
-            "Every layer and slice you painted into or accepted, unless you name slices of this "
-            "layer; the current slice if there is none"
-        )
-        self.checkpoint_box = CheckpointBox(store, networks=True)
-        self.name = QLineEdit()
-        self.classes = QLineEdit()
-        self.classes.setPlaceholderText("as in Correct; or background, cell, …")
-        self.classes.setToolTip(
-            "Names of the labels from 0 upwards. More or fewer than before give the network a new "
-            "last layer; the rest keeps what it learnt"
-        )
+        self.store = store
+        self._add_layers()
+        self._add_names()
         self._add_numbers()
         self._add_choices()
-        self.start_button = QPushButton("Fine-tune")
-        self.pause_button = QPushButton("Pause")
-        self.pause_button.setCheckable(True)
-        self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip("End after the current step and keep the best weights so far")
-        self.back_button = QPushButton("Back")
-        self.back_button.setToolTip("Select the checkpoint that training began with (Shift-B)")
-        self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
-        self.curve = TrainingCurves()
-        self.pair = BeforeAfterView()
         self._arrange()
+        self.checkpoint_box.currentIndexChanged.connect(self.suggest_name)
+        self.suggest_name()
+
+    def _add_layers(self) -> None:
+        self.image_box = forms.layer_box(Image)
+        self.labels_box = forms.layer_box(
+            Labels, tip="Labels you corrected; the network is trained to predict them"
+        )
+        self.frames = QLineEdit()
+        self.frames.setPlaceholderText("those you corrected")
+        self.frames.setToolTip(
+            "Empty: all layers and slices that you painted into or accepted, or the current slice "
+            "if there are none. Otherwise slices of the chosen layer, such as 0,3,5-9 or all"
+        )
+
+    def _add_names(self) -> None:
+        self.checkpoint_box = CheckpointBox(self.store, networks=True)
+        self.back_button = QPushButton("Back")
+        self.back_button.setToolTip(
+            "Select the checkpoint that the last run started from (Shift-B)"
+        )
+        self.name = QLineEdit()
+        self.classes = QLineEdit()
+        self.classes.setPlaceholderText("as in Correct")
+        self.classes.setToolTip(
+            "Names of the labels from 0 upwards, such as background, cell, nucleus. If their "
+            "number differs from the checkpoint's, the network gets a new last layer; all other "
+            "layers keep their weights"
+        )
 
     def _add_numbers(self) -> None:
         self.minutes = QDoubleSpinBox()
@@ -85,104 +81,79 @@ class FineTuneForm(QWidget):
         self.minutes.setToolTip("Training ends after this time at the latest")
         self.steps = QSpinBox()
         self.steps.setRange(0, 1_000_000)
-        self.steps.setSpecialValueText("as many steps as suit")
-        self.steps.setSuffix(" steps")
+        self.steps.setSpecialValueText("automatic")
         self.steps.setToolTip(
-            "Training ends after so many steps at the latest; at 0, as many as suit what was "
-            "corrected, with patches that suit the objects"
+            "Training ends after this number of steps at the latest. Automatic (0): the number of "
+            "steps and the size of patches follow from the corrections"
         )
 
     def _add_choices(self) -> None:
-        self.remember = QComboBox()
-        for text, choice in (
-            ("what is related", Remember.RELATED),
-            ("everything", Remember.ALWAYS),
-            ("nothing", Remember.NEVER),
-        ):
-            self.remember.addItem(text, choice)
-        self.remember.setToolTip(
-            "So that it does not forget, a quarter of what it learns from is what the checkpoint "
-            "learnt before. What is related: unless the checkpoint is of no use for these images"
+        self.replay = forms.combo(
+            REPLAYS,
+            "So that the network does not forget earlier training, a quarter of the training "
+            "patches come from the images that the starting checkpoint was trained on. Automatic: "
+            "unless that checkpoint cannot segment your images at all",
         )
         self.decoder_only = QCheckBox("Decoder only")
-        self.decoder_only.setToolTip("The first layers keep their weights: for few corrections")
+        self.decoder_only.setToolTip(
+            "Train only the last layers of the network; suits very few corrections"
+        )
         self.live = QCheckBox("Live")
         self.live.setToolTip(
-            "What you paint meanwhile is learnt too. Ticked before the start, the network learns "
-            "after every stroke until you stop it, and shows what it makes of the view"
+            "Also learn from what you paint during training. Ticked before the start: learn after "
+            "every stroke until you stop, and show the prediction of the visible area"
         )
 
     def _arrange(self) -> None:
-        self.form = form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Image", self.image_box.native)
-        form.addRow("Labels", self.labels_box.native)
-        form.addRow("Slices", self.frames)
-        start = QHBoxLayout()
-        start.addWidget(self.checkpoint_box, 1)
-        start.addWidget(self.back_button)
-        form.addRow("Start from", start)
-        form.addRow("New name", self.name)
-        form.addRow("Classes", self.classes)
-        form.addRow("Remember", self.remember)
-        form.addRow("At most", self.minutes)
-        form.addRow("and", self.steps)
-        choices = QHBoxLayout()
-        for box in (self.decoder_only, self.live):
-            choices.addWidget(box)
+        self._rows = rows = forms.form_layout()
+        rows.addRow("Image", self.image_box.native)
+        rows.addRow("Labels", self.labels_box.native)
+        rows.addRow("Slices", self.frames)
+        start = forms.side_by_side(self.checkpoint_box, self.back_button, stretches=(1,))
+        rows.addRow("Start from", start)
+        rows.addRow("New name", self.name)
+        rows.addRow("Classes", self.classes)
+        rows.addRow("Keep earlier training", self.replay)
+        rows.addRow("Time limit", self.minutes)
+        rows.addRow("Steps", self.steps)
+        choices = forms.side_by_side(self.decoder_only, self.live)
         choices.addStretch(1)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start_button, 2)
-        for button in (self.pause_button, self.stop_button):
-            buttons.addWidget(button, 1)
         column = QVBoxLayout(self)
-        column.addLayout(form)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(rows)
         column.addLayout(choices)
-        column.addLayout(buttons)
-        column.addWidget(self.status)
-        column.addWidget(self.pair)
-        column.addWidget(self.curve, 1)
 
     @property
     def automatic(self) -> bool:
-        """Whether settings shall suit what was corrected."""
+        """Whether steps and patch size follow from the corrections."""
         return self.steps.value() == 0
 
-    @property
-    def every_stroke(self) -> bool:
-        """Whether it learns after every stroke until it is stopped."""
-        return self.live.isChecked()
+    def reset_choices(self) -> None:
+        """Read the lists of layers again."""
+        self.image_box.reset_choices()
+        self.labels_box.reset_choices()
 
-    def show_slices(self, stacked: bool) -> None:
-        """Ask for slices where there are some."""
-        self.form.setRowVisible(self.frames, stacked)
+    def show_slices(self) -> None:
+        """Show the row for slices if the image has several."""
+        self._rows.setRowVisible(self.frames, layers.is_stack(self.image_box.value))
+
+    def suggest_name(self, _: int = 0) -> None:
+        """Suggest a free name for a checkpoint with the selected start."""
+        if start := self.checkpoint_box.checkpoint:
+            self.name.setText(self.store.free_name(start))
 
     def request(self) -> FineTuneRequest:
-        """Return what is set."""
+        """Return the settings as a request."""
         names = [name.strip() for name in self.classes.text().split(",") if name.strip()]
-        remember = self.remember.currentData()
+        replay: Replay = self.replay.currentData()
         return FineTuneRequest(
             self.checkpoint_box.checkpoint,
             self.name.text().strip(),
             Schedule(steps=self.steps.value() or 200, minutes=self.minutes.value()),
             retention=Retention(
-                replay=0.0 if remember == Remember.NEVER else 0.25,
-                keep_always=remember == Remember.ALWAYS,
+                replay=0.0 if replay == "never" else REPLAY_SHARE,
+                keep_always=replay == "always",
             ),
             trainable="decoder" if self.decoder_only.isChecked() else "all",
             class_names=tuple(names) or None,
         )
-
-    @staticmethod
-    def progress(status: RunStatus) -> str:
-        """Describe in a line how a run is doing."""
-        parts = [f"Step {status.step}" + (f" of {status.steps}" if status.steps else "")]
-        if rate := status.steps_per_second:
-            parts.append(f"{rate:.1f} per second" if rate >= 1 else f"{1 / rate:.1f} s each")
-        if (left := status.seconds_left) is not None:
-            parts.append(f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left")
-        if status.best is not None:
-            parts.append(f"best Dice {status.best:.3f}")
-        if status.memory:
-            parts.append(f"{status.memory / 1e9:.1f} GB on {status.device}")
-        return ", ".join(parts)

@@ -1,23 +1,19 @@
-"""The panel that learns from corrected labels."""
+"""The panel that trains a checkpoint on corrected labels."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import replace
-from threading import Event
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from ...checkpoints import CheckpointStore
 from ...errors import AnnotationError, SegliteError
-from ...images import Box, Corrections
-from ...inference import BeforeAfter, parse_numbers
+from ...inference import BeforeAfter
 from ...training import (
     AnnotatedImage,
     AnnotationFeed,
@@ -29,33 +25,80 @@ from ...training import (
     StepDone,
     TrainingEvent,
     Validated,
+    ViewedPatch,
     fine_tune,
     learn_live,
 )
-from ..common import Job, layers, ready_to_train, viewed_patch
+from ..common import (
+    JobRunner,
+    JobStatus,
+    StopSignal,
+    TrainingCurves,
+    forms,
+    layers,
+    ready_to_train,
+    viewed_patch,
+)
+from .before_after_view import BeforeAfterView
 from .form import FineTuneForm
 from .preview_layer import TrainingPreview
+from .slices import whole_slices
+from .texts import NOTHING_LEARNT, is_better, outcome, progress
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image, Labels
 
-    from ..common import CorrectionTracker, Stop
+    from ..common import CorrectionTracker
+
+
+@dataclass
+class _Run:
+    """A training run; its thread reads `paused` and `learns_meanwhile`.
+
+    Attributes
+    ----------
+    start : str
+        Id of the checkpoint that it starts from.
+    feed : AnnotationFeed
+        Hands corrections and the viewed patch to it.
+    preview : TrainingPreview
+        Shows its predictions.
+    strokes : int
+        Number of strokes corrected at its start.
+    started : float
+        Time of its start in seconds.
+    paused, learns_meanwhile : bool
+        Whether it pauses, and whether it learns from strokes made during the run.
+    saved : bool
+        Whether it has saved a checkpoint.
+    """
+
+    start: str
+    feed: AnnotationFeed
+    preview: TrainingPreview
+    strokes: int
+    started: float
+    paused: bool
+    learns_meanwhile: bool
+    saved: bool = False
 
 
 class FineTunePanel(QWidget):
-    """Train a checkpoint on what was corrected, in the background.
+    """Train a checkpoint on corrections, in the background.
 
     Parameters
     ----------
-    viewer, store, tracker : Viewer, CheckpointStore, CorrectionTracker
+    viewer, store, tracker : ViewerModel, CheckpointStore, CorrectionTracker
         Shared by the panels.
     device : callable
-        Returns where it shall run.
+        Returns the device to train on.
 
     Signals
     -------
     trained(str)
-        The id of a new checkpoint that is better than before, or that the user goes back to.
+        The id of a new checkpoint that is better than its start, or of the start that the user
+        goes back to.
     learnt(object)
         The card of every new checkpoint.
     """
@@ -73,131 +116,123 @@ class FineTunePanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer, self.store, self.tracker, self.device = viewer, store, tracker, device
-        self.form = FineTuneForm(store)
-        self._job: Job | None = None
-        self._feed: AnnotationFeed | None = None
-        self._learning: TrainingPreview | None = None
-        self._paused, self._live = Event(), Event()
-        self._saved, self._continue = False, False
-        self._parent_id, self._strokes, self._begun = "", 0, 0.0
+        self._run: _Run | None = None
+        self._back_to = ""
         self._build()
-        self._suggest_name()
+        self.runner = JobRunner(
+            self,
+            self.status,
+            self.start_button,
+            self.stop_button,
+            ready=lambda: None not in (self.form.image_box.value, self.form.labels_box.value),
+            runs_network=True,
+            stopping_text="Stopping after this step …",
+            stopped_text=NOTHING_LEARNT,
+            keeps_partial=True,
+        )
+        self._connect()
         self._layers_changed()
 
     def _build(self) -> None:
-        form = self.form
-        self.image_box, self.labels_box, self.frames = form.image_box, form.labels_box, form.frames
-        self.checkpoint_box, self.name = form.checkpoint_box, form.name
-        self.minutes, self.steps = form.minutes, form.steps
-        self.start_button, self.stop_button = form.start_button, form.stop_button
-        self.pause_button, self.back_button = form.pause_button, form.back_button
-        self.status, self.curve = form.status, form.curve
+        self.form = FineTuneForm(self.store)
+        self.start_button = QPushButton("Fine-tune")
+        self.pause_button, self.stop_button = QPushButton("Pause"), QPushButton("Stop")
+        self.pause_button.setCheckable(True)
+        self.stop_button.setToolTip("End after the current step and keep the best weights so far")
+        self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
+        self.pair, self.curve = BeforeAfterView(), TrainingCurves()
+        buttons = self.start_button, self.pause_button, self.stop_button
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(form)
-        self.image_box.changed.connect(self._layers_changed)
-        self.labels_box.changed.connect(self._layers_changed)
-        self.checkpoint_box.currentIndexChanged.connect(self._suggest_name)
+        column.addWidget(self.form)
+        column.addLayout(forms.side_by_side(*buttons, stretches=(2, 1, 1)))
+        column.addWidget(self.status)
+        column.addWidget(self.pair)
+        column.addWidget(self.curve, 1)
+
+    def _connect(self) -> None:
+        form = self.form
+        form.image_box.changed.connect(self._layers_changed)
+        form.labels_box.changed.connect(self._layers_changed)
+        form.live.toggled.connect(self._on_live)
+        form.back_button.clicked.connect(self.go_back)
         self.start_button.clicked.connect(self.fine_tune)
-        self.stop_button.clicked.connect(self.stop)
         self.pause_button.toggled.connect(self._on_pause)
-        self.back_button.clicked.connect(self.go_back)
-        form.live.toggled.connect(lambda on: self._live.set() if on else self._live.clear())
+        self.runner.changed.connect(self._enable)
         self.tracker.changed.connect(self._on_painted)
         self.viewer.dims.events.point.connect(self._on_moved)
         self.viewer.camera.events.connect(self._on_moved)
-        self._enable()
 
     # ------------------------------------------------------------------ state
     @property
     def busy(self) -> bool:
         """Whether training runs."""
-        return self._job is not None
+        return self.runner.busy
+
+    def select_checkpoint(self, checkpoint: str) -> None:
+        """Read the list of checkpoints again and select one to start from."""
+        self.form.checkpoint_box.refresh(checkpoint)
+
+    def refresh_checkpoints(self) -> None:
+        """Read the list of checkpoints again."""
+        self.form.checkpoint_box.refresh()
 
     def reset_choices(self) -> None:
         """Read the lists of layers again."""
-        self.image_box.reset_choices()
-        self.labels_box.reset_choices()
+        self.form.reset_choices()
         self._layers_changed()
 
-    def take(self, image: Image, labels: Labels, checkpoint: str) -> None:
-        """Offer what was just segmented for correction."""
+    def offer(self, image: Image, labels: Labels, checkpoint: str) -> None:
+        """Choose the layers that were just segmented, and the checkpoint that did it."""
         self.reset_choices()
-        self.image_box.value, self.labels_box.value = image, labels
-        self.checkpoint_box.select(checkpoint)
+        self.form.image_box.value, self.form.labels_box.value = image, labels
+        self.form.checkpoint_box.select(checkpoint)
 
     def _layers_changed(self, _: Any = None) -> None:
-        self.form.show_slices(layers.is_stack(self.image_box.value))
+        self.form.show_slices()
         self._enable()
 
-    def _ready(self) -> bool:
-        both = self.image_box.value is not None and self.labels_box.value is not None
-        return both and not self.busy
-
-    def _suggest_name(self, _: Any = None) -> None:
-        if start := self.checkpoint_box.checkpoint:
-            self.name.setText(self.store.free_name(start))
-
     def _enable(self) -> None:
-        self.start_button.setEnabled(self._ready())
-        self.start_button.setText("Continue" if self._continue else "Fine-tune")
-        self.stop_button.setEnabled(self.busy)
+        self.runner.refresh()
         self.pause_button.setEnabled(self.busy)
-        self.back_button.setEnabled(bool(self._parent_id) and not self.busy)
+        self.form.back_button.setEnabled(bool(self._back_to) and not self.busy)
 
     def say(self, text: str, error: bool = False) -> None:
-        """Show a line under the buttons."""
+        """Show a sentence under the buttons, errors in red."""
         self.status.say(text, error)
 
     # ------------------------------------------------------------------ training
     def request(self) -> FineTuneRequest:
-        """Return what the panel is set to; classes that were named are those of the network."""
+        """Return the settings; classes without names in the form are those of the project."""
         request = replace(self.form.request(), device=self.device())
         if request.class_names is None:
-            return replace(request, class_names=self.tracker.about.given_names)
+            return replace(request, class_names=self.tracker.class_list.given_names)
         return request
 
     def images(self) -> tuple[AnnotatedImage, ...]:
-        """Return what is learnt from.
+        """Return the images to learn from.
 
-        Slices that were named; else everything in the viewer that was corrected; else the current
-        slice.
+        These are the slices in the form; without any, all corrected layers of the viewer; without
+        corrections, the current slice.
 
         Raises
         ------
         AnnotationError
             If no layers are chosen or they do not fit, or there is no such slice.
         """
-        image, labels = self.image_box.value, self.labels_box.value
+        image, labels = self.form.image_box.value, self.form.labels_box.value
         if image is None or labels is None:
             raise AnnotationError("Choose an image and a Labels layer that you corrected.")
-        text = self.frames.text().strip().lower()
-        if not text and any(tracked.labels == labels for tracked in self.tracker.all()):
+        text = self.form.frames.text().strip().lower()
+        if not text and any(tracked.labels == labels for tracked in self.tracker.corrected()):
             return self.tracker.annotated()
-        axes, shape = layers.layer_axes(image), tuple(layers.pixels(image).shape)
-        count = axes.frame_count(shape)
-        if not axes.stacked or text == "all":
-            frames: tuple[int, ...] = tuple(range(count))
-        elif not text or text.startswith("current"):
-            frames = (layers.current_frame(self.viewer, image),)
-        else:
-            frames = parse_numbers(text)
-        if beyond := [k for k in frames if not 0 <= k < count]:
-            raise AnnotationError(f"{image.name} has no slice {beyond[0]}; it has {count}, from 0.")
-        chosen = Corrections((count, *axes.frame_shape(shape)))
-        for frame in frames:
-            chosen = chosen.complete(frame, Box.whole(chosen.plane))
-        channels = layers.choice(image, "channels")
-        # A copy: nobody marked these slices, so nobody expects that strokes still count.
-        data, size = np.array(labels.data), layers.pixel_size(image)
-        pixels = layers.pixels(image)
-        return (AnnotatedImage(image.name, pixels, data, axes, chosen, channels, size),)
+        current = layers.current_frame(self.viewer, image) if layers.is_stack(image) else 0
+        return (whole_slices(image, labels, text, current),)
 
     def fine_tune(self) -> None:
-        """Start training on what was corrected."""
+        """Start training on the corrections."""
         if self.busy:
             return
-        image = self.image_box.value
+        image = self.form.image_box.value
         try:
             images, request = self.images(), self.request()
             feed = AnnotationFeed(images, viewed_patch(self.viewer, image))
@@ -205,131 +240,99 @@ class FineTunePanel(QWidget):
             self.say(str(error), error=True)
             return
         self.curve.clear()
-        self.form.pair.clear()
-        self.status.start()
-        self._close_layer()
-        self._learning = TrainingPreview(self.viewer, image)
-        self._saved, self._feed = False, feed
-        self._parent_id = request.checkpoint
-        self._strokes = sum(each.corrections.strokes for each in images)
-        self._begun = time.monotonic()
-        self._paused.clear()
-        store, paused, live = self.store, self._paused, self._live
-        suggest, every_stroke = self.form.automatic, self.form.every_stroke
+        self.pair.clear()
+        run = self._run = _Run(
+            request.checkpoint,
+            feed,
+            TrainingPreview(self.viewer, image),
+            strokes=sum(each.corrections.strokes for each in images),
+            started=time.monotonic(),
+            paused=False,
+            learns_meanwhile=self.form.live.isChecked(),
+        )
+        self._back_to = request.checkpoint
+        store, automatic, live = self.store, self.form.automatic, self.form.live.isChecked()
 
-        def work(stop: Stop, abort: Stop) -> Generator[TrainingEvent | BeforeAfter, None, None]:
-            if every_stroke:
-                return ready_to_train(learn_live(request, feed, store, stop, abort))
-            return ready_to_train(
-                fine_tune(request, feed, store, suggest, paused.is_set, live.is_set, stop, abort)
-            )
+        def work(stop: StopSignal) -> Generator[TrainingEvent | BeforeAfter, None, None]:
+            stops = stop.requested, stop.closing
+            if live:
+                return ready_to_train(learn_live(request, feed, store, *stops))
+            pauses = (lambda: run.paused), (lambda: run.learns_meanwhile)
+            return ready_to_train(fine_tune(request, feed, store, automatic, *pauses, *stops))
 
-        job = Job(work, self, runs_network=True)
-        self._job = job
-        job.progressed.connect(self._on_event)
-        job.failed.connect(lambda text: self.say(text, error=True))
-        job.ended.connect(self._on_ended)
-        self._enable()
-        job.start()
-
-    def stop(self) -> None:
-        """End training after the current step and keep what was learnt."""
-        if self._job is not None:
-            self._paused.clear()
-            self._job.stop()
-            self.stop_button.setEnabled(False)
-            self.say("Stopping after this step …")
+        self.runner.start(
+            work,
+            progressed=self._on_event,
+            succeeded=lambda _: None if run.saved else self.say(NOTHING_LEARNT),
+            ended=self._on_end,
+        )
 
     def go_back(self) -> None:
-        """Take the checkpoint that training began with, if there is one to go back to."""
-        if self.busy or not self._parent_id:
+        """Select the checkpoint that the last run started from."""
+        if self.busy or not self._back_to:
             return
-        self._close_layer()
-        self.checkpoint_box.refresh(self._parent_id)
-        self.trained.emit(self._parent_id)
-        self.say(f"Back to {self._parent_id}. The other one stays in the list.")
-        self._parent_id, self._continue = "", False
+        start, self._back_to = self._back_to, ""
+        self.select_checkpoint(start)
+        self.trained.emit(start)
+        self.say(f"Back to {start}. The new checkpoint stays in the list.")
+        self.start_button.setText("Fine-tune")
         self._enable()
 
+    # ------------------------------------------------------------------ during the run
     def _on_pause(self, on: bool) -> None:
-        self.pause_button.setText("Go on" if on else "Pause")
-        if on:
-            self._paused.set()
-        else:
-            self._paused.clear()
+        self.pause_button.setText("Resume" if on else "Pause")
+        if self._run is not None:
+            self._run.paused = on
 
-    # ------------------------------------------------------------------ what happens meanwhile
+    def _on_live(self, on: bool) -> None:
+        if self._run is not None:
+            self._run.learns_meanwhile = on
+
     def _on_painted(self) -> None:
-        if self._feed is not None:
-            self._feed.images = self.tracker.annotated()
+        if self._run is not None:
+            self._run.feed.images = self.tracker.annotated()
 
     def _on_moved(self, _: Any = None) -> None:
-        image = self.image_box.value
-        if self._feed is not None and image is not None:
+        image = self.form.image_box.value
+        if self._run is not None and image is not None:
             with suppress(SegliteError):
-                self._feed.patch = viewed_patch(self.viewer, image)
+                self._run.feed.patch = viewed_patch(self.viewer, image)
 
     def _on_event(self, event: TrainingEvent | BeforeAfter) -> None:
+        assert self._run is not None
         match event:
             case BeforeAfter():
-                self.form.pair.show_pair(event)
+                self.pair.show_pair(event)
             case Finished():
-                self._on_finished(event)
+                self._on_finished(self._run, event)
             case Message():
                 self.say(event.text)
-            case Previewed():
-                if self._learning is not None and self._job is not None:
-                    self._learning.show(event.probabilities, event.patch)  # type: ignore[arg-type]
+            case Previewed(patch=ViewedPatch() as patch):
+                self._run.preview.show(event.probabilities, patch)
             case StepDone():
                 self.curve.add_loss(event.status.step, event.loss)
-                self._show_status(event.status)
+                self._show_progress(event.status)
             case Validated():
                 self.curve.add_dice(event.status.step, event.dice)
-                self._show_status(event.status)
+                self._show_progress(event.status)
 
-    def _show_status(self, status: RunStatus) -> None:
-        if status.steps:
-            self.status.advance(round(status.share * 1000), 1000)
-        if self._job is not None and not self._job.stopping:
-            self.say(self.form.progress(status))
+    def _show_progress(self, status: RunStatus) -> None:
+        done = round(status.share * 1000) if status.steps else None
+        self.runner.show(progress(status), done, 1000)
 
-    def _on_finished(self, event: Finished) -> None:
-        info = event.checkpoint
-        self._saved = True
-        better = event.before is None or (event.after or 0) > event.before
-        seconds = time.monotonic() - self._begun
-        strokes = f"{self._strokes} strokes, " if self._strokes else ""
-        if event.before is None:
-            self.say(event.text)
-        elif better:
-            self.say(
-                f"{strokes}{seconds:.0f} s: Dice on what was held out {event.before:.2f} to "
-                f"{event.after:.2f}. Saved as {info.id}."
-            )
-        else:
-            self.say(
-                f"{strokes}{seconds:.0f} s: no better than Dice {event.before:.2f} on what was "
-                f"held out, so {self._parent_id} stays selected. {info.id} keeps its weights. "
-                "Correct more slices, or train longer."
-            )
-        self._continue = better
-        self.learnt.emit(info)
-        chosen = info.id if better else self._parent_id
-        self.checkpoint_box.refresh(chosen)
+    def _on_finished(self, run: _Run, event: Finished) -> None:
+        run.saved = True
+        better, seconds = is_better(event), time.monotonic() - run.started
+        self.say(outcome(event, run.start, run.strokes, seconds))
+        self.start_button.setText("Continue" if better else "Fine-tune")
+        self.learnt.emit(event.checkpoint)
+        self.select_checkpoint(event.checkpoint.id if better else run.start)
         if better:
-            self.trained.emit(info.id)
-        self._suggest_name()
+            self.trained.emit(event.checkpoint.id)
+        self.form.suggest_name()
 
-    def _on_ended(self) -> None:
-        if self._job is not None and self._job.stopping and not self._saved:
-            self.say("Stopped before anything was learnt.")
-        self._job = self._feed = None
+    def _on_end(self) -> None:
+        if self._run is not None:
+            self._run.preview.close()
+        self._run = None
         self.pause_button.setChecked(False)
-        self.status.rest()
-        self._close_layer()
-        self._enable()
-
-    def _close_layer(self) -> None:
-        if self._learning is not None:
-            self._learning.close()
-            self._learning = None

@@ -1,4 +1,4 @@
-"""The panel of checkpoints: where each comes from, how it did, and what to do with it."""
+"""The panel of checkpoints: their origin, scores and training curves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
-    QHeaderView,
     QInputDialog,
-    QLabel,
     QMessageBox,
     QPushButton,
     QTreeWidget,
@@ -23,18 +21,23 @@ from qtpy.QtWidgets import (
 
 from ...checkpoints import CheckpointInfo, CheckpointStore
 from ...errors import SegliteError
-from ..common import ERROR_STYLE, TrainingCurves, describe
+from ..common import StatusLabel, TrainingCurves, describe_checkpoint, forms
 
 
 class ModelsPanel(QWidget):
-    """A tree of checkpoints, children under the one they were fine-tuned from.
+    """Lists checkpoints as a tree, each under the one it was fine-tuned from.
+
+    Parameters
+    ----------
+    store : CheckpointStore
+        Shared by the panels.
 
     Signals
     -------
     chosen(str)
         The id of a checkpoint to work with.
     changed()
-        Checkpoints came, went or changed their names.
+        Checkpoints were added, deleted, renamed or annotated.
     """
 
     chosen = Signal(str)
@@ -48,40 +51,30 @@ class ModelsPanel(QWidget):
 
     def _build(self) -> None:
         self.tree = QTreeWidget()
-        self.tree.setHeaderLabels(["Checkpoint", "Dice", "When"])
-        self.tree.setUniformRowHeights(True)
+        forms.show_columns(self.tree, "Checkpoint", "Dice", "Date")
         self.tree.setIndentation(14)
-        header = self.tree.header()
-        assert header is not None
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
-        self.about = QLabel()
-        self.about.setWordWrap(True)
-        self.about.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.about.setMinimumHeight(4 * self.about.fontMetrics().lineSpacing())
+        self.status = StatusLabel(lines=4)
         self.curve = TrainingCurves()
         self.buttons: dict[str, QPushButton] = {}
         grid = QGridLayout()
-        for number, (name, title, hint, act) in enumerate(
+        for number, (name, title, tip, act) in enumerate(
             (
-                ("use", "Use", "Segment and fine-tune with this one", self.use),
-                ("rename", "Rename …", "Its children follow", self.rename),
-                ("note", "Note …", "What you want to remember about it", self.note),
-                ("delete", "Delete …", "Its children stay", self.delete),
-                ("export", "Export …", "A file to take to another computer", self.export),
-                ("import", "Import …", "A file that Export wrote", self.add),
+                ("use", "Use", "Select this checkpoint for segmenting and fine-tuning", self.use),
+                ("rename", "Rename …", "Checkpoints fine-tuned from it stay under it", self.rename),
+                ("note", "Note …", "Write a note about this checkpoint", self.note),
+                ("delete", "Delete …", "Checkpoints fine-tuned from it stay", self.delete),
+                ("export", "Export …", "Write a file to open on another computer", self.export),
+                ("import", "Import …", "Read a file that Export wrote", self.add),
             )
         ):
             button = self.buttons[name] = QPushButton(title)
-            button.setToolTip(hint)
+            button.setToolTip(tip)
             button.clicked.connect(lambda _=False, act=act: act())
             grid.addWidget(button, number // 3, number % 3)
         column = QVBoxLayout(self)
         column.addWidget(self.tree, 2)
         column.addLayout(grid)
-        column.addWidget(self.about)
+        column.addWidget(self.status)
         column.addWidget(self.curve, 1)
         self.tree.currentItemChanged.connect(self._on_selected)
         self.tree.itemDoubleClicked.connect(lambda *_: self.use())
@@ -102,16 +95,16 @@ class ModelsPanel(QWidget):
         for info in _parents_first(infos):
             item = items[info.id] = QTreeWidgetItem([info.id, dice(info), info.created[5:10]])
             item.setData(0, Qt.ItemDataRole.UserRole, info.id)
-            item.setToolTip(0, describe(info) + (f"\n{info.note}" if info.note else ""))
+            item.setToolTip(0, describe_checkpoint(info) + (f"\n{info.note}" if info.note else ""))
             above = items.get(info.parent or "")
             if above is None:
                 self.tree.addTopLevelItem(item)
             else:
                 above.addChild(item)
         self.tree.expandAll()
-        shown = items.get(wanted) or next(iter(items.values()), None)
-        if shown is not None:
-            self.tree.setCurrentItem(shown)
+        current = items.get(wanted) or next(iter(items.values()), None)
+        if current is not None:
+            self.tree.setCurrentItem(current)
         self._on_selected()
 
     def _on_selected(self, *_: Any) -> None:
@@ -123,33 +116,32 @@ class ModelsPanel(QWidget):
             self.buttons[button].setEnabled(bool(name))
         self.curve.clear()
         if not name:
-            self.say("Every checkpoint of this computer, the finer ones under their parents.")
+            self.say("Fine-tuned checkpoints are listed under the one they started from.")
             return
         info = self.store.info(name)
-        self.say(about(info))
+        self.say(summary(info))
         self.curve.show_curves(info.curves)
 
     def say(self, text: str, error: bool = False) -> None:
-        """Show something under the buttons."""
-        self.about.setText(text)
-        self.about.setStyleSheet(ERROR_STYLE if error else "")
+        """Show a sentence under the buttons, errors in red."""
+        self.status.say(text, error)
 
-    # ------------------------------------------------------------------ what the buttons do
+    # ------------------------------------------------------------------ the buttons
     def use(self) -> None:
-        """Work with the selected checkpoint."""
+        """Select this checkpoint in the other tabs."""
         if self.selected:
             self.chosen.emit(self.selected)
 
     def rename(self) -> None:
         """Ask for another name."""
-        new, ok = QInputDialog.getText(self, "Rename", "New name", text=self.selected)
+        new, ok = QInputDialog.getText(self, "Rename", "New name:", text=self.selected)
         if ok and new != self.selected:
             self._try(lambda: self.store.rename(self.selected, new.strip()), new.strip())
 
     def note(self) -> None:
         """Ask for a note."""
         before = self.store.info(self.selected).note
-        note, ok = QInputDialog.getMultiLineText(self, "Note", f"About {self.selected}", before)
+        note, ok = QInputDialog.getMultiLineText(self, "Note", f"About {self.selected}:", before)
         if ok:
             self._try(lambda: self.store.annotate(self.selected, note.strip()), self.selected)
 
@@ -184,22 +176,22 @@ class ModelsPanel(QWidget):
 
 
 def _parents_first(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
-    """Return checkpoints so that nobody comes before its parent."""
+    """Return checkpoints in an order in which none comes before its parent."""
     known = {info.id for info in infos}
     left = list(infos)
-    found: list[CheckpointInfo] = []
+    ordered: list[CheckpointInfo] = []
     while left:
-        placed = {info.id for info in found}
+        placed = {info.id for info in ordered}
         ready = [i for i in left if i.parent not in known or i.parent in placed]
-        # Renamed by hand, two could be each other's parents.
+        # In cards edited by hand, two could be each other's parents.
         ready = ready or left
-        found += ready
+        ordered += ready
         left = [info for info in left if info not in ready]
-    return found
+    return ordered
 
 
 def dice(info: CheckpointInfo) -> str:
-    """Return a checkpoint's score in a few characters: before and after, or the one there is."""
+    """Return a checkpoint's Dice: held-out before and after fine-tuning, or the only one known."""
     scores = info.scores
     if "validation_dice" in scores and info.parent:
         return f"{scores['validation_dice_before']:.2f} → {scores['validation_dice']:.2f}"
@@ -207,14 +199,14 @@ def dice(info: CheckpointInfo) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def about(info: CheckpointInfo) -> str:
-    """Say in a few sentences what a checkpoint is and where it comes from."""
-    lines = [describe(info)]
+def summary(info: CheckpointInfo) -> str:
+    """Return a few lines about a checkpoint, its training and its note."""
+    lines = [describe_checkpoint(info)]
     settings = info.settings
     if "frames" in settings:
-        learnt = f"Learnt from {len(settings['frames'])} frames"
+        frames = f"Trained on {len(settings['frames'])} frames"
         steps = f"in {settings.get('steps_done', 0)} steps, {settings.get('seconds', 0):.0f} s"
-        lines.append(f"{learnt} {steps}, seed {settings.get('seed', 0)}.")
+        lines.append(f"{frames} {steps}, seed {settings.get('seed', 0)}.")
     if info.note:
         lines.append(info.note)
     return "\n".join(lines)

@@ -1,19 +1,11 @@
-"""What the user sets before segmenting."""
+"""The settings for segmenting."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QHBoxLayout,
-    QPushButton,
-    QSpinBox,
-    QWidget,
-)
+from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QSpinBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 import src_models
@@ -21,33 +13,56 @@ import src_models
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
 from ...inference import ENSEMBLES, RESCALE, SegmentRequest, matching_rescale
-from ..common import DEFAULT, CheckpointBox, describe, layers, preferences, viewer_region
+from ..common import (
+    DEFAULT,
+    CheckpointBox,
+    describe_checkpoint,
+    forms,
+    layers,
+    preferences,
+    viewer_region,
+)
 from .image_rows import ImageRows, hint
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-OUTPUTS = {"semantic": "Mask: one label a class", "instances": "Objects: one label each"}
-SCOPES = {"all": "All slices", "current": "Current slice"}
-UNCERTAINTIES = {
+Output = Literal["semantic", "instances"]
+Scope = Literal["all", "current"]
+Measure = Literal["", "entropy", "flips", "heads"]
+OUTPUTS: dict[Output, str] = {
+    "semantic": "Mask: one label per class",
+    "instances": "Objects: one label each",
+}
+SCOPES: dict[Scope, str] = {"all": "All slices", "current": "Current slice"}
+UNCERTAINTIES: dict[Measure, str] = {
     "": "Do not show",
     "entropy": "Of the probabilities",
     "flips": "Of mirror images, 4 runs",
     "heads": "Of the network's heads",
 }
 DEFAULTS = SegmentRequest(DEFAULT, "YX")
+# The settings that the next session starts with.
+REMEMBERED = ("checkpoint", "device", "output", "threshold", "smooth", "fill_holes", "min_size")
 
 
 class SegmentForm(QWidget):
-    """Image, checkpoint, device, and how probabilities become labels.
+    """Image, checkpoint, device, and the way from probabilities to labels.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Its image layers can be chosen.
+    store : CheckpointStore
+        Its checkpoints can be chosen.
 
     Signals
     -------
     image_changed()
         Another image layer was chosen, or another level, other axes or channels of it.
     labelling_changed()
-        Something that takes no network to apply: threshold, smallest object, kind of result.
+        A setting changed that needs no network to apply: threshold, smallest object, result.
     """
 
     image_changed = Signal()
@@ -58,17 +73,26 @@ class SegmentForm(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer, self.store = viewer, store
-        self.checkpoint_box = CheckpointBox(store)
+        self._build()
+        self._lay_out()
+        self._restore()
+        self._connect()
+        self._show_image()
+        self._show_checkpoint()
+
+    def _build(self) -> None:
+        self.checkpoint_box = CheckpointBox(self.store)
         self.checkpoint_info = hint()
-        self.device_box = QComboBox()
+        self.device_box = forms.combo(tip="auto takes the fastest device of this computer")
         self.device_box.addItems(["auto", "cpu"])
-        self.device_box.setToolTip("auto takes the fastest device of this computer")
-        self.scope_box = _combo(SCOPES)
-        self.area_box = _combo(viewer_region.AREAS)
-        self.area_box.setToolTip("Only this part of the labels changes")
-        self.output_box = _combo(OUTPUTS)
-        self.depth_box = QComboBox()
-        self.depth_box.setToolTip("Less depth is faster and coarser; the network was made for it")
+        self.scope_box = forms.combo(SCOPES)
+        self.area_box = forms.combo(
+            viewer_region.AREAS, "Labels outside this part of the image do not change"
+        )
+        self.output_box = forms.combo(OUTPUTS)
+        self.depth_box = forms.combo(
+            tip="Pruned levels of the network are faster and coarser; it was trained for this"
+        )
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.threshold.setRange(0.01, 0.99)
         self.threshold.setDecimals(2)
@@ -78,42 +102,28 @@ class SegmentForm(QWidget):
         self.smooth.setDecimals(1)
         self.smooth.setSingleStep(0.5)
         self.smooth.setSuffix(" px")
-        self.smooth.setToolTip("Evens out borders; width of a Gaussian over the probabilities")
-        self.fill_holes = QSpinBox()
-        self.fill_holes.setRange(0, 1_000_000)
-        self.fill_holes.setSuffix(" px")
-        self.fill_holes.setToolTip("Holes of up to so many pixels are filled, slice by slice")
-        self.uncertainty = _combo(UNCERTAINTIES)
-        self.uncertainty.setToolTip("Adds an image that is bright where the network is unsure")
+        self.smooth.setToolTip("Smooths outlines: width of a Gaussian over the probabilities")
+        self.fill_holes = _pixels("Holes of up to this many pixels are filled, slice by slice")
+        self.min_size = _pixels("Objects of fewer pixels are removed")
+        self.uncertainty = forms.combo(
+            UNCERTAINTIES, "Adds an image that is bright where the network is uncertain"
+        )
         self.rescale = QDoubleSpinBox()
         self.rescale.setRange(*RESCALE)
         self.rescale.setSingleStep(0.1)
         self.rescale.setPrefix("× ")
         self.rescale.setValue(1)
-        self.rescale.setToolTip("How much larger the network sees the image; labels keep its size")
+        self.rescale.setToolTip("Enlarges the image for the network; the labels keep its size")
         self.match_button = QPushButton()
-        self.match_button.setToolTip("Show the network pixels of the size it learnt")
-        self.min_size = QSpinBox()
-        self.min_size.setRange(0, 1_000_000)
-        self.min_size.setSuffix(" px")
-        self.min_size.setToolTip("Objects of fewer pixels are removed")
-        self._lay_out()
-        self._restore()
-        self._connect()
-        self._show_image()
-        self._show_checkpoint()
+        self.match_button.setToolTip("Rescale to the pixel size of the training images")
 
     def _lay_out(self) -> None:
-        self._rows = rows = QFormLayout(self)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._rows = rows = forms.form_layout(self)
         self.image_rows = ImageRows(rows)
         rows.addRow("Checkpoint", self.checkpoint_box)
         rows.addRow(self.checkpoint_info)
         rows.addRow("Depth", self.depth_box)
-        sizes = QHBoxLayout()
-        sizes.addWidget(self.rescale, 1)
-        sizes.addWidget(self.match_button)
+        sizes = forms.side_by_side(self.rescale, self.match_button, stretches=(1,))
         rows.addRow("Rescale", sizes)
         rows.addRow("Device", self.device_box)
         rows.addRow("Slices", self.scope_box)
@@ -138,25 +148,22 @@ class SegmentForm(QWidget):
         ):
             signal.connect(lambda _: self.labelling_changed.emit())
 
+    # ------------------------------------------------------------------ the last session
     def _restore(self) -> None:
-        stored = preferences.load(self._kept(DEFAULTS))
+        stored = preferences.load({name: getattr(DEFAULTS, name) for name in REMEMBERED})
         self.checkpoint_box.select(stored["checkpoint"])
         self.device_box.setCurrentText(stored["device"])
-        self.output_box.setCurrentIndex(max(0, self.output_box.findData(stored["output"])))
+        forms.select(self.output_box, stored["output"])
         self.threshold.setValue(stored["threshold"])
         self.smooth.setValue(stored["smooth"])
         self.fill_holes.setValue(stored["fill_holes"])
         self.min_size.setValue(stored["min_size"])
 
     def remember(self, request: SegmentRequest) -> None:
-        """Keep the settings for the next session."""
-        preferences.save(self._kept(request))
+        """Store the settings for the next session."""
+        preferences.save({name: getattr(request, name) for name in REMEMBERED})
 
-    @staticmethod
-    def _kept(request: SegmentRequest) -> dict[str, Any]:
-        names = ("checkpoint", "device", "output", "threshold", "smooth", "fill_holes", "min_size")
-        return {name: getattr(request, name) for name in names}
-
+    # ------------------------------------------------------------------ the rows
     @property
     def image(self) -> Image | None:
         """The chosen image layer."""
@@ -181,7 +188,7 @@ class SegmentForm(QWidget):
             if self.image is not None and (name := self.checkpoint_box.checkpoint):
                 return matching_rescale(self.store.info(name), layers.pixel_size(self.image))
         except SegliteError:
-            pass  # the rows about image and checkpoint say what is wrong
+            pass  # the rows about image and checkpoint show the error
         return None
 
     def _match(self) -> None:
@@ -195,7 +202,7 @@ class SegmentForm(QWidget):
             if name:
                 info = self.store.info(name)
                 levels = src_models.card(info.network).pruning_levels
-                self.checkpoint_info.setText(describe(info))
+                self.checkpoint_info.setText(describe_checkpoint(info))
             else:
                 self.checkpoint_info.setText("")
         except SegliteError as error:
@@ -205,26 +212,35 @@ class SegmentForm(QWidget):
         for level in reversed(levels[:-1]):
             self.depth_box.addItem(f"Pruned to level {level}", level)
         self._rows.setRowVisible(self.depth_box, bool(levels))
-        self._offer_heads(bool(levels))  # there is one a level
+        self._offer_heads(bool(levels))  # a network that can be pruned has one head per level
         self._offer_match()
 
-    def _offer_heads(self, there: bool) -> None:
-        found = self.uncertainty.findData("heads")
-        if there and found < 0:
+    def _offer_heads(self, available: bool) -> None:
+        index = self.uncertainty.findData("heads")
+        if available and index < 0:
             self.uncertainty.addItem(UNCERTAINTIES["heads"], "heads")
-        elif not there and found >= 0:
-            self.uncertainty.removeItem(found)
+        elif not available and index >= 0:
+            self.uncertainty.removeItem(index)
 
-    def show_devices(self, found: list[str], hint: str) -> None:
-        """Offer the devices of this computer, once they are known."""
+    def show_devices(self, devices: list[str], tip: str) -> None:
+        """Offer the devices of this computer, once they are known.
+
+        Parameters
+        ----------
+        devices : list of str
+            Such as ``["cpu", "cuda:0"]``.
+        tip : str
+            Shown under the pointer.
+        """
         chosen = self.device_box.currentText()
         self.device_box.clear()
-        self.device_box.addItems(["auto", *found])
+        self.device_box.addItems(["auto", *devices])
         self.device_box.setCurrentText(chosen)
-        self.device_box.setToolTip(hint)
+        self.device_box.setToolTip(tip)
 
+    # ------------------------------------------------------------------ the request
     def labelling(self) -> dict[str, Any]:
-        """Return what `Segmentation.relabel` takes."""
+        """Return the arguments of `Segmentation.relabel`."""
         return {
             "threshold": round(self.threshold.value(), 4),
             "smooth": round(self.smooth.value(), 1),
@@ -234,44 +250,43 @@ class SegmentForm(QWidget):
         }
 
     def settings(self) -> dict[str, Any]:
-        """Return what is set whatever the image is, as arguments of `SegmentRequest`."""
-        shown = self.uncertainty.currentData()
+        """Return the settings that hold for any image, as arguments of `SegmentRequest`."""
+        uncertainty = self.uncertainty.currentData()
         return {
             "checkpoint": self.checkpoint_box.checkpoint,
             "device": self.device_box.currentText(),
             "pruning_level": self.depth_box.currentData(),
             "rescale": round(self.rescale.value(), 2),
-            "ensemble": shown if shown in ENSEMBLES else "none",
+            "ensemble": uncertainty if uncertainty in ENSEMBLES else "none",
             **self.labelling(),
         }
 
     def request(self) -> SegmentRequest:
-        """Return what the form is set to.
+        """Return all settings as a request for the chosen image.
 
         Raises
         ------
         SegliteError
-            If that cannot be segmented.
+            If no image is chosen, or it cannot be segmented with these settings.
         """
         layer = self.image
         if layer is None:
             raise SegliteError("Open an image first, or one of File > Open Sample > SegLite.")
         axes = layers.layer_axes(layer)
-        one = axes.stacked and self.scope_box.currentData() == "current"
+        single = axes.stacked and self.scope_box.currentData() == "current"
         return SegmentRequest(
             axes=axes.order,
-            frames=(layers.current_frame(self.viewer, layer),) if one else None,
+            frames=(layers.current_frame(self.viewer, layer),) if single else None,
             channels=layers.choice(layer, "channels"),
             level=layers.choice(layer, "level") or 0,
-            region=viewer_region.region(self.viewer, layer, self.area_box.currentData()),
+            region=viewer_region.viewed_region(self.viewer, layer, self.area_box.currentData()),
             **self.settings(),
         )
 
 
-def _combo(entries: dict[str, str]) -> QComboBox:
-    box = QComboBox()
-    # A long entry must not widen the dock.
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    for value, text in entries.items():
-        box.addItem(text, value)
+def _pixels(tip: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(0, 1_000_000)
+    box.setSuffix(" px")
+    box.setToolTip(tip)
     return box

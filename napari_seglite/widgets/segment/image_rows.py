@@ -1,4 +1,4 @@
-"""The rows of a form that say which image, and what its axes are."""
+"""The rows of a form for the image, its level, axes and channels."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
 from ...errors import SegliteError
 from ...inference import parse_numbers
-from ..common import ERROR_STYLE, layers
+from ..common import ERROR_STYLE, forms, layers
 
 HINT_STYLE = "color: #9aa4b0"
 
 
 class ImageRows(QObject):
-    """An image layer, and where that is open, its level, axes and channels.
+    """Rows to choose an image layer and, where there is a choice, its level, axes and channels.
 
-    What is chosen is kept with the layer. Axes and channels can be typed, too.
+    Choices are stored in the layer. Axes and channels can be typed, too.
 
     Parameters
     ----------
     rows : QFormLayout
-        Gets the rows.
+        The form to add the rows to.
 
     Signals
     -------
@@ -34,12 +34,15 @@ class ImageRows(QObject):
     def __init__(self, rows: QFormLayout) -> None:
         super().__init__(rows)
         self._rows = rows
-        self.box = layers.layer_box(Image)
+        self.box = forms.layer_box(Image)
         self.info = hint()
-        self.level_box = QComboBox()
-        self.level_box.setToolTip("Coarser levels are faster; the network sees larger objects")
-        self.axes_box = _typed("T time, Z depth, C channels; choose or type, such as ZCYX")
-        self.channels_box = _typed("Which channels, in the order of the checkpoint's inputs")
+        self.level_box = forms.combo(
+            tip="Coarser levels are faster; objects are smaller for the network"
+        )
+        self.axes_box = _typed("T time, Z depth, C channels; choose, or type such as ZCYX")
+        self.channels_box = _typed(
+            "Channels in the order of the checkpoint's inputs, such as 0 or 2,0"
+        )
         rows.addRow("Image", self.box.native)
         rows.addRow(self.info)
         rows.addRow("Level", self.level_box)
@@ -69,9 +72,9 @@ class ImageRows(QObject):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what the layer is."""
+        """Show the properties and choices of the layer."""
         layer = self.image
-        self._say("Open an image to begin" if layer is None else layers.describe(layer))
+        self._say("Open an image to begin" if layer is None else layers.describe_layer(layer))
         several = layer is not None and layer.multiscale
         self._rows.setRowVisible(self.level_box, several)
         self.level_box.clear()
@@ -109,7 +112,7 @@ class ImageRows(QObject):
     def _axes_chosen(self, _: int = 0) -> None:
         layer, text = self.image, self.axes_box.currentText().strip().upper()
         if layer is not None and text and text != _order(layer):
-            # Channels of other axes are not those that were meant.
+            # Channels chosen for other axes do not apply.
             self._choose(layer, axes=text, channels=None)
 
     def _channels_chosen(self, _: int = 0) -> None:
@@ -139,7 +142,7 @@ class ImageRows(QObject):
 
 
 def hint() -> QLabel:
-    """Return a label for a few quiet words under a row."""
+    """Return an empty label for remarks under a row."""
     label = QLabel()
     label.setWordWrap(True)
     label.setStyleSheet(HINT_STYLE)

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
-from ...inference import SegmentRequest
-from ..common import Job, JobStatus, Stop, add_uncertainty, current_frame, label_shape
-from .form import SegmentForm
+from ...inference import SegmentRequest, measure_uncertainty
+from ..common import (
+    JobRunner,
+    JobStatus,
+    StopSignal,
+    add_uncertainty,
+    forms,
+    label_shape,
+    last_of,
+)
+from .form import Output, SegmentForm
 from .preview_layer import SegmentationPreview
+from .relabeller import Relabeller, summary
 from .result_layers import ResultLayer, ResultLayers
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Image
 
@@ -27,8 +34,35 @@ if TYPE_CHECKING:
     from .result_layers import Copies
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A segmentation that runs.
+
+    Attributes
+    ----------
+    image : Image
+        The layer that is segmented.
+    replaces : ResultLayer or None
+        The earlier result of the same image and checkpoint.
+    overwrite : bool
+        Whether the user agreed to lose the edits in it.
+    preview : SegmentationPreview
+        Shows the labels so far.
+    """
+
+    image: Image
+    replaces: ResultLayer | None
+    overwrite: bool
+    preview: SegmentationPreview
+
+
 class SegmentPanel(QWidget):
     """Choose an image and a checkpoint, click **Segment**, get an editable Labels layer.
+
+    Parameters
+    ----------
+    viewer, store : ViewerModel, CheckpointStore
+        Shared by the panels.
 
     Signals
     -------
@@ -45,65 +79,98 @@ class SegmentPanel(QWidget):
         self.viewer, self.store = viewer, store
         self.results = ResultLayers(viewer)
         self._segmenter: Segmenter | None = None
-        self._job: Job | None = None
-        self._relabelling: Job | None = None
-        self._explaining: Job | None = None
-        self._relabel_again = False
+        self._run: _Run | None = None
         self._last: ResultLayer | None = None
-        self._preview: SegmentationPreview | None = None
-        self._wrote = False
         self._build()
+        self.runner = JobRunner(
+            self,
+            self.status,
+            self.segment_button,
+            ready=lambda: self._run is None and self.form.image is not None,
+            runs_network=True,
+            stopped_text="Cancelled. Nothing was changed.",
+            keeps_partial=True,
+        )
+        self.explaining = JobRunner(self)
+        self.relabeller = Relabeller(self, self.results)
+        self.relabeller.said.connect(self.say)
+        self.relabeller.again.connect(self.relabel)
+        self._connect()
+        self._enable()
 
     def _build(self) -> None:
         self.form = SegmentForm(self.viewer, self.store)
-        self.segment_button = QPushButton("Segment")
-        self.cancel_button = QPushButton("Cancel")
+        self.segment_button, self.cancel_button = QPushButton("Segment"), QPushButton("Cancel")
         self.status = JobStatus()
         self.copy_command = QPushButton("Copy as command")
         self.copy_python = QPushButton("Copy as Python")
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.segment_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
-        copies = QHBoxLayout()
-        copies.addWidget(self.copy_command)
-        copies.addWidget(self.copy_python)
         column = QVBoxLayout(self)
         column.addWidget(self.form)
-        column.addLayout(buttons)
+        column.addLayout(
+            forms.side_by_side(self.segment_button, self.cancel_button, stretches=(2, 1))
+        )
         column.addWidget(self.status)
         column.addStretch(1)
-        column.addLayout(copies)
+        column.addLayout(forms.side_by_side(self.copy_command, self.copy_python))
 
+    def _connect(self) -> None:
         self.form.image_changed.connect(self._enable)
         self.form.labelling_changed.connect(self.relabel)
+        for runner in (self.runner, self.explaining):
+            runner.changed.connect(self._enable)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         self.copy_command.clicked.connect(lambda: self._copy(command=True))
         self.copy_python.clicked.connect(lambda: self._copy(command=False))
-        self._enable()
 
     # ------------------------------------------------------------------ state
     @property
     def busy(self) -> bool:
-        """Whether a segmentation runs."""
-        return self._job is not None
+        """Whether a segmentation runs, or its result is about to be shown."""
+        return self.runner.busy or self._run is not None
 
     @property
     def last(self) -> ResultLayer | None:
         """The last result and its layer, if it is still there."""
-        shown = self._last
-        return shown if shown is not None and shown.layer in self.viewer.layers else None
+        last = self._last
+        return last if last is not None and last.layer in self.viewer.layers else None
+
+    @property
+    def checkpoint(self) -> str:
+        """The id of the selected checkpoint."""
+        return self.form.checkpoint_box.checkpoint
+
+    def select_checkpoint(self, checkpoint: str) -> None:
+        """Read the list of checkpoints again and select an id."""
+        self.form.checkpoint_box.refresh(checkpoint)
+
+    def refresh_checkpoints(self) -> None:
+        """Read the list of checkpoints again."""
+        self.form.checkpoint_box.refresh()
+
+    def select_output(self, output: Output) -> None:
+        """Ask for a mask or for objects."""
+        forms.select(self.form.output_box, output)
+
+    def device(self) -> str:
+        """Return the selected device, such as ``"auto"``."""
+        return self.form.device_box.currentText()
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that hold for any image, as arguments of `SegmentRequest`."""
+        return self.form.settings()
 
     def reset_choices(self) -> None:
         """Read the list of layers again."""
         self.form.reset_choices()
 
     def _enable(self) -> None:
-        self.segment_button.setEnabled(not self.busy and self.form.image is not None)
-        self.cancel_button.setEnabled(self.busy)
+        self.runner.refresh()
+        states = self.runner.state, self.explaining.state
+        self.cancel_button.setEnabled("running" in states)
 
     def say(self, text: str, error: bool = False) -> None:
-        """Show a line under the buttons."""
+        """Show a sentence under the buttons, errors in red."""
         self.status.say(text, error)
 
     # ------------------------------------------------------------------ segmenting
@@ -116,195 +183,125 @@ class SegmentPanel(QWidget):
         except SegliteError as error:
             self.say(str(error), error=True)
             return
-        layer = self.form.image
-        assert layer is not None
-        shown = self.results.find(layer, request.checkpoint, label_shape(layer))
+        image = self.form.image
+        assert image is not None
+        earlier = self.results.find(image, request.checkpoint, label_shape(image))
         overwrite = False
-        if shown is not None and shown.edited:
-            answer = self._ask_about_edits(shown)
+        if earlier is not None and earlier.edited:
+            answer = self._ask_about_edits(earlier)
             if answer == "cancel":
                 return
             overwrite = answer == "replace"
         self.form.remember(request)
-        self._wrote = False
-        self.status.start()
-        data = layer.data
-        self._preview = SegmentationPreview(self.viewer, layer, request)
-        before = shown.result if shown is not None and shown.source is data else None
-        self._job = job = Job(
-            lambda stop, gone: self._work(data, request, lambda: stop() or gone(), before),
-            self,
-            runs_network=True,
+        self.explaining.stop()
+        data, preview = image.data, SegmentationPreview(self.viewer, image, request)
+        before = earlier.result if earlier is not None and earlier.source is data else None
+        run = self._run = _Run(image, earlier, overwrite, preview)
+        self.runner.start(
+            lambda stop: self._segmented(data, request, before, preview, stop),
+            progressed=self._on_progress,
+            succeeded=lambda outcome: self._after_preview(lambda: self._on_result(run, *outcome)),
+            failed=lambda text: self.say(f"{image.name}: {text}", error=True),
+            ended=lambda: self._after_preview(self._wind_up),
         )
-        job.progressed.connect(self._on_progress)
-        job.succeeded.connect(
-            lambda made: self._after_preview(lambda: self._on_result(layer, made, shown, overwrite))
-        )
-        job.failed.connect(lambda text: self.say(f"{layer.name}: {text}", error=True))
-        job.ended.connect(lambda: self._after_preview(self._wind_up))
-        self._enable()
-        job.start()
 
-    def _work(
-        self, data: Any, request: SegmentRequest, stop: Stop, before: Segmentation | None
+    def _segmented(
+        self,
+        data: Any,
+        request: SegmentRequest,
+        before: Segmentation | None,
+        preview: SegmentationPreview,
+        stop: StopSignal,
     ) -> Generator[Progress, None, tuple[Segmentation, Copies | None]]:
-        # Imported in the thread: torch takes over a second, and the panel shall not wait.
+        # Imported in the job's thread: torch takes over a second.
         from ...inference import Segmenter
 
         if self._segmenter is None:
             self._segmenter = Segmenter(self.store)
-        preview, steps = self._preview, self._segmenter.run(data, request, stop, before)
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as end:
-                return end.value, self.results.copies(end.value)
-            if progress.finished is not None and preview is not None:
-                preview.write(progress.finished)
-            yield dataclasses.replace(
-                progress, finished=None
-            )  # the pixels need not wait in a queue
+        steps = self._segmenter.run(data, request, stop, before)
+        result: Segmentation = yield from _previewed(steps, preview)
+        return result, self.results.copies(result)
 
     def cancel(self) -> None:
-        """Stop the running segmentation; what is finished stays."""
-        if self._job is not None:
-            self._job.stop()
-            self.cancel_button.setEnabled(False)
-            self.say("Cancelling …")
+        """Stop the running job; finished slices stay."""
+        self.runner.stop()
+        self.explaining.stop()
 
     def _on_progress(self, progress: Progress) -> None:
-        if self._job is None or self._job.stopping:
+        if self._run is None or self.runner.state != "running":
             return
-        if self._preview is not None:
-            self._preview.look()
-        self.status.advance(progress.done, progress.total)
+        self._run.preview.update()
         text = progress.text
         if progress.seconds_left is not None and progress.done < progress.total:
             text += f", {_duration(progress.seconds_left)} left"
         if progress.pixels_per_second is not None:
-            text += f" ({progress.pixels_per_second / 1e6:.2g} megapixels a second)"
-        self.say(text)
+            text += f" ({progress.pixels_per_second / 1e6:.2g} megapixels per second)"
+        self.runner.show(text, progress.done, progress.total)
 
     def _after_preview(self, act: Callable[[], None]) -> None:
-        # napari takes a while to take the preview's layer away, and to add the result's: one
-        # after the other, so that the window can answer in between. The other way round, drawing
-        # what was opened next crashed napari 0.9.
-        if self._preview is not None:
-            self._preview.close()
-            self._preview = None
+        # napari takes a while to remove the preview's layer and to add the result's. One after
+        # the other, the window can react in between. Added before the other is removed, napari
+        # 0.9 crashed when it drew the layer that was opened next.
+        if self._run is not None:
+            self._run.preview.close()
         QTimer.singleShot(0, act)
 
-    def _on_result(
-        self,
-        layer: Image,
-        made: tuple[Segmentation, Copies | None],
-        shown: ResultLayer | None,
-        overwrite: bool,
-    ) -> None:
-        result, copies = made
-        if layer not in self.viewer.layers:
-            self.say("The image was removed meanwhile, so its labels were dropped.")
+    def _on_result(self, run: _Run, result: Segmentation, copies: Copies | None) -> None:
+        image = run.image
+        if image not in self.viewer.layers:
+            self.say("The image was removed during the run, so its labels were dropped.")
             return
-        # Asked again, because the user may have painted or locked or removed the layer meanwhile.
-        replace = self.results.find(layer, result.request.checkpoint, result.labels.shape)
-        if replace is not shown or (shown is not None and shown.edited and not overwrite):
-            replace = None
-        self._last = self.results.show(layer, result, replace, copies)
-        self._wrote = True
-        self.say(" ".join([_summary(result), *result.notices]))
+        # Searched again: the user may have painted on the layer, locked or removed it.
+        target = self.results.find(image, result.request.checkpoint, result.labels.shape)
+        edited = target is not None and target.edited and not run.overwrite
+        if target is not run.replaces or edited:
+            target = None
+        self._last = self.results.show(image, result, target, copies)
+        self.say(" ".join([summary(result), *result.notices]))
         self._list_devices(result.request.device)
-        self.segmented.emit(layer, self._last.layer)
+        self.segmented.emit(image, self._last.layer)
         if self.form.uncertainty.currentData():
-            self._show_uncertainty(layer, result)
+            self.explaining.start(
+                lambda stop: last_of(measure_uncertainty(result, stop)),
+                succeeded=lambda uncertainty: self._on_uncertainty(image, result, uncertainty),
+                failed=lambda text: self.say(text, error=True),
+            )
 
-    def _show_uncertainty(self, layer: Image, result: Segmentation) -> None:
-        self._explaining = job = Job(lambda stop, gone: _explained(result, gone), self)
-        job.succeeded.connect(lambda found: self._on_uncertainty(layer, result, found))
-        job.failed.connect(lambda text: self.say(text, error=True))
-        job.start()
-
-    def _on_uncertainty(self, layer: Image, result: Segmentation, found: Uncertainty) -> None:
-        self._explaining = None
-        if layer in self.viewer.layers:
-            add_uncertainty(self.viewer, layer, f"{layer.name} {result.info.id} uncertainty", found)
-            if len(found.scores) > 1:
-                self.say(f"{self.status.text()} Least certain: slice {found.worst}.")
+    def _on_uncertainty(self, image: Image, result: Segmentation, uncertainty: Uncertainty) -> None:
+        if image in self.viewer.layers:
+            name = f"{image.name} {result.info.id} uncertainty"
+            add_uncertainty(self.viewer, image, name, uncertainty)
+            if len(uncertainty.scores) > 1:
+                self.say(f"{self.status.text()} Least certain: slice {uncertainty.worst}.")
 
     def _wind_up(self) -> None:
-        if self._job is not None and self._job.stopping and not self._wrote:
-            self.say("Cancelled. Nothing was changed.")
-        self._job = None
-        self.status.rest()
+        self._run = None
         self._enable()
-        self.relabel()  # the slider may have moved while the network ran
+        self.relabel()  # the settings may have changed during the run
 
-    def _ask_about_edits(self, shown: ResultLayer) -> str:
-        """Return ``"replace"``, ``"keep"`` (into a new layer) or ``"cancel"``."""
+    def relabel(self) -> None:
+        """Show the labels that the current settings give, if no segmentation runs."""
+        if self.form.image is not None and not self.busy:
+            self.relabeller.relabel(self.form.image, self.checkpoint, self.form.labelling())
+
+    def _ask_about_edits(self, shown: ResultLayer) -> Literal["replace", "keep", "cancel"]:
+        """Return the user's answer; "keep" is to segment into a new layer."""
         box = QMessageBox(self)
         box.setWindowTitle("SegLite")
         box.setText(f"You edited the labels in {shown.layer.name!r}.")
         box.setInformativeText("Segment into a new layer, or replace your edits?")
         keep = box.addButton("New layer", QMessageBox.ButtonRole.AcceptRole)
-        replace = box.addButton("Replace edits", QMessageBox.ButtonRole.DestructiveRole)
+        overwrite = box.addButton("Replace edits", QMessageBox.ButtonRole.DestructiveRole)
         box.addButton(QMessageBox.StandardButton.Cancel)
         box.exec()
         clicked = box.clickedButton()
-        return "keep" if clicked == keep else "replace" if clicked == replace else "cancel"
-
-    # ------------------------------------------------------------------ labelling anew
-    def relabel(self, _: Any = None) -> None:
-        """Apply threshold, smallest object and kind of result to the probabilities kept."""
-        layer = self.form.image
-        if layer is None or self.busy:
-            return
-        shown = self.results.find(layer, self.form.checkpoint_box.checkpoint)
-        changes = self.form.labelling()
-        if shown is None or changes.items() <= shown.result.request.as_dict().items():
-            return
-        if self._relabelling is not None:
-            self._relabel_again = True  # the slider moves faster than a large stack is labelled
-            return
-        old = shown.result
-        seen = current_frame(self.viewer, layer)
-        first = old.frames.index(seen) if seen in old.frames and len(old.frames) > 1 else None
-        self._relabelling = job = Job(lambda *_: _relabelled(old, changes, first), self)
-        job.progressed.connect(lambda news: self._on_relabelling(shown, old, first, news))
-        job.succeeded.connect(lambda result: self._on_relabelled(shown, old, result))
-        job.failed.connect(lambda text: self.say(text, error=True))
-        job.ended.connect(self._on_relabel_ended)
-        job.start()
-
-    def _on_relabelling(
-        self, shown: ResultLayer, old: Segmentation, first: int | None, news: str | np.ndarray
-    ) -> None:
-        if isinstance(news, str):
-            self.say(news)
-        elif shown.result is old and first is not None and self._writable(shown):
-            self.results.preview(shown, first, news)
-
-    def _writable(self, shown: ResultLayer) -> bool:
-        return shown.layer in self.viewer.layers and not getattr(shown.layer, "locked", False)
-
-    def _on_relabelled(self, shown: ResultLayer, old: Segmentation, result: Segmentation) -> None:
-        if shown.result is not old:
-            return  # segmented anew meanwhile
-        if self._writable(shown):
-            if self.results.update(shown, result):
-                self.say(_summary(result))
-            else:
-                self.say("You edited labels that are too large to be compared. They stay as is.")
-
-    def _on_relabel_ended(self) -> None:
-        self._relabelling = None
-        if self._relabel_again:
-            self._relabel_again = False
-            self.relabel()
+        return "keep" if clicked == keep else "replace" if clicked == overwrite else "cancel"
 
     # ------------------------------------------------------------------ the rest
     def _copy(self, command: bool) -> None:
         shown = self.last
         if shown is None:
-            self.say("Segment something first; then this copies what repeats it.")
+            self.say("Segment an image first. Then this button copies how to repeat it.")
             return
         request, image = shown.result.request, shown.image
         path = image.source.path or f"{image.name}.tif"
@@ -312,8 +309,8 @@ class SegmentPanel(QWidget):
         clipboard = QApplication.clipboard()
         assert clipboard is not None
         clipboard.setText(text)
-        hint = "" if image.source.path else f" The image has no file yet: save it as {path}."
-        self.say("Copied." + hint)
+        remark = "" if image.source.path else f" The image has no file yet: save it as {path}."
+        self.say("Copied." + remark)
 
     def _list_devices(self, used: str) -> None:
         from src_models import selective_scan
@@ -321,41 +318,24 @@ class SegmentPanel(QWidget):
         from ...runtime import devices
 
         scan = selective_scan.choose_backend(used.partition(":")[0])
-        hint = f"The last run was on {used}, with the {scan} scan"
-        self.form.show_devices(devices.available(), hint)
+        tip = f"The last run was on {used}, with the {scan} scan"
+        self.form.show_devices(devices.available(), tip)
 
 
-def _relabelled(
-    old: Segmentation, changes: dict[str, Any], first: int | None
-) -> Generator[str | np.ndarray, None, Segmentation]:
-    """Label anew; the frame that is seen comes first."""
-    from ...labels import labelling_text
-
-    yield labelling_text(changes["output"])
-    if first is not None:
-        yield old.relabel_frame(first, **changes)
-    return old.relabel(**changes)
-
-
-def _explained(result: Segmentation, gone: Stop) -> Generator[None, None, Uncertainty]:
-    from ...inference import measure_uncertainty
-
-    *_, found = measure_uncertainty(result, gone)
-    yield
-    return found
-
-
-def _summary(result: Segmentation) -> str:
-    if not result.complete:
-        return f"Stopped at {result.share:.0%}. Segment again to go on from there."
-    where = "" if result.request.frames is None else f" in slice {result.frames[0]}"
-    if result.request.output == "instances":
-        return f"Found {result.counts.objects} objects{where}."
-    share = result.counts.pixels / max(1, math.prod(result.labels.shape))
-    return f"Labelled {share:.1%} of the pixels{where}."
+def _previewed(
+    steps: Generator[Progress, None, Segmentation], preview: SegmentationPreview
+) -> Generator[Progress, None, Segmentation]:
+    """Write finished tiles into a preview; pass the progress on without their pixels."""
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            result: Segmentation = end.value
+            return result
+        if progress.finished is not None:
+            preview.write(progress.finished)
+        yield replace(progress, finished=None)
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min"
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"

@@ -1,4 +1,4 @@
-"""What a running segmentation has found so far, as a layer that goes when it is through."""
+"""A layer that shows the labels of a running segmentation so far."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
     from ...inference import Finished
 
-# Seconds before it appears: what is done sooner need not flicker.
+# Seconds before it appears: short runs do without.
 PATIENCE = 3
-# Seconds between two looks at it, and how many times longer than one look takes.
+# Seconds between two updates, and at least this many times as long as an update takes.
 PAUSE, SHARE = 0.3, 20
 
 
 class SegmentationPreview:
-    """Labels of the pixels that are finished, written in the job's thread.
+    """Labels of finished tiles: the job's thread writes them, the GUI thread shows them.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Gets the layer.
+        The viewer that shows the layer.
     image : Image
-        What is segmented.
+        The image that is segmented.
     request : SegmentRequest
-        How.
+        Its axes and threshold are used.
     """
 
     def __init__(self, viewer: ViewerModel, image: Image, request: SegmentRequest) -> None:
@@ -42,24 +42,28 @@ class SegmentationPreview:
         self._shape = tuple(layers.pixels(image).shape)
         self._labels: Any = None
         self._layer: Labels | None = None
-        self._begun = self._shown = time.monotonic()
+        self._started = self._updated = time.monotonic()
         self._pause = 0.0
 
     def write(self, finished: Finished) -> None:
-        """Keep some rows; in the job's thread."""
+        """Write the labels of finished rows; called in the job's thread."""
         if self._labels is None:
             self._labels = chunked.zeros(self._axes.label_shape(self._shape), np.uint8)
         classes = classify(finished.values, self.request.threshold)
         target = chunked.LabelFrames(self._labels, self._axes, self._shape)
         target.write(finished.frame, *finished.box.slices, classes)
 
-    def look(self) -> None:
-        """Show what there is by now; in the GUI's thread.
+    def update(self) -> None:
+        """Show the labels so far, if the last update was long enough ago.
 
-        The longer that takes, as it does with images larger than memory, the less often.
+        Called in the GUI's thread. Updates of images larger than memory take long and are rarer.
         """
         now = time.monotonic()
-        if self._labels is None or now - self._begun < PATIENCE or now - self._shown < self._pause:
+        if (
+            self._labels is None
+            or now - self._started < PATIENCE
+            or now - self._updated < self._pause
+        ):
             return
         if self._layer is None:
             active = self.viewer.layers.selection.active
@@ -73,11 +77,11 @@ class SegmentationPreview:
             self.viewer.layers.selection.active = active
         elif self._layer in self.viewer.layers:
             self._layer.refresh(extent=False, thumbnail=False)
-        self._shown = time.monotonic()
-        self._pause = max(PAUSE, SHARE * (self._shown - now))
+        self._updated = time.monotonic()
+        self._pause = max(PAUSE, SHARE * (self._updated - now))
 
     def close(self) -> None:
-        """Take the layer away."""
+        """Remove the layer."""
         if self._layer is not None and self._layer in self.viewer.layers:
             self.viewer.layers.remove(self._layer)
         self._layer = self._labels = None

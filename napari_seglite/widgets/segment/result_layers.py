@@ -1,4 +1,4 @@
-"""Which Labels layer shows which result, and what the user painted into it."""
+"""The Labels layers that show results, and the user's edits in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...labels import insert_labels, keep_edits
+from ...labels import edited_pixels, relabel_around_edits, replace_region
 from ..common import add_labels
 
 if TYPE_CHECKING:
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class ResultLayer:
-    """A result and the layer that shows it.
+    """A segmentation and the layer that shows it.
 
     Attributes
     ----------
     image, layer : napari layer
-        What was segmented, and the labels.
+        The segmented image, and the labels.
     result : Segmentation
-        With the probabilities that the threshold is moved over.
+        Holds the probabilities, to apply another threshold to.
     written : ndarray or None
-        The labels as the plugin last wrote them; None of labels too large for memory.
+        The labels as the plugin last wrote them; None if they are too large for memory.
     touched : ndarray or None
-        Where the user had changed them before that; boolean.
+        Where the user had changed them before that; boolean. None if they are too large.
     painted : bool
-        Whether the user painted, where there is no copy to compare with.
+        Whether the user painted, for labels that are too large to be compared.
     top : int
-        The highest id that there may be.
+        The highest id in labels that are too large to be compared.
     source : array
-        The pixels that were segmented.
+        The data of the image when it was segmented.
     """
 
     image: Image
@@ -51,10 +51,10 @@ class ResultLayer:
     source: Any = None
 
     def edits(self) -> np.ndarray:
-        """Where the user changed the labels, now or earlier; only of labels in memory."""
+        """Return where the user changed the labels, which must be in memory; boolean."""
+        assert self.written is not None
         assert self.touched is not None
-        changed: np.ndarray = np.asarray(self.layer.data) != self.written
-        return changed | self.touched
+        return edited_pixels(np.asarray(self.layer.data), self.written, self.touched)
 
     @property
     def edited(self) -> bool:
@@ -67,6 +67,37 @@ class ResultLayer:
         """Remember that the user painted."""
         self.painted, self.top = True, max(self.top, int(self.layer.selected_label))
 
+    def write(self, result: Segmentation, labels: np.ndarray, touched: np.ndarray) -> None:
+        """Write labels that are in memory into the layer.
+
+        Parameters
+        ----------
+        result : Segmentation
+            The segmentation that the layer now shows.
+        labels : ndarray
+            Its labels, merged with edits.
+        touched : ndarray
+            Where they are edits; boolean, of the same shape.
+        """
+        self.result, self.written, self.touched = result, labels.copy(), touched
+        self.layer.data = labels
+        self._store_recipe()
+
+    def write_large(self, result: Segmentation) -> None:
+        """Write labels that are too large for memory into the layer."""
+        self.result = result
+        if result.partial:
+            result.insert_labels(self.layer.data, self.top)
+            self.top += result.counts.objects
+            self.layer.refresh(extent=False)
+        else:
+            self.layer.data = result.labels
+            self.painted, self.top = False, result.counts.objects
+        self._store_recipe()
+
+    def _store_recipe(self) -> None:
+        self.layer.metadata = {**self.layer.metadata, "seglite": self.result.recipe()}
+
 
 class ResultLayers:
     """The results of one viewer.
@@ -74,39 +105,48 @@ class ResultLayers:
     Parameters
     ----------
     viewer : ViewerModel
-        Whose layers are written.
+        The viewer that shows them.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
-        self._shown: list[ResultLayer] = []
+        self._results: list[ResultLayer] = []
 
     def find(
         self, image: Image, checkpoint: str, shape: tuple[int, ...] | None = None
     ) -> ResultLayer | None:
-        """Return what shows this image segmented by this checkpoint, if its layer still exists.
+        """Return the layer that shows an image segmented by a checkpoint, if it still exists.
 
-        With a shape, labels of another one are left alone.
+        Locked layers belong to the user and are left out, as are labels of another shape.
+
+        Parameters
+        ----------
+        image : Image
+            The image.
+        checkpoint : str
+            Id of the checkpoint.
+        shape : tuple of int, optional
+            That the labels must have; by default, that of the result.
         """
-        self._shown = [s for s in self._shown if s.layer in self.viewer.layers]
-        for shown in reversed(self._shown):
-            if shown.image == image and shown.result.request.checkpoint == checkpoint:
-                # A locked layer belongs to the user, and so does one of another shape by now.
-                free = not getattr(shown.layer, "locked", False)
-                own = shown.result.labels.shape
-                if free and shown.layer.data.shape == own == (shape or own):
-                    return shown
+        self._results = [r for r in self._results if r.layer in self.viewer.layers]
+        for result_layer in reversed(self._results):
+            result, layer = result_layer.result, result_layer.layer
+            if result_layer.image == image and result.request.checkpoint == checkpoint:
+                own = result.labels.shape
+                free = not getattr(layer, "locked", False)
+                if free and layer.data.shape == own == (shape or own):
+                    return result_layer
         return None
 
-    def behind(self, layer: Labels) -> Segmentation | None:
-        """Return the result that a Labels layer shows, if it is one of this viewer's."""
-        return next((s.result for s in reversed(self._shown) if s.layer == layer), None)
+    def segmentation_of(self, layer: Labels) -> Segmentation | None:
+        """Return the segmentation that a Labels layer shows, or None for another layer."""
+        return next((r.result for r in reversed(self._results) if r.layer == layer), None)
 
     @staticmethod
     def copies(result: Segmentation) -> Copies | None:
         """Copy labels that are in memory, once to paint into and once to compare with.
 
-        A stack's take long enough to stop the window, so the job's thread makes them for `show`.
+        Copying a stack takes long enough to freeze the window, so the job's thread does it.
         """
         labels = result.labels
         return (labels.copy(), labels.copy()) if isinstance(labels, np.ndarray) else None
@@ -118,103 +158,104 @@ class ResultLayers:
         replace: ResultLayer | None,
         copies: Copies | None = None,
     ) -> ResultLayer:
-        """Write a result into a new layer, or over one that `find` returned."""
-        labels = result.labels
+        """Show a segmentation in a new layer, or in one that `find` returned.
+
+        Parameters
+        ----------
+        image : Image
+            The segmented image.
+        result : Segmentation
+            The segmentation.
+        replace : ResultLayer or None
+            The layer to write into; None for a new one.
+        copies : tuple of ndarray, optional
+            From `copies`.
+        """
         if replace is None:
-            name = f"{image.name} {result.info.id}"
-            small = isinstance(labels, np.ndarray)
-            own, written = copies or self.copies(result) or (labels, None)
-            layer = add_labels(self.viewer, image, name, own, result.recipe())
-            touched = np.zeros(labels.shape, bool) if small else None
-            shown = ResultLayer(image, layer, result, written, touched, top=result.counts.objects)
-            shown.source = image.data
-            if not small:
-                layer.events.paint.connect(shown.note_painting)
-            self._shown.append(shown)
-            return shown
+            return self._add(image, result, copies)
         replace.source = image.data
         if replace.written is None:
-            self._write_large(replace, result)
+            replace.write_large(result)
         else:
-            untouched = np.zeros(labels.shape, bool)
+            labels, edited = result.labels, np.zeros(result.labels.shape, bool)
             if result.partial:
-                asked = result.asked()
-                labels = insert_labels(np.asarray(replace.layer.data), labels, asked)
-                untouched = replace.edits() & ~asked
-            self._write(replace, result, labels, untouched)
+                before = np.asarray(replace.layer.data)
+                labels, edited = replace_region(before, replace.edits(), labels, result.asked())
+            replace.write(result, labels, edited)
         self.viewer.layers.selection.active = replace.layer
         return replace
 
-    def update(self, shown: ResultLayer, result: Segmentation) -> bool:
-        """Write a result that was labelled anew and keep what the user painted.
-
-        Returns
-        -------
-        bool
-            False where that cannot be kept, because the labels are too large to be compared;
-            nothing is written then.
-        """
-        if shown.written is None:
-            if not shown.painted:
-                self._write_large(shown, result)
-            return not shown.painted
-        touched = shown.edits()
+    def _add(self, image: Image, result: Segmentation, copies: Copies | None) -> ResultLayer:
         labels = result.labels
-        if result.partial:
-            labels = insert_labels(shown.written, labels, result.asked())
-        if touched.any():
-            labels = keep_edits(np.asarray(shown.layer.data), touched, labels)
-        self._write(shown, result, labels, touched)
-        return True
+        in_memory = isinstance(labels, np.ndarray)
+        own, written = copies or self.copies(result) or (labels, None)
+        name = f"{image.name} {result.info.id}"
+        layer = add_labels(self.viewer, image, name, own, result.recipe())
+        touched = np.zeros(labels.shape, bool) if in_memory else None
+        added = ResultLayer(image, layer, result, written, touched, top=result.counts.objects)
+        added.source = image.data
+        if not in_memory:
+            layer.events.paint.connect(added.note_painting)
+        self._results.append(added)
+        return added
 
-    def preview(self, shown: ResultLayer, position: int, fresh: np.ndarray) -> None:
-        """Write one frame that was labelled anew, while the others still are.
+    def update(self, shown: ResultLayer, result: Segmentation) -> bool:
+        """Show a segmentation with other labelling settings, and keep the user's edits.
 
         Parameters
         ----------
         shown : ResultLayer
-            Which labels.
+            The layer.
+        result : Segmentation
+            From `Segmentation.relabel`.
+
+        Returns
+        -------
+        bool
+            False if there are edits in labels that are too large to be compared; nothing is
+            written then.
+        """
+        if shown.written is None:
+            if not shown.painted:
+                shown.write_large(result)
+            return not shown.painted
+        edited = shown.edits()
+        region = result.asked() if result.partial else None
+        before = np.asarray(shown.layer.data)
+        labels = relabel_around_edits(before, shown.written, edited, result.labels, region)
+        shown.write(result, labels, edited)
+        return True
+
+    def preview(self, shown: ResultLayer, position: int, fresh: np.ndarray) -> None:
+        """Show one frame with other labelling settings before the others are labelled.
+
+        Parameters
+        ----------
+        shown : ResultLayer
+            The layer.
         position : int
-            Which of the frames of its result.
+            Index of the frame among those of its result.
         fresh : ndarray
-            What `Segmentation.relabel_frame` returned.
+            From `Segmentation.relabel_frame`.
         """
         layer, result = shown.layer, shown.result
-        own = np.iinfo(layer.data.dtype).max
-        if int(fresh.max(initial=0)) > own or (shown.written is None and shown.painted):
+        largest = np.iinfo(layer.data.dtype).max
+        if int(fresh.max(initial=0)) > largest or (shown.written is None and shown.painted):
             return
         box = slice(0, fresh.shape[0]), slice(0, fresh.shape[1])
         labels = result.frames_in(layer.data)
         before = labels.read(position, *box)
         inside = result.inside
-        kept = np.zeros(fresh.shape, bool) if inside is None else ~inside
+        unchanged = np.zeros(fresh.shape, bool) if inside is None else ~inside
         if result.rows:
-            kept[result.rows[position] :] = True
+            unchanged[result.rows[position] :] = True
         if shown.written is not None and shown.touched is not None:
             written, touched = result.frames_in(shown.written), result.frames_in(shown.touched)
-            edited = (before != written.read(position, *box)) | touched.read(position, *box)
+            edited = edited_pixels(
+                before, written.read(position, *box), touched.read(position, *box)
+            )
             touched.write(position, *box, edited)
-            kept |= edited
-            written.write(position, *box, np.where(kept, before, fresh))
-        labels.write(position, *box, np.where(kept, before, fresh))
+            unchanged |= edited
+            written.write(position, *box, np.where(unchanged, before, fresh))
+        labels.write(position, *box, np.where(unchanged, before, fresh))
         layer.refresh(extent=False)
-
-    @staticmethod
-    def _write(
-        shown: ResultLayer, result: Segmentation, labels: np.ndarray, touched: np.ndarray
-    ) -> None:
-        shown.result, shown.written, shown.touched = result, labels.copy(), touched
-        shown.layer.data = labels
-        shown.layer.metadata = {**shown.layer.metadata, "seglite": result.recipe()}
-
-    @staticmethod
-    def _write_large(shown: ResultLayer, result: Segmentation) -> None:
-        shown.result = result
-        if result.partial:
-            result.insert_labels(shown.layer.data, shown.top)
-            shown.top += result.counts.objects
-            shown.layer.refresh(extent=False)
-        else:
-            shown.layer.data = result.labels
-            shown.painted, shown.top = False, result.counts.objects
-        shown.layer.metadata = {**shown.layer.metadata, "seglite": result.recipe()}

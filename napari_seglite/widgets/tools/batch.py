@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
-    QComboBox,
     QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
@@ -24,13 +21,13 @@ from qtpy.QtWidgets import (
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
 from ...inference import SegmentRequest
-from ..common import Job, JobStatus, Stop, side_by_side
+from ..common import JobRunner, JobStatus, StopSignal, forms
 
 if TYPE_CHECKING:
     from ...batch import BatchEvent, BatchRequest
 
 FORMATS = {"tif": "TIFF", "zarr": "OME-Zarr"}
-WAITING, DONE, FAILED = "", "✓ ", "✗ "
+DONE, FAILED = "✓ ", "✗ "
 
 
 class BatchPanel(QWidget):
@@ -39,9 +36,9 @@ class BatchPanel(QWidget):
     Parameters
     ----------
     store : CheckpointStore
-        Where checkpoints come from.
+        Shared by the panels.
     settings : callable
-        Returns what the Segment tab is set to, as arguments of `SegmentRequest`.
+        Returns the settings of the Segment tab as arguments of `SegmentRequest`.
     """
 
     def __init__(
@@ -53,83 +50,82 @@ class BatchPanel(QWidget):
         super().__init__(parent)
         self.store, self.settings = store, settings
         self.files: list[Path] = []
-        self._job: Job | None = None
         self._failed = 0
         self._build()
+        self.runner = JobRunner(
+            self,
+            self.status,
+            self.start_button,
+            self.cancel_button,
+            ready=lambda: bool(self.files),
+            runs_network=True,
+            stopped_text="Cancelled. Files with a tick are done.",
+        )
+        self.runner.changed.connect(self._enable)
+        self.add_button.clicked.connect(self._ask_for_files)
+        self.clear_button.clicked.connect(lambda: self.set_files([]))
+        self.folder_button.clicked.connect(self._ask_for_folder)
+        self.start_button.clicked.connect(self.start)
+        self.runner.refresh()
 
     def _build(self) -> None:
         self.list = QListWidget()
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.list.setToolTip("A file that failed says why under the pointer")
+        self.list.setToolTip("Hover over a failed file to see the reason.")
         self.add_button, self.clear_button = QPushButton("Add files …"), QPushButton("Clear")
         self.folder = QLineEdit()
         self.folder.setPlaceholderText("beside the first image")
         self.folder_button = QPushButton("…")
         self.folder_button.setToolTip("Choose the folder for the labels")
-        self.format_box = QComboBox()
-        for value, text in FORMATS.items():
-            self.format_box.addItem(text, value)
+        self.format_box = forms.combo(FORMATS)
         self.match = QCheckBox("Match pixel sizes")
-        self.match.setToolTip("Rescale every image to the pixel size that the checkpoint learnt")
+        self.match.setToolTip("Rescale every image to the pixel size of the training images")
         self.start_button, self.cancel_button = QPushButton("Segment files"), QPushButton("Cancel")
-        self.status = JobStatus("Checkpoint, device and the rest are those of the Segment tab.")
-        folder = QHBoxLayout()
-        folder.addWidget(self.folder, 1)
-        folder.addWidget(self.folder_button)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Labels into", folder)
+        self.status = JobStatus("All other settings are those of the Segment tab.")
+        form = forms.form_layout()
+        form.addRow("Labels into", forms.side_by_side(self.folder, self.folder_button))
         form.addRow("Format", self.format_box)
         form.addRow("", self.match)
         column = QVBoxLayout(self)
         column.addWidget(self.list, 1)
-        column.addLayout(side_by_side(self.add_button, self.clear_button))
+        column.addLayout(forms.side_by_side(self.add_button, self.clear_button))
         column.addLayout(form)
-        column.addLayout(side_by_side(self.start_button, self.cancel_button))
+        column.addLayout(forms.side_by_side(self.start_button, self.cancel_button))
         column.addWidget(self.status)
-
-        self.add_button.clicked.connect(self._ask_for_files)
-        self.clear_button.clicked.connect(lambda: self.set_files([]))
-        self.folder_button.clicked.connect(self._ask_for_folder)
-        self.start_button.clicked.connect(self.start)
-        self.cancel_button.clicked.connect(self.cancel)
-        self._enable()
 
     @property
     def busy(self) -> bool:
         """Whether files are being segmented."""
-        return self._job is not None
+        return self.runner.busy
 
     def set_files(self, files: list[Path]) -> None:
-        """Say which files."""
+        """List the files to segment, each once."""
         self.files = list(dict.fromkeys(files))
         self.list.clear()
         for path in self.files:
             self.list.addItem(QListWidgetItem(path.name))
-        self._enable()
+        self.runner.refresh()
 
     def _enable(self) -> None:
-        self.start_button.setEnabled(bool(self.files) and not self.busy)
-        self.cancel_button.setEnabled(self.busy)
         for button in (self.add_button, self.clear_button):
             button.setEnabled(not self.busy)
 
     def _ask_for_files(self) -> None:
-        found, _ = QFileDialog.getOpenFileNames(self, "Images to segment")
-        self.set_files([*self.files, *map(Path, found)])
+        paths, _ = QFileDialog.getOpenFileNames(self, "Images to segment")
+        self.set_files([*self.files, *map(Path, paths)])
 
     def _ask_for_folder(self) -> None:
-        if found := QFileDialog.getExistingDirectory(self, "Folder for the labels"):
-            self.folder.setText(found)
+        if folder := QFileDialog.getExistingDirectory(self, "Folder for the labels"):
+            self.folder.setText(folder)
 
     # ------------------------------------------------------------------ segmenting
     def request(self) -> BatchRequest:
-        """Return what the panel and the Segment tab are set to.
+        """Return the settings of this panel and of the Segment tab.
 
         Raises
         ------
         SegliteError
-            If that makes no sense.
+            If they contradict each other.
         """
         from ...batch import BatchRequest
 
@@ -152,36 +148,24 @@ class BatchPanel(QWidget):
             return
         self.set_files(self.files)
         self._failed = 0
-        self.status.start()
-        files = self.files
-        self._job = job = Job(
-            lambda stop, gone: _work(files, request, self.store, lambda: stop() or gone()),
-            self,
-            runs_network=True,
+        files, store = self.files, self.store
+        self.runner.start(
+            lambda stop: _segmented(files, request, store, stop),
+            progressed=self._on_event,
+            succeeded=lambda _: self._on_result(request.output),
         )
-        job.progressed.connect(self._on_event)
-        job.succeeded.connect(lambda _: self._on_end(request))
-        job.failed.connect(lambda text: self.status.say(text, error=True))
-        job.ended.connect(self._on_ended)
-        self._enable()
-        job.start()
 
     def cancel(self) -> None:
         """Stop; files that are done stay."""
-        if self._job is not None:
-            self._job.stop()
-            self.cancel_button.setEnabled(False)
-            self.status.say("Cancelling …")
+        self.runner.stop()
 
     def _on_event(self, event: BatchEvent) -> None:
-        if self._job is None or self._job.stopping:
-            return
         item = self.list.item(event.position - 1)
         assert item is not None
         if event.progress is not None:
             share = event.progress.done / max(event.progress.total, 1)
-            self.status.advance(round(1000 * (event.position - 1 + share)), 1000 * event.count)
-            self.status.say(f"{event.path.name}: {event.progress.text}")
+            done = round(1000 * (event.position - 1 + share))
+            self.runner.show(f"{event.path.name}: {event.progress.text}", done, 1000 * event.count)
         elif event.error:
             self._failed += 1
             item.setText(FAILED + event.path.name)
@@ -191,26 +175,18 @@ class BatchPanel(QWidget):
             item.setText(DONE + event.path.name)
             item.setToolTip(" ".join([str(event.target), *event.notices]))
 
-    def _on_end(self, request: BatchRequest) -> None:
-        done = len(self.files) - self._failed
-        text = f"{done} of {len(self.files)} files segmented into {request.output}."
+    def _on_result(self, folder: Path) -> None:
+        count = len(self.files)
+        text = f"{count - self._failed} of {count} files segmented into {folder}."
         if self._failed:
-            text += " The others say why not under the pointer."
+            text += " Hover over a failed file to see the reason."
         self.status.say(text, error=bool(self._failed))
 
-    def _on_ended(self) -> None:
-        if self._job is not None and self._job.stopping:
-            self.status.say("Cancelled. Files with a tick are done.")
-        self._job = None
-        self.status.rest()
-        self._enable()
 
-
-def _work(
-    files: list[Path], request: BatchRequest, store: CheckpointStore, stop: Stop
-) -> Generator[BatchEvent, None, bool]:
+def _segmented(
+    files: list[Path], request: BatchRequest, store: CheckpointStore, stop: StopSignal
+) -> Generator[BatchEvent, None, None]:
     from ...batch import run_batch
     from ...inference import Segmenter
 
     yield from run_batch(files, request, Segmenter(store), stop)
-    return True

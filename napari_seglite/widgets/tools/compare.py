@@ -1,16 +1,15 @@
-"""The panel that finds the network for somebody's own data."""
+"""The panel that finds the network that learns the user's data best."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDoubleSpinBox,
-    QFormLayout,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -21,7 +20,7 @@ from qtpy.QtWidgets import (
 import src_models
 
 from ...checkpoints import CheckpointStore
-from ...errors import AnnotationError, SegliteError
+from ...errors import Cancelled
 from ...runtime import process
 from ...training import (
     AnnotatedImage,
@@ -31,9 +30,10 @@ from ...training import (
     compare_networks,
     prepare_training,
 )
-from ..common import Job, JobStatus, ScoreTable, Stop, side_by_side
+from ..common import JobRunner, JobStatus, ScoreTable, StopSignal, forms
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.components import ViewerModel
 
     from ...training import ComparisonEvent, RankedNetwork
@@ -41,19 +41,19 @@ if TYPE_CHECKING:
 
 
 class ComparePanel(QWidget):
-    """Tick networks and checkpoints, click **Compare**: each learns for the same time.
+    """Tick networks and checkpoints, click **Compare**: each is trained for the same time.
 
     Parameters
     ----------
-    viewer, store, tracker : Viewer, CheckpointStore, CorrectionTracker
+    viewer, store, tracker : ViewerModel, CheckpointStore, CorrectionTracker
         Shared by the panels.
     device : callable
-        Returns where it shall run.
+        Returns the device to train on.
 
     Signals
     -------
     chosen(str)
-        The start of a row that was double-clicked.
+        The starting point of a row that was double-clicked.
     """
 
     chosen = Signal(str)
@@ -68,7 +68,27 @@ class ComparePanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer, self.store, self.tracker, self.device = viewer, store, tracker, device
-        self._job: Job | None = None
+        self._build()
+        self.runner = JobRunner(
+            self,
+            self.status,
+            self.compare_button,
+            self.cancel_button,
+            runs_network=True,
+            stopping_text="Stopping after this step …",
+            stopped_text="Stopped.",
+            keeps_partial=True,
+        )
+        self.compare_button.clicked.connect(self.compare)
+        self.results.said.connect(self.status.say)
+        header = self.results.table.verticalHeader()
+        assert header is not None
+        header.sectionDoubleClicked.connect(self._on_row)
+        self.results.table.cellDoubleClicked.connect(self._on_row)
+        self.refresh()
+        self.runner.refresh()
+
+    def _build(self) -> None:
         self.starts = QListWidget()
         self.starts.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.starts.setMaximumHeight(150)
@@ -76,36 +96,25 @@ class ComparePanel(QWidget):
         self.minutes.setRange(0.1, 600)
         self.minutes.setValue(2)
         self.minutes.setSuffix(" min each")
-        self.compare_button = QPushButton("Compare")
-        self.cancel_button = QPushButton("Stop")
-        self.status = JobStatus("Which network learns what you corrected best?")
+        self.compare_button, self.cancel_button = QPushButton("Compare"), QPushButton("Stop")
+        self.status = JobStatus("Which network learns your corrections best?")
         self.results = ScoreTable("networks.csv")
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = forms.form_layout()
         form.addRow(self.starts)
         form.addRow("Time", self.minutes)
         column = QVBoxLayout(self)
         column.addLayout(form)
-        column.addLayout(side_by_side(self.compare_button, self.cancel_button))
+        column.addLayout(forms.side_by_side(self.compare_button, self.cancel_button))
         column.addWidget(self.status)
         column.addWidget(self.results, 1)
-        self.compare_button.clicked.connect(self.compare)
-        self.cancel_button.clicked.connect(self.stop)
-        self.results.said.connect(self.status.say)
-        header = self.results.table.verticalHeader()
-        assert header is not None
-        header.sectionDoubleClicked.connect(self._on_row)
-        self.results.table.cellDoubleClicked.connect(self._on_row)
-        self.refresh()
-        self._enable()
 
     @property
     def busy(self) -> bool:
         """Whether networks are being compared."""
-        return self._job is not None
+        return self.runner.busy
 
     def refresh(self) -> None:
-        """Read the list of checkpoints again; what was ticked stays ticked."""
+        """Read the list of checkpoints again; ticks stay."""
         before = self.ticked() if self.starts.count() else src_models.names()
         self.starts.clear()
         networks = [(name, f"{name} (from scratch)") for name in src_models.names()]
@@ -117,7 +126,7 @@ class ComparePanel(QWidget):
             self.starts.addItem(item)
 
     def ticked(self) -> list[str]:
-        """Return what shall be compared."""
+        """Return the networks and checkpoints to compare."""
         items = [self.starts.item(k) for k in range(self.starts.count())]
         return [
             str(item.data(Qt.ItemDataRole.UserRole))
@@ -125,60 +134,44 @@ class ComparePanel(QWidget):
             if item is not None and item.checkState() == Qt.CheckState.Checked
         ]
 
-    def _enable(self) -> None:
-        self.compare_button.setEnabled(not self.busy)
-        self.cancel_button.setEnabled(self.busy)
-
     def requests(self) -> list[FineTuneRequest]:
-        """Return what is asked of everything that is ticked."""
+        """Return a request for everything that is ticked."""
         return [
             FineTuneRequest(
                 start,
                 "compared",
                 Schedule(minutes=self.minutes.value()),
-                class_names=self.tracker.about.given_names,
+                class_names=self.tracker.class_list.given_names,
                 device=self.device(),
             )
             for start in self.ticked()
         ]
 
     def compare(self) -> None:
-        """Start comparing on everything in the viewer that was corrected."""
+        """Start comparing on all corrected layers of the viewer."""
         if self.busy:
             return
-        requests = self.requests()
-        try:
-            corrected = self.tracker.all()
-            if not corrected:
-                raise AnnotationError("Correct some slices first; they decide which one is best.")
-            if not requests:
-                raise AnnotationError("Tick one network or checkpoint at least.")
-            images = self.tracker.annotated()
-        except SegliteError as error:
-            self.status.say(str(error), error=True)
-            return
-        self.status.start()
-        store = self.store
-        self._job = job = Job(
-            lambda *stops: _compared(requests, images, store, *stops), self, runs_network=True
-        )
-        job.progressed.connect(self._on_event)
-        job.failed.connect(lambda text: self.status.say(text, error=True))
-        job.ended.connect(self._on_ended)
-        self._enable()
-        job.start()
-
-    def stop(self) -> None:
-        """End after the current step; what is known stays in the table."""
-        if self._job is not None:
-            self._job.stop()
-            self.status.say("Stopping after this step …")
+        requests, images, store = self.requests(), self.tracker.annotated(), self.store
+        if not images:
+            text = "Correct some slices first; the comparison is made on them."
+            self.status.say(text, error=True)
+        elif not requests:
+            self.status.say("Tick at least one network or checkpoint.", error=True)
+        else:
+            self.runner.start(
+                lambda stop: _compared(requests, images, store, stop),
+                progressed=self._on_event,
+                succeeded=lambda _: self._on_result(),
+            )
 
     def _on_event(self, event: ComparisonEvent) -> None:
-        self.status.advance(round(event.progress * 1000), 1000)
-        if self._job is not None and not self._job.stopping:
-            self.status.say(event.text)
+        self.runner.show(event.text, round(event.progress * 1000), 1000)
         self.results.show_frame(_table(event))
+
+    def _on_result(self) -> None:
+        if self.results.frame is not None:
+            best = self.results.frame.index[0]
+            self.status.say(f"Best so far: {best}. Double-click a row to fine-tune from it.")
 
     def _on_row(self, row: int, _: int = 0) -> None:
         if self.results.frame is not None:
@@ -186,34 +179,31 @@ class ComparePanel(QWidget):
             rows = self.results.frame.index
             self.chosen.emit(str(rows[row if len(rows) > 1 else 0]))
 
-    def _on_ended(self) -> None:
-        self._job = None
-        self.status.rest()
-        if self.results.frame is not None:
-            best = self.results.frame.index[0]
-            self.status.say(f"Best so far: {best}. Double-click a row to fine-tune from it.")
-        self._enable()
-
 
 def _compared(
     requests: Sequence[FineTuneRequest],
     images: Sequence[AnnotatedImage],
     store: CheckpointStore,
-    stop: Stop,
-    gone: Stop,
+    stop: StopSignal,
 ) -> Generator[ComparisonEvent, None, None]:
     process.load_training()
     limits = IntensityLimits()
     competitors = [prepare_training(r, images, store, limits=limits) for r in requests]
-    shown: tuple[RankedNetwork, ...] = ()
-    for event in compare_networks(competitors, store, stop, gone):
-        rounded = tuple(replace(entry, steps=0, seconds=0.0) for entry in event.ranking)
-        if rounded != shown or event.progress >= 1:
-            shown = rounded
-            yield event
+    last: tuple[RankedNetwork, ...] = ()
+    try:
+        for event in compare_networks(competitors, store, stop.requested, stop.closing):
+            # Not after every step, but when a Dice changed.
+            ranking = tuple(replace(entry, steps=0, seconds=0.0) for entry in event.ranking)
+            if ranking != last or event.progress >= 1:
+                last = ranking
+                yield event
+    except Cancelled:
+        if stop.closing():
+            raise
+        # Stopped between two networks: the ranking so far stands.
 
 
-def _table(event: ComparisonEvent) -> Any:
+def _table(event: ComparisonEvent) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
 from ...labels import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
-from ..common import Job, JobStatus, ScoreTable, Stop, layers, side_by_side
+from ..common import JobRunner, JobStatus, ScoreTable, forms, last_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -36,26 +35,31 @@ class EvaluatePanel(QWidget):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self.comparison: Evaluation | None = None
-        self._job: Job | None = None
         self._build()
+        self.runner = JobRunner(
+            self,
+            self.status,
+            self.compare_button,
+            self.cancel_button,
+            ready=lambda: None not in (self.labels_box.value, self.truth_box.value),
+        )
+        for box in (self.labels_box, self.truth_box):
+            box.changed.connect(self.runner.refresh)
+        self.compare_button.clicked.connect(self.evaluate)
+        self.results.said.connect(self.status.say)
+        self.runner.refresh()
 
     def _build(self) -> None:
-        self.labels_box, self.truth_box = layers.layer_box(Labels), layers.layer_box(Labels)
-        self.classes = QCheckBox("Each class")
-        self.slices = QCheckBox("Each slice")
-        self.objects = QCheckBox("Objects")
-        self.objects.setToolTip("F1 at IoU 0.5 to 0.9, AP50 and AJI of labels that are objects")
-        self.overlay = QCheckBox("Show errors")
-        self.overlay.setToolTip("Missed in red, added in blue, another class in yellow")
+        self.labels_box, self.truth_box = forms.layer_box(Labels), forms.layer_box(Labels)
+        self.classes, self.slices = QCheckBox("Each class"), QCheckBox("Each slice")
+        self.objects, self.overlay = QCheckBox("Objects"), QCheckBox("Show errors")
+        self.objects.setToolTip("F1 at IoU 0.5 to 0.9, AP50 and AJI, for labels that are objects")
+        self.overlay.setToolTip("Missed in red, added in blue, wrong class in yellow")
         self.overlay.setChecked(True)
-        self.compare_button = QPushButton("Compare")
-        self.cancel_button = QPushButton("Cancel")
+        self.compare_button, self.cancel_button = QPushButton("Compare"), QPushButton("Cancel")
         self.status = JobStatus("Compare labels with others that you trust.")
         self.results = ScoreTable("scores.csv")
-        self.results.said.connect(self.status.say)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = forms.form_layout()
         form.addRow("Labels", self.labels_box.native)
         form.addRow("Reference", self.truth_box.native)
         column = QVBoxLayout(self)
@@ -65,34 +69,21 @@ class EvaluatePanel(QWidget):
             (self.objects, self.overlay),
             (self.compare_button, self.cancel_button),
         ):
-            column.addLayout(side_by_side(*row))
+            column.addLayout(forms.side_by_side(*row))
         column.addWidget(self.status)
         column.addWidget(self.results, 1)
 
-        for box in (self.labels_box, self.truth_box):
-            box.changed.connect(self._enable)
-        self.compare_button.clicked.connect(self.evaluate)
-        self.cancel_button.clicked.connect(self.cancel)
-        self._enable()
-
-    # ------------------------------------------------------------------ state
     @property
     def busy(self) -> bool:
-        """Whether a comparison runs."""
-        return self._job is not None
+        """Whether labels are being compared."""
+        return self.runner.busy
 
     def reset_choices(self) -> None:
         """Read the lists of layers again."""
         self.labels_box.reset_choices()
         self.truth_box.reset_choices()
-        self._enable()
+        self.runner.refresh()
 
-    def _enable(self, _: Any = None) -> None:
-        both = self.labels_box.value is not None and self.truth_box.value is not None
-        self.compare_button.setEnabled(both and not self.busy)
-        self.cancel_button.setEnabled(self.busy)
-
-    # ------------------------------------------------------------------ comparing
     def evaluate(self) -> None:
         """Start comparing the chosen layers."""
         labels, truth = self.labels_box.value, self.truth_box.value
@@ -101,38 +92,24 @@ class EvaluatePanel(QWidget):
         if labels == truth:
             self.status.say("Choose two different layers.", error=True)
             return
-        # Copies: the user goes on painting meanwhile.
+        # Copies, because the user may paint during the job.
         pair = np.array(labels.data), np.array(truth.data)
-        options = {
+        options: dict[str, Any] = {
             "spacing": tuple(np.abs(truth.scale).tolist()),
             "classes": self.classes.isChecked(),
             "slices": self.slices.isChecked(),
             "objects": self.objects.isChecked(),
         }
-        self.comparison = None
         self.results.show_frame(None)
-        self.status.start()
-        self._job = job = Job(lambda stop, gone: _work(pair, options, stop, gone), self)
-        job.progressed.connect(lambda row: self.status.say(f"Comparing: {row} …"))
-        job.succeeded.connect(lambda result: self._on_result(labels, truth, result))
-        job.failed.connect(
-            lambda text: self.status.say(f"{labels.name}, {truth.name}: {text}", error=True)
+        self.runner.start(
+            lambda stop: last_of(evaluate(*pair, **options, stop=stop)),
+            progressed=lambda step: self.runner.show(f"Comparing: {step[0]} …"),
+            succeeded=lambda step: self._on_result(labels, truth, step[1]),
+            failed=lambda text: self.status.say(f"{labels.name}, {truth.name}: {text}", error=True),
         )
-        job.ended.connect(self._on_ended)
-        self._enable()
-        job.start()
 
-    def cancel(self) -> None:
-        """Stop the comparison."""
-        if self._job is not None:
-            self._job.stop()
-            self.status.say("Cancelling …")
-
-    def _on_result(self, labels: Labels, truth: Labels, comparison: Evaluation) -> None:
-        if self._job is None or self._job.stopping:
-            return
-        self.comparison = comparison
-        table, scores = comparison.table(), comparison.rows["all"]
+    def _on_result(self, labels: Labels, truth: Labels, evaluation: Evaluation) -> None:
+        table, scores = evaluation.table(), evaluation.rows["all"]
         titles = {name: TITLES.get(name, name.replace("f1_", "F1 at ")) for name in table}
         self.results.show_frame(table, titles)
         unit = str(truth.units[-1])
@@ -140,43 +117,22 @@ class EvaluatePanel(QWidget):
             f"Dice {scores['dice']:.3f}, 95 % Hausdorff distance {scores['hausdorff95']:.3g} {unit}"
         )
         if self.overlay.isChecked() and truth in self.viewer.layers:
-            self._show_errors(labels, truth, comparison)
+            self._show_errors(labels, truth, evaluation.errors)
 
-    def _show_errors(self, labels: Labels, truth: Labels, comparison: Evaluation) -> None:
+    def _show_errors(self, labels: Labels, truth: Labels, errors: np.ndarray) -> None:
         name = f"{labels.name} errors"
         before = [layer for layer in self.viewer.layers if layer.name == name]
-        if before and before[0].data.shape == comparison.errors.shape:
-            before[0].data = comparison.errors
+        if before and before[0].data.shape == errors.shape:
+            before[0].data = errors
             return
         placement = {
             key: getattr(truth, key)
             for key in ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
         }
         colours = {0: "transparent", **COLOURS, None: "transparent"}
-        self.viewer.add_labels(
-            comparison.errors,
-            name=name,
-            colormap=DirectLabelColormap(color_dict=colours),
-            **placement,
-        )
-
-    def _on_ended(self) -> None:
-        if self._job is not None and self._job.stopping:
-            self.status.say("Cancelled.")
-        self._job = None
-        self.status.rest()
-        self._enable()
+        colormap = DirectLabelColormap(color_dict=colours)
+        self.viewer.add_labels(errors, name=name, colormap=colormap, **placement)
 
     def save(self, path: Path) -> None:
         """Write the table as CSV."""
         self.results.save(path)
-
-
-def _work(
-    pair: tuple[np.ndarray, np.ndarray], options: dict[str, Any], stop: Stop, gone: Stop
-) -> Generator[str, None, Evaluation | None]:
-    so_far = None
-    for row, comparison in evaluate(*pair, **options, stop=lambda: stop() or gone()):
-        so_far = comparison
-        yield row
-    return so_far

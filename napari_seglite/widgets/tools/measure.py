@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from ..common import Job, JobStatus, ScoreTable, Stop, layers, side_by_side
+from ...labels import measure_series
+from ..common import JobRunner, JobStatus, ScoreTable, forms, last_of, layers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,55 +18,55 @@ _LETTERS = "TZYX"
 
 
 class MeasurePanel(QWidget):
-    """Choose labels, click **Measure**, get a row an object: in a table and in the layer.
+    """Choose labels, click **Measure**, get one row per object, in a table and in the layer.
 
-    The Labels layer's ``features`` hold the same table, where napari shows them under the pointer.
+    The Labels layer's ``features`` hold the same table; napari shows them under the pointer.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._job: Job | None = None
-        self.labels_box = layers.layer_box(Labels)
-        self.image_box = layers.layer_box(Image, optional=True)
-        self.image_box.native.setToolTip("For intensities; of the labels' size")
-        self.measure_button = QPushButton("Measure")
-        self.cancel_button = QPushButton("Cancel")
+        self.labels_box = forms.layer_box(Labels)
+        self.image_box = forms.layer_box(
+            Image, optional=True, tip="For intensities; its size must be that of the labels"
+        )
+        self.measure_button, self.cancel_button = QPushButton("Measure"), QPushButton("Cancel")
         self.status = JobStatus("Size, shape and intensity of every object.")
         self.results = ScoreTable("objects.csv")
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = forms.form_layout()
         form.addRow("Labels", self.labels_box.native)
         form.addRow("Image", self.image_box.native)
         column = QVBoxLayout(self)
         column.addLayout(form)
-        column.addLayout(side_by_side(self.measure_button, self.cancel_button))
+        column.addLayout(forms.side_by_side(self.measure_button, self.cancel_button))
         column.addWidget(self.status)
         column.addWidget(self.results, 1)
-        self.labels_box.changed.connect(self._enable)
+        self.runner = JobRunner(
+            self,
+            self.status,
+            self.measure_button,
+            self.cancel_button,
+            ready=lambda: self.labels_box.value is not None,
+        )
+        self.labels_box.changed.connect(self.runner.refresh)
         self.measure_button.clicked.connect(self.measure)
-        self.cancel_button.clicked.connect(self.cancel)
         self.results.said.connect(self.status.say)
-        self._enable()
+        self.runner.refresh()
 
     @property
     def busy(self) -> bool:
         """Whether objects are being measured."""
-        return self._job is not None
+        return self.runner.busy
 
     def reset_choices(self) -> None:
         """Read the lists of layers again."""
         self.labels_box.reset_choices()
         self.image_box.reset_choices()
-        self._enable()
+        self.runner.refresh()
 
-    def take(self, image: Image, labels: Labels) -> None:
-        """Offer what was just segmented."""
+    def offer(self, image: Image, labels: Labels) -> None:
+        """Choose the layers that were just segmented."""
         self.reset_choices()
         self.image_box.value, self.labels_box.value = image, labels
-
-    def _enable(self, _: Any = None) -> None:
-        self.measure_button.setEnabled(self.labels_box.value is not None and not self.busy)
-        self.cancel_button.setEnabled(self.busy)
 
     def measure(self) -> None:
         """Start measuring the chosen layers."""
@@ -82,31 +82,19 @@ class MeasurePanel(QWidget):
             )
             return
         self.results.show_frame(None)
-        self.status.start()
-        # A copy: the user goes on painting meanwhile.
-        data = np.array(labels.data)
+        # A copy, because the user may paint during the job.
+        data = np.array(labels.data, np.uint8 if labels.data.dtype.kind == "b" else None)
         scale = np.abs(labels.scale).tolist()
-        names = [layers.letter(name) for name in labels.axis_labels]
-        axes = "".join(names) if all(names) else _LETTERS[-labels.ndim :]
-        self._job = job = Job(
-            lambda stop, gone: _work(data, pixels, scale, axes, lambda: stop() or gone()), self
+        letters = [layers.letter(name) for name in labels.axis_labels]
+        axes = "".join(letters) if all(letters) else _LETTERS[-labels.ndim :]
+        self.runner.start(
+            lambda stop: last_of(measure_series(data, pixels, scale, axes, stop)),
+            progressed=lambda step: self.status.advance(step[0], step[1]),
+            succeeded=lambda step: self._on_result(labels, step[2]),
+            failed=lambda text: self.status.say(f"{labels.name}: {text}", error=True),
         )
-        job.progressed.connect(lambda done: self.status.advance(*done))
-        job.succeeded.connect(lambda table: self._on_result(labels, table))
-        job.failed.connect(lambda text: self.status.say(f"{labels.name}: {text}", error=True))
-        job.ended.connect(self._on_ended)
-        self._enable()
-        job.start()
-
-    def cancel(self) -> None:
-        """Stop measuring."""
-        if self._job is not None:
-            self._job.stop()
-            self.status.say("Cancelling …")
 
     def _on_result(self, labels: Labels, table: pd.DataFrame) -> None:
-        if self._job is None or self._job.stopping:
-            return
         self.results.show_frame(table)
         unit = str(labels.units[-1])
         text = f"{len(table)} objects, lengths in {unit}."
@@ -114,26 +102,7 @@ class MeasurePanel(QWidget):
             # napari finds a label's row by the column of this name.
             labels.features = table.rename_axis("index").reset_index()
         else:
-            text += " Numbers come back in other time points, so the layer does not get the table."
+            text += (
+                " Several time points use the same numbers, so the layer does not get the table."
+            )
         self.status.say(text)
-
-    def _on_ended(self) -> None:
-        if self._job is not None and self._job.stopping:
-            self.status.say("Cancelled.")
-        self._job = None
-        self.status.rest()
-        self._enable()
-
-
-def _work(
-    labels: np.ndarray, image: Any, spacing: list[float], axes: str, stop: Stop
-) -> Generator[tuple[int, int], None, pd.DataFrame]:
-    from ...labels import measure_series
-
-    if labels.dtype.kind == "b":
-        labels = labels.astype(np.uint8)
-    steps = []
-    for done, count, table in measure_series(labels, image, spacing, axes, stop):
-        steps = [table]
-        yield done, count
-    return steps[-1]

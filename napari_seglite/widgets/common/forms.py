@@ -1,0 +1,94 @@
+"""The pieces that forms are made of: rows, lists to choose from, buttons side by side, trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from magicgui.widgets import ComboBox, create_widget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QTreeWidget,
+    QWidget,
+)
+
+
+def form_layout(parent: QWidget | None = None) -> QFormLayout:
+    """Return rows whose fields are as wide as the panel, on every platform."""
+    form = QFormLayout() if parent is None else QFormLayout(parent)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return form
+
+
+def combo(entries: Mapping[Any, str] | None = None, tip: str = "") -> QComboBox:
+    """Return a list to choose from that a long entry does not widen.
+
+    Parameters
+    ----------
+    entries : mapping, optional
+        Texts by the values that ``currentData()`` returns.
+    tip : str
+        Shown under the pointer.
+    """
+    box = QComboBox()
+    keep_narrow(box)
+    box.setToolTip(tip)
+    for value, text in (entries or {}).items():
+        box.addItem(text, value)
+    return box
+
+
+def keep_narrow(box: QComboBox) -> None:
+    """Let a long entry not widen the dock."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+
+
+def select(box: QComboBox, value: Any) -> bool:
+    """Select the entry with a value; returns whether there is one."""
+    index = box.findData(value)
+    if index >= 0:
+        box.setCurrentIndex(index)
+    return bool(index >= 0)
+
+
+def layer_box(kind: type, optional: bool = False, tip: str = "") -> ComboBox:
+    """Return a list of the viewer's layers of a kind.
+
+    Parameters
+    ----------
+    kind : type
+        `Image` or `Labels`.
+    optional : bool
+        Whether no layer can be chosen, too.
+    tip : str
+        Shown under the pointer.
+    """
+    box = create_widget(annotation=kind, options={"nullable": optional})
+    assert isinstance(box, ComboBox)
+    keep_narrow(box.native)
+    box.native.setToolTip(tip)
+    return box
+
+
+def side_by_side(*widgets: QWidget, stretches: Sequence[int] = ()) -> QHBoxLayout:
+    """Return a row of widgets, as wide as their stretch factors say."""
+    row = QHBoxLayout()
+    for number, widget in enumerate(widgets):
+        row.addWidget(widget, stretches[number] if number < len(stretches) else 0)
+    return row
+
+
+def show_columns(tree: QTreeWidget, *titles: str) -> None:
+    """Name the columns of a tree; the first takes the width that the others leave."""
+    tree.setHeaderLabels(list(titles))
+    tree.setUniformRowHeights(True)
+    header = tree.header()
+    assert header is not None
+    header.setStretchLastSection(False)
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    for number in range(1, len(titles)):
+        header.setSectionResizeMode(number, QHeaderView.ResizeMode.ResizeToContents)
