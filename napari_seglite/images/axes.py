@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import ImageError
 
 if TYPE_CHECKING:
-    from .chunked import ArrayLike
+    from .array_types import ArrayLike
 
 LETTERS = "TZCYX"
 
