@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import src_models
 
 from ..annotation import prepare_project
 from ..checkpoints import CheckpointStore
-from ..training import FineTuneRequest, RankedNetwork, Schedule, compare_networks
+from ..training import FineTuneRequest, RankedNetwork, Schedule, compare_networks, ranking_table
 from .fine_tune import opened
 from .parsing import Commands
 from .tables import print_table
@@ -48,36 +49,28 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     with opened(arguments.project) as project:
         competitors = [prepare_project(project, request, store) for request in requests]
-    entries: tuple[RankedNetwork, ...] = ()
+    ranking: tuple[RankedNetwork, ...] = ()
     show = sys.stderr.isatty()
     try:
         for event in compare_networks(competitors, store):
-            entries = event.ranking
+            ranking = event.ranking
             if show:
                 print(f"\r\x1b[K{event.text}", end="", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("\nInterrupted; so far:", file=sys.stderr)
     if show:
         print(file=sys.stderr)
-    print_table(table(entries), tabs=True)
+    print_table(rows(ranking), tabs=True)
     return 0
 
 
-def table(entries: tuple[RankedNetwork, ...]) -> list[tuple[str, ...]]:
-    """Return the rows of a ranking, a header first."""
-    header = ("start", "Dice held out", "before", "s / megapixel", "parameters", "steps", "")
-    return [
-        header,
-        *(
-            (
-                entry.start,
-                f"{entry.dice:.3f}",
-                f"{entry.before:.3f}",
-                f"{entry.seconds:.2f}",
-                f"{entry.parameters:,}",
-                str(entry.steps),
-                "" if entry.done else "unfinished",
-            )
-            for entry in entries
-        ),
+def rows(ranking: Sequence[RankedNetwork]) -> list[tuple[str, ...]]:
+    """Return a ranking as rows of text, a header first; unfinished networks are marked."""
+    table = ranking_table(ranking)
+    header = ("start", *table.columns, "")
+    cells = [
+        (str(start), f"{dice:.3f}", f"{before:.3f}", f"{seconds:.2f}", f"{weights:,}", str(steps))
+        for start, dice, before, seconds, weights, steps in table.itertuples()
     ]
+    marks = ["" if result.done else "unfinished" for result in ranking]
+    return [header, *((*row, mark) for row, mark in zip(cells, marks, strict=True))]

@@ -25,7 +25,7 @@ from .examples import (
 from .feed import AnnotationFeed, ViewedPatch, fine_tune, learn_live
 from .fine_tuner import FineTuner
 from .live import LiveInput, LiveSession
-from .model_comparison import ComparisonEvent, RankedNetwork, compare_networks
+from .model_comparison import ComparisonEvent, RankedNetwork, compare_networks, ranking_table
 from .request import (
     TRAINABLE,
     Augmentation,
@@ -68,6 +68,7 @@ __all__ = [
     "image_examples",
     "learn_live",
     "prepare_training",
+    "ranking_table",
     "read_colour",
     "start_info",
     "suggest_settings",

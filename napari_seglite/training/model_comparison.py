@@ -30,6 +30,7 @@ from .trainer import Trainer
 from .training_run import TrainingRun
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import nn
 
 # Folds that are held out in turn.
@@ -86,6 +87,22 @@ class ComparisonEvent:
     ranking: tuple[RankedNetwork, ...]
     text: str
     progress: float
+
+
+def ranking_table(ranking: Sequence[RankedNetwork]) -> pd.DataFrame:
+    """Return a ranking as a table, one row per network or checkpoint."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "Dice held out": [round(result.dice, 3) for result in ranking],
+            "before": [round(result.before, 3) for result in ranking],
+            "s / megapixel": [round(result.seconds, 2) for result in ranking],
+            "parameters": [result.parameters for result in ranking],
+            "steps": [result.steps for result in ranking],
+        },
+        index=pd.Index([result.start for result in ranking], name="start"),
+    )
 
 
 def compare_networks(

@@ -29,15 +29,18 @@ from ...training import (
     Schedule,
     compare_networks,
     prepare_training,
+    ranking_table,
 )
 from ..common import JobRunner, JobStatus, ScoreTable, StopSignal, forms
 
 if TYPE_CHECKING:
-    import pandas as pd
     from napari.components import ViewerModel
 
     from ...training import ComparisonEvent, RankedNetwork
     from ..common import CorrectionTracker
+
+# Shorter names of columns, for a narrow dock.
+TITLES = {"Dice held out": "Dice", "s / megapixel": "s/megapixel"}
 
 
 class ComparePanel(QWidget):
@@ -166,7 +169,9 @@ class ComparePanel(QWidget):
 
     def _on_event(self, event: ComparisonEvent) -> None:
         self.runner.show(event.text, round(event.progress * 1000), 1000)
-        self.results.show_frame(_table(event))
+        self.results.show_frame(
+            ranking_table(event.ranking), {"Dice held out": "Dice", "s / megapixel": "s/megapixel"}
+        )
 
     def _on_result(self) -> None:
         if self.results.frame is not None:
@@ -201,18 +206,3 @@ def _compared(
         if stop.closing():
             raise
         # Stopped between two networks: the ranking so far stands.
-
-
-def _table(event: ComparisonEvent) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "Dice": [round(entry.dice, 3) for entry in event.ranking],
-            "before": [round(entry.before, 3) for entry in event.ranking],
-            "s/megapixel": [round(entry.seconds, 2) for entry in event.ranking],
-            "parameters": [entry.parameters for entry in event.ranking],
-            "steps": [entry.steps for entry in event.ranking],
-        },
-        index=pd.Index([entry.start for entry in event.ranking], name="start"),
-    )
