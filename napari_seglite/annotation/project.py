@@ -360,7 +360,7 @@ class AnnotationProject:
             self.folder / IMAGES / key / name, wide, spacing, image.unit, image.axes.labels, CHUNK
         )
         # The index names the valid labels and changes in one step. The old ones are removed when
-        # the project is opened next: somebody may be reading them now.
+        # the project is opened next, because another thread may be reading them now.
         image.labels = name
         self.save_index()
         return self.labels(key)
