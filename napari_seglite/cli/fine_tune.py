@@ -91,7 +91,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--hold-on",
         action="store_true",
-        help="replay the checkpoint's training images even if they are unrelated to these",
+        help="replay the checkpoint's training images even if unrelated to these images",
     )
     parser.add_argument(
         "--trainable", choices=TRAINABLE, default="all", help="weights to train; default all"
@@ -99,7 +99,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--classes",
         metavar="NAMES",
-        help="names of the new checkpoint's classes, such as background,cell,nucleus",
+        help="the new checkpoint's classes, background first, such as background,cell,nucleus",
     )
     parser.add_argument(
         "--option",

@@ -23,15 +23,15 @@ RESCALE = (0.1, 10.0)
 SMALLEST_TILE = 64
 
 
-def parse_numbers(text: str, what: str = "frames") -> tuple[int, ...]:
+def parse_numbers(text: str, kind: str = "frames") -> tuple[int, ...]:
     """Read frames or channels written as ``0,3,5-9``.
 
     Parameters
     ----------
     text : str
         Numbers and ranges, separated by commas.
-    what : str
-        What the numbers count, for the error message.
+    kind : str
+        Name of the numbers in the error message.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def parse_numbers(text: str, what: str = "frames") -> tuple[int, ...]:
             first, _, last = item.strip().partition("-")
             numbers += range(int(first), int(last or first) + 1)
     except ValueError:
-        raise SegliteError(f"{text!r} names no {what}; write them like 0,3,5-9.") from None
+        raise SegliteError(f"{text!r} names no {kind}; write them like 0,3,5-9.") from None
     return tuple(numbers)
 
 

@@ -1,11 +1,11 @@
-"""A watershed on the distance to the background, part by part, as Numba compiles it.
+"""A watershed on the distance to the background, component by component, compiled by Numba.
 
-Pixels are added from the highest to the lowest. Where two bumps meet, the lower one becomes part of
-the higher if it rises by less than `depth` above that place; the others stay objects (the dynamics
-of Grimaud, 1992, in the flooding of Meyer, 1994). The distance is the exact one of Felzenszwalb and
-Huttenlocher (2012), smoothed by a Gaussian.
+Pixels are added from the highest to the lowest. Where two maxima meet, the lower one is merged into
+the higher if it rises by less than `depth` above the saddle; the others remain objects (the
+dynamics of Grimaud, 1992, in the flooding of Meyer, 1994). The distance is the exact one of
+Felzenszwalb and Huttenlocher (2012), smoothed by a Gaussian.
 
-The same from SciPy and scikit-image took 2 ms a part, nearly all of it to begin and to end.
+SciPy and scikit-image take 2 ms per component for the same result, nearly all of it overhead.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-# In sixteenths of a pixel: whole numbers know no rounding.
+# Distances are integers, in sixteenths of a pixel, so that comparisons are exact.
 SIXTEENTHS = 16
-# Standard deviation of the Gaussian is 1; pixels that it sees on either side.
+# The Gaussian has a standard deviation of 1 and reaches this many pixels to either side.
 REACH = 4
 _FAR = 1e20
 _WEIGHTS = np.exp(-0.5 * np.arange(-REACH, REACH + 1) ** 2)
@@ -65,41 +65,41 @@ def measure(labels, count):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type: ignore[no-untyped-def]
-    """Separate the objects of some parts, and number them from 1.
+    """Separate the objects of some components, and number them from 1.
 
     Parameters
     ----------
     labels : ndarray
-        ``(D, H, W)`` integer, where the parts are.
+        ``(D, H, W)`` integer, the labelled components.
     numbers : ndarray
-        ``(n,)``, the labels of the parts to split.
+        ``(n,)``, the labels of the components to split.
     begin, end : ndarray
         ``(n, 3)``, the boxes around them.
     before, behind : ndarray
-        ``(n, 3)``, pixels of background on either side. Where the image ends there are none: an
-        object that is cut off there goes on.
+        ``(n, 3)``, pixels of background to add on either side; 0 at the image's border, where an
+        object may be cut off.
     depth : int
-        Sixteenths of a pixel that an object's distance rises above its borders to others.
+        Least height of an object's maximum above its saddles to others, in sixteenths of a pixel.
     ids : ndarray
-        ``(D, H, W)`` uint32, where the objects are written.
+        ``(D, H, W)`` uint32, gets the objects.
 
     Returns
     -------
     sizes, first : ndarray
-        int64, of every object; pixels of `labels` in raster order are counted from 0.
+        int64, pixels and first pixel of every object; pixels are counted in raster order from 0.
     """
     sizes, first = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
     for n in range(len(numbers)):
         low, high = begin[n], end[n]
         shape = high - low + before[n] + behind[n]
-        part = np.zeros((shape[0], shape[1], shape[2]), np.bool_)
+        component = np.zeros((shape[0], shape[1], shape[2]), np.bool_)
         shift = before[n] - low
         for z in range(low[0], high[0]):
             for y in range(low[1], high[1]):
                 for x in range(low[2], high[2]):
                     if labels[z, y, x] == numbers[n]:
-                        part[z + shift[0], y + shift[1], x + shift[2]] = True
-        objects, count = _objects(part, depth)
+                        component[z + shift[0], y + shift[1], x + shift[2]] = True
+        objects, count = _objects(component, depth)
         last = len(sizes)
         for _ in range(count):
             sizes.append(np.int64(0))
@@ -107,10 +107,10 @@ def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type
         for z in range(low[0], high[0]):
             for y in range(low[1], high[1]):
                 for x in range(low[2], high[2]):
-                    found = objects[z + shift[0] + 1, y + shift[1] + 1, x + shift[2] + 1]
-                    if found == 0:
+                    number = objects[z + shift[0] + 1, y + shift[1] + 1, x + shift[2] + 1]
+                    if number == 0:
                         continue
-                    k = last + found - 1
+                    k = last + number - 1
                     ids[z, y, x] = k + 1
                     sizes[k] += 1
                     if first[k] < 0:
@@ -120,7 +120,7 @@ def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type
 
 @njit(nogil=True, cache=True)
 def raise_each(labels, numbers, begin, end, ids, by):  # type: ignore[no-untyped-def]
-    """Add a number to the ids of the objects of some parts; see `split_each`."""
+    """Add a number to the ids of the objects of some components; see `split_each`."""
     for n in range(len(numbers)):
         for z in range(begin[n, 0], end[n, 0]):
             for y in range(begin[n, 1], end[n, 1]):
@@ -130,22 +130,22 @@ def raise_each(labels, numbers, begin, end, ids, by):  # type: ignore[no-untyped
 
 
 @njit(nogil=True, cache=True)
-def _objects(part, depth):  # type: ignore[no-untyped-def]
-    """Return the objects of a part ``(D, H, W)``, from 1, and how many there are.
+def _objects(component, depth):  # type: ignore[no-untyped-def]
+    """Return the objects of a component ``(D, H, W)``, numbered from 1, and their number.
 
-    There is a pixel of background more on every side.
+    The result has one more pixel of background on every side.
     """
-    planes, height, width = part.shape
+    planes, height, width = component.shape
     objects = np.zeros((planes + 2, height + 2, width + 2), np.int64)
-    if part.all():  # nothing says how far away the background is
+    if component.all():  # the distance to the background is unknown
         objects[1:-1, 1:-1, 1:-1] = 1
         return objects, 1
-    smooth = _smoothed(np.sqrt(_squared_distance(part)))
+    smooth = _smoothed(np.sqrt(_squared_distance(component)))
     levels = np.full(objects.shape, -1, np.int32)
     for z in range(planes):
         for y in range(height):
             for x in range(width):
-                if part[z, y, x]:
+                if component[z, y, x]:
                     levels[z + 1, y + 1, x + 1] = np.int32(smooth[z, y, x] * SIXTEENTHS)
     if planes == 1:
         return objects, _flooded(levels[1:2], depth, objects[1:2])
@@ -161,25 +161,25 @@ def _turned(values):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _squared_distance(part):  # type: ignore[no-untyped-def]
-    """Return how far away the background is, squared."""
-    squared = np.empty(part.shape, np.float64)
-    _from_rows(part.reshape(-1, part.shape[2]), squared.reshape(-1, part.shape[2]))
-    for _ in range(1 if part.shape[0] == 1 else 2):
+def _squared_distance(component):  # type: ignore[no-untyped-def]
+    """Return the squared distance to the background."""
+    squared = np.empty(component.shape, np.float64)
+    _from_rows(component.reshape(-1, component.shape[2]), squared.reshape(-1, component.shape[2]))
+    for _ in range(1 if component.shape[0] == 1 else 2):
         squared = _turned(squared)
         _nearer(squared.reshape(-1, squared.shape[2]))
     return _turned(squared)
 
 
 @njit(nogil=True, cache=True)
-def _from_rows(part, squared):  # type: ignore[no-untyped-def]
-    """Write how far away the background is within every row."""
-    rows, length = part.shape
+def _from_rows(component, squared):  # type: ignore[no-untyped-def]
+    """Write the squared distance to the background within every row."""
+    rows, length = component.shape
     far = math.sqrt(_FAR)
     for i in range(rows):
         distance = far
         for q in range(length):
-            distance = distance + 1 if part[i, q] else 0.0
+            distance = distance + 1 if component[i, q] else 0.0
             squared[i, q] = distance
         distance = far
         for q in range(length - 1, -1, -1):
@@ -189,29 +189,29 @@ def _from_rows(part, squared):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _nearer(squared):  # type: ignore[no-untyped-def]
-    """Lower squared distances to what rows have elsewhere: the lower envelope of parabolas."""
+    """Lower the squared distances along rows: the lower envelope of parabolas."""
     rows, length = squared.shape
     places, values = np.empty(length, np.int64), np.empty(length, np.float64)
     edges = np.empty(length + 1, np.float64)
     for i in range(rows):
         line = squared[i]
-        kept = 0
+        count = 0
         for q in range(length):
             if line[q] >= _FAR:
                 continue
             edge = -_FAR
-            while kept > 0:
-                p = places[kept - 1]
-                edge = (line[q] + q * q - values[kept - 1] - p * p) / (2 * (q - p))
-                if edge > edges[kept - 1]:
+            while count > 0:
+                p = places[count - 1]
+                edge = (line[q] + q * q - values[count - 1] - p * p) / (2 * (q - p))
+                if edge > edges[count - 1]:
                     break
-                kept -= 1
+                count -= 1
                 edge = -_FAR
-            places[kept], values[kept], edges[kept] = q, line[q], edge
-            kept += 1
-        if kept == 0:
+            places[count], values[count], edges[count] = q, line[q], edge
+            count += 1
+        if count == 0:
             continue
-        edges[kept] = _FAR
+        edges[count] = _FAR
         k = 0
         for q in range(length):
             while edges[k + 1] < q:
@@ -221,7 +221,7 @@ def _nearer(squared):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _smoothed(values):  # type: ignore[no-untyped-def]
-    """Lay a Gaussian over ``(D, H, W)``; beyond the ends are mirror images."""
+    """Smooth ``(D, H, W)`` by a Gaussian, with mirrored borders."""
     for _ in range(2 if values.shape[0] == 1 else 3):
         rows = values.reshape(-1, values.shape[2])
         length = rows.shape[1]
@@ -249,7 +249,7 @@ def _mirrored(place, length):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _descending(levels):  # type: ignore[no-untyped-def]
-    """Return the places of all levels from 0 up, the highest first; of equal ones in order."""
+    """Return the indices of all levels from 0 up, the highest first; equal ones in order."""
     counts = np.zeros(levels.max() + 2, np.int64)
     for level in levels:
         if level >= 0:
@@ -275,7 +275,7 @@ def _root(parent, k):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _neighbours(shape):  # type: ignore[no-untyped-def]
-    """Return how far away the pixels are that touch one, also at corners, in a flat array."""
+    """Return the index offsets of the neighbours of a pixel, corners included, in a flat array."""
     _, height, width = shape
     steps = [
         (dz * height + dy) * width + dx
@@ -289,12 +289,12 @@ def _neighbours(shape):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _flooded(levels, depth, objects):  # type: ignore[no-untyped-def]
-    """Write the objects that levels ``(D, H, W)`` int32 rise to, with -1 all around them.
+    """Write the objects around the maxima of levels, ``(D, H, W)`` int32, and return their number.
 
-    Returns how many there are.
+    Levels are -1 outside of the component, and all around it.
     """
     steps, levels, objects = _neighbours(levels.shape), levels.ravel(), objects.ravel()
-    # Of every bump: the one it became part of, and how high it rises.
+    # For every maximum: the one it was merged into, and its level.
     parent, peak = [0 for _ in range(0)], [0 for _ in range(0)]
     for place in _descending(levels):
         level, steepest, own, several = levels[place], -1, -1, False
