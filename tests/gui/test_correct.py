@@ -332,7 +332,7 @@ def test_networks_are_compared_and_checkpoints_kept_in_order(
     for number in range(panel.starts.count()):
         panel.starts.item(number).setCheckState(Qt.CheckState.Unchecked)
     click(panel.compare_button)
-    assert "Tick one" in panel.status.text()
+    assert "Tick at least one" in panel.status.text()
     panel.starts.item(panel.starts.count() - 1).setCheckState(Qt.CheckState.Checked)
     panel.minutes.setValue(0.1)
     click(panel.compare_button)
