@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QVBoxLayout, 
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
 from ...inference import SegmentRequest, measure_uncertainty
+from ...runtime import WithResult
 from ..common import (
     JobRunner,
     JobStatus,
@@ -326,15 +327,12 @@ def _previewed(
     steps: Generator[Progress, None, Segmentation], preview: SegmentationPreview
 ) -> Generator[Progress, None, Segmentation]:
     """Write finished tiles into a preview; pass the progress on without their pixels."""
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            result: Segmentation = end.value
-            return result
+    watched = WithResult(steps)
+    for progress in watched:
         if progress.finished is not None:
             preview.write(progress.finished)
         yield replace(progress, finished=None)
+    return watched.result
 
 
 def _duration(seconds: float) -> str:
