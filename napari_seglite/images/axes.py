@@ -226,6 +226,6 @@ def guess_axes(shape: tuple[int, ...], rgb: bool | None = None) -> ImageAxes:
     if order is None:
         raise ImageError(
             f"An image of shape {shape} cannot be segmented: give a 2-D image, a stack, or a "
-            "series of stacks, grey or in colours, or name its axes."
+            "series of stacks, grey or in colours, or say what its axes are."
         )
     return ImageAxes(order + "C" * rgb)
