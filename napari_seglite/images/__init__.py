@@ -5,9 +5,10 @@ on whole images belong elsewhere.
 """
 
 from . import chunked
+from .arrays import ArrayLike, WritableArray
 from .axes import LETTERS, ImageAxes, at_level, guess_axes
 from .box import Box
-from .chunked import ArrayLike, Block, LabelFrames, WritableArray, blocks
+from .chunked import Block, LabelFrames, blocks
 from .corrections import MODES, STATES, WHOLE, CorrectedRegion, Corrections, Mode
 from .normalisation import Normalisation
 from .region import Region, region_of

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import ImageError
-
-if TYPE_CHECKING:
-    from .chunked import ArrayLike
+from .arrays import ArrayLike
 
 LETTERS = "TZCYX"
 

@@ -8,11 +8,12 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .arrays import WritableArray
 from .axes import ImageAxes
 
 # Bytes; larger arrays go to a temporary folder.
@@ -21,26 +22,6 @@ IN_MEMORY = 500_000_000
 CHUNK, DEPTH, BLOCK_PIXELS = 512, 64, 8_388_608
 
 Block = tuple[slice, ...]
-
-
-class ArrayLike(Protocol):
-    """An array that can be read: NumPy, Zarr, dask or the like."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of entries along each axis."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of an entry."""
-
-    def __getitem__(self, where: Any, /) -> Any: ...
-
-
-class WritableArray(ArrayLike, Protocol):
-    """An array that can also be written, such as NumPy or Zarr."""
-
-    def __setitem__(self, where: Any, values: Any, /) -> None: ...
 
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> WritableArray:
