@@ -64,6 +64,13 @@ class CheckpointInfo:
     CheckpointError
         If the id is not valid, the network is not installed, or the numbers of classes and of
         their names do not fit.
+
+    Examples
+    --------
+    >>> info = CheckpointInfo("cells", "unet-sharp", options={"preset": "tiny"})
+    >>> info.class_names
+    ('background', 'object')
+    >>> network = info.build()  # doctest: +SKIP
     """
 
     id: str

@@ -49,6 +49,13 @@ class CheckpointStore:
         Of the user's own checkpoints; `default_folder` if not given.
     built_in : Path
         Of the checkpoints that come with the package; read only.
+
+    Examples
+    --------
+    >>> store = CheckpointStore()
+    >>> store.info("nuclei-s-net").network
+    's-net'
+    >>> info, network = store.load("nuclei-s-net")  # doctest: +SKIP
     """
 
     def __init__(self, folder: Path | None = None, built_in: Path = BUILT_IN) -> None:

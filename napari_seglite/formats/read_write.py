@@ -59,6 +59,12 @@ def read_image(path: str | Path) -> ImageFile:
     ImageError
         If the file is missing, damaged, of another format, or has axes that cannot be
         segmented. The message names the file.
+
+    Examples
+    --------
+    >>> image = read_image("cells.ome.tif")  # doctest: +SKIP
+    >>> image.axes.order, image.spacing, image.unit  # doctest: +SKIP
+    ('ZYX', (0.3, 0.1, 0.1), 'um')
     """
     path = Path(path)
     if not path.exists():
@@ -143,6 +149,10 @@ def write_labels(
     ------
     ImageError
         If the path has another ending.
+
+    Examples
+    --------
+    >>> write_labels("cells_labels.tif", labels, spacing=(0.3, 0.1, 0.1))  # doctest: +SKIP
     """
     path, axes = Path(path), axes or "TZYX"[-labels.ndim :]
     spacing = spacing or (1.0,) * labels.ndim

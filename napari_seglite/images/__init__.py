@@ -5,7 +5,7 @@ on whole images belong elsewhere.
 """
 
 from . import chunked
-from .array_types import ArrayLike, WritableArray
+from .arrays import ArrayLike, WritableArray
 from .axes import LETTERS, ImageAxes, at_level, guess_axes
 from .box import Box
 from .chunked import Block, LabelFrames, blocks

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import ImageError
-
-if TYPE_CHECKING:
-    from .array_types import ArrayLike
+from .arrays import ArrayLike
 
 LETTERS = "TZCYX"
 
@@ -226,6 +224,6 @@ def guess_axes(shape: tuple[int, ...], rgb: bool | None = None) -> ImageAxes:
     if order is None:
         raise ImageError(
             f"An image of shape {shape} cannot be segmented: give a 2-D image, a stack, or a "
-            "series of stacks, grey or in colours, or name its axes."
+            "series of stacks, grey or in colours, or say what its axes are."
         )
     return ImageAxes(order + "C" * rgb)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .array_types import WritableArray
+from .arrays import WritableArray
 from .axes import ImageAxes
 
 # Bytes; larger arrays go to a temporary folder.

@@ -1,4 +1,4 @@
-"""Arrays by what can be done with them, whatever library they come from."""
+"""The array types that functions accept, whichever library they come from."""
 
 from __future__ import annotations
 
