@@ -1,13 +1,17 @@
 # make demo   sets everything up and shows the plugin at work
 # make test   sets everything up and runs all checks
+# make quick  runs the engine's tests but for the slow ones
 # make setup  only sets everything up
 PYTHON ?= python3
 BIN := .venv/bin
 TRITON := 3.9.0
+WORKERS ?= 2
 # A virtual screen where there is none.
 DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
+PYQT := QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAYED) $(BIN)/python
 
-.PHONY: setup demo test lint tests tests-pyside screenshots loop-screenshots benchmarks clean
+.PHONY: setup demo test quick lint tests tests-engine tests-gui tests-pyside screenshots \
+	loop-screenshots benchmarks clean
 
 setup: .venv/installed
 
@@ -24,15 +28,31 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/seglite demo --output demo
 
-test: lint tests tests-pyside
+# The two Qt bindings side by side; each target's output in one piece, where make can do that.
+test: tests-engine
+	$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
+		lint tests-gui tests-pyside
+
+quick: setup
+	$(PYQT) -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --ignore tests/gui
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-tests: setup
-	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAYED) $(BIN)/python -m pytest
+# Processes side by side take a thread each; otherwise they wait for one another, spinning.
+quick tests-engine tests-gui tests-pyside: export OMP_NUM_THREADS = 1
+quick tests-engine tests-gui tests-pyside: export OMP_WAIT_POLICY = passive
+
+tests: tests-engine tests-gui
+
+tests-engine: setup
+	$(PYQT) -m pytest -n $(WORKERS) --dist worksteal -m "not alone" --ignore tests/gui
+	$(PYQT) -m pytest -m alone tests/annotation
+
+tests-gui: setup
+	$(PYQT) -m pytest tests/gui
 
 # The same windows with the other Qt binding, but for what is about numbers alone.
 tests-pyside: setup

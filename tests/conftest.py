@@ -12,6 +12,12 @@ ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("SEGLITE_SHARED", ROOT.parent / "shared"))
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the slow tests where workers share them, so that no worker ends long after."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def data_folder(tmp_path, monkeypatch):
     """Keep the tests' checkpoints out of the user's data folder."""
@@ -67,3 +73,16 @@ def untrained(store):
     torch.manual_seed(0)
     network = src_models.create("s-net")
     return store.save(CheckpointInfo("untrained", "s-net"), network.state_dict())
+
+
+@pytest.fixture
+def light(store):
+    """Return the card of a stored light network with fresh weights."""
+    import torch
+
+    import src_models
+    from napari_seglite.checkpoints import CheckpointInfo
+
+    torch.manual_seed(0)
+    network = src_models.create("u2net-msac")
+    return store.save(CheckpointInfo("light", "u2net-msac"), network.state_dict())

@@ -246,6 +246,8 @@ def test_a_full_disk_is_told_and_tried_again(project, monkeypatch):
 KILLS, AT_ONCE = 200, 40
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_killed_at_any_moment(tmp_path):
     """Strokes older than two seconds are there, and every project and checkpoint opens."""
     script = Path(__file__).parent / "killed.py"

@@ -39,13 +39,14 @@ def project(tmp_path, blobs):
     return folder
 
 
-def test_a_shell_learns_the_same_as_python(project, store, untrained, capsys):
-    words = f"fine-tune --project {project} --checkpoint untrained --name shell --steps 3"
+@pytest.mark.slow
+def test_a_shell_learns_the_same_as_python(project, store, light, capsys):
+    words = f"fine-tune --project {project} --checkpoint light --name shell --steps 3"
     options = "--seed 4 --device cpu --folds 1 --batch 2 --patch 32"
     assert main([*words.split(), *options.split()]) == 0
     assert capsys.readouterr().out.strip() == "shell"
     opened = AnnotationProject.open(project)
-    wish = FineTuneRequest("untrained", "python", seed=4, device="cpu")
+    wish = FineTuneRequest("light", "python", seed=4, device="cpu")
     request, images = prepare_project(opened, wish, store)
     opened.close()
     assert [image.name for image in images] == ["cells, slice 0", "cells, slice 2"]
@@ -93,6 +94,7 @@ def test_what_was_corrected_last_counts(project, store, untrained):
     opened.close()
 
 
+@pytest.mark.slow
 def test_comparing_ranks_and_stops(project, store, untrained, capsys):
     opened = AnnotationProject.open(project)
     starts = ["u2net-msac", "untrained"]

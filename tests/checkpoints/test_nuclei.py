@@ -10,6 +10,8 @@ from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.images import guess_axes
 from napari_seglite.labels import overlap
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scores(real_images):

@@ -134,6 +134,7 @@ def test_folded_for_inference_it_computes_the_same(name):
     assert norms[1] < norms[0] / 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_it_can_learn_one_image_by_heart(name, real_images):
     folder = real_images / "nuclei" / "train"

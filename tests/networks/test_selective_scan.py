@@ -15,6 +15,15 @@ SHAPES = [  # batch, rows, groups, states, tokens
 ]
 
 
+@pytest.fixture(autouse=True)
+def two_threads():
+    """Scan in two threads, also where the tests run with one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def inputs(shape, dtype=torch.float32, seed=0):
     batch, rows, groups, states, tokens = shape
     g = torch.Generator().manual_seed(seed)

@@ -58,6 +58,7 @@ def forbidden(*_):
 process._set = forbidden
 gc.freeze = gc.disable = forbidden
 frame = np.random.default_rng(0).random((1, 64, 64), np.float32)
+torch.set_num_threads(2)
 state, threads, threshold = torch.get_rng_state(), torch.get_num_threads(), gc.get_threshold()
 segment(frame[0], SegmentRequest("nuclei-s-net", "YX", device="cpu"))
 images = [TrainingImage(str(k), frame, (frame[0] > 0.5).astype(np.uint8)) for k in range(2)]

@@ -1,6 +1,7 @@
 """What the product is for: a few corrected images make other images of their kind better."""
 
 import numpy as np
+import pytest
 
 from napari_seglite import FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.formats import list_images, read_image, read_labels
@@ -10,6 +11,7 @@ from napari_seglite.training import Schedule, Validation, image_examples
 START = "nuclei-s-net"
 
 
+@pytest.mark.slow
 def test_five_images_of_another_kind_are_enough_to_get_better(real_images, store):
     """Vessels of the retina, which a checkpoint for nuclei gets wrong."""
     folder = real_images / "retina-vessels"

@@ -9,7 +9,7 @@ import torch
 
 import src_models
 from napari_seglite import FineTuner, FineTuneRequest, Segmenter, SegmentRequest
-from napari_seglite.checkpoints import CheckpointInfo, replay
+from napari_seglite.checkpoints import replay
 from napari_seglite.errors import (
     AnnotationError,
     Cancelled,
@@ -41,14 +41,6 @@ def images(blobs):
         TrainingImage(f"blobs {k}", np.rot90(frame, k, (1, 2)), np.rot90(mask[:64, :64], k) * 1)
         for k in range(4)
     ]
-
-
-@pytest.fixture
-def light(store):
-    """Return the card of a stored light network with fresh weights."""
-    torch.manual_seed(0)
-    network = src_models.create("u2net-msac")
-    return store.save(CheckpointInfo("light", "u2net-msac"), network.state_dict())
 
 
 def request(**settings):
