@@ -265,11 +265,12 @@ class AnnotationProject:
 
     def has_copy(self, key: str) -> bool:
         """Whether the file of an image is a copy inside the project, see `store_pixels`."""
-        return self._is_copy(key, self.images[key].path)
+        return self._is_copy(self.images[key].path)
 
-    def _is_copy(self, key: str, path: str) -> bool:
-        # Joined to the folder, an absolute path stays as it is.
-        return (self.folder / path).parent == self.folder / IMAGES / key
+    def _is_copy(self, path: str) -> bool:
+        # Joined to the folder, an absolute path stays as it is. Two annotations of an image may
+        # share one copy.
+        return bool(path) and (self.folder / path).is_relative_to(self.folder / IMAGES)
 
     def read_pixels(self, key: str) -> ArrayLike:
         """Return the pixels of an image, read from its file.
@@ -290,7 +291,7 @@ class AnnotationProject:
                 "Put it back, or remove the image from the project."
             )
         pixels = read_image(path).array
-        if self._is_copy(key, file):
+        if self._is_copy(file):
             return pixels
         axes, size = image.axes, image.corrections.shape
         frames, height, width = size

@@ -120,7 +120,7 @@ def test_comparing_ranks_and_stops(project, store, untrained, capsys):
     assert not math.isnan(seen[-1].ranking[0].dice)
     with pytest.raises(Cancelled):
         list(compare_networks(longer, store, abort=lambda: True))
-    with pytest.raises(AnnotationError, match="Choose one"):
+    with pytest.raises(AnnotationError, match="Choose at least one"):
         list(compare_networks([], store))
 
     words = f"compare --project {project} --minutes 0.01 --starts untrained --device cpu"
