@@ -84,7 +84,7 @@ def save_trained(
 
 
 def thinned(curves: Curves) -> dict[str, list[list[float]]]:
-    """Return curves as JSON data, with no more than `POINTS` points each."""
+    """Return curves as JSON data for a card, with at most `POINTS` points each."""
 
     def thin(points: list[tuple[int, float]]) -> list[list[float]]:
         step = max(1, -(-len(points) // POINTS))

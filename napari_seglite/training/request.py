@@ -20,7 +20,7 @@ REPLAY_IN_FULL_TRAINING = 0.5
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a network learns.
+    """Length, batch size and learning rate of a run.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Retention:
-    """How much of the starting checkpoint is kept.
+    """Protection of the starting checkpoint against forgetting.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class Validation:
-    """How a run is scored, and when it stops early.
+    """Held-out data, scores and early stopping.
 
     Attributes
     ----------

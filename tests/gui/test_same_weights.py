@@ -48,10 +48,10 @@ def test_panel_and_shell_learn_the_same(
 
     dock.show_panel(tune)
     tune.reset_choices()
-    tune.image_box.value, tune.labels_box.value = image, labels
-    tune.form.checkpoint_box.refresh(tiny)
+    tune.form.image_box.value, tune.form.labels_box.value = image, labels
+    tune.select_checkpoint(tiny)
     tune.form.name.setText("panel")
-    click(tune.form.start_button)
+    click(tune.start_button)
     qtbot.waitUntil(lambda: not tune.busy, timeout=PATIENCE)
     assert store.info("panel").settings["frames"] == ["cells, slice 2", "cells-2, slice 0"]
 

@@ -68,7 +68,7 @@ class CorrectPanel(QWidget):
         self.next_slice = NextSlice(self, viewer)
         self._build()
         self._connect()
-        # Strokes come faster than anybody reads a list.
+        # Strokes come faster than a list can be read.
         self._refresh = QTimer(self)
         self._refresh.setSingleShot(True)
         self._refresh.setInterval(150)
