@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QVBoxLayout, 
 
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
-from ...inference import SegmentRequest, measure_uncertainty
+from ...inference import Segmenter, SegmentRequest, measure_uncertainty
 from ...runtime import WithResult
 from ..common import (
     JobRunner,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ...inference import Progress, Segmentation, Segmenter, Uncertainty
+    from ...inference import Progress, Segmentation, Uncertainty
     from .result_layers import Copies
 
 
@@ -79,7 +79,7 @@ class SegmentPanel(QWidget):
         super().__init__(parent)
         self.viewer, self.store = viewer, store
         self.results = ResultLayers(viewer)
-        self._segmenter: Segmenter | None = None
+        self._segmenter = Segmenter(store)
         self._run: _Run | None = None
         self._last: ResultLayer | None = None
         self._build()
@@ -198,30 +198,14 @@ class SegmentPanel(QWidget):
         data, preview = image.data, SegmentationPreview(self.viewer, image, request)
         before = earlier.result if earlier is not None and earlier.source is data else None
         run = self._run = _Run(image, earlier, overwrite, preview)
+        segmenter = self._segmenter
         self.runner.start(
-            lambda stop: self._segmented(data, request, before, preview, stop),
+            lambda stop: _segmented(segmenter, data, request, before, preview, stop),
             progressed=self._on_progress,
             succeeded=lambda outcome: self._after_preview(lambda: self._on_result(run, *outcome)),
             failed=lambda text: self.say(f"{image.name}: {text}", error=True),
             ended=lambda: self._after_preview(self._wind_up),
         )
-
-    def _segmented(
-        self,
-        data: Any,
-        request: SegmentRequest,
-        before: Segmentation | None,
-        preview: SegmentationPreview,
-        stop: StopSignal,
-    ) -> Generator[Progress, None, tuple[Segmentation, Copies | None]]:
-        # Imported in the job's thread: torch takes over a second.
-        from ...inference import Segmenter
-
-        if self._segmenter is None:
-            self._segmenter = Segmenter(self.store)
-        steps = self._segmenter.run(data, request, stop, before)
-        result: Segmentation = yield from _previewed(steps, preview)
-        return result, self.results.copies(result)
 
     def cancel(self) -> None:
         """Stop the running job; finished slices stay."""
@@ -323,16 +307,21 @@ class SegmentPanel(QWidget):
         self.form.show_devices(devices.available(), tip)
 
 
-def _previewed(
-    steps: Generator[Progress, None, Segmentation], preview: SegmentationPreview
-) -> Generator[Progress, None, Segmentation]:
-    """Write finished tiles into a preview; pass the progress on without their pixels."""
-    watched = WithResult(steps)
-    for progress in watched:
+def _segmented(
+    segmenter: Segmenter,
+    data: Any,
+    request: SegmentRequest,
+    before: Segmentation | None,
+    preview: SegmentationPreview,
+    stop: StopSignal,
+) -> Generator[Progress, None, tuple[Segmentation, Copies | None]]:
+    """Segment in the job's thread; finished tiles go into the preview and no further."""
+    steps = WithResult(segmenter.run(data, request, stop, before))
+    for progress in steps:
         if progress.finished is not None:
             preview.write(progress.finished)
         yield replace(progress, finished=None)
-    return watched.result
+    return steps.result, ResultLayers.copies(steps.result)
 
 
 def _duration(seconds: float) -> str:
