@@ -1,5 +1,6 @@
 """What the network sees larger or smaller comes back on the image's own grid."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -27,16 +28,15 @@ class Bright(torch.nn.Module):
 
 
 @pytest.fixture
-def bright(store):
+def bright(store, monkeypatch):
     import src_models
     from napari_seglite.checkpoints import CheckpointInfo
     from napari_seglite.images import Normalisation
 
-    if "bright" not in src_models.names():
-        card = NetworkCard(
-            "bright", "Bright", "", "", "", 1, (1, 1), 0.0, 1, "", f"{__name__}:Bright"
-        )
-        src_models.register(card)
+    card = NetworkCard("bright", "Bright", "", "", "", 1, (1, 1), 0.0, 1, "", f"{__name__}:Bright")
+    # Taken back afterwards: other tests list the networks.
+    monkeypatch.setattr(src_models, "_cards", cache(lambda: dict(src_models.CARDS)))
+    src_models.register(card)
     info = CheckpointInfo("bright", "bright", normalisation=Normalisation(0, 100))
     return store.save(info, Bright().state_dict())
 

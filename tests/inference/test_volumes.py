@@ -1,5 +1,7 @@
 """Networks that see blocks of a stack."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -26,14 +28,13 @@ class Column(torch.nn.Module):
 
 
 @pytest.fixture
-def column(store):
+def column(store, monkeypatch):
     import src_models
 
-    if "column" not in src_models.names():
-        card = NetworkCard(
-            "column", "Column", "", "", "", 46, (1, 1), 0.0, 1, "", f"{__name__}:Column"
-        )
-        src_models.register(card)
+    card = NetworkCard("column", "Column", "", "", "", 46, (1, 1), 0.0, 1, "", f"{__name__}:Column")
+    # Taken back afterwards: other tests list the networks.
+    monkeypatch.setattr(src_models, "_cards", cache(lambda: dict(src_models.CARDS)))
+    src_models.register(card)
     torch.manual_seed(0)
     network = Column()
     info = CheckpointInfo(
