@@ -10,7 +10,8 @@ from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.images import guess_axes
 from napari_seglite.labels import overlap
 
-pytestmark = pytest.mark.slow
+# Together, because they share the scores.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nuclei")]
 
 
 @pytest.fixture(scope="module")
