@@ -46,8 +46,9 @@ def keep_freed_memory() -> Iterator[None]:
     The feature maps of a tile take tens of megabytes. By default glibc asks the system for each
     of them and returns it at once, and the system clears every page again, which takes longer
     than the convolutions. The context may be entered from several threads; the last to leave
-    restores glibc's defaults. Without glibc nothing changes, and in a thread with an arena of its
-    own little does, see `share_main_arena`.
+    restores glibc's defaults and returns what is free. A gap below memory still in use keeps its
+    addresses: a later block that fits into it stays until the last has left again. Without glibc
+    nothing changes, and in a thread with an arena of its own little does, see `share_main_arena`.
 
     Examples
     --------

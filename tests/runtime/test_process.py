@@ -17,8 +17,8 @@ SIZE = 400_000_000
 def held():
     return psutil.Process().memory_info().rss
 
-def use():  # takes and frees a large block, as a layer does with a feature map
-    torch.ones(SIZE // 4).sum()
+def use(size=SIZE):  # takes and frees a large block, as a layer does with a feature map
+    torch.ones(size // 4).sum()
 
 def work():
     with process.keep_freed_memory():
@@ -41,7 +41,7 @@ else:
 # More than once the size, where a block of the same size does not fit into the gap exactly.
 assert all(more > 0.8 * SIZE for more in kept), kept
 assert held() - before < 0.2 * SIZE
-use()  # as before: back at once
+use(4 * SIZE)  # as before: back at once, where it fits into no gap that the job left
 assert held() - before < 0.2 * SIZE
 """
 
