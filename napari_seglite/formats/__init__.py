@@ -5,9 +5,10 @@ image, such as its normalisation, belongs to `checkpoints` and above.
 """
 
 from . import ome_zarr
-from .atomic import replacing
+from .atomic import recover, replacing, sync_folder
 from .exports import write_coco, write_rois, write_table
 from .image_file import ImageFile
+from .names import name_problem, safe_name, taken
 from .pairs import FilePairs, pair_files, pair_stem
 from .read_write import (
     list_images,
@@ -18,20 +19,28 @@ from .read_write import (
     suffix,
     write_labels,
 )
+from .validated import parse_json, read_json
 
 __all__ = [
     "FilePairs",
     "ImageFile",
     "list_images",
+    "name_problem",
     "ome_zarr",
     "pair_files",
     "pair_stem",
+    "parse_json",
     "read_image",
+    "read_json",
     "read_labels",
     "read_recipe",
+    "recover",
     "replacing",
+    "safe_name",
     "stem",
     "suffix",
+    "sync_folder",
+    "taken",
     "write_coco",
     "write_labels",
     "write_rois",
