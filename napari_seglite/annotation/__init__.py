@@ -2,8 +2,10 @@
 
 from .autosave import Autosave
 from .examples import annotated_images, pixel_size, prepare_project
+from .lock import ProjectInUse, ProjectMoved
 from .next_region import Candidate, candidates, ranked
-from .project import AnnotationProject, known_projects, open_default
+from .places import known_projects, open_default
+from .project import AnnotationProject
 from .project_image import ClassList, ProjectImage
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "Candidate",
     "ClassList",
     "ProjectImage",
+    "ProjectInUse",
+    "ProjectMoved",
     "annotated_images",
     "candidates",
     "known_projects",

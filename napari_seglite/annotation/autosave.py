@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from threading import Event, Lock, Thread
 
 import numpy as np
 
+from ..errors import AnnotationError
 from ..images import ArrayLike, ImageAxes
 from .journal import Tile
-from .project import THUMBNAIL, AnnotationProject, fingerprint
+from .lock import ProjectMoved
+from .project import THUMBNAIL, AnnotationProject
 from .project_image import ProjectImage
 
 log = logging.getLogger(__name__)
 
 # Seconds between a stroke and its saving, so that quick strokes are saved together.
 DELAY = 0.5
-# Number of recently changed chunks that are compared again after an undo.
+# Seconds between two looks at the project's folder, and between two attempts to save.
+CHECK, RETRY = 1.0, 5.0
+# Number of chunks that are held in memory together.
+TOGETHER = 256
+# Number of recently changed chunks that are compared again after a redraw.
 RECENT = 400
 
 # The key of an image and the corner of a chunk of its labels.
@@ -36,7 +45,8 @@ class Autosave:
     project : AnnotationProject
         The project to save in. Close this object before the project.
     failed : callable
-        Called with a sentence, in the thread, if saving fails; it is tried again.
+        Called with a sentence, in the thread, when saving begins to fail. It is tried again every
+        few seconds.
     delay : float
         Seconds between a stroke and its saving.
 
@@ -44,14 +54,16 @@ class Autosave:
     ----------
     saved : int
         Number of the last notification whose changes are on disk; `labels_changed`,
-        `index_changed` and `recheck_recent` return these numbers.
+        `index_changed` and `recheck` return these numbers.
     written : int
         Number of bytes written to the journal so far.
+    problem : str
+        Why saving fails now, as a sentence for the user; empty if it does not.
 
     Notes
     -----
     ``_lock`` guards everything that notifications and the thread share: the number of the last
-    notification, the new images, the waiting and the recent chunks. It is held only for moments,
+    notification, the new images, the waiting and the touched chunks. It is held only for moments,
     never while files are written, so that notifications do not block. ``_saving`` lets one thread
     save at a time; the fingerprints and `written` belong to the thread that holds it. The arrays
     are only ever added to.
@@ -65,11 +77,12 @@ class Autosave:
     ) -> None:
         self.project, self.delay = project, delay
         self.saved = self.written = self._number = 0
-        self._failed = failed
+        self.problem = ""
+        self._failed, self._tried = failed, 0.0
         self._new: list[tuple[ProjectImage, np.ndarray | None]] = []
         self._arrays: dict[str, Callable[[], ArrayLike | None]] = {}
         self._waiting: dict[Place, Tile] = {}
-        self._recent: dict[Place, Tile] = {}
+        self._touched: dict[Place, Tile] = {}  # the last changed at the end
         self._fingerprints: dict[Place, bytes] = {}
         self._index_changed = False
         self._lock, self._saving = Lock(), Lock()
@@ -121,13 +134,22 @@ class Autosave:
                 self._waiting[image.key, tile.corner] = tile
             return self._notify()
 
-    def recheck_recent(self) -> int:
-        """Notify that edits may have been undone: the recently changed chunks are compared again.
+    def recheck(self, everything: bool = True) -> int:
+        """Notify that labels may have changed anywhere, as after an undo.
 
-        Returns the number of the notification, see `saved`.
+        Parameters
+        ----------
+        everything : bool
+            Whether all chunks that changed so far are compared again; else some hundred of them.
+
+        Returns
+        -------
+        int
+            Number of the notification, see `saved`.
         """
         with self._lock:
-            self._waiting.update(self._recent)
+            first = 0 if everything else max(0, len(self._touched) - RECENT)
+            self._waiting.update(islice(self._touched.items(), first, None))
             return self._notify()
 
     def index_changed(self) -> int:
@@ -144,16 +166,53 @@ class Autosave:
         """Whether any change is not on disk yet."""
         return self.saved != self._number
 
+    @property
+    def unsaved(self) -> list[str]:
+        """Names of the images with changes that are not on disk yet."""
+        with self._lock:
+            new = {image.key: image.name for image, _ in self._new}
+            keys = [key for key, _ in self._waiting]
+        names = {key: image.name for key, image in self.project.images.items()}
+        return sorted({(names | new).get(key, key) for key in (*keys, *new)})
+
     def flush(self) -> None:
         """Save now, in the caller's thread."""
         self._save()
 
-    def close(self) -> None:
-        """Save the remaining changes and end the thread."""
+    def compare(self) -> list[str]:
+        """Compare all labels with what is on disk, and save what differs.
+
+        Returns
+        -------
+        list of str
+            Names of the images of which something was not on disk.
+        """
+        self._save()
+        with self._saving:
+            different = self._unnoticed()
+        self._save()
+        return different
+
+    def close(self) -> str:
+        """Save the remaining changes, compare everything once more, and end the thread.
+
+        Returns
+        -------
+        str
+            A sentence if something could not be saved; else empty.
+        """
+        self.stop()
+        if not self.problem:
+            self.compare()
+        else:
+            self._save()
+        return self.problem
+
+    def stop(self) -> None:
+        """End the thread without saving."""
         self._closing.set()
         self._wake.set()
         self._thread.join()
-        self._save()
 
     def _notify(self) -> int:
         self._number += 1
@@ -162,10 +221,22 @@ class Autosave:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            self._wake.wait()
-            self._closing.wait(self.delay)
-            self._wake.clear()
-            self._save()
+            if self._wake.wait(CHECK):
+                self._closing.wait(self.delay)
+                self._wake.clear()
+                if not self._closing.is_set():
+                    self._save()
+            elif self.problem:
+                if time.monotonic() - self._tried > RETRY:
+                    self._save()
+            else:
+                self._check_folder()
+
+    def _check_folder(self) -> None:
+        try:
+            self.project.check()
+        except (ProjectMoved, OSError) as error:
+            self._report(error)
 
     def _save(self) -> None:
         with self._saving:
@@ -175,35 +246,62 @@ class Autosave:
         with self._lock:
             number, waiting, index = self._number, self._waiting, self._index_changed
             self._waiting, self._index_changed = {}, False
+        self._tried = time.monotonic()
         try:
+            if self.problem:
+                self.project.check()
             self._add_new()
             # Labels before index, which must not mark labels that are not saved.
-            tiles = [tile for place in waiting if (tile := self._changed(place, waiting[place]))]
-            self.written += self.project.append(tiles)
-            for tile in tiles:
-                self._fingerprints[tile.image, tile.corner] = fingerprint(tile.pixels)
+            places = iter(waiting.items())
+            while some := list(islice(places, TOGETHER)):
+                tiles = self._changed(some)
+                self.written += self.project.append(tiles)
+                for tile in tiles:
+                    self._fingerprints[tile.image, tile.corner] = _fingerprint(tile.pixels)
             self._remember(waiting)
             if index:
                 self.project.save_index()
-            self.saved = number
+            self.saved, self.problem = number, ""
         except Exception as error:  # of any kind: the thread must go on and try again
-            log.exception("Saving failed")
             with self._lock:
                 self._waiting = {**waiting, **self._waiting}
                 self._index_changed |= index
-            self._failed(
+            self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        if isinstance(error, ProjectMoved):
+            sentence = f"Your corrections are not saved. {error}"
+        else:
+            sentence = (
                 f"Your corrections could not be saved in {self.project.folder}: {error}. Free some "
-                "space or reconnect the disk; saving is tried again with the next stroke."
+                "space or reconnect the disk; saving is tried again every few seconds."
             )
+        if sentence != self.problem:
+            log.warning("%s", sentence, exc_info=error)
+            self.problem = sentence
+            self._failed(sentence)
 
     def _remember(self, saved: dict[Place, Tile]) -> None:
-        """Put chunks at the end of the recent ones, and drop the oldest."""
+        """Put chunks at the end of those that changed."""
         with self._lock:
             for place, tile in saved.items():
-                self._recent.pop(place, None)
-                self._recent[place] = tile
-            while len(self._recent) > RECENT:
-                self._recent.pop(next(iter(self._recent)))
+                self._touched.pop(place, None)
+                self._touched[place] = tile
+
+    def _unnoticed(self) -> list[str]:
+        """Find chunks that changed without a notification; return the names of their images."""
+        different = []
+        for key, image in self.project.images.items():
+            if key in self._arrays:
+                everywhere = image.chunks((0,) * len(image.shape), image.shape)
+                found = self._changed(((key, tile.corner), tile) for tile in everywhere)
+                with self._lock:
+                    for tile in found:
+                        self._waiting[key, tile.corner] = tile
+                    if found:
+                        self._notify()
+                        different.append(image.name)
+        return different
 
     def _add_new(self) -> None:
         while self._new:
@@ -218,20 +316,38 @@ class Autosave:
                     self.project.store_pixels(image.key, pixels)
             self._new.pop(0)  # only now: after a failure it is added again
 
-    def _changed(self, place: Place, tile: Tile) -> Tile | None:
-        """Return a chunk with its labels, or None if they are saved already."""
-        key, corner = place
-        array = self._arrays[key]() if key in self._arrays else None
-        if array is None or key not in self.project.images:
+    def _changed(self, places: Iterable[tuple[Place, Tile]]) -> list[Tile]:
+        """Return the chunks whose labels differ from those on disk, with their labels."""
+        changed, stored = [], {}
+        for (key, corner), tile in places:
+            array = self._arrays[key]() if key in self._arrays else None
+            if array is None or key not in self.project.images:
+                continue
+            pixels = np.array(array[tile.where])
+            if pixels.shape != tile.pixels.shape:
+                continue  # the labels were replaced by others of another shape
+            known = self._fingerprints.get((key, corner))
+            if known is None:
+                if key not in stored:
+                    stored[key] = self._stored(key)
+                saved = stored[key]
+                same = saved is not None and np.array_equal(pixels, saved[tile.where])
+            else:
+                same = known == _fingerprint(pixels)
+            if not same:
+                changed.append(Tile(key, corner, pixels))
+        return changed
+
+    def _stored(self, key: str) -> ArrayLike | None:
+        try:
+            return self.project.labels(key)
+        except AnnotationError:  # damaged meanwhile: the journal keeps what is painted
             return None
-        pixels = np.array(array[tile.where])
-        if pixels.shape != tile.pixels.shape:
-            return None  # the labels were replaced by others of another shape
-        if place in self._fingerprints:
-            saved = self._fingerprints[place] == fingerprint(pixels)
-        else:
-            saved = np.array_equal(pixels, self.project.labels(key)[tile.where])
-        return None if saved else Tile(key, corner, pixels)
+
+
+def _fingerprint(pixels: np.ndarray) -> bytes:
+    """Return a hash of a chunk's labels, which tells whether they changed."""
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
 
 
 def _preview(labels: ArrayLike, image: ProjectImage) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -12,9 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..formats import parse_json, sync_folder
+
 _MAGIC = b"SEGL"
 # Magic, length of the header, length of the pixels, CRC of both; header and pixels follow.
 _HEAD = struct.Struct("<4sIII")
+# Bytes; no header and no tile is larger, which is a chunk of 64-bit labels at most.
+_LONGEST_HEADER, _LARGEST_TILE = 10_000, 8 * 256 * 256
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,81 @@ class Tile:
         return tuple(slice(a, a + n) for a, n in sizes)
 
 
+@dataclass(frozen=True)
+class _Header:
+    """The JSON data in front of a tile's pixels."""
+
+    image: str
+    corner: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[<>|][uib][1248]", self.dtype):
+            raise ValueError(f"labels are no {self.dtype}")
+        if len(self.corner) != len(self.shape) or min((*self.corner, *self.shape), default=0) < 0:
+            raise ValueError("the tile lies nowhere")
+        if not 0 < self.bytes <= _LARGEST_TILE:
+            raise ValueError("the tile is empty or too large")
+
+    @property
+    def bytes(self) -> int:
+        """Size of the pixels in bytes."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class StoredTile:
+    """A tile in a journal, whose pixels are still compressed.
+
+    Attributes
+    ----------
+    image, corner : str, tuple of int
+        See `Tile`.
+    shape, dtype : tuple of int, str
+        Of the pixels.
+    """
+
+    image: str
+    corner: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    _body: bytes
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether it lies inside labels of a shape."""
+        return len(shape) == len(self.shape) and all(
+            a + k <= n for a, k, n in zip(self.corner, self.shape, shape, strict=True)
+        )
+
+    def load(self) -> Tile:
+        """Return the tile."""
+        dtype = np.dtype(self.dtype)
+        pixels = _inflated(self._body, math.prod(self.shape) * dtype.itemsize)
+        return Tile(self.image, self.corner, np.frombuffer(pixels, dtype).reshape(self.shape))
+
+
+@dataclass(frozen=True)
+class JournalContent:
+    """What a journal holds.
+
+    Attributes
+    ----------
+    tiles : tuple of StoredTile
+        In the order in which they were written.
+    damaged : int
+        Number of places where records could not be read and were skipped.
+    """
+
+    tiles: tuple[StoredTile, ...] = ()
+    damaged: int = 0
+
+
 class Journal:
     """A file of tiles.
 
-    The journal ends at the first incomplete record, which is left when the program is killed while
-    writing; all records before it are whole.
+    A record that is incomplete at the end was being written when the program was killed. Any other
+    record that cannot be read is damaged; reading goes on with the next whole one.
 
     Parameters
     ----------
@@ -79,23 +155,30 @@ class Journal:
                 file.write(blob)
                 file.flush()
                 os.fsync(file.fileno())
+            if not before:
+                sync_folder(self.path.parent)
         except OSError:
-            if self.size > before:  # an incomplete record would hide all that follow
+            if self.size > before:  # an incomplete record would be taken for damage
                 os.truncate(self.path, before)
             raise
         return len(blob)
 
-    def read(self) -> Iterator[Tile]:
-        """Yield all whole tiles in the order in which they were written."""
+    def read(self) -> JournalContent:
+        """Return all tiles that can be read."""
         if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            while len(head := file.read(_HEAD.size)) == _HEAD.size:
-                magic, header, body, check = _HEAD.unpack(head)
-                blob = file.read(header + body) if magic == _MAGIC else b""
-                if len(blob) < header + body or zlib.crc32(blob) != check:
-                    return
-                yield _unpack(blob[:header], blob[header:])
+            return JournalContent()
+        blob = self.path.read_bytes()
+        tiles, damaged, at = [], 0, 0
+        while at < len(blob):
+            try:
+                tile, at = _record(blob, at)
+                tiles.append(tile)
+            except ValueError:
+                following = next(_whole_records(blob, at + 1), len(blob))
+                if following < len(blob) or not _cut_off(blob[at:]):
+                    damaged += 1
+                at = following
+        return JournalContent(tuple(tiles), damaged)
 
     def clear(self) -> None:
         """Remove all tiles, once they have been written elsewhere."""
@@ -114,9 +197,66 @@ def _pack(tile: Tile) -> bytes:
     return _HEAD.pack(_MAGIC, len(header), len(body), zlib.crc32(header + body)) + header + body
 
 
-def _unpack(header: bytes, body: bytes) -> Tile:
-    description = json.loads(header)
-    pixels = np.frombuffer(zlib.decompress(body), np.dtype(description["dtype"]))
-    return Tile(
-        description["image"], tuple(description["corner"]), pixels.reshape(description["shape"])
-    )
+def _record(blob: bytes, at: int) -> tuple[StoredTile, int]:
+    """Return the tile at a place of the journal, and the place after it.
+
+    Raises
+    ------
+    ValueError
+        If there is no whole record of a tile.
+    """
+    if len(blob) - at < _HEAD.size:
+        raise ValueError("the record is cut off")
+    magic, header, body, check = _HEAD.unpack_from(blob, at)
+    start, end = at + _HEAD.size, at + _HEAD.size + header + body
+    if magic != _MAGIC or header > _LONGEST_HEADER or end > len(blob):
+        raise ValueError("this is no whole record")
+    if zlib.crc32(memoryview(blob)[start:end]) != check:
+        raise ValueError("the record is damaged")
+    description = parse_json(blob[start : start + header], _Header)
+    packed = blob[start + header : end]
+    _inflated(packed, description.bytes)
+    about = description.image, description.corner, description.shape, description.dtype
+    return StoredTile(*about, packed), end
+
+
+def _inflated(body: bytes, size: int) -> bytes:
+    """Decompress exactly so many bytes, and never more."""
+    unpacker = zlib.decompressobj()
+    try:
+        pixels = unpacker.decompress(body, size + 1)
+    except zlib.error as error:
+        raise ValueError("the pixels are not compressed as they should be") from error
+    if len(pixels) != size or not unpacker.eof:
+        raise ValueError("the number of pixels does not fit")
+    return pixels
+
+
+def _whole_records(blob: bytes, at: int) -> Iterator[int]:
+    """Yield the places of whole records from a place on."""
+    while (at := blob.find(_MAGIC, at)) >= 0:
+        try:
+            _record(blob, at)
+            yield at
+        except ValueError:
+            pass
+        at += 1
+
+
+def _cut_off(rest: bytes) -> bool:
+    """Whether the end of a journal looks like a record whose writing was interrupted."""
+    if len(rest) < _HEAD.size:
+        return _MAGIC.startswith(rest[: len(_MAGIC)]) or rest.startswith(_MAGIC)
+    magic, header, body, _ = _HEAD.unpack_from(rest)
+    if magic != _MAGIC or header > _LONGEST_HEADER or _HEAD.size + header + body <= len(rest):
+        return False
+    description = rest[_HEAD.size : _HEAD.size + header]
+    if len(description) < header:
+        return description.startswith(b'{"image"'[: len(description)])
+    try:
+        parse_json(description, _Header)
+        unpacker = zlib.decompressobj()
+        unpacker.decompress(rest[_HEAD.size + header :], _LARGEST_TILE)
+    except (ValueError, zlib.error):
+        return False
+    return not unpacker.eof  # a complete stream means that the lengths are damaged

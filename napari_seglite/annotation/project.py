@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
 
 import numpy as np
 
-from ..checkpoints import default_folder
 from ..errors import AnnotationError
-from ..formats import ome_zarr, read_image, replacing
+from ..formats import read_image, recover, replacing, safe_name, sync, taken
 from ..images import ArrayLike, WritableArray
-from .journal import Journal, Tile
-from .project_image import CHUNK, ClassList, ProjectImage
+from . import index
+from .index import IMAGES, INDEX
+from .journal import Journal, StoredTile, Tile
+from .label_files import image_folder, labels_folder, open_labels, widened, write_labels
+from .lock import LOCK, OWNER, ProjectLock
+from .project_image import ClassList, ProjectImage
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+log = logging.getLogger(__name__)
 
-INDEX, JOURNAL, LOCK, IMAGES = "project.json", "journal.bin", "lock", "images"
-FORMAT = 1
+JOURNAL = "journal.bin"
 # Bytes; a longer journal is merged into the labels at once.
 LONG_JOURNAL = 64_000_000
+# Number of damaged journals that are kept.
+DAMAGED = 3
 # Largest side of a thumbnail in pixels.
 THUMBNAIL = 96
-
-
-class ProjectInUse(AnnotationError):
-    """Another program has the project open."""
 
 
 class AnnotationProject:
@@ -48,13 +43,17 @@ class AnnotationProject:
     ----------
     folder : Path
         Of the project.
-    lock : FileLock
+    lock : ProjectLock
         Held while the project is open; released by `close`.
 
     Attributes
     ----------
     images : mapping of str to ProjectImage
-        By their keys.
+        By their keys; those whose labels can be read.
+    damaged : mapping of str to str
+        The reason why an image cannot be used, by its key. What was painted into it is kept.
+    notices : list of str
+        Sentences for the user about what was found and mended when the project was opened.
     classes : ClassList
         Of all images.
 
@@ -64,14 +63,18 @@ class AnnotationProject:
     time. `images` and `classes` are replaced as a whole, never changed in place: a thread that
     reads them once, or iterates over them, sees one state without holding a lock. Of a
     `ProjectImage`, read an attribute once as well. All methods that write files hold one lock, so
-    the files on disk are consistent with each other.
+    the files on disk are consistent with each other, and check first that the folder is still the
+    one that was opened.
     """
 
-    def __init__(self, folder: Path, lock: BaseFileLock) -> None:
+    def __init__(self, folder: Path, lock: ProjectLock) -> None:
         self.folder, self._lock = folder, lock
         self.journal = Journal(folder / JOURNAL)
         self.classes = ClassList()
         self.images: Mapping[str, ProjectImage] = {}
+        self.damaged: Mapping[str, str] = MappingProxyType({})
+        self.notices: list[str] = []
+        self._unusable: dict[str, ProjectImage] = {}  # the entries of the damaged images
         self._reserved: dict[str, ProjectImage] = {}
         self._writing = RLock()  # held while files are written, which may take seconds
         self._keys = Lock()  # of `_reserved`; held only for moments
@@ -80,6 +83,8 @@ class AnnotationProject:
     @classmethod
     def open(cls, folder: Path, create: bool = False) -> AnnotationProject:
         """Open a project, merge its journal into the labels and lock it for other programs.
+
+        An image whose labels are damaged is left out, see `damaged`.
 
         Parameters
         ----------
@@ -95,87 +100,99 @@ class AnnotationProject:
         AnnotationError
             If there is no project, the folder holds other files, or the index cannot be read.
         """
-        from filelock import FileLock, Timeout
-
-        if not (folder / INDEX).is_file():
-            if not create:
-                raise AnnotationError(f"{folder} holds no SegLite project ({INDEX} is missing).")
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(path.name not in (LOCK, IMAGES) for path in folder.iterdir()):
-                raise AnnotationError(f"{folder} holds other files. Choose an empty folder.")
-        lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
         try:
+            _check_folder(folder, create)
+            lock = ProjectLock(folder)
             lock.acquire()
-        except Timeout as error:
-            raise ProjectInUse(
-                f"The project {folder} is open in another window or program. Close it there, or "
-                "work in another project."
+            project = cls(folder, lock)
+            try:
+                project._load()
+            except BaseException:
+                lock.release()
+                raise
+        except OSError as error:
+            raise AnnotationError(
+                f"The project {folder} cannot be opened: {error.strerror or error}."
             ) from error
-        project = cls(folder, lock)
-        try:
-            if (folder / INDEX).is_file():
-                project._read_index()
-            else:
-                project.save_index()
-            project._remove_leftovers()
-            project.compact()
-        except BaseException:
-            lock.release()
-            raise
         return project
 
-    def close(self) -> None:
-        """Merge the journal into the labels and let other programs open the project."""
-        with self._writing:
-            self.compact()
-            self._lock.release()
+    def _load(self) -> None:
+        for place in (self.folder, self.folder / IMAGES, *self.folder.glob(f"{IMAGES}/*")):
+            recover(place, alone=True)
+        if self._lock.taken_over:
+            self.notices.append(self._lock.taken_over)
+        if (self.folder / INDEX).is_file():
+            self.classes, images = index.read(self.folder)
+            index.back_up(self.folder)
+            self._sort_out(images)
+        else:
+            self.save_index()
+        self._merge_kept()
+        self.compact()
+        self._remove_outgrown()
 
-    def _remove_leftovers(self) -> None:
-        """Remove unfinished files of an interrupted program, and labels that were replaced."""
-        for folder in (self.folder, *self.folder.glob(f"{IMAGES}/*"), self.folder / IMAGES):
-            for scratch in folder.glob(".writing-*"):
-                shutil.rmtree(scratch, ignore_errors=True)
+    def _sort_out(self, images: Sequence[ProjectImage]) -> None:
+        """Divide images into those with labels and damaged ones."""
+        whole: dict[str, ProjectImage] = {}
+        for image in images:
+            try:
+                open_labels(self.folder, image)
+                whole[image.key] = image
+            except AnnotationError as error:
+                self._leave_out(image, str(error))
+        self.images = whole
+
+    def _leave_out(self, image: ProjectImage, reason: str) -> None:
+        self._unusable[image.key] = image
+        self.damaged = MappingProxyType({**self.damaged, image.key: reason})
+        self.images = {key: other for key, other in self.images.items() if other is not image}
+        self.notices.append(
+            f"{reason} What was painted into it is kept. To repair it: "
+            f"seglite doctor --project {self.folder} --repair"
+        )
+
+    def close(self) -> None:
+        """Merge the journal into the labels and let other programs open the project.
+
+        If the labels cannot be written, the journal stays, and is merged at the next opening.
+        """
+        with self._writing:
+            try:
+                self._lock.check()
+                self.compact()
+            except (OSError, AnnotationError):
+                log.warning("The journal of %s is merged later", self.folder, exc_info=True)
+            finally:
+                self._lock.release()
+
+    def abandon(self) -> None:
+        """Let other programs open the project, and write nothing more."""
+        self._lock.release()
+
+    def check(self) -> None:
+        """Check that the folder is still the one that was opened, and locked.
+
+        Raises
+        ------
+        ProjectMoved
+            If it was moved, deleted, or opened by another program.
+        """
+        self._lock.check()
+
+    def _remove_outgrown(self) -> None:
+        """Remove labels that were replaced by ones of a wider dtype."""
         for key, image in self.images.items():
-            for labels in (self.folder / IMAGES / key).glob("labels*.zarr"):
-                ours = re.fullmatch(r"labels(-u?int\d+)?\.zarr", labels.name)
-                if ours and labels.name != image.labels:
+            for labels in image_folder(self.folder, key).glob("labels*.zarr"):
+                if index.names_labels(labels.name) and labels.name != image.labels:
                     shutil.rmtree(labels, ignore_errors=True)
 
     # ------------------------------------------------------------------ the index
-    def _read_index(self) -> None:
-        try:
-            data = json.loads((self.folder / INDEX).read_text("utf-8"))
-            if int(data["format"]) > FORMAT:
-                raise AnnotationError(
-                    f"The project {self.folder} was written by a newer version of SegLite. Update "
-                    "SegLite to open it."
-                )
-            self.classes = ClassList(
-                tuple(data["class_names"]), tuple(data["class_colours"]), data["created"]
-            )
-            images = [ProjectImage.from_dict(entry) for entry in data["images"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AnnotationError(
-                f"{self.folder / INDEX} cannot be read: {error}. The labels beside it are OME-Zarr "
-                "and can still be opened."
-            ) from error
-        self.images = {image.key: image for image in images}
-
     def save_index(self) -> None:
         """Write the classes and the images, without their labels, to the index."""
-        with self._writing, replacing(self.folder / INDEX) as scratch:
+        with self._writing:
+            self._lock.check()
             classes = self.classes  # read once: the user interface may replace them
-            data = {
-                "format": FORMAT,
-                "created": classes.created,
-                "class_names": list(classes.class_names),
-                "class_colours": list(classes.class_colours),
-                "images": [image.as_dict() for image in self.images.values()],
-            }
-            with scratch.open("w", encoding="utf-8") as file:
-                json.dump(data, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
+            index.write(self.folder, classes, (*self.images.values(), *self._unusable.values()))
 
     # ------------------------------------------------------------------ images
     def add(self, image: ProjectImage, labels: ArrayLike, preview: np.ndarray | None = None) -> str:
@@ -196,27 +213,28 @@ class AnnotationProject:
             The key.
         """
         with self._writing:
+            self._lock.check()
             # Tiles of an earlier image of the same key must not be merged into these labels.
             self.compact()
             self.reserve(image)
             image.shape = tuple(labels.shape)
-            folder = self.folder / IMAGES / image.key
-            spacing = image.spacing or (1.0,) * len(image.axes.labels)
-            ome_zarr.write_editable(
-                folder / image.labels, labels, spacing, image.unit, image.axes.labels, CHUNK
-            )
+            write_labels(self.folder, image, labels)
             if preview is not None:
-                _write_thumbnail(folder / "thumbnail.png", preview)
+                _write_thumbnail(image_folder(self.folder, image.key) / "thumbnail.png", preview)
             self.images = {**self.images, image.key: image}
             self.save_index()
         return image.key
 
     def remove(self, key: str) -> None:
-        """Remove an image and its labels from the project."""
+        """Remove an image and its labels from the project, also a damaged one."""
         with self._writing:
+            self.compact()
             self.images = {k: image for k, image in self.images.items() if k != key}
+            self._unusable.pop(key, None)
+            self.damaged = {k: reason for k, reason in self.damaged.items() if k != key}
             self.save_index()
-            shutil.rmtree(self.folder / IMAGES / key, ignore_errors=True)
+            shutil.rmtree(image_folder(self.folder, key), ignore_errors=True)
+            self._kept(key).clear()
 
     def reserve(self, image: ProjectImage) -> str:
         """Give an image a key that no other image has, before it is added.
@@ -232,15 +250,19 @@ class AnnotationProject:
             images = self.images
             if image is images.get(image.key) or image is self._reserved.get(image.key):
                 return image.key
-            wish = image.key or image.name
-            base = re.sub(r"[^A-Za-z0-9._-]+", "-", wish).strip("-.")[:60] or "image"
+            base = safe_name(image.key or image.name, "image")
             key, number = base, 1
-            while key in images or key in self._reserved:
+            while self._is_taken(key):
                 number += 1
                 key = f"{base}-{number}"
             self._reserved[key] = image
             image.key = key
             return key
+
+    def _is_taken(self, key: str) -> bool:
+        others = (*self.images, *self._unusable, *self._reserved)
+        # A folder that the index does not name may hold labels of an interrupted program.
+        return bool(taken(key, others)) or image_folder(self.folder, key).exists()
 
     def store_pixels(self, key: str, pixels: np.ndarray) -> None:
         """Store a copy of an image that has no file, and make that its file.
@@ -255,7 +277,8 @@ class AnnotationProject:
         import tifffile
 
         image = self.images[key]
-        target = self.folder / IMAGES / key / "image.tif"
+        target = image_folder(self.folder, key) / "image.tif"
+        self._lock.check()
         with replacing(target) as scratch:
             # Without metadata about the axes, which the index states.
             tifffile.imwrite(scratch, pixels, compression="zlib", metadata=None)
@@ -268,9 +291,8 @@ class AnnotationProject:
         return self._is_copy(self.images[key].path)
 
     def _is_copy(self, path: str) -> bool:
-        # Joined to the folder, an absolute path stays as it is. Two annotations of an image may
-        # share one copy.
-        return bool(path) and (self.folder / path).is_relative_to(self.folder / IMAGES)
+        # Two annotations of an image may share one copy.
+        return bool(path) and not Path(path).is_absolute()
 
     def read_pixels(self, key: str) -> ArrayLike:
         """Return the pixels of an image, read from its file.
@@ -314,89 +336,132 @@ class AnnotationProject:
         Raises
         ------
         AnnotationError
-            If the labels are missing.
+            If the labels are missing or damaged.
         """
-        import zarr
-
-        path = self.folder / IMAGES / key / self.images[key].labels / "0"
-        try:
-            return zarr.open_array(path, mode="r+")
-        except (OSError, ValueError, KeyError) as error:
-            raise AnnotationError(f"The labels of {key} in {self.folder} are missing.") from error
+        return open_labels(self.folder, self.images[key])
 
     # ------------------------------------------------------------------ saving
     def append(self, tiles: Sequence[Tile]) -> int:
-        """Append changed chunks to the journal; returns the number of bytes written."""
+        """Append changed chunks to the journal; returns the number of bytes written.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written.
+        ProjectMoved
+            If the folder is not there any more.
+        """
         with self._writing:
+            self._lock.check()
             written = self.journal.append(tiles)
             if self.journal.size > LONG_JOURNAL:
-                self.compact()
+                try:
+                    self.compact()
+                except OSError:  # the tiles are in the journal, which is merged later
+                    log.warning("The journal of %s is merged later", self.folder, exc_info=True)
         return written
 
     def compact(self) -> None:
         """Merge the journal into the labels.
 
-        If the program is killed meanwhile, the merge is repeated when the project is opened.
+        If the program is killed meanwhile, the merge is repeated when the project is opened. Tiles
+        of images that cannot be used are kept aside.
         """
         with self._writing:
-            last = {(tile.image, tile.corner): tile for tile in self.journal.read()}
-            for (key, _), tile in last.items():
-                if key in self.images:
-                    self._labels_for(key, tile.pixels.dtype)[tile.where] = tile.pixels
+            content = self.journal.read()
+            if content.damaged:
+                self._keep_damaged(content.damaged)
+            homeless = self._merge(content.tiles)
+            for key in dict.fromkeys(tile.image for tile in homeless):
+                self._kept(key).append(t.load() for t in homeless if t.image == key)
             self.journal.clear()
 
-    def _labels_for(self, key: str, dtype: np.dtype[Any]) -> WritableArray:
-        """Return the labels of an image, rewritten if their dtype cannot hold another one."""
-        labels = self.labels(key)
-        wanted = np.promote_types(labels.dtype, dtype)
-        if wanted == labels.dtype:
-            return labels
-        import dask.array
+    def _merge(self, tiles: Sequence[StoredTile]) -> list[StoredTile]:
+        """Write tiles into the labels; return those of images that cannot be used."""
+        homeless = []
+        opened: dict[str, WritableArray] = {}
+        for stored in {(tile.image, tile.corner): tile for tile in tiles}.values():
+            image = self.images.get(stored.image)
+            if image is None or not stored.fits(image.shape):
+                homeless.append(stored)
+                continue
+            tile = stored.load()
+            try:
+                labels = opened.get(image.key)
+                if labels is None:
+                    labels = open_labels(self.folder, image)
+                opened[image.key] = labels = self._wide_enough(image, labels, tile)
+                labels[tile.where] = tile.pixels
+            except AnnotationError as error:
+                self._leave_out(image, str(error))
+                homeless.append(stored)
+        for key in opened.keys() & self.images.keys():
+            sync(labels_folder(self.folder, self.images[key]))
+        return homeless
 
-        image = self.images[key]
-        wide = dask.array.from_zarr(labels).astype(wanted)
-        name = f"labels-{wanted}.zarr"
-        spacing = image.spacing or (1.0,) * len(image.shape)
-        ome_zarr.write_editable(
-            self.folder / IMAGES / key / name, wide, spacing, image.unit, image.axes.labels, CHUNK
+    def _merge_kept(self) -> None:
+        """Merge what was kept aside for images whose labels are there again."""
+        for key in self.images:
+            kept = self._kept(key)
+            if kept.size:
+                left = self._merge(kept.read().tiles)
+                if not left:
+                    kept.clear()
+
+    def _kept(self, key: str) -> Journal:
+        """Return the journal of what was painted into an image that cannot be used."""
+        return Journal(self.folder / f"journal-{safe_name(key, 'image')}.bin")
+
+    def _keep_damaged(self, places: int) -> None:
+        copies = [self.folder / f"journal-damaged-{n}.bin" for n in range(1, DAMAGED + 1)]
+        copy = next((path for path in copies if not path.exists()), copies[-1])
+        with replacing(copy) as scratch:
+            shutil.copyfile(self.journal.path, scratch)
+        self.notices.append(
+            f"The journal was damaged in {places} place{'s' if places > 1 else ''}: strokes may be "
+            f"missing. All others were read, and the damaged file is kept as {copy}."
         )
-        # The index names the valid labels and changes in one step. The old ones are removed when
-        # the project is opened next, because another thread may be reading them now.
-        image.labels = name
-        self.save_index()
-        return self.labels(key)
 
-
-def open_default() -> AnnotationProject:
-    """Open today's project, the default for corrections; create it if necessary.
-
-    While another program has it open, a second one of today is opened, and so on.
-
-    Raises
-    ------
-    AnnotationError
-        If its index cannot be read.
-    """
-    today = default_folder().parent / "projects" / date.today().isoformat()
-    number = 1
-    while True:
-        folder = today if number == 1 else today.with_name(f"{today.name}-{number}")
+    def _wide_enough(self, image: ProjectImage, labels: WritableArray, tile: Tile) -> WritableArray:
+        """Return the labels of an image, rewritten if their dtype cannot hold a tile's labels."""
+        wide = widened(labels, tile.pixels.dtype)
+        if wide is None:
+            return labels
+        before, image.labels = image.labels, f"labels-{wide.dtype}.zarr"
         try:
-            return AnnotationProject.open(folder, create=True)
-        except ProjectInUse:
-            number += 1
+            write_labels(self.folder, image, wide)
+            # The index names the valid labels and changes in one step. The old ones are removed
+            # when the project is opened next, because another thread may be reading them now.
+            self.save_index()
+        except BaseException:
+            image.labels = before
+            raise
+        return open_labels(self.folder, image)
 
 
-def known_projects() -> list[Path]:
-    """Return the folders of the projects in the default place, the last saved first."""
-    root = default_folder().parent / "projects"
-    folders = [path.parent for path in root.glob(f"*/{INDEX}")] if root.is_dir() else []
-    return sorted(folders, key=lambda folder: (folder / INDEX).stat().st_mtime, reverse=True)
-
-
-def fingerprint(pixels: np.ndarray) -> bytes:
-    """Return a hash of a chunk's labels, which tells whether they changed."""
-    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+def _check_folder(folder: Path, create: bool) -> None:
+    """Check that a folder holds a project, or can become one."""
+    for name in (INDEX, JOURNAL, LOCK, OWNER, IMAGES):
+        if (folder / name).is_symlink():
+            raise AnnotationError(
+                f"{folder / name} is a link, which may lead out of the project. Put the file "
+                "itself there."
+            )
+    if not (folder / INDEX).is_file():
+        recover(folder)
+    if (folder / INDEX).is_file():
+        return
+    if not create:
+        raise AnnotationError(f"{folder} holds no SegLite project ({INDEX} is missing).")
+    folder.mkdir(parents=True, exist_ok=True)
+    others = [path.name for path in folder.iterdir() if path.name not in (LOCK, OWNER, IMAGES)]
+    if any((folder / name).exists() for name in index.BACKUPS):
+        raise AnnotationError(
+            f"The index of the project {folder} is missing. To restore an earlier one: "
+            f"seglite doctor --project {folder} --repair"
+        )
+    if others:
+        raise AnnotationError(f"{folder} holds other files. Choose an empty folder.")
 
 
 def _write_thumbnail(path: Path, preview: np.ndarray) -> None:

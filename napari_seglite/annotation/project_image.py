@@ -98,26 +98,6 @@ class ProjectImage:
         plain = {k: v for k, v in vars(self).items() if k not in ("axes", "corrections")}
         return {**plain, "axes": self.axes.order, "corrections": self.corrections.as_dict()}
 
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ProjectImage:
-        """Read the result of `as_dict`; unknown fields of later versions are ignored.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If a field is missing or of the wrong kind.
-        SegliteError
-            If the axes or the corrections are not valid.
-        """
-        known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
-        known["axes"] = ImageAxes(data["axes"])
-        known["corrections"] = Corrections.from_dict(data["corrections"])
-        known["shape"] = tuple(map(int, data["shape"]))
-        known["spacing"] = tuple(map(float, data.get("spacing", ())))
-        if data.get("channels") is not None:
-            known["channels"] = tuple(map(int, data["channels"]))
-        return cls(**known)
-
 
 @dataclass(frozen=True)
 class ClassList:

@@ -5,7 +5,7 @@ image, such as its normalisation, belongs to `checkpoints` and above.
 """
 
 from . import ome_zarr
-from .atomic import recover, replacing, sync_folder
+from .atomic import recover, replacing, sync, sync_folder
 from .exports import write_coco, write_rois, write_table
 from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
@@ -39,6 +39,7 @@ __all__ = [
     "safe_name",
     "stem",
     "suffix",
+    "sync",
     "sync_folder",
     "taken",
     "write_coco",

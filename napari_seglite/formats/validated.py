@@ -41,7 +41,7 @@ def read_json(path: Path, kind: type[T], largest: int, error: type[SegliteError]
     except OSError as caught:
         raise error(f"{path} cannot be read: {caught.strerror}.") from caught
     except ValueError as caught:
-        raise error(f"{path} is damaged: {caught}.") from caught
+        raise error(f"{path} cannot be read: {caught}.") from caught
 
 
 def parse_json(blob: bytes | str, kind: type[T]) -> T:
@@ -57,6 +57,8 @@ def parse_json(blob: bytes | str, kind: type[T]) -> T:
     try:
         result: T = _adapter(kind).validate_json(blob, strict=True)  # type: ignore[arg-type]
         return result
+    except SegliteError as error:  # of a value inside
+        raise ValueError(str(error).rstrip(".")) from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -245,25 +244,6 @@ class Corrections:
             "shape": list(self.shape),
             "regions": [asdict(region) for region in self.regions],
         }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Corrections:
-        """Read the result of `as_dict`; unknown fields of later versions are ignored.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If a field is missing or of the wrong kind.
-        AnnotationError
-            If a region holds no pixel, or a state or the mode is unknown.
-        """
-        frames, height, width = map(int, data["shape"])
-        regions = []
-        for entry in data["regions"]:
-            top, left, bottom, right = map(int, entry["box"])
-            known = {k: v for k, v in entry.items() if k in CorrectedRegion.__dataclass_fields__}
-            regions.append(CorrectedRegion(**{**known, "box": Box(top, left, bottom, right)}))
-        return cls((frames, height, width), data["mode"], tuple(regions))
 
 
 def _user() -> str:

@@ -123,7 +123,7 @@ def test_what_did_not_change_is_not_written(project):
     once = saver.written
     assert once > 0
     labels[2, 5, 5] = 0  # undone, of which nobody tells where
-    saver.recheck_recent()
+    saver.recheck()
     saver.close()
     assert saver.written > once
     project.compact()
@@ -211,13 +211,10 @@ def test_a_torn_record_ends_the_journal(tmp_path, cut):
     journal.append(tiles)
     whole = journal.size
     os.truncate(journal.path, whole - cut)
-    found = list(journal.read())
-    assert [tile.corner for tile in found] == [(0, 0), (0, 1)]
-    np.testing.assert_array_equal(found[1].pixels, tiles[1].pixels)
-    blob = bytearray(journal.path.read_bytes())
-    blob[40] ^= 1
-    journal.path.write_bytes(blob)
-    assert list(journal.read()) == []
+    found = journal.read()
+    assert [tile.corner for tile in found.tiles] == [(0, 0), (0, 1)]
+    assert found.damaged == 0  # the program was killed while it wrote
+    np.testing.assert_array_equal(found.tiles[1].load().pixels, tiles[1].pixels)
 
 
 def test_a_full_disk_is_told_and_tried_again(project, monkeypatch):

@@ -312,7 +312,7 @@ class CorrectionTracker(QObject):
     def _on_refreshed(self, tracked: TrackedLayer) -> None:
         """Check recent edits again: after an undo, napari only announces a redraw."""
         if self._autosave is not None and tracked.registered:
-            self._autosave.recheck_recent()
+            self._autosave.recheck()
 
     def _on_drawing(self, tracked: TrackedLayer, event: Any) -> None:
         """Record where a stroke in progress goes; the timer saves it."""
