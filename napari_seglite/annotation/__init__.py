@@ -1,6 +1,7 @@
 """Annotation projects on disk, their autosave, and suggestions for the next correction."""
 
 from .autosave import Autosave
+from .doctor import Finding, examine
 from .examples import annotated_images, pixel_size, prepare_project
 from .lock import ProjectInUse, ProjectMoved
 from .next_region import Candidate, candidates, ranked
@@ -13,11 +14,13 @@ __all__ = [
     "Autosave",
     "Candidate",
     "ClassList",
+    "Finding",
     "ProjectImage",
     "ProjectInUse",
     "ProjectMoved",
     "annotated_images",
     "candidates",
+    "examine",
     "known_projects",
     "open_default",
     "pixel_size",

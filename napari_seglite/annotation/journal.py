@@ -252,7 +252,7 @@ def _cut_off(rest: bytes) -> bool:
         return False
     description = rest[_HEAD.size : _HEAD.size + header]
     if len(description) < header:
-        return description.startswith(b'{"image"'[: len(description)])
+        return description.startswith(b'{"image"'[: len(description)]) and b"}" not in description
     try:
         parse_json(description, _Header)
         unpacker = zlib.decompressobj()

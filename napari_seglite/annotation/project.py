@@ -373,7 +373,13 @@ class AnnotationProject:
                 self._keep_damaged(content.damaged)
             homeless = self._merge(content.tiles)
             for key in dict.fromkeys(tile.image for tile in homeless):
-                self._kept(key).append(t.load() for t in homeless if t.image == key)
+                kept = self._kept(key)
+                kept.append(tile.load() for tile in homeless if tile.image == key)
+                if key not in self.damaged:
+                    self.notices.append(
+                        f"Some strokes belong to no image of the project. They are kept as "
+                        f"{kept.path}."
+                    )
             self.journal.clear()
 
     def _merge(self, tiles: Sequence[StoredTile]) -> list[StoredTile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,14 @@ from ...annotation import AnnotationProject, Autosave, ClassList, ProjectImage, 
 from ...errors import SegliteError
 from ...images import Box, Corrections, ImageAxes, Mode
 from ...training import AnnotatedImage
-from . import layers
+from . import layers, preferences
 from .paint_events import Span, edited_spans, frames_of, joined, span_in_frame
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
+
+log = logging.getLogger(__name__)
 
 # Images without a file are copied into the project up to this size.
 LARGEST_COPY = 2_000_000_000
@@ -38,17 +41,40 @@ class TrackedLayer:
         The image in the project, with its corrected regions.
     registered : bool
         Whether the entry is in the project and saved on every change.
+    history : tuple of int
+        Lengths of the layer's lists of steps to undo and to redo, when they were last seen.
     """
 
     image: Image
     labels: Labels
     entry: ProjectImage
     registered: bool = False
+    history: tuple[int, int] = (0, 0)
 
     @property
     def axes(self) -> ImageAxes:
         """The axes of the labels."""
         return ImageAxes(self.entry.axes.labels)
+
+    @property
+    def problem(self) -> str:
+        """Why its paint cannot be saved, as a sentence for the user; empty if it can."""
+        if not self.registered or self.labels.data.shape == self.entry.shape:
+            return ""
+        return (
+            f"The labels in {self.labels.name} were replaced by others of the shape "
+            f"{self.labels.data.shape}, which do not fit {self.entry.name}. They are not saved; "
+            "what was saved before is kept. Add them as a layer of their own to correct them."
+        )
+
+    def history_changed(self) -> bool:
+        """Whether a step was made, undone or redone since this was last asked."""
+        layer = self.labels
+        steps = (getattr(layer, "_undo_history", None), getattr(layer, "_redo_history", None))
+        if steps[0] is None or steps[1] is None:  # napari keeps them for itself
+            return True
+        before, self.history = self.history, (len(steps[0]), len(steps[1]))
+        return before != self.history
 
 
 class CorrectionTracker(QObject):
@@ -66,7 +92,7 @@ class CorrectionTracker(QObject):
     changed()
         Corrected regions or classes changed, or another project was opened.
     saved()
-        Everything painted so far is on disk.
+        Everything painted so far is on disk, or it turned out that it cannot be, see `problem`.
     failed(str)
         A sentence: something could not be saved or opened.
     """
@@ -81,9 +107,11 @@ class CorrectionTracker(QObject):
         self.mode: Mode = "dense"
         self.project: AnnotationProject | None = None
         self._class_list = ClassList()  # until there is a project
+        # Stored with corrections: a name, or None for that of the account.
+        self.author = _author()
         self._autosave: Autosave | None = None
         self._tracked: list[TrackedLayer] = []
-        self._announced = 0
+        self._announced: tuple[int, str] = (0, "")
         self._drawing: list[tuple[TrackedLayer, Span]] = []
         self._timer = QTimer(self)
         self._timer.setInterval(INTERVAL)
@@ -106,19 +134,65 @@ class CorrectionTracker(QObject):
             If it cannot be opened; the previous project stays open then.
         """
         project = AnnotationProject.open(folder, create)
-        self.close()
+        if problem := self.close():
+            self._say_failed(problem)
         self._use(project)
+        return project
+
+    def save_elsewhere(self, folder: Path) -> AnnotationProject:
+        """Save all corrected layers in another project, and record corrections there.
+
+        Nothing is written to the present project any more. Images of it that are not open stay
+        there.
+
+        Parameters
+        ----------
+        folder : Path
+            An empty folder for a new project.
+
+        Raises
+        ------
+        AnnotationError
+            If there can be no project; the present one stays open then.
+        """
+        project = AnnotationProject.open(folder, create=True)
+        kept = [tracked for tracked in self._tracked if tracked.registered]
+        old, classes = self.project, self.class_list
+        self._timer.stop()
+        if self._autosave is not None:
+            self._autosave.stop()
+        if old is not None:
+            old.abandon()
+        for tracked in kept:
+            tracked.registered = False
+            # Copies in the old project may be gone; the new one makes its own.
+            path = tracked.entry.path
+            path = path if Path(path).is_absolute() else ""
+            tracked.entry = replace(tracked.entry, key="", path=path, labels="labels.zarr")
+        project.classes = replace(classes, created=project.classes.created)
+        self._use(project)
+        for tracked in kept:
+            self.register(tracked)
+        self.mark_changed()
         return project
 
     def _use(self, project: AnnotationProject) -> None:
         self.project = project
         # Called from the saving thread; the signal is delivered in this one.
-        self._autosave = Autosave(project, self.failed.emit)
-        self._announced = 0
+        self._autosave = Autosave(project, self._say_failed)
+        self._announced = (0, "")
         if not project.images and self._class_list.named and not project.classes.named:
             self.set_class_list(self._class_list)  # a new project starts with those on the screen
         self._timer.start()
+        for notice in project.notices:
+            self._say_failed(notice)
         self.changed.emit()
+
+    def _say_failed(self, sentence: str) -> None:
+        try:
+            self.failed.emit(sentence)
+        except RuntimeError:  # the window is gone
+            log.error("%s", sentence)
 
     @property
     def class_list(self) -> ClassList:
@@ -132,20 +206,43 @@ class CorrectionTracker(QObject):
             self.project.classes = replace(class_list, created=self.project.classes.created)
         self.mark_changed()
 
-    def close(self) -> None:
-        """Save everything and close the project, so that other windows can open it."""
-        self._timer.stop()
-        self.close_without_qt()
+    def close(self) -> str:
+        """Save everything and close the project, so that other windows can open it.
 
-    def close_without_qt(self) -> None:
+        Returns
+        -------
+        str
+            A sentence if something could not be saved; else empty.
+        """
+        self._timer.stop()
+        return self.close_without_qt()
+
+    def close_without_qt(self) -> str:
         """Do what `close` does once Qt has destroyed the window and this object's Qt part."""
-        if self._autosave is not None:
-            self._autosave.close()
-        if self.project is not None:
-            self.project.close()
-        self.project = self._autosave = None
-        for tracked in self._tracked:
-            tracked.registered = False
+        problem = ""
+        try:
+            if self._autosave is not None:
+                problem = self._autosave.close()
+        finally:
+            if self.project is not None:
+                self.project.close()
+            self.project = self._autosave = None
+            for tracked in self._tracked:
+                tracked.registered = False
+        return problem
+
+    @property
+    def problem(self) -> str:
+        """Why corrections are not saved now, as a sentence; empty if they are."""
+        if self._autosave is not None and self._autosave.problem:
+            return self._autosave.problem
+        self.find(None)
+        return next((tracked.problem for tracked in self._tracked if tracked.problem), "")
+
+    @property
+    def unsaved(self) -> list[str]:
+        """Names of the images with corrections that are not on disk yet."""
+        return self._autosave.unsaved if self._autosave is not None else []
 
     @property
     def waiting(self) -> bool:
@@ -163,8 +260,11 @@ class CorrectionTracker(QObject):
         for tracked, span in drawing[-1:]:
             self._save(tracked, span)
         saver = self._autosave
-        if saver is not None and not saver.behind and self._announced != saver.saved:
-            self._announced = saver.saved
+        if saver is None:
+            return
+        state = (saver.saved, self.problem)
+        if state != self._announced and (not saver.behind or self.problem):
+            self._announced = state
             self.saved.emit()
 
     # ------------------------------------------------------------------ layers
@@ -270,7 +370,7 @@ class CorrectionTracker(QObject):
         if tracked.labels.data.shape != tracked.entry.shape or not self.register(tracked):
             return
         for frame, box in frames_of(span, tracked.axes, tracked.entry.shape):
-            tracked.entry.corrections = tracked.entry.corrections.touch(frame, box)
+            tracked.entry.corrections = tracked.entry.corrections.touch(frame, box, self.author)
         self._save(tracked, span)
         self.mark_changed()
 
@@ -306,13 +406,15 @@ class CorrectionTracker(QObject):
         self.changed.emit()
 
     def _on_replaced(self, tracked: TrackedLayer) -> None:
-        if tracked.labels.data.shape == tracked.entry.shape:
+        if problem := tracked.problem:
+            self._say_failed(problem)
+        elif tracked.labels.data.shape == tracked.entry.shape:
             self._save(tracked, ((0,) * len(tracked.entry.shape), tracked.entry.shape))
 
     def _on_refreshed(self, tracked: TrackedLayer) -> None:
-        """Check recent edits again: after an undo, napari only announces a redraw."""
+        """Check earlier edits again: after an undo, napari only announces a redraw."""
         if self._autosave is not None and tracked.registered:
-            self._autosave.recheck()
+            self._autosave.recheck(everything=tracked.history_changed())
 
     def _on_drawing(self, tracked: TrackedLayer, event: Any) -> None:
         """Record where a stroke in progress goes; the timer saves it."""
@@ -330,6 +432,11 @@ class CorrectionTracker(QObject):
             self._drawing.append((tracked, span))
         except (AttributeError, TypeError, ValueError, SegliteError):
             return  # the stroke is saved when it ends
+
+
+def _author() -> str | None:
+    name = str(preferences.load({"author": ""})["author"]).strip()
+    return "" if name == "-" else name or None
 
 
 def _annotated(tracked: TrackedLayer) -> AnnotatedImage:

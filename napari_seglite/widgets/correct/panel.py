@@ -306,7 +306,7 @@ class CorrectPanel(QWidget):
         if tracked is None or not self.tracker.register(tracked):
             return
         frame = layers.current_frame(self.viewer, tracked.image)
-        tracked.entry.corrections = tracked.entry.corrections.accept(frame)
+        tracked.entry.corrections = tracked.entry.corrections.accept(frame, self.tracker.author)
         self.tracker.mark_changed()
         self.next()
 
@@ -343,7 +343,9 @@ class CorrectPanel(QWidget):
             return
         frame = layers.current_frame(self.viewer, tracked.image)
         for box in boxes:
-            tracked.entry.corrections = tracked.entry.corrections.complete(frame, box)
+            tracked.entry.corrections = tracked.entry.corrections.complete(
+                frame, box, self.tracker.author
+            )
         self.tracker.mark_changed()
         self.say(f"{len(boxes)} complete box{'es' if len(boxes) > 1 else ''} on this slice.")
 
