@@ -78,7 +78,7 @@ class Autosave:
         self.project, self.delay = project, delay
         self.saved = self.written = self._number = 0
         self.problem = ""
-        self._failed, self._tried = failed, 0.0
+        self._failed, self._tried, self._moved = failed, 0.0, False
         self._new: list[tuple[ProjectImage, np.ndarray | None]] = []
         self._arrays: dict[str, Callable[[], ArrayLike | None]] = {}
         self._waiting: dict[Place, Tile] = {}
@@ -168,12 +168,15 @@ class Autosave:
 
     @property
     def unsaved(self) -> list[str]:
-        """Names of the images with changes that are not on disk yet."""
+        """Names of the images with changes that are not on disk; all if the folder is gone."""
         with self._lock:
             new = {image.key: image.name for image, _ in self._new}
-            keys = [key for key, _ in self._waiting]
-        names = {key: image.name for key, image in self.project.images.items()}
-        return sorted({(names | new).get(key, key) for key in (*keys, *new)})
+            keys = {*new, *(key for key, _ in self._waiting)}
+            index = self._index_changed
+        if self._moved or (index and not keys):
+            keys |= set(self._arrays)
+        names = {key: image.name for key, image in self.project.images.items()} | new
+        return sorted({names.get(key, key) for key in keys})
 
     def flush(self) -> None:
         """Save now, in the caller's thread."""
@@ -261,7 +264,7 @@ class Autosave:
             self._remember(waiting)
             if index:
                 self.project.save_index()
-            self.saved, self.problem = number, ""
+            self.saved, self.problem, self._moved = number, "", False
         except Exception as error:  # of any kind: the thread must go on and try again
             with self._lock:
                 self._waiting = {**waiting, **self._waiting}
@@ -269,7 +272,8 @@ class Autosave:
             self._report(error)
 
     def _report(self, error: Exception) -> None:
-        if isinstance(error, ProjectMoved):
+        self._moved = isinstance(error, ProjectMoved)
+        if self._moved:
             sentence = f"Your corrections are not saved. {error}"
         else:
             sentence = (
@@ -277,7 +281,8 @@ class Autosave:
                 "space or reconnect the disk; saving is tried again every few seconds."
             )
         if sentence != self.problem:
-            log.warning("%s", sentence, exc_info=error)
+            expected = isinstance(error, OSError | AnnotationError)
+            log.warning("%s", sentence, exc_info=None if expected else error)
             self.problem = sentence
             self._failed(sentence)
 

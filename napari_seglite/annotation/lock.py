@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import platform
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,8 @@ class Owner:
         When it opened the project, ISO 8601 in UTC.
     token : str
         Different for each opening.
+    file : int
+        Number (inode) of the locked file.
     """
 
     host: str
@@ -59,10 +62,11 @@ class Owner:
     started: float
     since: str
     token: str
+    file: int
 
     @classmethod
     def here(cls) -> Owner:
-        """Return this process as the owner."""
+        """Return this process as the owner, of no file yet."""
         return cls(
             platform.node(),
             account(),
@@ -70,6 +74,7 @@ class Owner:
             psutil.Process().create_time(),
             datetime.now(UTC).isoformat(timespec="seconds"),
             uuid.uuid4().hex,
+            0,
         )
 
     @property
@@ -218,7 +223,8 @@ class ProjectLock:
     def _lives(self, owner: Owner) -> bool:
         """Whether the program that wrote the owner's file still runs, as far as can be told."""
         if owner.host == self._owner.host:
-            return owner.runs
+            # Whoever still locked this very file would have kept us out.
+            return owner.runs and owner.file != (self.folder / LOCK).stat().st_ino
         # By the clock of the folder's computer, which wrote both.
         (self.folder / LOCK).touch()
         now = (self.folder / LOCK).stat().st_mtime
@@ -234,9 +240,8 @@ class ProjectLock:
             return None
 
     def _write(self) -> None:
-        from json import dumps
-
-        (self.folder / OWNER).write_text(dumps(asdict(self._owner)), "utf-8")
+        self._owner = replace(self._owner, file=(self.folder / LOCK).stat().st_ino)
+        (self.folder / OWNER).write_text(json.dumps(asdict(self._owner)), "utf-8")
         self._beaten = time.monotonic()
 
     def _in_use(self, owner: Owner | None) -> ProjectInUse:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..checkpoints import CheckpointInfo, CheckpointStore
@@ -101,6 +101,16 @@ class SegliteDock(QWidget):
         """Read the lists of layers once the dock is in a window, where they find the viewer."""
         super().showEvent(event)
         self.reset_choices()
+        if (window := self.window()) is not None:
+            window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Keep the window open while corrections cannot be saved, if the user wants that."""
+        closing = event is not None and event.type() == QEvent.Type.Close
+        if closing and watched is self.window() and not self.correct_panel.may_close():
+            cast("QEvent", event).ignore()
+            return True
+        return bool(super().eventFilter(watched, event))
 
     def reset_choices(self, event: Any = None) -> None:
         """Read the lists of layers again."""

@@ -68,6 +68,19 @@ def outside(tmp_path):
     return folder
 
 
+def remove_all(folder):
+    """Open a project and take every image out of it; return what is said of it."""
+    try:
+        project = AnnotationProject.open(folder)
+    except AnnotationError as error:
+        return str(error)
+    told = " ".join(project.damaged.values())
+    for key in [*project.images, *project.damaged]:
+        project.remove(key)
+    project.close()
+    return told
+
+
 def odd_paths(outside):
     yield from ("../../Documents", str(outside), "..", ".", "", "a/../../../Documents", "a\0b")
     yield from ("../Documents/labels.zarr", "a\n", "-rf", "x" * 300, "..\\..\\Documents", "/")
@@ -84,14 +97,7 @@ def test_an_index_cannot_lead_out_of_its_folder(tmp_path, outside, field):
     for value in odd_paths(outside):
         change(folder, **{field: value})
         Journal(folder / "journal.bin").append([Tile(value, (0, 0), wide.pixels), wide])
-        try:
-            project = AnnotationProject.open(folder)
-        except AnnotationError as error:
-            assert "project.json" in str(error)
-        else:
-            for key in [*project.images, *project.damaged]:
-                project.remove(key)
-            project.close()
+        if remove_all(folder) == "":
             shutil.rmtree(folder)
             made(folder, strokes=1)
         assert everything(outside) == before, value
@@ -107,16 +113,7 @@ def test_links_do_not_lead_out(tmp_path, outside, link):
     shutil.rmtree(place) if place.is_dir() else place.unlink()
     place.symlink_to(target)
     before = everything(outside)
-    try:
-        project = AnnotationProject.open(folder)
-    except AnnotationError as error:
-        assert "link" in str(error)
-    else:
-        assert "link" in project.damaged["a"]
-        with pytest.raises(KeyError):
-            project.labels("a")
-        project.remove("a")
-        project.close()
+    assert "is a link" in remove_all(folder)
     assert everything(outside) == before
 
 

@@ -135,6 +135,10 @@ class CorrectPanel(QWidget):
         """Show a sentence at the bottom, errors in red."""
         self.status.say(text, error)
 
+    def may_close(self) -> bool:
+        """Save everything, or ask what to do; returns whether the window may close."""
+        return self.project.may_close()
+
     def reset_choices(self) -> None:
         """Read the lists of layers again."""
         self.image_box.reset_choices()
