@@ -36,13 +36,13 @@ def open_labels(folder: Path, image: ProjectImage) -> WritableArray:
     import zarr
 
     path = labels_folder(folder, image)
-    if not path.is_dir():
-        raise AnnotationError(f"The labels of {image.name} are missing ({path}).")
     if link := _link_inside(folder, image):
         raise AnnotationError(
             f"The labels of {image.name} are not used: {link} is a link, which may lead out of the "
             "project. Put the files themselves there."
         )
+    if not path.is_dir():
+        raise AnnotationError(f"The labels of {image.name} are missing ({path}).")
     try:
         array = zarr.open_array(path / "0", mode="r+")
         shape, dtype = tuple(array.shape), array.dtype
