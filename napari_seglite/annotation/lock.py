@@ -8,7 +8,6 @@ import os
 import platform
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -192,12 +191,15 @@ class ProjectLock:
         """Let other programs open the project."""
         if self._lock is None:
             return
-        with suppress(OSError):
+        try:
             other = self._read()
             if other is not None and other.token == self._owner.token:
                 (self.folder / OWNER).unlink(missing_ok=True)
-        self._lock.release()
-        self._lock = None
+        except OSError:
+            pass  # the folder is gone, or cannot be written
+        finally:
+            self._lock.release()
+            self._lock = None
 
     def _lock_again(self) -> None:
         from filelock import FileLock, Timeout

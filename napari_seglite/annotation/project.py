@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ..errors import AnnotationError
-from ..formats import read_image, recover, replacing, safe_name, sync, taken
+from ..formats import is_unfinished, read_image, recover, replacing, safe_name, sync, taken
 from ..images import ArrayLike, WritableArray
 from . import index
 from .index import IMAGES, INDEX
@@ -160,8 +160,8 @@ class AnnotationProject:
             try:
                 self._lock.check()
                 self.compact()
-            except (OSError, AnnotationError):
-                log.warning("The journal of %s is merged later", self.folder, exc_info=True)
+            except (OSError, AnnotationError) as error:
+                log.warning("The journal of %s is merged later: %s", self.folder, error)
             finally:
                 self._lock.release()
 
@@ -357,8 +357,8 @@ class AnnotationProject:
             if self.journal.size > LONG_JOURNAL:
                 try:
                     self.compact()
-                except OSError:  # the tiles are in the journal, which is merged later
-                    log.warning("The journal of %s is merged later", self.folder, exc_info=True)
+                except OSError as error:  # the tiles are in the journal
+                    log.warning("The journal of %s is merged later: %s", self.folder, error)
         return written
 
     def compact(self) -> None:
@@ -460,7 +460,8 @@ def _check_folder(folder: Path, create: bool) -> None:
     if not create:
         raise AnnotationError(f"{folder} holds no SegLite project ({INDEX} is missing).")
     folder.mkdir(parents=True, exist_ok=True)
-    others = [path.name for path in folder.iterdir() if path.name not in (LOCK, OWNER, IMAGES)]
+    ours = (LOCK, OWNER, IMAGES)
+    others = [p for p in folder.iterdir() if p.name not in ours and not is_unfinished(p)]
     if any((folder / name).exists() for name in index.BACKUPS):
         raise AnnotationError(
             f"The index of the project {folder} is missing. To restore an earlier one: "

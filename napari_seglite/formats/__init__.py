@@ -5,7 +5,7 @@ image, such as its normalisation, belongs to `checkpoints` and above.
 """
 
 from . import ome_zarr
-from .atomic import recover, replacing, sync, sync_folder
+from .atomic import is_unfinished, recover, replacing, sync, sync_folder
 from .exports import write_coco, write_rois, write_table
 from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
@@ -24,6 +24,7 @@ from .validated import parse_json, read_json
 __all__ = [
     "FilePairs",
     "ImageFile",
+    "is_unfinished",
     "list_images",
     "name_problem",
     "ome_zarr",

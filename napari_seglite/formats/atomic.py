@@ -45,7 +45,9 @@ def replacing(target: Path, *, new: bool = False) -> Iterator[Path]:
         raise FileExistsError(f"{target} exists already.")
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f"{_SCRATCH}{os.getpid()}-"
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as scratch:
+    with tempfile.TemporaryDirectory(
+        dir=target.parent, prefix=prefix, ignore_cleanup_errors=True
+    ) as scratch:
         temporary = Path(scratch) / target.name
         yield temporary
         sync(temporary)
@@ -105,6 +107,11 @@ def recover(folder: Path, *, alone: bool = False) -> None:
             _remove(scratch)
 
 
+def is_unfinished(path: Path) -> bool:
+    """Whether `replacing` made a file or folder that is not complete or not needed any more."""
+    return path.name.startswith((_SCRATCH, _OLD))
+
+
 def _unfinished(folder: Path, name: str, alone: bool) -> bool:
     """Whether a running process is about to write a target of this name."""
     scratches = [path for path in folder.glob(f"{_SCRATCH}*") if (path / name).exists()]
@@ -118,7 +125,8 @@ def _running(scratch: str) -> bool:
 
 def _remove(path: Path) -> None:
     if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
     else:
         shutil.rmtree(path, ignore_errors=True)
 
