@@ -72,7 +72,7 @@ class Autosave:
     def __init__(
         self,
         project: AnnotationProject,
-        failed: Callable[[str], None] = log.error,
+        failed: Callable[[str], None] = lambda _: None,
         delay: float = DELAY,
     ) -> None:
         self.project, self.delay = project, delay

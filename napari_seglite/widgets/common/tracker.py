@@ -67,14 +67,19 @@ class TrackedLayer:
             "what was saved before is kept. Add them as a layer of their own to correct them."
         )
 
-    def history_changed(self) -> bool:
-        """Whether a step was made, undone or redone since this was last asked."""
-        layer = self.labels
-        steps = (getattr(layer, "_undo_history", None), getattr(layer, "_redo_history", None))
-        if steps[0] is None or steps[1] is None:  # napari keeps them for itself
-            return True
-        before, self.history = self.history, (len(steps[0]), len(steps[1]))
-        return before != self.history
+    def edits_since(self) -> list[Any] | None:
+        """Return the edits that were made, undone or redone since this was last called.
+
+        As napari's paint events describe them; None if napari does not tell.
+        """
+        layer, (undone, redone) = self.labels, self.history
+        try:
+            undo, redo = layer._undo_history, layer._redo_history
+        except AttributeError:  # another version of napari
+            return None
+        self.history = len(undo), len(redo)
+        made, back = len(undo) - undone, len(redo) - redone
+        return [*list(undo)[len(undo) - max(made, 0) :], *list(redo)[len(redo) - max(back, 0) :]]
 
 
 class CorrectionTracker(QObject):
@@ -413,8 +418,13 @@ class CorrectionTracker(QObject):
 
     def _on_refreshed(self, tracked: TrackedLayer) -> None:
         """Check earlier edits again: after an undo, napari only announces a redraw."""
-        if self._autosave is not None and tracked.registered:
-            self._autosave.recheck(everything=tracked.history_changed())
+        edits = tracked.edits_since()
+        if self._autosave is None or not tracked.registered:
+            return
+        self._autosave.recheck(everything=edits is None)
+        for edit in edits or ():
+            for span in edited_spans(edit, tracked.entry.shape):
+                self._save(tracked, span)
 
     def _on_drawing(self, tracked: TrackedLayer, event: Any) -> None:
         """Record where a stroke in progress goes; the timer saves it."""
