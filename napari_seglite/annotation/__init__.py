@@ -1,5 +1,6 @@
 """Annotation projects on disk, their autosave, and suggestions for the next correction."""
 
+from .archive import export_project, import_project
 from .autosave import Autosave
 from .doctor import Finding, examine
 from .examples import annotated_images, pixel_size, prepare_project
@@ -21,6 +22,8 @@ __all__ = [
     "annotated_images",
     "candidates",
     "examine",
+    "export_project",
+    "import_project",
     "known_projects",
     "open_default",
     "pixel_size",

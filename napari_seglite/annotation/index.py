@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import AnnotationError, SegliteError
 from ..formats import read_json, replacing
@@ -134,11 +135,12 @@ def write(folder: Path, classes: ClassList, images: Iterable[ProjectImage]) -> N
     entries = [image.as_dict() for image in images]
     for entry in entries:
         entry["path"] = _relative(folder, entry["path"])
-    write_entries(folder / INDEX, classes, entries)
+    with replacing(folder / INDEX) as scratch:
+        scratch.write_text(as_json(classes, entries), "utf-8")
 
 
-def write_entries(path: Path, classes: ClassList, entries: Sequence[dict[str, object]]) -> None:
-    """Write an index file from plain JSON data of images."""
+def as_json(classes: ClassList, entries: Sequence[dict[str, Any]]) -> str:
+    """Return the text of an index, given plain JSON data of images."""
     data = {
         "format": FORMAT,
         "created": classes.created,
@@ -146,8 +148,7 @@ def write_entries(path: Path, classes: ClassList, entries: Sequence[dict[str, ob
         "class_colours": list(classes.class_colours),
         "images": entries,
     }
-    with replacing(path) as scratch:
-        scratch.write_text(json.dumps(data, indent=1), "utf-8")
+    return json.dumps(data, indent=1)
 
 
 def names_labels(name: str) -> bool:
