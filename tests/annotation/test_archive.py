@@ -87,7 +87,6 @@ NAMES = [
     "C:/x",
     "x",
     "images/x",
-    "images/./a/b",
 ]
 
 
@@ -111,8 +110,8 @@ def test_bombs_are_refused_before_they_are_unpacked(project, tmp_path):
             zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as archive,
             archive.open(name, "w") as file,
         ):
-            for _ in range(size):
-                file.write(bytes(1_000_000))
+            for _ in range(size // 10):
+                file.write(bytes(10_000_000))
         with pytest.raises(AnnotationError, match=r"out\.zip is no exported project"):
             import_project(target, tmp_path / "new")
         assert not (tmp_path / "new").exists()

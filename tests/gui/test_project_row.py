@@ -181,3 +181,26 @@ def test_a_damaged_project_is_repaired_from_the_window(dock, qtbot, tmp_path, mo
     qtbot.waitUntil(lambda: not dock.correct_panel.project.busy, timeout=PATIENCE)
     (tracked,) = dock.tracker._tracked
     assert (np.asarray(tracked.labels.data) == 3).all()
+
+
+def test_a_project_goes_into_one_file_and_comes_back(
+    viewer, dock, qtbot, painted, tmp_path, monkeypatch
+):
+    row = dock.correct_panel.project
+    zipped = str(tmp_path / "out.zip")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (zipped, ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (zipped, ""))
+    row.ask_export()
+    qtbot.waitUntil(lambda: not row.busy, timeout=PATIENCE)
+    assert "out.zip" in dock.correct_panel.status.text()
+    (tmp_path / "new").mkdir()
+    answering(monkeypatch, tmp_path / "new")
+    row.ask_import()
+    qtbot.waitUntil(lambda: dock.tracker.project.folder.name == "new", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not row.busy, timeout=PATIENCE)
+    opened = viewer.layers[-1]
+    np.testing.assert_array_equal(opened.data, painted.data)
+    answering(monkeypatch, tmp_path / "first")
+    row.ask_examine()
+    qtbot.waitUntil(lambda: not row.busy, timeout=PATIENCE)
+    assert "All is well" in dock.correct_panel.status.text()

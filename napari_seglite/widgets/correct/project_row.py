@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QMessageBox,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QWidget,
 )
 
-from ...annotation import Finding, ProjectInUse, examine, known_projects
+from ...annotation import (
+    Finding,
+    ProjectInUse,
+    examine,
+    export_project,
+    import_project,
+    known_projects,
+)
 from ...errors import SegliteError
 from ..common import ERROR_STYLE, JobRunner
 from .project_layers import OpenedImage, read_images, show_image
@@ -26,6 +35,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from ..common import CorrectionTracker
+
+ZIP = "Projects (*.zip)"
+Value = TypeVar("Value")
 
 
 class ProjectRow(QWidget):
@@ -62,16 +74,39 @@ class ProjectRow(QWidget):
         self.elsewhere_button = QPushButton("Save elsewhere …")
         self.elsewhere_button.setToolTip("Save all corrected layers in another folder")
         self.elsewhere_button.hide()
+        self.more_button = QToolButton()
+        self.more_button.setText("⋯")
+        self.more_button.setToolTip("Export, examine or move this project")
+        self.more_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.more_button.setMenu(self._menu())
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.name, 1)
         row.addWidget(self.elsewhere_button)
         row.addWidget(self.open_button)
+        row.addWidget(self.more_button)
         self.open_button.clicked.connect(self._choose)
         self.elsewhere_button.clicked.connect(self.ask_elsewhere)
         tracker.saved.connect(self.show_state)
         tracker.changed.connect(self.show_state)
         self.show_state()
+
+    def _menu(self) -> QMenu:
+        menu = QMenu(self)
+        self.actions_of_project = [
+            menu.addAction("Export to one file …", self.ask_export),
+            menu.addAction("Save elsewhere …", self.ask_elsewhere),
+        ]
+        menu.addSeparator()
+        menu.addAction("Open an exported project …", self.ask_import)
+        menu.addAction("Examine a project …", self.ask_examine)
+        menu.aboutToShow.connect(self._enable_actions)
+        return menu
+
+    def _enable_actions(self) -> None:
+        for action in self.actions_of_project:
+            if action is not None:
+                action.setEnabled(self.tracker.project is not None and not self.busy)
 
     @property
     def busy(self) -> bool:
@@ -115,23 +150,70 @@ class ProjectRow(QWidget):
             failed=lambda text: self.said.emit(text, True),
         )
 
+    # ------------------------------------------------------------------ other places
+    def ask_export(self) -> None:
+        """Ask for a file and write the whole project into it."""
+        project = self.tracker.project
+        if project is None or self.busy:
+            return
+        name = f"{project.folder.name}.zip"
+        path, _ = QFileDialog.getSaveFileName(self, "Export the project", name, ZIP)
+        if path:
+            self.tracker.flush()
+            self.said.emit("Exporting …", False)
+            self.runner.start(
+                lambda stop: as_job(lambda: export_project(project, Path(path))),
+                succeeded=lambda _: self.said.emit(f"The project is in {path}.", False),
+                failed=lambda text: self.said.emit(text, True),
+            )
+
+    def ask_import(self) -> None:
+        """Ask for an exported project and a folder, and open it there."""
+        source, _ = QFileDialog.getOpenFileName(self, "An exported project", "", ZIP)
+        if not source or self.busy:
+            return
+        folder = QFileDialog.getExistingDirectory(self, "An empty folder for the project")
+        if folder:
+            self.said.emit("Unpacking …", False)
+            unpacked: list[Path] = []
+            self.runner.start(
+                lambda stop: as_job(lambda: import_project(Path(source), Path(folder))),
+                succeeded=unpacked.append,
+                ended=lambda: [self.open_project(path) for path in unpacked],
+                failed=lambda text: self.said.emit(text, True),
+            )
+
     # ------------------------------------------------------------------ when something is wrong
-    def _examine(self, folder: Path) -> None:
-        """Look for what is wrong with a project that cannot be opened, and offer to repair it."""
+    def ask_examine(self) -> None:
+        """Ask for a project and look for what is wrong with it."""
+        folder = QFileDialog.getExistingDirectory(self, "A project to examine")
+        if folder and not self.busy:
+            self.said.emit("Examining …", False)
+            self._examine(Path(folder), asked=True)
+
+    def _examine(self, folder: Path, asked: bool = False) -> None:
+        """Look for what is wrong with a project, and offer to repair it."""
+
+        def done(findings: list[Finding]) -> None:
+            if findings:
+                self._offer_repair(folder, findings)
+            elif asked:
+                self.said.emit(f"All is well with {folder.name}.", False)
+
+        def failed(text: str) -> None:
+            if asked:  # else the first error said why it cannot be opened
+                self.said.emit(text, True)
+
         self.runner.start(
-            lambda stop: examined(folder),
-            succeeded=lambda findings: self._offer_repair(folder, findings),
-            failed=lambda _: None,  # no project at all, as the first error said
+            lambda stop: as_job(lambda: examine(folder)), succeeded=done, failed=failed
         )
 
     def _offer_repair(self, folder: Path, findings: list[Finding]) -> None:
-        if not findings:
-            return
         found = "\n\n".join(f"{f.text}\nRepair: {f.remedy}" for f in findings[:5])
         question = f"{folder.name} is damaged.\n\n{found}\n\nRepair it? No file is deleted."
         if QMessageBox.question(self, "SegLite", question) == QMessageBox.StandardButton.Yes:
             self.runner.start(
-                lambda stop: examined(folder, repair=True),
+                lambda stop: as_job(lambda: examine(folder, repair=True)),
                 ended=lambda: self.open_project(folder),
                 failed=lambda text: self.said.emit(text, True),
             )
@@ -204,7 +286,7 @@ class ProjectRow(QWidget):
             self.opened.emit(show_image(self.viewer, self.tracker, opened))
 
 
-def examined(folder: Path, repair: bool = False) -> Generator[None, None, list[Finding]]:
-    """Examine a project as a job, see `examine`."""
+def as_job(act: Callable[[], Value]) -> Generator[None, None, Value]:
+    """Do something in one go, as a job."""
     yield
-    return examine(folder, repair)
+    return act()
