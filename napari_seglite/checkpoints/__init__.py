@@ -11,6 +11,7 @@ from .folder import Scan
 from .inputs import intensity_limits, measure_intensities, prepare_slices
 from .lineage import parents_first
 from .store import CheckpointStore, default_folder
+from .text import printable
 
 __all__ = [
     "CheckpointInfo",

@@ -97,6 +97,10 @@ def read_archive(source: Path) -> Packed:
         fill_network(info, weights, source)
         if kept:
             replay.check(kept)
+    except CheckpointError as error:
+        if str(source) in str(error):
+            raise
+        raise CheckpointError(f"{source}: {error}") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{source} does not contain a checkpoint: {error}.") from error
     return Packed(info, data, weights, kept)

@@ -150,6 +150,11 @@ class CheckpointInfo:
         """Whether its network is 3-D and segments volumes instead of slices."""
         return bool(self.options.get("dims") == 3)
 
+    def score(self, *names: str) -> float | None:
+        """Return the first of several scores that is known; one that is not a number is not."""
+        values = (self.scores.get(name, math.nan) for name in names)
+        return next((value for value in values if math.isfinite(value)), None)
+
     def build(self) -> nn.Module:
         """Return its network with fresh weights."""
         return src_models.create(self.network, self.in_channels, self.classes, **self.options)

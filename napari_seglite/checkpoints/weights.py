@@ -41,19 +41,15 @@ def load_network(info: CheckpointInfo, folder: Path) -> nn.Module:
     file = folder / WEIGHTS
     try:
         if not file.is_file():
-            raise CheckpointError(
-                f"The weights of checkpoint {info.id} cannot be read: {file} is missing. Copy it "
-                "again."
-            )
-        most = largest(info)
-        with file.open("rb") as stream:
-            blob = stream.read(most + 1)
-    except OSError as error:
+            raise FileNotFoundError(f"{file} is missing")
+        if file.stat().st_size > largest(info):
+            raise _unfit(info)
+        blob = file.read_bytes()
+    except (OSError, MemoryError) as error:
         raise CheckpointError(
-            f"The weights of checkpoint {info.id} cannot be read ({error}). Copy it again."
+            f"The weights of checkpoint {info.id} cannot be read: "
+            f"{error or 'they do not fit into memory'}. Copy it again."
         ) from error
-    if len(blob) > most:
-        raise _unfit(info)
     return fill_network(info, blob, file)
 
 
