@@ -133,7 +133,8 @@ def read_info(path: Path) -> CheckpointInfo:
     info, _ = read_card(path)
     if info.id != path.name:
         raise CheckpointError(
-            f"{path / CARD} belongs to checkpoint {info.id}: its folder has another name."
+            f"{path / CARD} belongs to checkpoint {info.id}, but its folder is called "
+            f"{path.name}. Rename the folder."
         )
     return info
 

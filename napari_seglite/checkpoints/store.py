@@ -1,4 +1,4 @@
-"""The store of checkpoints on disk.
+"""The store of checkpoints on disk: the door to `folder`, `weights`, `archive` and `repair`.
 
 A checkpoint is a folder with ``card.json``, ``weights.safetensors`` and perhaps a replay buffer,
 ``replay.npz``. Built-in checkpoints lie inside the package, the user's own in the platform's data
@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -363,13 +363,11 @@ class CheckpointStore:
 
     def _names(self) -> builtins.list[str]:
         """Return all names that are taken, those of damaged checkpoints included."""
-        try:
-            roots = [root for root in (self.built_in, self.folder) if root.is_dir()]
-            return [path.name for root in roots for path in root.iterdir()]
-        except OSError as error:
-            raise CheckpointError(
-                f"The folder {self.folder} cannot be read: {error.strerror}."
-            ) from error
+        names: builtins.list[str] = []
+        for root in (self.built_in, self.folder):
+            with suppress(OSError):  # missing, or not to be read; writing there will tell
+                names += [path.name for path in root.iterdir()]
+        return names
 
     def _forget(self, name: str) -> None:
         """Clear references to a checkpoint that is gone, before another one takes its name."""
