@@ -14,6 +14,7 @@ import src_models
 from ..errors import CheckpointError
 from ..formats import parse_json
 from ..images import Normalisation
+from .text import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -186,5 +187,5 @@ class CheckpointInfo:
             raise CheckpointError(f"The card of this checkpoint has no field {error}.") from error
         except (TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(
-                f"The card of this checkpoint cannot be read: {error}."
+                f"The card of this checkpoint cannot be read: {printable(str(error))}."
             ) from error

@@ -47,6 +47,8 @@ def repair(built_in: Path, own: Path) -> list[str]:
         except NotUsableHereError:
             continue
         except CheckpointError as error:
+            if isinstance(error.__cause__, OSError):  # of the disk, and may pass
+                continue
             done.append(_set_aside(path, str(error)))
             continue
         if path.is_symlink():

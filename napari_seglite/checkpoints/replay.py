@@ -81,6 +81,8 @@ def check(blob: bytes) -> None:
 
 def _unpack(source: Path | io.BytesIO, name: str) -> list[TrainingImage]:
     with open_zip(source) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST_REPLAY:
+            raise ValueError(f"it holds more than {LARGEST_REPLAY:,} bytes")
         numbers = [
             int(found[1])
             for member in archive.namelist()

@@ -117,6 +117,13 @@ def test_unusual_but_valid_cards_are_listed(store, put, changes, capsys):
         assert listed["scores"]["validation_dice"] is None
 
 
+def test_a_reason_is_printable(store, put):
+    put(scores={"\x1b[2J": "x"})
+    with pytest.raises(CheckpointError) as told:
+        store.info("bad")
+    assert "\x1b" not in str(told.value)
+
+
 def test_a_note_keeps_the_fields_of_later_versions(store, put):
     folder = put(a_field_of_later=[1])
     store.annotate("bad", "x")
@@ -288,3 +295,14 @@ def test_a_checkpoint_with_the_name_of_a_shipped_one_gets_another(store, put):
     store.repair()
     assert store.damaged() == {}
     assert store.info("nuclei-s-net-2").network == "unet-sharp"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that fails to read")
+def test_repair_leaves_what_the_disk_does_not_give(store, put):
+    """An error of the disk or the network may pass, and says nothing about the card."""
+    card = put() / "card.json"
+    card.unlink()
+    card.symlink_to("/proc/self/mem")
+    assert "Input/output error" in store.damaged()["bad"]
+    assert store.repair() == []
+    assert card.is_symlink()

@@ -107,6 +107,16 @@ def test_a_bomb_is_not_unpacked(tmp_path):
         replay.read(tmp_path)
 
 
+def test_frames_that_are_large_together_are_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "replay.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as z:
+        for number in range(5):
+            with z.open(f"frame{number}.npy", "w") as stream:
+                for _ in range(50):
+                    stream.write(bytes(1_000_000))
+    with pytest.raises(CheckpointError, match="more than 200,000,000"):
+        replay.read(tmp_path)
+
+
 def test_any_damage_to_a_file_is_told(tmp_path):
     image = TrainingImage(
         "a", np.random.default_rng(0).random((1, 32, 32), np.float32), np.ones((32, 32), np.uint8)
