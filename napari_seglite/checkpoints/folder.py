@@ -206,9 +206,6 @@ def copy(path: Path, target: Path, **changes: Any) -> CheckpointInfo:
 
 def remove(path: Path) -> None:
     """Remove a checkpoint's folder, which disappears in one step; of a link, the link alone."""
-    if path.is_symlink():
-        path.unlink()
-        return
     hidden = Path(tempfile.mkdtemp(prefix=_DELETED, dir=path.parent))
     path.rename(hidden / path.name)
     shutil.rmtree(hidden, ignore_errors=True)
