@@ -14,12 +14,21 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from .cards import CARDS, NetworkCard
+from .cards import CARDS, NetworkCard, NetworkOption
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["ENTRY_POINTS", "NetworkCard", "card", "create", "names", "register", "training_loss"]
+__all__ = [
+    "ENTRY_POINTS",
+    "NetworkCard",
+    "NetworkOption",
+    "card",
+    "create",
+    "names",
+    "register",
+    "training_loss",
+]
 
 ENTRY_POINTS = "napari_seglite.networks"
 

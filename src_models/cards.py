@@ -2,8 +2,48 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class NetworkOption:
+    """An option of a network's constructor.
+
+    Attributes
+    ----------
+    name : str
+        The argument.
+    values : tuple
+        The values that it takes; empty for an option that takes a sequence of numbers.
+    numbers : int
+        Length of that sequence; its numbers are positive.
+
+    Examples
+    --------
+    >>> NetworkOption("dims", (2, 3)).problem(4)
+    'dims is one of 2, 3'
+    """
+
+    name: str
+    values: tuple[Any, ...] = ()
+    numbers: int = 0
+
+    def problem(self, value: Any) -> str:
+        """Return why the option cannot have a value; an empty string if it can."""
+        if self.values:
+            if any(type(value) is type(known) and value == known for known in self.values):
+                return ""
+            return f"{self.name} is one of {', '.join(map(str, self.values))}"
+        if value is None or (
+            isinstance(value, (list, tuple))
+            and len(value) == self.numbers
+            and all(type(v) in (int, float) and 0 < v < math.inf for v in value)
+        ):
+            return ""
+        return f"{self.name} is {self.numbers} positive numbers"
 
 
 @dataclass(frozen=True)
@@ -50,6 +90,8 @@ class NetworkCard:
         Prefixes of the names of the encoder's parameters, for training only the rest.
     learning_rate : float
         AdamW's learning rate for training all weights with batches of four patches.
+    options : tuple of NetworkOption or None
+        What the factory takes beside channels and classes; None if the card does not tell.
     """
 
     name: str
@@ -71,6 +113,20 @@ class NetworkCard:
     memory: int = 4000
     encoder: tuple[str, ...] = ()
     learning_rate: float = 1.5e-3
+    options: tuple[NetworkOption, ...] | None = None
+
+    def option_problem(self, options: Mapping[str, Any]) -> str:
+        """Return why the network cannot be built with some options; empty if none is known."""
+        if self.options is None:
+            return ""
+        known = {option.name: option for option in self.options}
+        for name, value in options.items():
+            if name not in known:
+                names = ", ".join(known) or "none"
+                return f"{self.title} has no such option {name!r:.100}; its options: {names}"
+            if problem := known[name].problem(value):
+                return problem
+        return ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""
@@ -94,6 +150,7 @@ CARDS = {
             memory=900,
             encoder=("encoder1.", "encoder2."),
             factory="src_models.s_net:SNet",
+            options=(),
             uses_scan=True,
         ),
         NetworkCard(
@@ -110,6 +167,7 @@ CARDS = {
             memory=1300,
             encoder=("stages.",),
             factory="src_models.u2net_msac:U2NetMSAC",
+            options=(),
             loss_function="src_models.losses:bce_dice_ms_ssim",
         ),
         NetworkCard(
@@ -126,6 +184,11 @@ CARDS = {
             memory=3200,
             encoder=("nodes.0_0.", "nodes.1_0.", "nodes.2_0.", "nodes.3_0.", "nodes.4_0."),
             factory="src_models.unet_sharp:UNetSharp",
+            options=(
+                NetworkOption("preset", ("base", "small", "tiny")),
+                NetworkOption("dims", (2, 3)),
+                NetworkOption("spacing", numbers=3),
+            ),
             loss_function="src_models.losses:deep_supervision",
             pruning_levels=(1, 2, 3, 4),
             learning_rate=5e-3,
@@ -147,6 +210,7 @@ CARDS = {
             memory=4000,
             encoder=("encoder.",),
             factory="src_models.celnet:CeLNet",
+            options=(),
             context_slices=3,
         ),
         NetworkCard(
@@ -163,6 +227,7 @@ CARDS = {
             memory=500,
             encoder=("backbone.",),
             factory="src_models.m2snet:M2SNet",
+            options=(NetworkOption("multi_scale", (True, False)),),
             loss_function="src_models.losses:structure_lossnet",
             notes="Option: multi_scale False for MSNet. Made to start from Res2Net-50's ImageNet "
             "weights; LossNet needs VGG-16's. In float16 for autocast alone.",

@@ -7,15 +7,21 @@ holds the checkpoints that come with the package. Running and training networks 
 
 from . import replay
 from .card import CheckpointInfo
+from .folder import Scan
 from .inputs import intensity_limits, measure_intensities, prepare_slices
+from .lineage import parents_first
 from .store import CheckpointStore, default_folder
+from .text import printable
 
 __all__ = [
     "CheckpointInfo",
     "CheckpointStore",
+    "Scan",
     "default_folder",
     "intensity_limits",
     "measure_intensities",
+    "parents_first",
     "prepare_slices",
+    "printable",
     "replay",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,12 +12,25 @@ from typing import TYPE_CHECKING, Any
 import src_models
 
 from ..errors import CheckpointError
+from ..formats import parse_json
 from ..images import Normalisation
+from .text import printable
 
 if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = 1
+# Input and output channels that a network can have at most.
+MOST_CHANNELS = 1024
+
+
+class NotUsableHereError(CheckpointError):
+    """A card is in order, but needs a newer version or a network that is not installed."""
+
+
+def is_id(name: str) -> bool:
+    """Whether a name can be a checkpoint's id; `formats.name_problem` is stricter, for new ones."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) is not None
 
 
 @dataclass(frozen=True)
@@ -93,22 +108,38 @@ class CheckpointInfo:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.id):
+        if not is_id(self.id):
             raise CheckpointError(
-                f"{self.id!r} cannot name a checkpoint. Use letters, digits, dots, hyphens and "
-                "underscores, beginning with a letter or digit."
+                f"{self.id[:120]!r} cannot name a checkpoint. Use letters, digits, dots, hyphens "
+                "and underscores, beginning with a letter or digit."
             )
         if self.network not in src_models.names():
-            raise CheckpointError(
-                f"Checkpoint {self.id} is for the network {self.network!r}, which is not "
+            raise NotUsableHereError(
+                f"Checkpoint {self.id} is for the network {self.network[:100]!r}, which is not "
                 f"installed. There are: {', '.join(src_models.names())}."
             )
+        if problem := self._problem():
+            raise CheckpointError(f"Checkpoint {self.id} cannot be used: {problem}.")
         expected = 2 if self.classes == 1 else self.classes
-        if self.in_channels < 1 or self.classes < 1 or len(self.class_names) != expected:
+        if len(self.class_names) != expected:
             raise CheckpointError(
                 f"Checkpoint {self.id} names {len(self.class_names)} classes; its network with "
                 f"{self.classes} output channels needs {expected}, background included."
             )
+
+    def _problem(self) -> str:
+        """Return what is wrong with a number or an option; an empty string if nothing is."""
+        for what, count in (("in_channels", self.in_channels), ("classes", self.classes)):
+            if not 1 <= count <= MOST_CHANNELS:
+                return f"{what} is {count:.6g}, and must be from 1 to {MOST_CHANNELS}"
+        low, high = self.normalisation.clip_low, self.normalisation.clip_high
+        if not -math.inf < low < high < math.inf:
+            return f"its normalisation clips to a range from {low} to {high}"
+        if self.spacing is not None and not all(0 < size < math.inf for size in self.spacing):
+            return f"its pixels have the size {self.spacing}"
+        if any(len(point) != 2 for curve in self.curves.values() for point in curve):
+            return "a point of its training curves is not a pair of numbers"
+        return src_models.card(self.network).option_problem(self.options)
 
     @property
     def context_slices(self) -> int:
@@ -119,6 +150,11 @@ class CheckpointInfo:
     def volumetric(self) -> bool:
         """Whether its network is 3-D and segments volumes instead of slices."""
         return bool(self.options.get("dims") == 3)
+
+    def score(self, *names: str) -> float | None:
+        """Return the first of several scores that is known; one that is not a number is not."""
+        values = (self.scores.get(name, math.nan) for name in names)
+        return next((value for value in values if math.isfinite(value)), None)
 
     def build(self) -> nn.Module:
         """Return its network with fresh weights."""
@@ -138,19 +174,18 @@ class CheckpointInfo:
             If a field is missing or of the wrong kind, or a newer version wrote the card.
         """
         try:
-            if int(data["format"]) > FORMAT:
-                raise CheckpointError(
-                    f"Checkpoint {data.get('id')} was written by a newer version of SegLite. "
-                    "Update SegLite to use it."
+            version = data["format"]
+            if type(version) is not int or version < 1:
+                raise ValueError(f"format: {version!r:.100} is no version")
+            if version > FORMAT:
+                raise NotUsableHereError(
+                    f"Checkpoint {data.get('id')!r:.100} was written by a newer version of "
+                    "SegLite. Update SegLite to use it."
                 )
-            known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
-            known["class_names"] = tuple(known["class_names"])
-            known["normalisation"] = Normalisation(**known["normalisation"])
-            if known.get("spacing") is not None:
-                height, width = map(float, known["spacing"])
-                known["spacing"] = (height, width)
-            return cls(**known)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return parse_json(json.dumps(dict(data)), cls)
+        except KeyError as error:
+            raise CheckpointError(f"The card of this checkpoint has no field {error}.") from error
+        except (TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(
-                f"The card of this checkpoint cannot be read: {error}."
+                f"The card of this checkpoint cannot be read: {printable(str(error))}."
             ) from error

@@ -7,16 +7,24 @@ training.
 from __future__ import annotations
 
 import io
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 
+from ..errors import CheckpointError
 from ..images import TrainingImage
+from .folder import LARGEST_REPLAY, REPLAY
+from .zips import open_zip, read_member
 
-FILE = "replay.npz"
+FILE = REPLAY
 # Number of frames in a buffer, and their largest side in pixels.
 COUNT, SIDE = 24, 160
+# Frames and sides that are read at most; buffers of other versions may be larger.
+MOST, LARGEST_SIDE = 1000, 4096
 
 
 def pack(images: Sequence[TrainingImage]) -> bytes:
@@ -39,26 +47,88 @@ def pack(images: Sequence[TrainingImage]) -> bytes:
 
 
 def read(checkpoint: Path) -> list[TrainingImage]:
-    """Return the replay buffer in a checkpoint's folder; empty if it is missing or unreadable."""
-    path = checkpoint / FILE
+    """Return the replay buffer in a checkpoint's folder; empty if it has none.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or holds anything but frames with their labels.
+    """
+    path = checkpoint / REPLAY
     if not path.is_file():
         return []
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            numbers = sorted(int(name[5:]) for name in arrays.files if name.startswith("frame"))
-            return [
-                TrainingImage(
-                    f"{checkpoint.name}, replayed {k}",
-                    arrays[f"frame{k}"].astype(np.float32),
-                    arrays[f"labels{k}"],
-                    weight=arrays[f"weight{k}"].astype(np.float32)
-                    if f"weight{k}" in arrays.files
-                    else None,
-                )
-                for k in numbers
-            ]
-    except (OSError, ValueError, KeyError):
-        return []
+        if path.stat().st_size > LARGEST_REPLAY:
+            raise ValueError(f"it has more than {LARGEST_REPLAY:,} bytes")
+        return _unpack(path, checkpoint.name)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"The replay buffer of checkpoint {checkpoint.name} cannot be read ({error}). Delete "
+            f"{path} to train without it."
+        ) from error
+
+
+def check(blob: bytes) -> None:
+    """Check that `read` can read a replay buffer, given the content of its file.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    _unpack(io.BytesIO(blob), "")
+
+
+def _unpack(source: Path | io.BytesIO, name: str) -> list[TrainingImage]:
+    with open_zip(source) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST_REPLAY:
+            raise ValueError(f"it holds more than {LARGEST_REPLAY:,} bytes")
+        numbers = [
+            int(found[1])
+            for member in archive.namelist()
+            if (found := re.fullmatch(r"frame(\d{1,4})\.npy", member))
+        ]
+        if len(numbers) > MOST:
+            raise ValueError(f"it holds {len(numbers)} frames")
+        return [_frame(archive, number, f"{name}, replayed {number}") for number in sorted(numbers)]
+
+
+def _frame(archive: ZipFile, number: int, name: str) -> TrainingImage:
+    frame = _array(archive, f"frame{number}", "f")
+    labels = _array(archive, f"labels{number}", "iub")
+    weight = _array(archive, f"weight{number}", "iubf")
+    if frame is None or labels is None:
+        raise ValueError(f"frame {number} has no labels")
+    shape = frame.shape
+    if len(shape) != 3 or not all(shape) or max(shape) > LARGEST_SIDE or labels.shape != shape[1:]:
+        raise ValueError(f"frame {number} has the shape {shape}, and its labels {labels.shape}")
+    if weight is not None and weight.shape != labels.shape:
+        raise ValueError(f"frame {number} has weights of the shape {weight.shape}")
+    frame = frame.astype(np.float32)
+    if not np.isfinite(frame).all() or labels.min() < 0:
+        raise ValueError(f"frame {number} has pixels that are not finite, or labels below 0")
+    return TrainingImage(
+        name, frame, labels, weight=None if weight is None else weight.astype(np.float32)
+    )
+
+
+def _array(archive: ZipFile, name: str, kinds: str) -> np.ndarray | None:
+    """Return an array of one of several kinds of dtype, or None if it is not there.
+
+    Memory is taken only for what is in the file, whatever shape its header claims.
+    """
+    blob = read_member(archive, f"{name}.npy", LARGEST_REPLAY)
+    if not blob:
+        return None
+    stream = io.BytesIO(blob)
+    if np.lib.format.read_magic(stream) == (1, 0):
+        shape, by_column, dtype = np.lib.format.read_array_header_1_0(stream)
+    else:
+        shape, by_column, dtype = np.lib.format.read_array_header_2_0(stream)
+    values = blob[stream.tell() :]
+    if dtype.kind not in kinds or len(values) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{name} has the dtype {dtype}, the shape {shape}, {len(values)} bytes")
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if by_column else "C")
 
 
 def choose(

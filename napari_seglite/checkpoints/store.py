@@ -1,4 +1,4 @@
-"""The store of checkpoints on disk.
+"""The store of checkpoints on disk: the door to `folder`, `weights`, `archive` and `repair`.
 
 A checkpoint is a folder with ``card.json``, ``weights.safetensors`` and perhaps a replay buffer,
 ``replay.npz``. Built-in checkpoints lie inside the package, the user's own in the platform's data
@@ -7,20 +7,24 @@ folder.
 
 from __future__ import annotations
 
+import builtins
 import hashlib
-import json
 import os
 import re
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from ..errors import CheckpointError
-from ..formats import replacing
+from ..formats import name_problem, replacing, safe_name, taken
+from . import folder as folders
+from .archive import read_archive, write_archive
 from .card import CheckpointInfo
+from .folder import CARD, REPLAY, WEIGHTS, Scan
+from .repair import repair
+from .weights import load_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
 
 BUILT_IN = Path(__file__).parent / "builtin"
 ENVIRONMENT_VARIABLE = "SEGLITE_DATA"
-CARD, WEIGHTS, REPLAY = "card.json", "weights.safetensors", "replay.npz"
 
 
 def default_folder() -> Path:
@@ -61,24 +64,23 @@ class CheckpointStore:
     def __init__(self, folder: Path | None = None, built_in: Path = BUILT_IN) -> None:
         self.folder = folder or default_folder()
         self.built_in = built_in
+        self._tidied = False
+
+    def scan(self) -> Scan:
+        """Return the usable checkpoints, built-in ones first, and the damaged ones, in one pass."""
+        return folders.scan(self.built_in, self.folder)
 
     def list(self) -> list[CheckpointInfo]:
-        """Return the cards of all readable checkpoints, built-in ones first."""
-        cards = []
-        for root in (self.built_in, self.folder):
-            if not root.is_dir():
-                continue
-            for path in sorted(root.iterdir()):
-                if (path / CARD).is_file():
-                    try:
-                        cards.append(self._read_card(path))
-                    except CheckpointError:
-                        continue  # `info` gives the reason for this name
-        return cards
+        """Return the cards of all usable checkpoints, built-in ones first."""
+        return self.scan().infos
+
+    def damaged(self) -> dict[str, str]:
+        """Return the reasons why checkpoints cannot be used, by the names of their folders."""
+        return self.scan().damaged
 
     def is_built_in(self, name: str) -> bool:
         """Whether a checkpoint comes with the package."""
-        return (self.built_in / name / CARD).is_file()
+        return _is_entry(name) and folders.is_file(self.built_in / name / CARD)
 
     def path(self, name: str) -> Path:
         """Return the folder of a checkpoint, given its id or the path of a folder.
@@ -88,11 +90,14 @@ class CheckpointStore:
         CheckpointError
             If there is none; the message lists the existing ones.
         """
-        for candidate in (self.built_in / name, self.folder / name, Path(name)):
-            if name and (candidate / CARD).is_file():
+        candidates = [Path(name)]
+        if _is_entry(name):
+            candidates = [self.built_in / name, self.folder / name, *candidates]
+        for candidate in candidates:
+            if name and folders.is_file(candidate / CARD):
                 return candidate
         known = ", ".join(info.id for info in self.list()) or "none"
-        raise CheckpointError(f"No checkpoint {name!r}. There are: {known}.")
+        raise CheckpointError(f"No checkpoint {name[:200]!r}. There are: {known}.")
 
     def info(self, name: str) -> CheckpointInfo:
         """Return the card of a checkpoint.
@@ -102,16 +107,34 @@ class CheckpointStore:
         CheckpointError
             If it is missing or its card cannot be read.
         """
-        return self._read_card(self.path(name))
+        path = self.path(name)
+        if path.parent in (self.built_in, self.folder):
+            return folders.read_info(path)
+        return folders.read_card(path)[0]
 
     def free_name(self, start: str) -> str:
         """Return an unused name for a checkpoint that is fine-tuned from `start`."""
         base = re.sub(r"-tuned-\d+$", "", Path(start).name)
-        taken = {info.id for info in self.list()}
+        if name_problem(f"{base}-tuned-1000"):
+            base = safe_name(base, "checkpoint")
+        known = self._names()
         number = 1
-        while (name := f"{base}-tuned-{number}") in taken or (self.folder / name).exists():
+        while taken(name := f"{base}-tuned-{number}", known):
             number += 1
         return name
+
+    def check_name(self, name: str) -> None:
+        """Check that a new checkpoint can have a name.
+
+        Raises
+        ------
+        CheckpointError
+            If a checkpoint has it, be it with other capitals, or not every platform can write it.
+        """
+        if problem := name_problem(name):
+            raise CheckpointError(f"{name[:120]!r} cannot name a checkpoint: {problem}.")
+        if other := taken(name, self._names()):
+            raise _taken(other, name)
 
     def load(self, name: str) -> tuple[CheckpointInfo, nn.Module]:
         """Build the network of a checkpoint and load its weights.
@@ -128,33 +151,8 @@ class CheckpointStore:
         CheckpointError
             If it is missing, damaged, or its weights do not fit its network.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-        from torch.random import fork_rng
-
-        path = self.path(name)
-        info = self._read_card(path)
-        try:
-            blob = (path / WEIGHTS).read_bytes()
-            if hashlib.sha256(blob).hexdigest() != info.weights_sha256:
-                raise CheckpointError(
-                    f"The weights of checkpoint {info.id} ({path / WEIGHTS}) are not the ones its "
-                    "card describes: the file is damaged or was replaced. Copy it again."
-                )
-            weights = {k: v.float() if v.is_floating_point() else v for k, v in load(blob).items()}
-            with fork_rng(devices=[]):  # fresh weights must not advance the caller's generator
-                network = info.build()
-            network.load_state_dict(weights)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(
-                f"The weights of checkpoint {info.id} cannot be read ({error}). Copy it again."
-            ) from error
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"The weights of checkpoint {info.id} do not fit the network {info.network} with "
-                f"{info.in_channels} channels and {info.classes} classes."
-            ) from error
-        return info, network
+        info = self.info(name)
+        return info, load_network(info, self.path(name))
 
     def save(
         self,
@@ -188,12 +186,12 @@ class CheckpointStore:
         Raises
         ------
         CheckpointError
-            If the name is taken.
+            If the name is taken or not valid, or the checkpoint cannot be written.
         """
         from safetensors.torch import save
 
-        if self.is_built_in(info.id) or (not overwrite and (self.folder / info.id).exists()):
-            raise CheckpointError(f"There is a checkpoint {info.id} already. Choose another name.")
+        if not (overwrite and (self.folder / info.id).is_dir()) or self.is_built_in(info.id):
+            self.check_name(info.id)
 
         def packed(tensor: Tensor) -> Tensor:
             tensor = tensor.detach().cpu()
@@ -201,13 +199,16 @@ class CheckpointStore:
             return tensor.contiguous()
 
         blob = save({name: packed(tensor) for name, tensor in weights.items()})
-        info = replace(info, weights_sha256=hashlib.sha256(blob).hexdigest())
-        with replacing(self.folder / info.id) as scratch:
-            scratch.mkdir()
-            (scratch / WEIGHTS).write_bytes(blob)
-            (scratch / CARD).write_text(_as_json(info), "utf-8")
-            if replay:
-                (scratch / REPLAY).write_bytes(replay)
+        parent = None if info.parent == info.id else info.parent
+        info = replace(info, weights_sha256=hashlib.sha256(blob).hexdigest(), parent=parent)
+        with self._writing(info.id):
+            self._forget(info.id)
+            with replacing(self.folder / info.id, new=not overwrite) as scratch:
+                scratch.mkdir()
+                (scratch / WEIGHTS).write_bytes(blob)
+                (scratch / CARD).write_text(folders.as_json(info.as_dict()), "utf-8")
+                if replay:
+                    (scratch / REPLAY).write_bytes(replay)
         return info
 
     def annotate(self, name: str, note: str) -> CheckpointInfo:
@@ -231,9 +232,9 @@ class CheckpointStore:
             If the checkpoint is missing or built in.
         """
         path = self._own(name)
-        info = replace(self._read_card(path), note=note)
-        with replacing(path / CARD) as scratch:
-            scratch.write_text(_as_json(info), "utf-8")
+        info, data = folders.read_card(path, note=note)
+        with self._writing(name):
+            folders.write_card(path, data)
         return info
 
     def rename(self, name: str, new: str) -> CheckpointInfo:
@@ -255,20 +256,25 @@ class CheckpointStore:
             If the checkpoint is missing or built in, or the new id is taken or not valid.
         """
         path = self._own(name)
-        info = replace(self._read_card(path), id=new)
-        if new in {other.id for other in self.list()} or (self.folder / new).exists():
-            raise CheckpointError(f"There is a checkpoint {new} already. Choose another name.")
-        os.replace(path, self.folder / new)
-        with replacing(self.folder / new / CARD) as scratch:
-            scratch.write_text(_as_json(info), "utf-8")
-        for child in self.list():
-            if child.parent == name and not self.is_built_in(child.id):
-                with replacing(self.folder / child.id / CARD) as scratch:
-                    scratch.write_text(_as_json(replace(child, parent=new)), "utf-8")
+        if problem := name_problem(new):
+            raise CheckpointError(f"{new[:120]!r} cannot name a checkpoint: {problem}.")
+        if other := taken(new, [n for n in self._names() if n != name or n == new]):
+            raise _taken(other, new)
+        parent = folders.read_card(path)[0].parent
+        with self._writing(new):
+            self._forget(new)
+            # If the program is killed in between, both are there, and each is whole.
+            info = folders.copy(
+                path, self.folder / new, id=new, parent=None if parent in (name, new) else parent
+            )
+            folders.change_parents(self.folder, lambda p: new if p == name else p)
+            folders.remove(path)
         return info
 
     def export(self, name: str, target: Path) -> Path:
         """Write a checkpoint to a zip file, which `add` reads on another computer.
+
+        Paths of this computer are left out of its card: of each, the file's name stays.
 
         Parameters
         ----------
@@ -287,10 +293,9 @@ class CheckpointStore:
         CheckpointError
             If the checkpoint is missing.
         """
+        self.info(name)
         path = self.path(name)
-        with replacing(target) as scratch, ZipFile(scratch, "w", ZIP_DEFLATED) as archive:
-            for file in sorted(path.iterdir()):
-                archive.write(file, file.name)
+        write_archive(path, folders.read_card(path)[1], target)
         return target
 
     def add(self, source: Path) -> CheckpointInfo:
@@ -301,49 +306,95 @@ class CheckpointStore:
         CheckpointError
             If the file is not such a zip file or is damaged, or the checkpoint's name is taken.
         """
-        try:
-            with TemporaryDirectory() as scratch, ZipFile(source) as archive:
-                folder = Path(scratch) / "checkpoint"
-                for name in (CARD, WEIGHTS, REPLAY):
-                    if name in archive.namelist():
-                        archive.extract(name, folder)
-                info = self._read_card(folder)
-                if info.id in {other.id for other in self.list()}:
-                    raise CheckpointError(
-                        f"There is a checkpoint {info.id} already. Rename or delete it first."
-                    )
-                self.load(str(folder))
-                with replacing(self.folder / info.id) as target:
-                    shutil.copytree(folder, target)
-        except (BadZipFile, OSError) as error:
-            raise CheckpointError(f"{source} does not contain a checkpoint: {error}.") from error
-        return info
+        packed = read_archive(source)
+        name = packed.info.id
+        self.check_name(name)
+        with self._writing(name):
+            self._forget(name)
+            with replacing(self.folder / name, new=True) as scratch:
+                packed.write(scratch)
+        return packed.info
 
     def delete(self, name: str) -> None:
-        """Remove one of the user's own checkpoints.
+        """Remove one of the user's own checkpoints, also a damaged one; of a link, the link alone.
 
         Raises
         ------
         CheckpointError
-            If it is missing or built in.
+            If it is missing or built in, or cannot be removed.
         """
-        shutil.rmtree(self._own(name))
+        with self._writing(name):
+            path = self.folder / name
+            if not _is_entry(name) or not (path.is_dir() or path.is_symlink()):
+                path = self._own(name)
+            folders.remove(path)
 
+    def repair(self) -> builtins.list[str]:
+        """Repair the user's own checkpoints, without deleting anything.
+
+        What killed programs left is finished. Parents that form a circle are forgotten. A card with
+        another name than its folder gets the folder's. Folders whose card cannot be read are moved
+        to the folder ``damaged`` beside that of the checkpoints.
+
+        Returns
+        -------
+        list of str
+            A sentence for each thing that was done.
+
+        Raises
+        ------
+        CheckpointError
+            If a file cannot be read or written.
+        """
+        with self._writing("in this folder"):
+            return repair(self.built_in, self.folder)
+
+    # ------------------------------------------------------------------ inside
     def _own(self, name: str) -> Path:
         path = self.path(name)
-        if path.parent != self.folder:
+        if path != self.folder / name or not _is_entry(name):
             raise CheckpointError(f"Checkpoint {name} is not your own and cannot be changed.")
+        if path.is_symlink():
+            raise CheckpointError(
+                f"Checkpoint {name} is a link to {path.resolve()} and cannot be changed. Replace "
+                f"{path} by a copy."
+            )
         return path
 
-    def _read_card(self, path: Path) -> CheckpointInfo:
+    def _names(self) -> builtins.list[str]:
+        """Return all names that are taken, those of damaged checkpoints included."""
+        names: builtins.list[str] = []
+        for root in (self.built_in, self.folder):
+            with suppress(OSError):  # missing, or not to be read; writing there will tell
+                names += [path.name for path in root.iterdir()]
+        return names
+
+    def _forget(self, name: str) -> None:
+        """Clear references to a checkpoint that is gone, before another one takes its name."""
+        folders.change_parents(self.folder, lambda parent: None if parent == name else parent)
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Tidy up before the first writing, and say what went wrong with the folder."""
         try:
-            data = json.loads((path / CARD).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path / CARD} is not a checkpoint card: {error}.") from error
-        if not isinstance(data, dict):
-            raise CheckpointError(f"{path / CARD} is not a checkpoint card.")
-        return CheckpointInfo.from_dict(data)
+            if not self._tidied:
+                folders.tidy(self.folder)
+                self._tidied = True
+            yield
+        except OSError as error:
+            if isinstance(error, FileExistsError) and os.path.lexists(self.folder / name):
+                raise _taken(name, name) from error
+            raise CheckpointError(
+                f"Checkpoint {name} cannot be written in {self.folder}: "
+                f"{error.strerror or error}. Check the free space and the permissions there."
+            ) from error
 
 
-def _as_json(info: CheckpointInfo) -> str:
-    return json.dumps(info.as_dict(), indent=2) + "\n"
+def _taken(other: str, name: str) -> CheckpointError:
+    why = "" if other == name else f" {name} differs in capitals only, which is not enough."
+    return CheckpointError(f"There is a checkpoint {other} already.{why} Choose another name.")
+
+
+def _is_entry(name: str) -> bool:
+    """Whether a name can be that of a visible entry of a folder, and not a path."""
+    return name != "" and not name.startswith(".") and Path(name).name == name

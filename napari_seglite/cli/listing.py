@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import sys
+from typing import Any
 
 import src_models
 
-from ..checkpoints import CheckpointStore
+from ..checkpoints import CheckpointStore, printable
 from .parsing import Commands
 from .tables import print_table
 
@@ -50,28 +53,44 @@ def networks(arguments: argparse.Namespace) -> int:
 
 
 def checkpoints(arguments: argparse.Namespace) -> int:
-    """Print the checkpoints."""
+    """Print the checkpoints; on standard error, those that cannot be used."""
     store = CheckpointStore()
-    infos = store.list()
+    found = store.scan()
+    for name, reason in found.damaged.items():
+        text = f"{name} cannot be used: {reason}"
+        print(f"seglite: {printable(text, longest=1000)}", file=sys.stderr)
     if arguments.json:
-        listed = [{**info.as_dict(), "built_in": store.is_built_in(info.id)} for info in infos]
-        print(json.dumps(listed, indent=2))
+        listed = [
+            {**info.as_dict(), "built_in": store.is_built_in(info.id)} for info in found.infos
+        ]
+        print(json.dumps(_finite(listed), indent=2, allow_nan=False))
         return 0
     rows: list[tuple[str, ...]] = [
         ("ID", "NETWORK", "CHANNELS", "CLASSES", "DICE", "ORIGIN", "DESCRIPTION")
     ]
-    for info in infos:
-        dice = info.scores.get("test_dice", info.scores.get("validation_dice"))
+    for info in found.infos:
+        dice = info.score("test_dice", "validation_dice")
         rows.append(
             (
                 info.id,
                 info.network,
                 str(info.in_channels),
-                "/".join(info.class_names),
+                printable("/".join(info.class_names)),
                 "" if dice is None else f"{dice:.3f}",
-                "built in" if store.is_built_in(info.id) else f"from {info.parent or 'scratch'}",
-                info.description,
+                printable(
+                    "built in" if store.is_built_in(info.id) else f"from {info.parent or 'scratch'}"
+                ),
+                printable(info.description),
             )
         )
     print_table(rows)
     return 0
+
+
+def _finite(value: Any) -> Any:
+    """Return JSON data with null for numbers that JSON does not have, such as an unknown score."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value

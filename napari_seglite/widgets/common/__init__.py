@@ -4,7 +4,7 @@
 """
 
 from . import forms, layers, preferences, viewer_region
-from .checkpoint_box import DEFAULT, CheckpointBox, describe_checkpoint
+from .checkpoint_box import DEFAULT, CheckpointBox, describe_checkpoint, plain_tip
 from .colours import warm_colours_soon
 from .job_runner import JobRunner
 from .jobs import StopSignal, allow_parallel_jobs, last_of
@@ -37,6 +37,7 @@ __all__ = [
     "label_shape",
     "last_of",
     "layers",
+    "plain_tip",
     "preferences",
     "ready_to_train",
     "viewed_patch",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QWidget
 
 import src_models
 
-from ...checkpoints import CheckpointInfo, CheckpointStore
+from ...checkpoints import CheckpointInfo, CheckpointStore, printable
 from .forms import keep_narrow, select
 
 # The id that is selected at first.
@@ -40,9 +42,8 @@ class CheckpointBox(QComboBox):
         self.clear()
         for info in self.store.list():
             self.addItem(info.id, info.id)
-            self.setItemData(
-                self.count() - 1, describe_checkpoint(info), Qt.ItemDataRole.ToolTipRole
-            )
+            tip = plain_tip(describe_checkpoint(info))
+            self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         if self._networks:
             for name in src_models.names():
                 self.addItem(f"{name} (from scratch)", name)
@@ -61,9 +62,14 @@ class CheckpointBox(QComboBox):
 def describe_checkpoint(info: CheckpointInfo) -> str:
     """Return a line about a checkpoint: purpose, network, Dice and parent."""
     parts = [info.description, src_models.card(info.network).title]
-    dice = info.scores.get("test_dice", info.scores.get("validation_dice"))
+    dice = info.score("test_dice", "validation_dice")
     if dice is not None:
         parts.append(f"Dice {dice:.2f}")
     if info.parent:
         parts.append(f"from {info.parent}")
-    return " · ".join(part.rstrip(".") for part in parts if part)
+    return printable(" · ".join(part.rstrip(".") for part in parts if part), longest=600)
+
+
+def plain_tip(text: str) -> str:
+    """Return a tooltip that shows a text from a file as it is; Qt takes some texts for HTML."""
+    return f'<p style="white-space: pre-wrap">{escape(text)}</p>'

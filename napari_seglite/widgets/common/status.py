@@ -22,6 +22,7 @@ class StatusLabel(QLabel):
     def __init__(self, text: str = "", lines: int = 2, parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
         self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)  # it may be from a file of somebody else
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setMinimumHeight(lines * self.fontMetrics().lineSpacing())
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

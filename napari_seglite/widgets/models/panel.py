@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
     QInputDialog,
     QMessageBox,
     QPushButton,
+    QStyle,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
-from ...checkpoints import CheckpointInfo, CheckpointStore
+from ...checkpoints import CheckpointInfo, CheckpointStore, parents_first, printable
 from ...errors import SegliteError
-from ..common import StatusLabel, TrainingCurves, describe_checkpoint, forms
+from ..common import StatusLabel, TrainingCurves, describe_checkpoint, forms, plain_tip
+from .texts import dice, drawable, summary
+
+# Where an item of the tree keeps the name of its checkpoint, and the reason if it is damaged.
+NAME, REASON = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 
 
 class ModelsPanel(QWidget):
     """Lists checkpoints as a tree, each under the one it was fine-tuned from.
+
+    Damaged ones are listed last, grey and with a warning; they can only be deleted.
 
     Parameters
     ----------
@@ -46,6 +53,7 @@ class ModelsPanel(QWidget):
     def __init__(self, store: CheckpointStore, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.store = store
+        self._infos: dict[str, CheckpointInfo] = {}
         self._build()
         self.refresh()
 
@@ -84,43 +92,75 @@ class ModelsPanel(QWidget):
     def selected(self) -> str:
         """The id of the selected checkpoint, or an empty string."""
         item = self.tree.currentItem()
-        return "" if item is None else str(item.data(0, Qt.ItemDataRole.UserRole))
+        return "" if item is None else str(item.data(0, NAME))
+
+    @property
+    def reason(self) -> str:
+        """Why the selected checkpoint cannot be used, or an empty string."""
+        item = self.tree.currentItem()
+        return "" if item is None else str(item.data(0, REASON) or "")
 
     def refresh(self, select: str = "") -> None:
         """Read the checkpoints again."""
         wanted = select or self.selected
         self.tree.clear()
-        infos = self.store.list()
+        found = self.store.scan()
+        self._infos = {info.id: info for info in found.infos}
         items: dict[str, QTreeWidgetItem] = {}
-        for info in _parents_first(infos):
-            item = items[info.id] = QTreeWidgetItem([info.id, dice(info), info.created[5:10]])
-            item.setData(0, Qt.ItemDataRole.UserRole, info.id)
-            item.setToolTip(0, describe_checkpoint(info) + (f"\n{info.note}" if info.note else ""))
+        for info in parents_first(found.infos):
             above = items.get(info.parent or "")
+            date = printable(info.created[5:10])
+            item = items[info.id] = self._item(info.id, info.id, dice(info), date)
+            note = f"\n{printable(info.note, lines=True)}" if info.note else ""
+            item.setToolTip(0, plain_tip(describe_checkpoint(info) + note))
             if above is None:
                 self.tree.addTopLevelItem(item)
             else:
                 above.addChild(item)
+        for name, reason in found.damaged.items():
+            item = self._damaged_item(name, reason)
+            items.setdefault(name, item)
+            self.tree.addTopLevelItem(item)
         self.tree.expandAll()
         current = items.get(wanted) or next(iter(items.values()), None)
         if current is not None:
             self.tree.setCurrentItem(current)
         self._on_selected()
 
+    def _item(self, name: str, *columns: str) -> QTreeWidgetItem:
+        item = QTreeWidgetItem(list(columns))
+        item.setData(0, NAME, name)
+        return item
+
+    def _damaged_item(self, name: str, reason: str) -> QTreeWidgetItem:
+        item = self._item(name, printable(name), "damaged", "")
+        item.setData(0, REASON, reason)
+        item.setToolTip(0, plain_tip(printable(reason, longest=1000)))
+        grey = self.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
+        for column in range(3):
+            item.setForeground(column, grey)
+        style = self.style()
+        if style is not None:
+            item.setIcon(0, style.standardIcon(QStyle.StandardPixmap.SP_MessageBoxWarning))
+        return item
+
     def _on_selected(self, *_: Any) -> None:
-        name = self.selected
-        own = bool(name) and not self.store.is_built_in(name)
-        for button in ("rename", "note", "delete"):
+        name, reason = self.selected, self.reason
+        info = None if reason else self._infos.get(name)
+        own = info is not None and not self.store.is_built_in(name)
+        for button in ("rename", "note"):
             self.buttons[button].setEnabled(own)
         for button in ("use", "export"):
-            self.buttons[button].setEnabled(bool(name))
+            self.buttons[button].setEnabled(info is not None)
+        self.buttons["delete"].setEnabled(own or bool(reason))
         self.curve.clear()
-        if not name:
+        if reason:
+            self.say(printable(reason, longest=1000), error=True)
+        elif info is None:
             self.say("Fine-tuned checkpoints are listed under the one they started from.")
-            return
-        info = self.store.info(name)
-        self.say(summary(info))
-        self.curve.show_curves(info.curves)
+        else:
+            self.say(summary(info))
+            self.curve.show_curves(drawable(info.curves))
 
     def say(self, text: str, error: bool = False) -> None:
         """Show a sentence under the buttons, errors in red."""
@@ -129,7 +169,7 @@ class ModelsPanel(QWidget):
     # ------------------------------------------------------------------ the buttons
     def use(self) -> None:
         """Select this checkpoint in the other tabs."""
-        if self.selected:
+        if self.selected and not self.reason:
             self.chosen.emit(self.selected)
 
     def rename(self) -> None:
@@ -140,14 +180,14 @@ class ModelsPanel(QWidget):
 
     def note(self) -> None:
         """Ask for a note."""
-        before = self.store.info(self.selected).note
+        before = self._infos[self.selected].note
         note, ok = QInputDialog.getMultiLineText(self, "Note", f"About {self.selected}:", before)
         if ok:
             self._try(lambda: self.store.annotate(self.selected, note.strip()), self.selected)
 
     def delete(self) -> None:
         """Delete the selected checkpoint, after asking."""
-        question = f"Delete {self.selected}? This cannot be undone."
+        question = f"Delete {printable(self.selected)}? This cannot be undone."
         if QMessageBox.question(self, "SegLite", question) == QMessageBox.StandardButton.Yes:
             self._try(lambda: self.store.delete(self.selected))
 
@@ -173,40 +213,3 @@ class ModelsPanel(QWidget):
             return
         self.refresh(select)
         self.changed.emit()
-
-
-def _parents_first(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
-    """Return checkpoints in an order in which none comes before its parent."""
-    known = {info.id for info in infos}
-    left = list(infos)
-    ordered: list[CheckpointInfo] = []
-    while left:
-        placed = {info.id for info in ordered}
-        ready = [i for i in left if i.parent not in known or i.parent in placed]
-        # In cards edited by hand, two could be each other's parents.
-        ready = ready or left
-        ordered += ready
-        left = [info for info in left if info not in ready]
-    return ordered
-
-
-def dice(info: CheckpointInfo) -> str:
-    """Return a checkpoint's Dice: held-out before and after fine-tuning, or the only one known."""
-    scores = info.scores
-    if "validation_dice" in scores and info.parent:
-        return f"{scores['validation_dice_before']:.2f} → {scores['validation_dice']:.2f}"
-    value = scores.get("test_dice", scores.get("validation_dice"))
-    return "" if value is None else f"{value:.2f}"
-
-
-def summary(info: CheckpointInfo) -> str:
-    """Return a few lines about a checkpoint, its training and its note."""
-    lines = [describe_checkpoint(info)]
-    settings = info.settings
-    if "frames" in settings:
-        frames = f"Trained on {len(settings['frames'])} frames"
-        steps = f"in {settings.get('steps_done', 0)} steps, {settings.get('seconds', 0):.0f} s"
-        lines.append(f"{frames} {steps}, seed {settings.get('seed', 0)}.")
-    if info.note:
-        lines.append(info.note)
-    return "\n".join(lines)

@@ -83,6 +83,7 @@ class SegmentForm(QWidget):
     def _build(self) -> None:
         self.checkpoint_box = CheckpointBox(self.store)
         self.checkpoint_info = hint()
+        self.checkpoint_info.setTextFormat(Qt.TextFormat.PlainText)
         self.device_box = forms.combo(tip="auto takes the fastest device of this computer")
         self.device_box.addItems(["auto", "cpu"])
         self.scope_box = forms.combo(SCOPES)

@@ -1,0 +1,54 @@
+"""What the Models tab says about a checkpoint, whatever its card holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...checkpoints import CheckpointInfo, printable
+from ..common import describe_checkpoint
+
+# Points of a curve that are drawn at most, and the largest number.
+POINTS, LARGEST = 2000, 1e9
+
+
+def dice(info: CheckpointInfo) -> str:
+    """Return a checkpoint's Dice: held-out before and after fine-tuning, or the only one known."""
+    after = info.score("validation_dice")
+    if after is not None and info.parent:
+        before = info.score("validation_dice_before")
+        return f"{after:.2f}" if before is None else f"{before:.2f} → {after:.2f}"
+    value = info.score("test_dice", "validation_dice")
+    return "" if value is None else f"{value:.2f}"
+
+
+def summary(info: CheckpointInfo) -> str:
+    """Return a few lines about a checkpoint, its training and its note."""
+    lines = [describe_checkpoint(info)]
+    frames = info.settings.get("frames")
+    if isinstance(frames, list):
+        steps, seconds, seed = (_number(info, key) for key in ("steps_done", "seconds", "seed"))
+        text = f"Trained on {len(frames)} frames in {steps} steps, {seconds} s, seed {seed}."
+        lines.append(text)
+    if info.note:
+        lines.append(printable(info.note, longest=2000, lines=True))
+    return "\n".join(lines)
+
+
+def _number(info: CheckpointInfo, key: str) -> str:
+    value: Any = info.settings.get(key, 0)
+    known = isinstance(value, (int, float)) and math.isfinite(value)
+    return f"{value:.0f}" if known and abs(value) < 1e15 else "?"
+
+
+def drawable(curves: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, list[Sequence[float]]]:
+    """Return curves without points that cannot be drawn, and not more than a screen shows."""
+    return {
+        name: [
+            point
+            for point in curve[:: max(1, -(-len(curve) // POINTS))]
+            if all(math.isfinite(value) and abs(value) < LARGEST for value in point)
+        ]
+        for name, curve in curves.items()
+    }
