@@ -113,6 +113,8 @@ def import_project(source: Path, folder: Path) -> Path:
     if folder.exists() and any(folder.iterdir()):
         raise AnnotationError(f"{folder} holds other files. Choose an empty folder.")
     try:
+        if folder.exists():
+            folder.rmdir()
         with ZipFile(source) as archive, replacing(folder, new=True) as scratch:
             members = _checked(archive.infolist(), shutil.disk_usage(scratch.parent).free)
             for member in members:

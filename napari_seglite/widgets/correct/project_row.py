@@ -176,10 +176,15 @@ class ProjectRow(QWidget):
         if folder:
             self.said.emit("Unpacking …", False)
             unpacked: list[Path] = []
+
+            def ended() -> None:
+                for path in unpacked:
+                    self.open_project(path)
+
             self.runner.start(
                 lambda stop: as_job(lambda: import_project(Path(source), Path(folder))),
                 succeeded=unpacked.append,
-                ended=lambda: [self.open_project(path) for path in unpacked],
+                ended=ended,
                 failed=lambda text: self.said.emit(text, True),
             )
 
