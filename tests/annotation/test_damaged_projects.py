@@ -324,3 +324,50 @@ def test_odd_values_are_one_sentence(tmp_path, fields):
     assert (folder / "journal.bin").exists()
     change(folder, key="a")
     AnnotationProject.open(made(tmp_path / "other")).close()  # and no lock is left behind
+
+
+def mutated(value, rng):
+    """Return JSON data with something in it replaced by something odd."""
+    odd = [None, -1, 0, 10**30, 1.5, "", "../../Documents", "x" * 5000, [], {}, [[]], True, "\0"]
+    if isinstance(value, dict) and value and rng.random() < 0.8:
+        key = rng.choice(sorted(value))
+        if rng.random() < 0.15:
+            return {k: v for k, v in value.items() if k != key}
+        return {**value, key: mutated(value[key], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.8:
+        number = rng.randrange(len(value))
+        return [*value[:number], mutated(value[number], rng), *value[number + 1 :]]
+    return rng.choice(odd)
+
+
+def test_any_index_is_read_or_refused(tmp_path, outside):
+    base = made(tmp_path / "base", ("a", "b"), strokes=2)
+    before, index = everything(outside), json.loads((base / "project.json").read_text())
+    rng, refused = random.Random(1), 0
+    for number in range(150):
+        folder = tmp_path / "copy"
+        shutil.copytree(base, folder)
+        odd = index
+        for _ in range(1 + number % 3):
+            odd = mutated(odd, rng)
+        (folder / "project.json").write_text(json.dumps(odd))
+        refused += "project.json" in remove_all(folder)
+        shutil.rmtree(folder)
+    assert refused > 50
+    assert everything(outside) == before
+
+
+def test_any_metadata_of_labels_is_read_or_refused(tmp_path):
+    base = made(tmp_path / "base", ("a", "b"))
+    blob = (base / "images" / "a" / "labels.zarr" / "0" / "zarr.json").read_bytes()
+    rng = random.Random(2)
+    for _ in range(60):
+        folder = tmp_path / "copy"
+        shutil.copytree(base, folder)
+        damaged = bytearray(blob)
+        damaged[rng.randrange(len(blob))] = rng.randrange(256)
+        (folder / "images" / "a" / "labels.zarr" / "0" / "zarr.json").write_bytes(damaged)
+        project = opened(folder)
+        assert "b" in project.images
+        assert sorted([*project.images, *project.damaged]) == ["a", "b"]
+        shutil.rmtree(folder)

@@ -265,3 +265,39 @@ def test_killed_at_any_moment(tmp_path):
     assert sum(run["saved"] for run in runs) > 5
     assert [run for run in runs if run["went_on"] != run["saved"] or run["end"] != "Finished"] == []
     assert all(run["steps"][0] > 1 for run in runs if run["saved"])
+
+
+@pytest.mark.parametrize("shape", [(600, 16, 16), (5632, 5632)])
+def test_an_edit_of_any_size_is_undone_on_disk(tmp_path, shape):
+    labels = np.zeros(shape, np.uint8)
+    frames = shape[0] if len(shape) == 3 else 1
+    entry = ProjectImage(
+        "a", "a", "", ImageAxes("ZYX"[-len(shape) :]), Corrections((frames, *shape[-2:])), shape
+    )
+    project = AnnotationProject.open(tmp_path / "p", create=True)
+    saver = Autosave(project, delay=0)
+    saver.watch(entry, lambda: labels)
+    saver.flush()
+    labels[:] = 1
+    saver.labels_changed(entry, (0,) * len(shape), shape)
+    saver.flush()
+    labels[:] = 0
+    saver.recheck()
+    saver.flush()
+    project.compact()
+    assert not project.labels(entry.key)[:].any()
+    labels[..., -1, -1] = 5  # nobody notices
+    assert saver.close() == ""
+    project.close()
+    again = AnnotationProject.open(tmp_path / "p")
+    np.testing.assert_array_equal(again.labels(entry.key)[:], labels)
+    again.close()
+
+
+def test_whose_name_is_stored(monkeypatch):
+    corrections = Corrections((1, 20, 20))
+    monkeypatch.setenv("SEGLITE_USER", "ada")
+    assert corrections.accept(0).regions[0].by == "ada"
+    monkeypatch.setenv("SEGLITE_USER", "")
+    assert corrections.accept(0).regions[0].by == ""
+    assert corrections.accept(0, "grace").regions[0].by == "grace"

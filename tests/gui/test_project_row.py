@@ -204,3 +204,37 @@ def test_a_project_goes_into_one_file_and_comes_back(
     row.ask_examine()
     qtbot.waitUntil(lambda: not row.busy, timeout=PATIENCE)
     assert "All is well" in dock.correct_panel.status.text()
+
+
+def test_a_window_that_closes_on_a_full_disk_leaves_no_lock(
+    viewer, dock, qtbot, painted, tmp_path, full_disk
+):
+    painted.paint((5, 5), 1)
+    wait_for(qtbot, dock, "not saved")
+    dock.tracker.close_without_qt()  # as when Qt destroys the window
+    full_disk()
+    found, _ = labels_in(tmp_path / "first")
+    assert found[30, 20]
+
+
+def test_the_name_in_the_preferences_is_stored(viewer, dock, qtbot, tmp_path):
+    from napari_seglite.widgets.common import CorrectionTracker, preferences
+
+    for name, stored in (("Ada", "Ada"), ("-", ""), ("", None)):
+        preferences.save({"author": name})
+        assert CorrectionTracker(viewer, dock).author == stored
+
+
+def test_an_undo_is_saved_in_a_project_that_was_opened_later(dock, qtbot, painted, tmp_path):
+    painted.paint((5, 5), 1)
+    dock.tracker.close()
+    dock.tracker.open(tmp_path / "later", create=True)
+    painted.paint((50, 40), 1)
+    painted.undo()
+    painted.undo()  # a stroke that the later project never heard of
+    wait_for(qtbot, dock, "saved")
+    dock.tracker._autosave.stop()  # nothing is compared at closing
+    dock.tracker.flush()
+    dock.tracker.project.close()
+    np.testing.assert_array_equal(labels_in(tmp_path / "later")[0], painted.data)
+    assert not painted.data[5, 5]
