@@ -16,10 +16,10 @@ from ..formats import recover
 from ..images import Corrections, ImageAxes
 from . import index
 from .index import BACKUPS, IMAGES, INDEX
-from .journal import Journal
+from .journal import JOURNAL, Journal
 from .label_files import image_folder, labels_folder, open_labels, write_labels
 from .lock import ProjectLock, ProjectMoved
-from .project import JOURNAL, AnnotationProject
+from .project import AnnotationProject
 from .project_image import ClassList, ProjectImage
 
 

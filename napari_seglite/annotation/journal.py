@@ -16,6 +16,8 @@ import numpy as np
 
 from ..formats import parse_json, sync_folder
 
+# Its file in the project.
+JOURNAL = "journal.bin"
 _MAGIC = b"SEGL"
 # Magic, length of the header, length of the pixels, CRC of both; header and pixels follow.
 _HEAD = struct.Struct("<4sIII")

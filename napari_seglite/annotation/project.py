@@ -12,18 +12,19 @@ from types import MappingProxyType
 import numpy as np
 
 from ..errors import AnnotationError
-from ..formats import is_unfinished, read_image, recover, replacing, safe_name, sync, taken
+from ..formats import read_image, recover, replacing, safe_name, taken
 from ..images import ArrayLike, WritableArray
 from . import index
+from .folder import check_folder
 from .index import IMAGES, INDEX
-from .journal import Journal, StoredTile, Tile
-from .label_files import image_folder, labels_folder, open_labels, widened, write_labels
-from .lock import LOCK, OWNER, ProjectLock
+from .journal import JOURNAL, Journal, StoredTile, Tile
+from .label_files import image_folder, open_labels, write_labels
+from .lock import ProjectLock
+from .merging import merge
 from .project_image import ClassList, ProjectImage
 
 log = logging.getLogger(__name__)
 
-JOURNAL = "journal.bin"
 # Bytes; a longer journal is merged into the labels at once.
 LONG_JOURNAL = 64_000_000
 # Number of damaged journals that are kept.
@@ -101,7 +102,7 @@ class AnnotationProject:
             If there is no project, the folder holds other files, or the index cannot be read.
         """
         try:
-            _check_folder(folder, create)
+            check_folder(folder, create)
             lock = ProjectLock(folder)
             lock.acquire()
             project = cls(folder, lock)
@@ -384,35 +385,17 @@ class AnnotationProject:
 
     def _merge(self, tiles: Sequence[StoredTile]) -> list[StoredTile]:
         """Write tiles into the labels; return those of images that cannot be used."""
-        homeless = []
-        opened: dict[str, WritableArray] = {}
-        for stored in {(tile.image, tile.corner): tile for tile in tiles}.values():
-            image = self.images.get(stored.image)
-            if image is None or not stored.fits(image.shape):
-                homeless.append(stored)
-                continue
-            tile = stored.load()
-            try:
-                labels = opened.get(image.key)
-                if labels is None:
-                    labels = open_labels(self.folder, image)
-                opened[image.key] = labels = self._wide_enough(image, labels, tile)
-                labels[tile.where] = tile.pixels
-            except AnnotationError as error:
-                self._leave_out(image, str(error))
-                homeless.append(stored)
-        for key in opened.keys() & self.images.keys():
-            sync(labels_folder(self.folder, self.images[key]))
-        return homeless
+        merged = merge(self.folder, self.images, tiles, self.save_index)
+        for key, reason in merged.broken.items():
+            self._leave_out(self.images[key], reason)
+        return merged.homeless
 
     def _merge_kept(self) -> None:
         """Merge what was kept aside for images whose labels are there again."""
         for key in self.images:
             kept = self._kept(key)
-            if kept.size:
-                left = self._merge(kept.read().tiles)
-                if not left:
-                    kept.clear()
+            if kept.size and not self._merge(kept.read().tiles):
+                kept.clear()
 
     def _kept(self, key: str) -> Journal:
         """Return the journal of what was painted into an image that cannot be used."""
@@ -427,48 +410,6 @@ class AnnotationProject:
             f"The journal was damaged in {places} place{'s' if places > 1 else ''}: strokes may be "
             f"missing. All others were read, and the damaged file is kept as {copy}."
         )
-
-    def _wide_enough(self, image: ProjectImage, labels: WritableArray, tile: Tile) -> WritableArray:
-        """Return the labels of an image, rewritten if their dtype cannot hold a tile's labels."""
-        wide = widened(labels, tile.pixels.dtype)
-        if wide is None:
-            return labels
-        before, image.labels = image.labels, f"labels-{wide.dtype}.zarr"
-        try:
-            write_labels(self.folder, image, wide)
-            # The index names the valid labels and changes in one step. The old ones are removed
-            # when the project is opened next, because another thread may be reading them now.
-            self.save_index()
-        except BaseException:
-            image.labels = before
-            raise
-        return open_labels(self.folder, image)
-
-
-def _check_folder(folder: Path, create: bool) -> None:
-    """Check that a folder holds a project, or can become one."""
-    for name in (INDEX, JOURNAL, LOCK, OWNER, IMAGES):
-        if (folder / name).is_symlink():
-            raise AnnotationError(
-                f"{folder / name} is a link, which may lead out of the project. Put the file "
-                "itself there."
-            )
-    if not (folder / INDEX).is_file():
-        recover(folder)
-    if (folder / INDEX).is_file():
-        return
-    if not create:
-        raise AnnotationError(f"{folder} holds no SegLite project ({INDEX} is missing).")
-    folder.mkdir(parents=True, exist_ok=True)
-    ours = (LOCK, OWNER, IMAGES)
-    others = [p for p in folder.iterdir() if p.name not in ours and not is_unfinished(p)]
-    if any((folder / name).exists() for name in index.BACKUPS):
-        raise AnnotationError(
-            f"The index of the project {folder} is missing. To restore an earlier one: "
-            f"seglite doctor --project {folder} --repair"
-        )
-    if others:
-        raise AnnotationError(f"{folder} holds other files. Choose an empty folder.")
 
 
 def _write_thumbnail(path: Path, preview: np.ndarray) -> None:
