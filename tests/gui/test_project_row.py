@@ -29,9 +29,8 @@ def painted(viewer, dock, tmp_path, qtbot):
 
 
 def wait_for(qtbot, dock, state):
-    qtbot.waitUntil(
-        lambda: dock.correct_panel.project.name.text().endswith(f" · {state}"), timeout=PATIENCE
-    )
+    name = dock.correct_panel.project.name
+    qtbot.waitUntil(lambda: name.text().rpartition(" · ")[2] == state, timeout=PATIENCE)
 
 
 def labels_in(folder):

@@ -71,11 +71,12 @@ class ProjectRow(QWidget):
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open_button = QPushButton("Open …")
         self.open_button.setToolTip("An earlier project, or an empty folder for a new one")
-        self.elsewhere_button = QPushButton("Save elsewhere …")
+        self.elsewhere_button = QPushButton("Save to …")
         self.elsewhere_button.setToolTip("Save all corrected layers in another folder")
         self.elsewhere_button.hide()
         self.more_button = QToolButton()
         self.more_button.setText("⋯")
+        self.more_button.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         self.more_button.setToolTip("Export, examine or move this project")
         self.more_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more_button.setMenu(self._menu())
@@ -116,15 +117,17 @@ class ProjectRow(QWidget):
     def show_state(self) -> None:
         """Show the project's name, and whether everything is saved."""
         project, problem = self.tracker.project, self.tracker.problem
-        self.elsewhere_button.setVisible(bool(problem and self.tracker.unsaved))
+        astray = bool(problem and self.tracker.unsaved)
+        self.elsewhere_button.setVisible(astray)
+        self.open_button.setHidden(astray)
         self.name.setStyleSheet(ERROR_STYLE if problem else "")
         if project is None:
             self.name.setText("none until you paint")
             self.name.setToolTip("")
             return
-        state = "not saved" if problem else "saving …" if self.tracker.waiting else "saved"
-        self.name.setText(f"{project.folder.name} · {state}")
-        self.name.setToolTip(problem or str(project.folder))
+        state = "saving …" if self.tracker.waiting else "saved"
+        self.name.setText("not saved" if problem else f"{project.folder.name} · {state}")
+        self.name.setToolTip(f"{project.folder}\n{problem}".strip())
 
     def open_project(self, folder: Path) -> None:
         """Open a project and its images, or create one in an empty folder."""
