@@ -259,7 +259,10 @@ class TrainingRun:
         step, count = self.progress.step, len(scores)
         dice = float(np.mean(scores)) if scores else math.nan
         best = float(np.mean(self.best_scores[:count])) if scores else math.nan
-        taken = dice > best + self._least_gain or not self.request.validation.keep_best
+        # Fresh weights are no result, so that anything learnt replaces them.
+        fresh = self.trainer.info.parent is None and self.progress.best_step == 0
+        better = dice > best + self._least_gain
+        taken = better or fresh or not self.request.validation.keep_best
         if taken:
             self._take(network, scores, dice)
         whose = f"the weights of step {step}" if taken else "the best weights before"

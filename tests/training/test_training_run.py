@@ -27,8 +27,8 @@ from napari_seglite.training import (
     StepDone,
     training_run,
 )
-from napari_seglite.training.trainer import Trainer, mean_weights, trainable_parameters
 from napari_seglite.training.sampling import with_replay
+from napari_seglite.training.trainer import Trainer, mean_weights, trainable_parameters
 from napari_seglite.training.training_run import TrainingRun
 from napari_seglite.training.weight_transfer import transfer_weights
 
