@@ -1,6 +1,7 @@
 """Correcting in a real window: what is painted is marked, saved, listed and learnt."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -239,13 +240,17 @@ def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, t
 def test_learning_is_seen_stopped_continued_and_taken_back(
     viewer, dock, click, qtbot, corrected, monkeypatch
 ):
-    from napari_seglite.training import RunCallbacks
+    from napari_seglite.training import RunCallbacks, feed
 
     defaults = [
         0.0 if default == 4.0 else default for default in RunCallbacks.__init__.__defaults__
     ]
     monkeypatch.setattr(RunCallbacks.__init__, "__defaults__", tuple(defaults))
     panel = dock.fine_tune_panel
+    # A run that is stopped so soon rarely improves anything, and the pair must not be late.
+    asked = panel.form.request
+    monkeypatch.setattr(panel.form, "request", lambda: asked().adjusted(keep_unimproved=True))
+    monkeypatch.setattr(feed, "AFTER_STOP", math.inf)
     paint(corrected, 1)
     paint(corrected, 3)
     dock.show_panel(panel)
