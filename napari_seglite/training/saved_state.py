@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,8 +103,9 @@ class SavedState:
             return []
 
     def discard(self) -> None:
-        """Remove the file, once the checkpoint is written."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file, once the checkpoint is written; one that stays does no harm."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
 def _continues(card: dict[str, Any], request: FineTuneRequest) -> bool:

@@ -157,19 +157,19 @@ def test_it_can_be_interrupted_again_and_again(starts, images):
 def test_steps_after_the_last_saved_state_are_made_again(starts, images, monkeypatch):
     list(FineTuner(request(keep_best=False), images).run())
     again = request(name="again", keep_best=False)
-    interrupted(again, images, 2)
+    interrupted(again, images, 3)
     monkeypatch.setattr(training_run, "SAVE_EVERY", math.inf)
-    assert interrupted(again, images, 2) == 2  # steps 3 and 4, of which nothing is saved
+    assert interrupted(again, images, 2) == 2  # steps 4 and 5, of which nothing is saved
     events = list(FineTuner(again, images).run())
-    assert [e.status.step for e in events if isinstance(e, StepDone)] == [3, 4, 5, 6]
+    assert [e.status.step for e in events if isinstance(e, StepDone)] == [4, 5, 6]
     assert_equal(starts, "tuned", "again")
 
 
-@pytest.mark.parametrize("after", [1, 2, 3, 5, 6])
+@pytest.mark.parametrize("after", [1, 4, 7, 8])
 def test_cross_validation_goes_on_where_it_was(starts, images, after):
-    settings = {"folds": 2, "steps": 9, "validate_every": 1}
+    settings = {"folds": 2, "steps": 9, "validate_every": 2, "keep_best": False}
     whole = list(FineTuner(request(**settings), images[:2]).run())
-    assert sum(isinstance(e, StepDone) for e in whole) > 6  # the last part learns something
+    assert sum(isinstance(e, StepDone) for e in whole) == 9  # the last part learns something
     again = request(**settings, name="again")
     interrupted(again, images[:2], after)
     events = list(FineTuner(again, images[:2]).run())
@@ -209,9 +209,9 @@ def test_corrections_that_joined_stay(starts, images):
 
     list(FineTuner(request(keep_best=False, steps=7), images).run(callbacks=joining()))
     again = request(name="again", keep_best=False, steps=7)
-    interrupted(again, images, 4, joining())
+    interrupted(again, images, 5, joining())
     events = list(FineTuner(again, more).run())
-    assert "Going on from step 4" in " ".join(event.text for event in events)
+    assert "Going on from step 5" in " ".join(event.text for event in events)
     assert_equal(starts, "tuned", "again")
 
 
