@@ -285,7 +285,8 @@ class FineTuner:
         status = RunStatus(steps, steps, 1.0, None if math.isnan(after) else after)
         scored = {} if math.isnan(after) else {"before": before, "after": after}
         validation, note = self.request.validation, run.haste
-        copied = validation.keep_best and not after > before
+        first = run.progress.best_step == 0 if run.held_out else not after > before
+        copied = validation.keep_best and first  # the best weights are those it started with
         useless = copied and self.info.parent is not None and not validation.keep_unimproved
         if not steps or useless:
             self._discard_states()

@@ -308,6 +308,15 @@ def test_the_last_weights_are_kept_unscored_for_who_wants_the_last(
     )
 
 
+def test_fresh_weights_are_left_for_unscored_ones(store, images, monkeypatch):
+    counted_forward_passes(monkeypatch, 0)
+    wanted = request(steps=100, validate_every=50, keep_best=True)
+    done = stopped(wanted.adjusted(checkpoint="u2net-msac"), images, 2)[-1]
+    assert done.checkpoint == store.info("tuned")
+    assert "Saved tuned, not scored" in done.text
+    assert "the weights of step 2 are kept" in done.note
+
+
 def test_a_stop_within_a_step_abandons_it(store, start, images):
     steps, layers = [], []
 
