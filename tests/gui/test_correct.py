@@ -238,7 +238,7 @@ def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, t
 
 
 def test_learning_is_seen_stopped_continued_and_taken_back(
-    viewer, dock, click, qtbot, corrected, monkeypatch
+    viewer, dock, click, qtbot, corrected, monkeypatch, keeps_copies
 ):
     from napari_seglite.training import RunCallbacks, feed
 
@@ -247,9 +247,6 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
     ]
     monkeypatch.setattr(RunCallbacks.__init__, "__defaults__", tuple(defaults))
     panel = dock.fine_tune_panel
-    # A run that is stopped so soon rarely improves anything, and the pair must not be late.
-    asked = panel.form.request
-    monkeypatch.setattr(panel.form, "request", lambda: asked().adjusted(keep_unimproved=True))
     monkeypatch.setattr(feed, "AFTER_STOP", math.inf)
     paint(corrected, 1)
     paint(corrected, 3)
