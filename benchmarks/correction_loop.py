@@ -180,7 +180,7 @@ def trained(
         for s in corrected
         for image in image_examples(s.name, s.pixels, s.truth, s.axes, info)
     ]
-    request = suggest_settings(request, images, info)
+    request = suggest_settings(request, images, info).adjusted(keep_unimproved=True)
     begun = processor_seconds()
     callbacks = RunCallbacks(clock=processor_seconds)
     with process.keep_freed_memory():

@@ -107,7 +107,8 @@ def learnt(
         AnnotatedImage(image.name, image.pixels, painted[0], image.axes, painted[1]), info
     )
     text = ""
-    tuner = FineTuner(suggest_settings(request, frames, info), frames, store)
+    request = suggest_settings(request, frames, info).adjusted(keep_unimproved=True)
+    tuner = FineTuner(request, frames, store)
     with process.keep_freed_memory():
         for event in tuner.run():
             text = event.text

@@ -91,7 +91,7 @@ def main() -> None:
                 for s in corrected
                 for image in image_examples(s.name, s.pixels, s.truth, s.axes, info)
             ]
-            request = suggest_settings(request, images, info)
+            request = suggest_settings(request, images, info).adjusted(keep_unimproved=True)
             if name == "without":
                 request = request.adjusted(replay=0.0, anchor=0.0, keep_always=False)
             callbacks = RunCallbacks(clock=processor_seconds)

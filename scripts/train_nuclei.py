@@ -64,7 +64,11 @@ def phases(arguments: argparse.Namespace) -> list[FineTuneRequest]:
             weight_decay=1e-2,
         ),
         validation=Validation(
-            held_out=0.06, validate_every=400, patience=1000, split_seed=arguments.seed
+            held_out=0.06,
+            validate_every=400,
+            patience=1000,
+            keep_unimproved=True,  # the next phase starts from it
+            split_seed=arguments.seed,
         ),
         augmentation=Augmentation(scale=1.5, invert=0.25),
         checkpoint="s-net",

@@ -36,11 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 on success, 1 after a reported error, 130 if interrupted. Invalid arguments exit with 2.
+        0 on success, 1 after a reported error, 130 if interrupted. Invalid arguments exit with 2,
+        and SIGTERM exits with 143.
     """
     parsed = build_parser().parse_args(arguments)
     try:
-        with process.keep_freed_memory():
+        with process.exit_when_terminated(), process.keep_freed_memory():
             return int(parsed.run(parsed))
     except SegliteError as error:
         print(f"seglite: {error}", file=sys.stderr)

@@ -23,6 +23,7 @@ from ..training import (
     TRAINABLE,
     FineTuner,
     FineTuneRequest,
+    Finished,
     Retention,
     StepDone,
     TrainingEvent,
@@ -94,6 +95,11 @@ def add_to(commands: Commands) -> None:
         help="replay the checkpoint's training images even if unrelated to these images",
     )
     parser.add_argument(
+        "--keep-unimproved",
+        action="store_true",
+        help="save a checkpoint even if the held-out Dice did not improve",
+    )
+    parser.add_argument(
         "--trainable", choices=TRAINABLE, default="all", help="weights to train; default all"
     )
     parser.add_argument(
@@ -123,7 +129,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fine-tune, print the progress, and print the id of the new checkpoint."""
+    """Fine-tune, print the progress, and print the id of the new checkpoint if there is one."""
     if (arguments.project is None) == (arguments.images is None or arguments.labels is None):
         raise SegliteError("Give either --project, or both --images and --labels.")
     chosen = {
@@ -139,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
         class_names=tuple(arguments.classes.split(",")) if arguments.classes else None,
         frozen_norm=arguments.frozen_norm,
         precision="bfloat16" if arguments.bfloat16 else "float32",
-    ).adjusted(**chosen)
+    ).adjusted(**chosen, keep_unimproved=arguments.keep_unimproved)
     store = CheckpointStore()
     template = _template(arguments)
     if arguments.project is None:
@@ -153,7 +159,8 @@ def run(arguments: argparse.Namespace) -> int:
         request = request.adjusted(**chosen)
     for event in FineTuner(request, images, store, template).run():
         _report(event)
-    print(request.name)
+        if isinstance(event, Finished) and event.checkpoint is not None:
+            print(event.checkpoint.id)
     return 0
 
 

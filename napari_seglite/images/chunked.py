@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -15,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from .arrays import WritableArray
 from .axes import ImageAxes
+from .scratch import scratch_folder
 
 # Bytes; larger arrays go to a temporary folder.
 IN_MEMORY = 500_000_000
@@ -38,7 +38,8 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> WritableArray:
     -------
     array
         NumPy up to `IN_MEMORY` bytes; else Zarr in chunks of single planes, in a temporary folder
-        that is removed together with the array.
+        that is removed together with the array, when the program exits or, if it was killed, when
+        another one needs such a folder.
     """
     if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY:
         return np.zeros(shape, dtype)
@@ -46,7 +47,7 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> WritableArray:
 
     # Single planes of the last two axes, cut into pieces.
     chunks = (1,) * (len(shape) - 2) + tuple(min(n, CHUNK) for n in shape[-2:])
-    folder = tempfile.mkdtemp(prefix="seglite-")
+    folder = scratch_folder()
     array = zarr.create_array(folder, shape=shape, dtype=dtype, chunks=chunks)
     weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
     return array

@@ -18,12 +18,14 @@ from .rescaling import matching_rescale
 from .result import Segmentation
 from .segmenter import Segmenter, segment
 from .settings import Setting
+from .tiling import TILE
 from .uncertainty import Uncertainty, entropy, measure_uncertainty
 
 __all__ = [
     "ENSEMBLES",
     "RESCALE",
     "SETTINGS",
+    "TILE",
     "BeforeAfter",
     "Finished",
     "Progress",

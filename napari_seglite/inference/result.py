@@ -36,6 +36,8 @@ class Segmentation:
         Shape of the image.
     memory_format : str
         Memory format of the network, see `runtime.memory_format`.
+    threads : int
+        Number of torch's threads, which rounding on a CPU depends on.
     notices : tuple of str
         Messages for the user.
     counts : Counts
@@ -63,6 +65,7 @@ class Segmentation:
     info: CheckpointInfo
     shape: tuple[int, ...]
     memory_format: str
+    threads: int = 0
     notices: tuple[str, ...] = ()
     counts: Counts = field(default_factory=lambda: Counts(0, 0))
     bands: tuple[int, ...] = ()
@@ -70,9 +73,14 @@ class Segmentation:
     disagreement: Any = None
 
     def recipe(self) -> dict[str, Any]:
-        """Return all that is needed to repeat this result, as plain JSON data."""
+        """Return all that is needed to repeat this result, as plain JSON data.
+
+        With all of it equal, on the same kind of processor, the labels are equal. With another
+        number of threads or size of tiles, they may differ in a few pixels.
+        """
         return {
             **self.request.as_dict(),
+            "threads": self.threads,
             "weights_sha256": self.info.weights_sha256,
             "memory_format": self.memory_format,
             "versions": versions(),

@@ -136,6 +136,8 @@ class Segmenter:
         Cancelled
             If `stop` returned True before anything was finished.
         """
+        import torch
+
         image = at_level(image, request.level)
         frames = _choose_frames(image, request)
 
@@ -163,6 +165,7 @@ class Segmenter:
             info=loaded.info,
             shape=image.shape,
             memory_format=loaded.memory_format or "",
+            threads=torch.get_num_threads(),
             notices=(*_image_notices(missing, limits), *image_pass.notices),
             bands=() if complete else tuple(image_pass.bands),
             rows=() if complete else image_pass.rows_done(),

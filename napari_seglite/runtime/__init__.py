@@ -8,7 +8,7 @@ from .compilation import COMPILING, needs_compiling, warm_up
 from .generators import WithResult, drain
 from .memory_format import MemoryFormat
 from .random_state import RandomState
-from .stopping import Stop, interruptible, never
+from .stopping import Stop, delayed, interruptible, never, wait_for
 from .versions import versions
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "RandomState",
     "Stop",
     "WithResult",
+    "delayed",
     "devices",
     "drain",
     "interruptible",
@@ -25,5 +26,6 @@ __all__ = [
     "never",
     "process",
     "versions",
+    "wait_for",
     "warm_up",
 ]

@@ -1,4 +1,4 @@
-"""Settings of the whole process: memory allocator, garbage collection and import guards.
+"""Settings of the whole process: memory allocator, signals, garbage collection, import guards.
 
 Only applications call these functions: the ``seglite`` command and the napari dock. A library
 call never does, so that segmenting in a notebook leaves the notebook's process as it was.
@@ -10,7 +10,9 @@ import ctypes
 import gc
 import importlib.util
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +86,31 @@ def _glibc() -> Any:
         return None
     library = ctypes.CDLL(None)
     return library if hasattr(library, "gnu_get_libc_version") else None
+
+
+# ------------------------------------------------------------------ the end
+@contextmanager
+def exit_when_terminated() -> Iterator[None]:
+    """Let SIGTERM end the program as an exception does, so that it removes its temporary files.
+
+    The exit code is 143, as after the signal itself. A second signal ends the program at once.
+    Only the main thread can enter the context with effect, and only a signal that nobody handles
+    is handled.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise SystemExit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 # ------------------------------------------------------------------ imports

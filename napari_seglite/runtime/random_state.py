@@ -45,6 +45,22 @@ class RandomState:
             yield
             self._states = self._read()
 
+    def state(self) -> list[Tensor]:
+        """Return copies of the generators' states, from which `restore` continues."""
+        return [state.clone() for state in self._states]
+
+    def restore(self, states: list[Tensor]) -> None:
+        """Continue from what `state` returned on a device of the same kind.
+
+        Raises
+        ------
+        ValueError
+            If it is of another kind of device.
+        """
+        if [state.shape for state in states] != [state.shape for state in self._states]:
+            raise ValueError("These states are of another kind of device.")
+        self._states = [state.clone() for state in states]
+
     @contextmanager
     def _borrowed(self) -> Iterator[None]:
         before = self._read()

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..checkpoints import CheckpointInfo, CheckpointStore, replay
+from ..errors import CheckpointError
 from ..images import TrainingImage
+from ..inference import TILE
 from ..runtime import versions
 from .examples import digest
+from .progress import Curves
 from .request import FineTuneRequest
-from .start import replay_examples
-from .training_run import Curves
 
 if TYPE_CHECKING:
     import torch
@@ -37,10 +38,14 @@ def save_trained(
     request: FineTuneRequest,
     trained: Trained,
     images: Sequence[TrainingImage],
+    replayed: Sequence[TrainingImage],
     scores: dict[str, float],
     numbers: dict[str, Any],
 ) -> CheckpointInfo:
     """Write a new checkpoint: weights, settings, versions, curves and replay buffer.
+
+    Nothing but the new checkpoint's name is looked up in the store, so that a parent that was
+    deleted during the run does no harm.
 
     Parameters
     ----------
@@ -54,6 +59,8 @@ def save_trained(
         Weights and curves.
     images : sequence of TrainingImage
         The frames it learnt from.
+    replayed : sequence of TrainingImage
+        The replay buffer of its parent.
     scores : dict
         Scores by name, for the card.
     numbers : dict
@@ -62,25 +69,50 @@ def save_trained(
     Returns
     -------
     CheckpointInfo
-        The card as it was written.
+        The card as it was written. Its id is another one if the name was taken meanwhile.
 
     Raises
     ------
-    CheckpointError
-        If the name is taken.
+    CheckpointError, OSError
+        If it cannot be written.
     """
-    rng = np.random.default_rng(request.seed)
-    kept = replay.choose(images, replay_examples(info, store), rng)
-    info = replace(
-        info,
-        data_digest=digest(images),
-        settings={**asdict(request), **numbers, "frames": [image.name for image in images]},
-        versions=versions(),
-        scores=scores,
-        curves=thinned(trained.curves),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    return store.save(info, trained.best_weights, replay=replay.pack(kept))
+    import torch
+
+    kept = replay.pack(replay.choose(images, replayed, np.random.default_rng(request.seed)))
+    # Sums are rounded differently with another number of threads or size of tiles.
+    numbers = {**numbers, "threads": torch.get_num_threads(), "tile": TILE}
+    while True:
+        name = free_name(store, request.name)
+        settings = {**asdict(replace(request, name=name)), **numbers}
+        card = replace(
+            info,
+            id=name,
+            data_digest=digest(images),
+            settings={**settings, "frames": [image.name for image in images]},
+            versions=versions(),
+            scores=scores,
+            curves=thinned(trained.curves),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        try:
+            return store.save(card, trained.best_weights, replay=kept)
+        except CheckpointError:
+            if not is_taken(store, name):
+                raise
+
+
+def is_taken(store: CheckpointStore, name: str) -> bool:
+    """Whether there is a checkpoint, or anything else, of this name."""
+    return store.is_built_in(name) or (store.folder / name).exists()
+
+
+def free_name(store: CheckpointStore, name: str) -> str:
+    """Return a name that is not taken: this one, or with the first free number after it."""
+    free, number = name, 1
+    while is_taken(store, free):
+        number += 1
+        free = f"{name[:90]}-{number}"
+    return free
 
 
 def thinned(curves: Curves) -> dict[str, list[list[float]]]:

@@ -92,23 +92,29 @@ class Previewed:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run is over and its checkpoint is saved.
+    """The run is over, and its checkpoint is saved if it is better than the start.
 
     Attributes
     ----------
     text, status
-        As in all events.
-    checkpoint : CheckpointInfo
-        The card as it was saved.
+        As in all events; the text contains the note.
+    checkpoint : CheckpointInfo or None
+        The card as it was saved; None if nothing was saved, because nothing was learnt or the
+        held-out Dice did not improve, see `Validation.keep_unimproved`.
     before, after : float or None
-        Held-out Dice of the starting point and of the checkpoint; None if nothing was held out.
+        Held-out Dice of the starting point and of the best weights, on the same frames; None if
+        nothing was held out or scored.
+    note : str
+        What else the user should know: another name than the one asked for, or frames that were
+        not scored because the run was stopped. Empty if nothing.
     """
 
     text: str
     status: RunStatus
-    checkpoint: CheckpointInfo
+    checkpoint: CheckpointInfo | None
     before: float | None = None
     after: float | None = None
+    note: str = ""
 
 
 TrainingEvent = Message | StepDone | Validated | Previewed | Finished

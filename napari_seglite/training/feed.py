@@ -6,13 +6,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import src_models
-
 from ..checkpoints import CheckpointInfo, CheckpointStore, prepare_slices
+from ..errors import Cancelled, CheckpointError
 from ..images import Box, ImageAxes, TrainingImage
 from ..inference import BeforeAfter, predict_classes, shown_pixels
-from ..runtime import Stop, devices
-from .events import RunCallbacks, TrainingEvent
+from ..runtime import Stop, delayed, devices
+from .events import Finished, RunCallbacks, TrainingEvent
 from .examples import AnnotatedImage, IntensityLimits, annotated_examples, prepare_training
 from .fine_tuner import FineTuner
 from .live import LiveInput, LiveSession
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 # Side of the patch that is compared before and after, in pixels.
 COMPARED = 256
+# Seconds for the comparison once the run was stopped.
+AFTER_STOP = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,21 +152,37 @@ def fine_tune(
         lambda: feed.frame(info),
         new_examples=lambda: feed.new_examples(info) if learns_meanwhile() else None,
     )
-    yield from FineTuner(request, examples, store).run(stop, abort, callbacks)
-    if request.checkpoint not in src_models.names():
-        yield _before_after(request, feed, store, abort)
+    saved: CheckpointInfo | None = None
+    for event in FineTuner(request, examples, store).run(stop, abort, callbacks):
+        if isinstance(event, Finished):
+            saved = event.checkpoint
+        yield event
+    if saved is not None and saved.parent is not None:
+        # Whoever stopped the run may look at the pair, but does not wait for it.
+        late = delayed(stop, AFTER_STOP)
+        try:
+            yield _before_after(request, saved, feed, store, lambda: abort() or late())
+        except (Cancelled, CheckpointError):  # perhaps the parent was deleted meanwhile
+            if abort():
+                raise
 
 
 def _before_after(
-    request: FineTuneRequest, feed: AnnotationFeed, store: CheckpointStore, abort: Stop
+    request: FineTuneRequest,
+    saved: CheckpointInfo,
+    feed: AnnotationFeed,
+    store: CheckpointStore,
+    stop: Stop,
 ) -> BeforeAfter:
     device = devices.resolve(request.device)
     patch = replace(feed.patch, box=feed.patch.box.middle(COMPARED))
-    names, predicted = (request.checkpoint, request.name), []
-    for name in names:
-        frame, _ = feed.frame(store.info(name), patch)
-        predicted.append(predict_classes(name, frame, store, device, abort))
-    devices.release(device)
+    names, predicted = (request.checkpoint, saved.id), []
+    try:
+        for name in names:
+            frame, _ = feed.frame(store.info(name), patch)
+            predicted.append(predict_classes(name, frame, store, device, stop))
+    finally:
+        devices.release(device)
     return BeforeAfter(shown_pixels(frame), predicted[0], predicted[1], names)
 
 

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
 from statistics import mean
+from typing import Any
 
 import numpy as np
 
 from ..checkpoints import CheckpointInfo, CheckpointStore
-from ..errors import CheckpointError
+from ..errors import Cancelled, CheckpointError
 from ..images import TrainingImage
-from ..runtime import RandomState, Stop, devices, never
+from ..runtime import Stop, never
 from .checkpointing import save_trained
 from .events import Finished, Message, RunCallbacks, RunStatus, TrainingEvent
 from .request import FineTuneRequest
 from .saved_state import SavedState
 from .splits import folds, split
 from .start import (
+    StartingPoint,
     check_examples,
     compile_for_training,
-    replay_examples,
+    read_start,
     start_info,
-    start_network,
     training_device,
 )
-from .trainer import Trainer, mean_weights
+from .texts import saved_text, unsaved_text, unwritten_text
+from .trainer import mean_weights
 from .training_run import TrainingRun
 
 
@@ -71,10 +74,7 @@ class FineTuner:
         self.images = list(images)
         self.store = store or CheckpointStore()
         self.info = start_info(request, self.store, template)
-        if self.info.id in {info.id for info in self.store.list()}:
-            raise CheckpointError(
-                f"There is a checkpoint {self.info.id} already. Choose another name."
-            )
+        self.store.check_name(self.info.id)
         if self.info.volumetric:
             raise CheckpointError(
                 f"Checkpoint {self.info.id} sees volumes, and training learns from slices. Start "
@@ -82,20 +82,24 @@ class FineTuner:
             )
         check_examples(self.images, self.info)
         self._held_out: list[str] = []
+        self._start: StartingPoint
+        self._states: list[SavedState] = []
+        self._device = ""
 
     def run(
         self, stop: Stop = never, abort: Stop = never, callbacks: RunCallbacks | None = None
     ) -> Iterator[TrainingEvent]:
         """Train until the end or until stopped, and save the best weights as a new checkpoint.
 
-        A run that was interrupted by a crash, or by `abort`, continues from its last saved state
-        when it is started again with the same settings.
+        A run that was interrupted by a crash, by `abort`, or because its checkpoint could not be
+        written, continues from its last saved state when it is started again with the same
+        settings. On a CPU, steps and weights are then those of a run that was not interrupted.
 
         Parameters
         ----------
         stop : callable
-            Once it returns True, training ends after the current step, and what was learnt is
-            scored and saved.
+            Once it returns True, training ends within about a second, and what was learnt is
+            saved.
         abort : callable
             Once it returns True, `Cancelled` is raised and nothing is saved.
         callbacks : RunCallbacks, optional
@@ -108,36 +112,49 @@ class FineTuner:
 
         Raises
         ------
+        CheckpointError
+            If the starting point cannot be read or the new checkpoint cannot be written.
         DeviceError
             If there is no such device, or it has too little memory for a single patch.
         Cancelled
-            If `abort` returned True.
+            If `abort` returned True, or `stop` before there was anything to save.
         """
         callbacks = callbacks or RunCallbacks()
         yield self._message("Reading the checkpoint …")
-        with training_device(self.request.device) as device:
-            for text in compile_for_training(self.info.network, device):
+        with training_device(self.request.device) as self._device:
+            compiling = compile_for_training(
+                self.info.network, self._device, lambda: stop() or abort()
+            )
+            for text in compiling:
                 yield self._message(text)
+            self._start = read_start(self.info, self.store, self.request.seed, self._device)
+            if self._start.warning:
+                yield self._message(self._start.warning)
             if self.request.validation.folds > 1:
-                yield from self._cross_validate(device, stop, abort, callbacks)
+                yield from self._cross_validate(stop, abort, callbacks)
             else:
-                yield from self._run_once(device, stop, abort, callbacks)
+                yield from self._run_once(stop, abort, callbacks)
 
     # ------------------------------------------------------------------ one run
     def _run_once(
-        self, device: str, stop: Stop, abort: Stop, callbacks: RunCallbacks
+        self, stop: Stop, abort: Stop, callbacks: RunCallbacks
     ) -> Iterator[TrainingEvent]:
-        request, validation = self.request, self.request.validation
-        seed = request.seed if validation.split_seed is None else validation.split_seed
-        train, held_out = split(self.images, validation.held_out, np.random.default_rng(seed))
+        (saved,) = self._saved_states("")
+        train, held_out = self._split(saved.held_out(self.request))
         self._held_out = [image.name for image in held_out]
-        saved = self._saved_state()
         callbacks = replace(callbacks, new_examples=self._without_held_out(callbacks))
-        trainer = self._trainer(device, request)
-        run = TrainingRun(trainer, request, train, held_out, self._replayed, callbacks, saved)
+        run = self._training_run(self.request, train, held_out, callbacks, saved)
         yield from run.run(stop, abort)
-        saved.discard()
-        yield self._finish(run, [run])
+        yield from self._finish(run, [run], stop)
+
+    def _split(self, names: Sequence[str]) -> tuple[list[TrainingImage], list[TrainingImage]]:
+        """Hold out the frames that an interrupted run held out; else choose some."""
+        before = [image for image in self.images if image.name in names]
+        if names and len(before) == len(names) < len(self.images):
+            return [image for image in self.images if image.name not in names], before
+        validation = self.request.validation
+        seed = self.request.seed if validation.split_seed is None else validation.split_seed
+        return split(self.images, validation.held_out, np.random.default_rng(seed))
 
     def _without_held_out(
         self, callbacks: RunCallbacks
@@ -159,52 +176,53 @@ class FineTuner:
 
     # ------------------------------------------------------------------ cross-validation
     def _cross_validate(
-        self, device: str, stop: Stop, abort: Stop, callbacks: RunCallbacks
+        self, stop: Stop, abort: Stop, callbacks: RunCallbacks
     ) -> Iterator[TrainingEvent]:
         """Hold each fold out in turn, then continue on all frames from the mean of the weights."""
-        request = self.request
-        parts = folds(self.images, request.validation.folds, np.random.default_rng(request.seed))
+        parts = folds(
+            self.images, self.request.validation.folds, np.random.default_rng(self.request.seed)
+        )
         count = len(parts) + 1
-        each = _shortened(request, count)
+        each = _shortened(self.request, count)
         # What is painted meanwhile must not teach a network that is scored on it; it joins the
         # last run.
         silent = replace(callbacks, new_examples=lambda: None)
         runs: list[TrainingRun] = []
-        states = [self._saved_state(f".part{number}") for number in range(count)]
+        states = self._saved_states(*(f".part{number}" for number in range(count)))
         for number, (train, held_out) in enumerate(parts):
             if runs and stop():
                 break
-            trainer = self._trainer(device, each)
-            run = TrainingRun(
-                trainer, each, train, held_out, self._replayed, silent, states[number]
-            )
-            for event in run.run(stop, abort):
-                share = (number + event.status.share) / count
-                text = f"Held-out part {number + 1} of {len(parts)}. {event.text}"
-                yield replace(event, text=text, status=replace(event.status, share=share))
-            run.save()
-            del run.trainer, trainer  # as large as the next fold's
+            run = self._training_run(each, train, held_out, silent, states[number], runs)
+            try:
+                for event in run.run(stop, abort):
+                    share = (number + event.status.share) / count
+                    text = f"Held-out part {number + 1} of {len(parts)}. {event.text}"
+                    yield replace(event, text=text, status=replace(event.status, share=share))
+            except Cancelled:  # before this part had a score
+                if abort() or not runs:
+                    raise
+                break
             runs.append(run)
+            if stop():
+                break
+            yield from run.keep()
+            run.rest()
         if stop():
             # There is no time to learn from everything: save the best of the runs.
-            best = max(runs, key=lambda run: run.progress.best - run.progress.start)
-            finished = self._finish(best, runs)
-        else:
-            last = self._last_run(device, each, runs, callbacks, states[-1])
-            progress = last.progress
-            useless = progress.best <= progress.start and request.validation.keep_best
-            for event in last.run(lambda: useless or stop(), abort):
-                share = (len(parts) + event.status.share) / count
-                status = replace(event.status, share=share, best=progress.best)
-                yield replace(event, status=status)
-            finished = self._finish(last, [*runs, last])
-        for state in states:
-            state.discard()
-        yield finished
+            best = max(runs, key=lambda run: np.nan_to_num(run.dice[1] - run.dice[0]))
+            yield from self._finish(best, runs, stop)
+            return
+        last = self._last_run(each, runs, callbacks, states[-1])
+        progress = last.progress
+        useless = progress.best <= progress.start and self.request.validation.keep_best
+        for event in last.run(lambda: useless or stop(), abort):
+            share = (len(parts) + event.status.share) / count
+            status = replace(event.status, share=share, best=progress.best)
+            yield replace(event, status=status)
+        yield from self._finish(last, [*runs, last], stop)
 
     def _last_run(
         self,
-        device: str,
         each: FineTuneRequest,
         runs: Sequence[TrainingRun],
         callbacks: RunCallbacks,
@@ -226,50 +244,87 @@ class FineTuner:
         final = each.adjusted(steps=useful, minutes=minutes, full_training=full)
         if each.needs_full_training(start):
             final = final.for_full_training()
-        trainer = self._trainer(device, final)
+        last = self._training_run(final, self.images, [], callbacks, saved, runs)
         if best > start:
-            trainer.load_weights(mean_weights([run.best_weights for run in runs]))
-        last = TrainingRun(trainer, final, self.images, [], self._replayed, callbacks, saved)
+            last.trainer.load_weights(mean_weights([run.best_weights for run in runs]))
         last.curves = runs[0].curves
         last.progress.start, last.progress.best = start, best
         return last
 
     # ------------------------------------------------------------------ helpers
-    @cached_property
-    def _replayed(self) -> list[TrainingImage]:
-        return replay_examples(self.info, self.store) if self.request.retention.replay else []
+    def _saved_states(self, *suffixes: str) -> list[SavedState]:
+        folder, name = self.store.folder.parent / "training", self.request.name
+        self._states = [SavedState(folder, name + suffix) for suffix in suffixes]
+        return self._states
 
-    def _saved_state(self, part: str = "") -> SavedState:
-        return SavedState(self.store.folder.parent / "training", self.request.name + part)
+    def _training_run(
+        self,
+        request: FineTuneRequest,
+        train: Sequence[TrainingImage],
+        held_out: Sequence[TrainingImage],
+        callbacks: RunCallbacks,
+        saved: SavedState,
+        earlier: Sequence[TrainingRun] = (),
+    ) -> TrainingRun:
+        trainer = self._start.trainer(self.info, request, self._device)
+        replayed = self._start.replayed if self.request.retention.replay else []
+        run = TrainingRun(trainer, request, train, held_out, replayed, callbacks, saved)
+        run.unsaved = any(each.unsaved for each in earlier)
+        return run
 
-    def _trainer(self, device: str, request: FineTuneRequest) -> Trainer:
-        random = RandomState(self.request.seed, device)
-        with random.active():
-            network = devices.place(start_network(self.info, self.store), device)
-        return Trainer(network, self.info, request, device, random)
-
-    def _finish(self, run: TrainingRun, runs: Sequence[TrainingRun]) -> Finished:
-        """Save the weights of a run; steps and seconds are those of all runs together."""
-        start, best = run.progress.start, run.progress.best
+    def _finish(
+        self, run: TrainingRun, runs: Sequence[TrainingRun], stop: Stop
+    ) -> Iterator[TrainingEvent]:
+        """Write the weights of a run; steps and seconds are those of all runs together."""
+        before, after = run.dice
         steps = sum(each.progress.step for each in runs)
         seconds = sum(each.progress.seconds for each in runs)
-        info = save_trained(
-            self.store,
-            self.info,
-            self.request,
-            run,
-            self.images,
-            {"validation_dice_before": start, "validation_dice": best},
-            {"steps_done": steps, "seconds": round(seconds, 1), "held_out": self._held_out},
-        )
-        if best > start or not self.request.validation.keep_best:
-            text = f"Saved {info.id}: Dice {start:.3f} before, {best:.3f} now, in {seconds:.0f} s."
-        else:
-            text = (
-                f"Training did not improve on Dice {start:.3f}, so {info.id} keeps the weights it "
-                "started from. Correct more slices, or train longer."
+        status = RunStatus(steps, steps, 1.0, None if math.isnan(after) else after)
+        scored = {} if math.isnan(after) else {"before": before, "after": after}
+        validation, note = self.request.validation, run.haste
+        first = run.progress.best_step == 0 if run.held_out else not after > before
+        copied = validation.keep_best and first  # the best weights are those it started with
+        useless = copied and self.info.parent is not None and not validation.keep_unimproved
+        if not steps or useless:
+            self._discard_states()
+            text = f"{unsaved_text(before, steps)} {note}".strip()
+            yield Finished(text, status, None, note=note, **scored)
+            return
+        if not stop():
+            yield from run.keep()
+        numbers = {"steps_done": steps, "seconds": round(seconds, 1), "held_out": self._held_out}
+        info = self._write(run, runs[-1], scored, numbers)
+        self._discard_states()
+        if info.id != self.request.name:
+            note = f"{note} The name {self.request.name} was taken meanwhile.".strip()
+        text = f"{saved_text(info.id, before, after, seconds, copied)} {note}".strip()
+        yield Finished(text, status, info, note=note, **scored)
+
+    def _write(
+        self,
+        run: TrainingRun,
+        last: TrainingRun,
+        scored: dict[str, float],
+        numbers: dict[str, Any],
+    ) -> CheckpointInfo:
+        """Write the checkpoint; if that fails, the state of the last run is there to go on from."""
+        names = {"before": "validation_dice_before", "after": "validation_dice"}
+        scores = {names[when]: dice for when, dice in scored.items()}
+        start, store, request = self._start, self.store, self.request
+        try:
+            return save_trained(
+                store, self.info, request, run, self.images, start.replayed, scores, numbers
             )
-        return Finished(text, RunStatus(steps, steps, 1.0, best), info, start, best)
+        except (OSError, CheckpointError) as error:
+            with suppress(OSError):
+                last.save()
+            continues = any(state.path.exists() for state in self._states)
+            text = unwritten_text(request.name, store.folder, error, continues)
+            raise CheckpointError(text) from error
+
+    def _discard_states(self) -> None:
+        for state in self._states:
+            state.discard()
 
     def _message(self, text: str) -> Message:
         return Message(text, RunStatus(steps=self.request.schedule.steps))

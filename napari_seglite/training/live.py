@@ -5,35 +5,35 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..checkpoints import CheckpointStore
-from ..errors import Cancelled
+from ..errors import Cancelled, CheckpointError
 from ..images import TrainingImage
 from ..inference import predict_frame
-from ..runtime import RandomState, Stop, devices, never
+from ..runtime import RandomState, Stop, interruptible, never
 from .checkpointing import save_trained
 from .events import Finished, Message, Previewed, RunStatus, StepDone, TrainingEvent
 from .patches import PatchSampler
+from .progress import Curves
 from .request import FineTuneRequest
+from .sampling import make_sampler
 from .start import (
+    StartingPoint,
     check_examples,
     compile_for_training,
-    replay_examples,
+    read_start,
     start_info,
-    start_network,
     training_device,
 )
+from .texts import unwritten_text
 from .trainer import Trainer, copy_weights
-from .training_run import Curves, make_sampler
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 # Seconds of learning between a stroke and the next preview.
 ROUND = 1.2
@@ -87,6 +87,7 @@ class LiveSession:
         self.info = start_info(request, self.store)
         self.best_weights: dict[str, torch.Tensor] = {}
         self.curves = Curves()
+        self._images: Sequence[TrainingImage] | None = None
         self._steps = 0
 
     def run(
@@ -111,73 +112,84 @@ class LiveSession:
         """
         yield self._message("Reading the checkpoint …")
         with training_device(self.request.device) as device:
-            for text in compile_for_training(self.info.network, device):
+            for text in compile_for_training(self.info.network, device, lambda: stop() or abort()):
                 yield self._message(text)
-            random = RandomState(self.request.seed, device)
-            with random.active():
-                network = devices.place(start_network(self.info, self.store), device)
-            self._rehearse(network, device)
-            random = RandomState(self.request.seed, device)
-            trainer = Trainer(network, self.info, self.request, device, random)
-            yield from self._rounds(trainer, live_input, stop, abort)
+            start = read_start(self.info, self.store, self.request.seed, device)
+            if start.warning:
+                yield self._message(start.warning)
+            start = replace(start, random=RandomState(self.request.seed, device))
+            trainer = start.trainer(self.info, self.request, device)
+            begun = time.monotonic()
+            try:
+                self._rehearse(start, device, lambda: stop() or abort())
+                yield from self._rounds(trainer, start.replayed, live_input, stop, abort)
+            except Cancelled:
+                if abort():
+                    raise
+            if self._steps:
+                yield self._save(trainer, start.replayed, time.monotonic() - begun)
 
-    def _rehearse(self, network: nn.Module, device: str) -> None:
+    def _rehearse(self, start: StartingPoint, device: str, stop: Stop) -> None:
         """Make a step and a prediction with a copy: the first ones take longer than later ones."""
         request, side = self.request, self.request.schedule.patch
         channels = self.info.in_channels * self.info.context_slices
         blank = TrainingImage(
             "", np.zeros((channels, side, side), np.float32), np.zeros((side, side), np.uint8)
         )
-        random = RandomState(request.seed, device)
-        trainer = Trainer(deepcopy(network), self.info, request, device, random)
+        trainer = start.trainer(self.info, request, device)
         sampler = make_sampler([blank], [], request, 0, self.info.classes)
-        trainer.step(sampler.batch(request.schedule.batch), 0.0)
-        predict_frame(trainer.averaged.eval(), self.info, blank.frame, device)
+        with interruptible(trainer.network, stop, gradients=True):
+            trainer.step(sampler.batch(request.schedule.batch), 0.0)
+        self._predict(trainer, blank.frame, stop)
 
     def _rounds(
         self,
         trainer: Trainer,
+        replayed: Sequence[TrainingImage],
         live_input: Callable[[], LiveInput | None],
         stop: Stop,
         abort: Stop,
     ) -> Iterator[TrainingEvent]:
-        images: Sequence[TrainingImage] | None = None
+        """Learn and predict in turn; raise `Cancelled` if interrupted within a step."""
         sampler: PatchSampler | None = None
-        replayed = replay_examples(self.info, self.store)
-        since, patch, begun = 0, None, time.monotonic()
+        since, patch = 0, None
         yield self._message(READY)
         while not stop():
             if abort():
                 raise Cancelled
-            now = live_input()
+            now, images = live_input(), self._images
             idle = now is None or (now.images is images and since >= ENOUGH and now.patch == patch)
             if now is None or idle:
                 time.sleep(0.05)
                 continue
             if now.images is not images:
                 check_examples(now.images, self.info)
-                images, since = now.images, 0
+                self._images, since = now.images, 0
                 sampler = make_sampler(
-                    images, replayed, self.request, self._steps, self.info.classes
+                    now.images, replayed, self.request, self._steps, self.info.classes
                 )
             assert sampler is not None
             end = time.monotonic() + ROUND
             while since < ENOUGH and time.monotonic() < end and not (stop() or abort()):
-                loss = trainer.step(sampler.batch(self.request.schedule.batch), RATE_SHARE)
+                batch = sampler.batch(self.request.schedule.batch)
+                with interruptible(trainer.network, lambda: stop() or abort(), gradients=True):
+                    loss = trainer.step(batch, RATE_SHARE)
                 if math.isfinite(loss):
                     self._steps, since = self._steps + 1, since + 1
                     self.curves.loss.append((self._steps, loss))
                     yield StepDone("", self._status(), loss)
-            network = trainer.averaged.eval()
-            predicted, patch = (
-                predict_frame(network, self.info, now.frame, trainer.device),
-                now.patch,
-            )
+            predicted = self._predict(trainer, now.frame, lambda: stop() or abort())
+            patch = now.patch
             yield Previewed("", self._status(), predicted, patch)
-        if images is not None and self._steps:
-            yield self._save(trainer, images, time.monotonic() - begun)
 
-    def _save(self, trainer: Trainer, images: Sequence[TrainingImage], seconds: float) -> Finished:
+    def _predict(self, trainer: Trainer, frame: np.ndarray, stop: Stop) -> np.ndarray:
+        network = trainer.averaged.eval()
+        with interruptible(network, stop):
+            return predict_frame(network, self.info, frame, trainer.device)
+
+    def _save(
+        self, trainer: Trainer, replayed: Sequence[TrainingImage], seconds: float
+    ) -> Finished:
         self.best_weights = copy_weights(trainer.averaged)
         numbers = {
             "steps_done": self._steps,
@@ -185,9 +197,18 @@ class LiveSession:
             "live": True,
             "held_out": [],
         }
-        info = save_trained(self.store, self.info, self.request, self, images, {}, numbers)
-        text = f"Saved {info.id}, learnt live in {self._steps} steps."
-        return Finished(text, self._status(), info)
+        store, request = self.store, self.request
+        images = self._images or ()
+        try:
+            info = save_trained(store, self.info, request, self, images, replayed, {}, numbers)
+        except OSError as error:
+            raise CheckpointError(
+                unwritten_text(request.name, store.folder, error, continues=False)
+            ) from error
+        text, note = f"Saved {info.id}, learnt live in {self._steps} steps.", ""
+        if info.id != request.name:
+            note = f"The name {request.name} was taken meanwhile."
+        return Finished(f"{text} {note}".strip(), self._status(), info, note=note)
 
     def _status(self) -> RunStatus:
         return RunStatus(self._steps)

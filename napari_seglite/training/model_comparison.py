@@ -14,19 +14,17 @@ from ..checkpoints import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError
 from ..images import TrainingImage
 from ..inference import predict_frame
-from ..runtime import RandomState, Stop, devices, never
+from ..runtime import Stop, interruptible, never
 from .events import StepDone, Validated
 from .request import FineTuneRequest
 from .splits import folds
 from .start import (
     check_examples,
     compile_for_training,
-    replay_examples,
+    read_start,
     start_info,
-    start_network,
     training_device,
 )
-from .trainer import Trainer
 from .training_run import TrainingRun
 
 if TYPE_CHECKING:
@@ -160,8 +158,9 @@ def _train_one(
     """Hold out each fold in turn; yield the result so far, a sentence, and the share done."""
     start, info = request.checkpoint, start_info(request, store)
     check_examples(images, info)
-    for _ in compile_for_training(info.network, device):
+    for _ in compile_for_training(info.network, device, lambda: stop() or abort()):
         pass  # a comparison takes minutes, so that compiling needs no message
+    point = read_start(info, store, request.seed, device)
     parts = folds(images, FOLDS, np.random.default_rng(request.seed))
     # Until the time is up: the number of steps shows how fast a network learns.
     minutes, full = request.schedule.minutes / len(parts), request.full_training
@@ -173,12 +172,10 @@ def _train_one(
     )
     runs: list[TrainingRun] = []
     for number, (train, held_out) in enumerate(parts):
-        random = RandomState(request.seed, device)
-        with random.active():
-            network = devices.place(start_network(info, store), device)
-        seconds = seconds_per_megapixel(network, info, held_out[0], device)
-        trainer = Trainer(network, info, request, device, random)
-        run = TrainingRun(trainer, request, train, held_out, replay_examples(info, store))
+        trainer = point.trainer(info, request, device)
+        with interruptible(trainer.averaged, lambda: stop() or abort()):
+            seconds = seconds_per_megapixel(trainer.averaged, info, held_out[0], device)
+        run = TrainingRun(trainer, request, train, held_out, point.replayed)
         runs.append(run)
         for event in run.run(stop, abort):
             if not isinstance(event, Validated | StepDone):
@@ -190,7 +187,7 @@ def _train_one(
                 mean(each.progress.best for each in runs),
                 mean(each.progress.start for each in runs),
                 seconds,
-                sum(weight.numel() for weight in network.parameters()),
+                sum(weight.numel() for weight in trainer.network.parameters()),
                 sum(each.progress.step for each in runs),
                 finished,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +87,29 @@ class PatchSampler:
         labels = torch.stack([p["labels"][0] for p in patches])
         weight = torch.stack([p["weight"][0] for p in patches]) if self._weighted else None
         return frames.float(), labels.round().long(), weight
+
+    def state(self) -> dict[str, Any]:
+        """Return the states of all random generators as JSON data, see `restore`."""
+        return {
+            "frames": self._rng.bit_generator.state,
+            "augmentation": [_as_lists(source.get_state(legacy=False)) for source in self._sources],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Draw the patches that a sampler of the same frames would draw after `state`.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If the state is of another sampler or damaged.
+        """
+        for source, kept in zip(self._sources, state["augmentation"], strict=True):
+            source.set_state(kept)
+        self._rng.bit_generator.state = state["frames"]
+
+    @property
+    def _sources(self) -> list[np.random.RandomState]:
+        return list(_random_sources(self._transform))
 
     def _window(self, number: int) -> dict[str, np.ndarray]:
         """Cut a window large enough to rotate and shrink, around a random pixel that counts.
@@ -181,6 +204,24 @@ def _augmentation(
         ]
     )
     return transform.set_random_state(seed=seed)
+
+
+def _random_sources(transform: Any) -> Iterator[np.random.RandomState]:
+    """Yield the generators of a transform of MONAI and of those that it is made of."""
+    from monai.transforms import Randomizable, Transform
+
+    if isinstance(transform, Randomizable):
+        yield transform.R
+    for part in vars(transform).values():
+        for each in part if isinstance(part, list | tuple) else [part]:
+            if isinstance(each, Transform):
+                yield from _random_sources(each)
+
+
+def _as_lists(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a generator of NumPy as JSON data."""
+    inner = {name: np.asarray(value).tolist() for name, value in state["state"].items()}
+    return {**state, "state": inner}
 
 
 def _invert(frame: Any) -> Any:

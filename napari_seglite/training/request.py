@@ -144,6 +144,9 @@ class Validation:
     keep_best : bool
         Save the weights with the best score, as suits few and noisy annotations; otherwise the
         last ones, as suits a long run whose learning rate comes to rest.
+    keep_unimproved : bool
+        Save a checkpoint even if `keep_best` found no weights that are better than the start's;
+        it is a copy of the start then.
     split_seed : int or None
         Of the split, for runs that must hold out the same frames; None takes the run's seed.
     """
@@ -153,6 +156,7 @@ class Validation:
     patience: int = 6
     folds: int = 1
     keep_best: bool = True
+    keep_unimproved: bool = False
     split_seed: int | None = None
 
     def __post_init__(self) -> None:

@@ -2,24 +2,117 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 
 import src_models
 
 from ..checkpoints import CheckpointInfo, CheckpointStore, replay
-from ..errors import AnnotationError, CheckpointError
+from ..errors import AnnotationError, CheckpointError, SegliteError
 from ..images import TrainingImage
-from ..runtime import COMPILING, devices, needs_compiling, warm_up
+from ..runtime import (
+    COMPILING,
+    RandomState,
+    Stop,
+    devices,
+    needs_compiling,
+    never,
+    wait_for,
+    warm_up,
+)
 from .request import FineTuneRequest
+from .trainer import Trainer
 from .weight_transfer import transfer_weights
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+# Errors of a damaged replay buffer.
+_DAMAGED = (
+    SegliteError,
+    BadZipFile,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """All that a run needs of its start, which may be gone when the run ends.
+
+    Attributes
+    ----------
+    network : Module
+        With the starting weights, on the CPU.
+    random : RandomState
+        As it is after the weights were drawn.
+    replayed : list of TrainingImage
+        The replay buffer; empty if there is none or it is damaged.
+    warning : str
+        A sentence about a damaged replay buffer; else empty.
+    """
+
+    network: nn.Module
+    random: RandomState
+    replayed: list[TrainingImage]
+    warning: str = ""
+
+    def trainer(self, info: CheckpointInfo, request: FineTuneRequest, device: str) -> Trainer:
+        """Return a trainer with a copy of the network; the same every time.
+
+        Raises
+        ------
+        DeviceError
+            If the device has too little free memory.
+        """
+        network = devices.place(deepcopy(self.network), device)
+        return Trainer(network, info, request, device, deepcopy(self.random))
+
+
+def read_start(
+    info: CheckpointInfo, store: CheckpointStore, seed: int, device: str
+) -> StartingPoint:
+    """Read the network and the replay buffer that a run starts from.
+
+    Parameters
+    ----------
+    info : CheckpointInfo
+        Card of the new checkpoint, see `start_info`.
+    store : CheckpointStore
+        Where the starting point is.
+    seed : int
+        Of fresh weights.
+    device : str
+        That the run will compute on.
+
+    Raises
+    ------
+    CheckpointError
+        If the starting point is missing or damaged.
+    """
+    random = RandomState(seed, device)
+    with random.active():
+        network = start_network(info, store)
+    try:
+        return StartingPoint(network, random, replay_examples(info, store))
+    except _DAMAGED as error:
+        text = (
+            f"The replay buffer of checkpoint {info.parent} is damaged, so training goes on "
+            f"without it and may forget what that checkpoint knew ({error})."
+        )
+        return StartingPoint(network, random, [], text)
 
 
 def start_info(
@@ -139,8 +232,14 @@ def training_device(name: str) -> Iterator[str]:
         devices.release(device)
 
 
-def compile_for_training(network: str, device: str) -> Iterator[str]:
-    """Compile or load the kernels that training a network needs; yield a sentence if it takes."""
+def compile_for_training(network: str, device: str, stop: Stop = never) -> Iterator[str]:
+    """Compile or load the kernels that training a network needs; yield a sentence if it takes.
+
+    Raises
+    ------
+    Cancelled
+        If `stop` returned True; a compilation that began goes on for the next run.
+    """
     if needs_compiling(network, device, training=True):
         yield COMPILING
-    warm_up(network, device, training=True)
+    wait_for(lambda: warm_up(network, device, training=True), stop)

@@ -151,35 +151,50 @@ class Trainer:
         self.network.load_state_dict(weights)
         self.averaged.load_state_dict(weights)
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """Return what a run needs to continue after a crash, on the CPU."""
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+        """Return what a run needs to continue to the bit: tensors on the CPU, and numbers."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self._average.state_dict().items()}
+        tensors |= {f"random.{k}": v for k, v in enumerate(self._random.state())}
         for number, kept in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{k}": v for k, v in kept.items()}
-        return {name: value.detach().cpu() for name, value in tensors.items()}
+        numbers = {
+            "steps": self._steps,
+            "rate": self.rate,
+            "anchor": self._anchor,
+            "interpolation": self._interpolation,
+        }
+        return {name: value.detach().cpu().clone() for name, value in tensors.items()}, numbers
 
-    def restore(self, state: dict[str, torch.Tensor], steps: int) -> None:
+    def restore(self, tensors: dict[str, torch.Tensor], numbers: dict[str, float]) -> None:
         """Continue from what `state` returned.
 
         Raises
         ------
-        RuntimeError
-            If it is of another network.
+        RuntimeError, ValueError, KeyError
+            If it is of another network, or incomplete.
         """
 
         def having(prefix: str) -> dict[str, torch.Tensor]:
-            return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+            return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
 
         self.network.load_state_dict(having("network."))
         self._average.load_state_dict(having("average."))
+        states = having("random.")
+        self._random.restore([states[str(number)] for number in range(len(states))])
+        self._restore_optimiser(having("optimiser."))
+        self._steps, self.rate = int(numbers["steps"]), numbers["rate"]
+        self._anchor, self._interpolation = numbers["anchor"], numbers["interpolation"]
+
+    def _restore_optimiser(self, tensors: dict[str, torch.Tensor]) -> None:
         kept: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in having("optimiser.").items():
+        for name, value in tensors.items():
             number, key = name.split(".", 1)
-            kept.setdefault(int(number), {})[key] = value
+            weight = self._parameters[int(number)]
+            same = value.shape == weight.shape
+            kept.setdefault(int(number), {})[key] = laid_out(value, weight) if same else value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": kept, "param_groups": groups})
-        self._steps = steps
 
 
 def trainable_parameters(network: nn.Module, name: str, which: str) -> set[str]:
@@ -209,6 +224,16 @@ def _running_average(averaged: torch.Tensor, current: torch.Tensor, count: Any) 
 def copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:
     """Return a copy of a network's weights on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def laid_out(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return a copy of a tensor on the CPU with the memory format of another.
+
+    Rounding may depend on the order in memory, and a file keeps none.
+    """
+    import torch
+
+    return torch.empty_like(like, device="cpu", dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def mean_weights(several: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from copy import deepcopy
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Cancelled, DeviceError
 from ..images import TrainingImage
-from ..inference import classify, predict_frame
-from ..labels import overlap, overlap_per_class
-from ..runtime import Stop, devices, interruptible
+from ..inference import predict_frame
+from ..runtime import Stop, devices, interruptible, never
 from .events import (
     Message,
     Previewed,
@@ -24,9 +24,12 @@ from .events import (
     TrainingEvent,
     Validated,
 )
-from .patches import PatchSampler
+from .examples import digest
+from .progress import Curves, Progress
 from .request import FineTuneRequest
-from .trainer import Trainer, copy_weights
+from .sampling import make_sampler
+from .scoring import score_frames
+from .trainer import Trainer, copy_weights, laid_out
 
 if TYPE_CHECKING:
     import torch
@@ -41,38 +44,6 @@ SAVE_EVERY = 20.0
 LEAST_GAIN = 0.005
 # Retries after a loss that is not finite before the run ends.
 MOST_RETRIES = 3
-
-
-@dataclass
-class Curves:
-    """``(step, value)`` of the loss and of the held-out Dice of a run."""
-
-    loss: list[tuple[int, float]] = field(default_factory=list)
-    dice: list[tuple[int, float]] = field(default_factory=list)
-
-
-@dataclass
-class Progress:
-    """The numbers of a run, which are saved with it.
-
-    Attributes
-    ----------
-    step, best_step : int
-        Steps made, and the step of the best weights.
-    since_best : int
-        Validations since the best one.
-    start, best : float
-        Held-out Dice of the starting weights and of the best ones; NaN if nothing was held out.
-    seconds : float
-        Training time so far.
-    """
-
-    step: int = 0
-    best_step: int = 0
-    since_best: int = 0
-    start: float = math.nan
-    best: float = math.nan
-    seconds: float = 0.0
 
 
 class TrainingRun:
@@ -97,6 +68,13 @@ class TrainingRun:
     ----------
     best_weights : dict
         The weights to save.
+    start_scores, best_scores : list of float
+        Dice of the starting and of the best weights on every held-out frame. After a stop, the
+        best weights may be scored on the first frames alone.
+    haste : str
+        A sentence about the weights that a stop left no time to score; else empty.
+    unsaved : bool
+        Whether it was said that the run's state cannot be saved.
     progress : Progress
         Where the run is.
     curves : Curves
@@ -118,17 +96,27 @@ class TrainingRun:
         self.saved, self.batch, self.retries = saved, request.schedule.batch, 0
         self.progress, self.curves = Progress(), Curves()
         self.best_weights: dict[str, torch.Tensor] = {}
+        self.start_scores: list[float] = []
+        self.best_scores: list[float] = []
+        self.unsaved, self.haste = False, ""
         self._used = request  # or its full training, if the start does not know the task
+        self._last_scored = 0  # step
+        self._held_out_digest = digest(self.held_out)
         self._learn_from(train)
 
     def _learn_from(self, train: Sequence[TrainingImage]) -> None:
         self._train, step = list(train), self.progress.step
+        self._train_digest = digest(self._train)
         classes = self.trainer.info.classes
         self._sampler = make_sampler(train, self.replayed, self._used, step, classes)
 
     # ------------------------------------------------------------------ the run
     def run(self, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
-        """Train until the end, or until `stop`; after `abort`, raise `Cancelled`."""
+        """Train until the end, or until `stop`; after `abort`, raise `Cancelled`.
+
+        After `stop`, the step that is being made is abandoned, and the weights of the steps since
+        the last score are kept only if they score better, as far as a short time tells.
+        """
         yield from self._begin(lambda: stop() or abort())
         clock = self.callbacks.clock
         before = saved = shown = clock()
@@ -137,41 +125,52 @@ class TrainingRun:
             if abort():
                 raise Cancelled
             if self.callbacks.paused():
-                yield Message(f"Paused at step {self.progress.step}.", self._status(share))
-                while self.callbacks.paused() and not stop() and not abort():
-                    time.sleep(0.05)
+                yield from self._pause(share, stop, abort)
                 before = clock()
                 continue
-            loss = yield from self._step(share)
+            try:
+                loss = yield from self._step(share, lambda: stop() or abort())
+            except Cancelled:
+                if abort():
+                    raise
+                break
             now = clock()
             self.progress.seconds, before = self.progress.seconds + now - before, now
             share = self._share()
             text = f"Step {self.progress.step} of {self._used.schedule.steps}"
             yield StepDone(text, self._status(share), loss)
             if now - shown > self.callbacks.preview_every:
-                yield from self._preview(share)
+                yield from self._preview(share, stop, abort)
                 shown = clock()
             due = self.progress.step % self.request.validation.validate_every == 0
-            if self.held_out and (due or share >= 1 or stop()):
-                yield from self._validate(share, abort)
-            if self.saved and now - saved > SAVE_EVERY:
-                self.save()
+            if self.held_out and (due or share >= 1):
+                yield from self._validate(share, stop, abort)
+            if self.saved and now - saved > SAVE_EVERY and not stop():
+                yield from self.keep()
                 saved = clock()
+        if self.held_out and stop() and self.progress.step > self._last_scored:
+            yield from self._validate(share, stop, abort)
         if not self.held_out:
             self.best_weights = copy_weights(self.trainer.result())
             self.progress.best_step = self.progress.step
 
+    def _pause(self, share: float, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
+        yield Message(f"Paused at step {self.progress.step}.", self._status(share))
+        while self.callbacks.paused() and not stop() and not abort():
+            time.sleep(0.05)
+
     def _begin(self, stop: Stop) -> Iterator[TrainingEvent]:
-        if self.saved and (state := self.saved.load(self.request)):
-            self._restore(*state)
-            text = f"Going on from step {self.progress.step}, where training was interrupted."
+        went_on, text = self._go_on()
+        if text:
             yield Message(text, self._status())
+        if went_on:
             return
         self.best_weights = copy_weights(self.trainer.averaged)
         if not self.held_out:
             return
         yield Message("Scoring the starting point …", self._status())
-        dice = self._score(self.trainer.result(), stop)
+        self.start_scores = self.best_scores = self._scores(self.trainer.result(), never, stop)
+        dice = float(np.mean(self.start_scores))
         self.progress.best = self.progress.start = dice
         self.curves.dice.append((0, dice))
         yield Validated(f"Dice before: {dice:.3f}", self._status(), dice)
@@ -188,11 +187,13 @@ class TrainingRun:
         self.trainer.adopt(self._used)
         self._learn_from(self._train)
 
-    def _step(self, share: float) -> Generator[TrainingEvent, None, float]:
+    def _step(self, share: float, stop: Stop) -> Generator[TrainingEvent, None, float]:
         """Make a step; on failure with less memory, or from earlier weights."""
         while True:
             try:
-                loss = self.trainer.step(self._sampler.batch(self.batch), share)
+                batch = self._sampler.batch(self.batch)
+                with interruptible(self.trainer.network, stop, gradients=True):
+                    loss = self.trainer.step(batch, share)
             except (RuntimeError, MemoryError) as error:
                 if not (isinstance(error, MemoryError) or devices.out_of_memory(error)):
                     raise
@@ -233,20 +234,50 @@ class TrainingRun:
         tired = self.progress.since_best >= self.request.validation.patience
         return tired or self.retries > MOST_RETRIES
 
-    def _validate(self, share: float, abort: Stop) -> Iterator[TrainingEvent]:
+    def _validate(self, share: float, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
         network, progress = self.trainer.result(), self.progress
-        dice = self._score(network, abort)
+        scores = self._scores(network, stop, abort)
+        self._last_scored = progress.step
+        if len(scores) < len(self.held_out):
+            self.haste = self._judge_in_haste(network, scores)
+            yield Message(self.haste, self._status(share))
+            return
+        dice = float(np.mean(scores))
         self.curves.dice.append((progress.step, dice))
         progress.since_best += 1
         if dice > progress.best + self._least_gain or not self.request.validation.keep_best:
-            progress.best, progress.since_best, progress.best_step = dice, 0, progress.step
-            self.best_weights = copy_weights(network)
+            self._take(network, scores, dice)
         text = f"Step {progress.step}: Dice {dice:.3f}, best {progress.best:.3f}"
         yield Validated(text, self._status(share), dice)
-        if (images := self.callbacks.new_examples()) is not None:
+        if not stop() and (images := self.callbacks.new_examples()) is not None:
             self._learn_from(images)
             text = f"Learning from {len(images)} corrected frames from now on."
             yield Message(text, self._status(share))
+
+    def _judge_in_haste(self, network: nn.Module, scores: list[float]) -> str:
+        """Compare the weights with the best on the frames that there was time for."""
+        step, count = self.progress.step, len(scores)
+        dice = float(np.mean(scores)) if scores else math.nan
+        best = float(np.mean(self.best_scores[:count])) if scores else math.nan
+        # Fresh weights are no result, so that anything learnt replaces them.
+        fresh = self.trainer.info.parent is None and self.progress.best_step == 0
+        better = dice > best + self._least_gain
+        taken = better or fresh or not self.request.validation.keep_best
+        if taken:
+            self._take(network, scores, dice)
+        whose = f"the weights of step {step}" if taken else "the best weights before"
+        if not scores:
+            return f"There was no time to score step {step}, so {whose} are kept."
+        return (
+            f"There was time to score step {step} on {count} of {len(self.held_out)} held-out "
+            f"frames: Dice {dice:.3f} there, {best:.3f} before, so {whose} are kept."
+        )
+
+    def _take(self, network: nn.Module, scores: list[float], dice: float) -> None:
+        """Make the current weights the best ones."""
+        progress = self.progress
+        progress.best, progress.since_best, progress.best_step = dice, 0, progress.step
+        self.best_weights, self.best_scores = copy_weights(network), scores
 
     @property
     def _least_gain(self) -> float:
@@ -254,16 +285,29 @@ class TrainingRun:
         known = self.progress.best >= self.request.retention.known_dice
         return LEAST_GAIN if self.progress.best_step == 0 and known else 0.0
 
-    def _preview(self, share: float) -> Iterator[TrainingEvent]:
+    def _preview(self, share: float, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
         wanted = self.callbacks.preview_frame()
         if wanted is None:
             return
         frame, patch = wanted
-        trainer = self.trainer
-        predicted = predict_frame(trainer.result(), trainer.info, frame, trainer.device)
+        trainer, network = self.trainer, self.trainer.result()
+        try:
+            with interruptible(network, lambda: stop() or abort()):
+                predicted = predict_frame(network, trainer.info, frame, trainer.device)
+        except Cancelled:
+            return  # the loop asks why
         yield Previewed("", self._status(share), predicted, patch)
 
     # ------------------------------------------------------------------ where it is
+    @property
+    def dice(self) -> tuple[float, float]:
+        """Held-out Dice before and of the best weights, on the same frames; NaN if not scored."""
+        count = len(self.best_scores)
+        if count == len(self.held_out):
+            return self.progress.start, self.progress.best
+        before = float(np.mean(self.start_scores[:count])) if count else math.nan
+        return before, self.progress.best
+
     def _share(self) -> float:
         schedule = self._used.schedule
         steps = self.progress.step / schedule.steps
@@ -289,80 +333,91 @@ class TrainingRun:
             self.trainer.device,
         )
 
-    def _score(self, network: nn.Module, abort: Stop) -> float:
-        """Return the mean Dice over the held-out frames."""
-        scores, info = [], self.trainer.info
-        compare = overlap if info.classes == 1 else overlap_per_class
-        with interruptible(network, abort):
-            for image in self.held_out:
-                probabilities = predict_frame(network, info, image.frame, self.trainer.device)
-                predicted = classify(probabilities)
-                if image.weight is not None:
-                    predicted = np.where(image.weight > 0, predicted, 0)
-                scores.append(compare(predicted, image.annotated).dice)
-        return float(np.mean(scores))
+    def _scores(self, network: nn.Module, stop: Stop, abort: Stop) -> list[float]:
+        """Return the Dice of every held-out frame; after `stop` only of some."""
+        trainer = self.trainer
+        return score_frames(network, trainer.info, self.held_out, trainer.device, stop, abort)
 
     # ------------------------------------------------------------------ interrupted runs
     def save(self) -> None:
-        """Save the run, so that it continues from here after an interruption."""
+        """Save the run, so that it continues from here after an interruption.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
         if self.saved is None:
             return
-        tensors = self.trainer.state()
+        tensors, numbers = self.trainer.state()
         tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
-        self.saved.save(self.request, tensors, {**asdict(self.progress), **asdict(self.curves)})
+        state = {
+            "trainer": numbers,
+            "progress": asdict(self.progress),
+            "curves": asdict(self.curves),
+            "scores": [self.start_scores, self.best_scores],
+            "batch": self.batch,
+            "retries": self.retries,
+            "full": self._used is not self.request,
+            "sampler": self._sampler.state(),
+            "train": self._train_digest,
+            "held_out": self._held_out_digest,
+            "held_out_names": [image.name for image in self.held_out],
+        }
+        self.saved.save(self.request, tensors, state)
+
+    def keep(self) -> Iterator[TrainingEvent]:
+        """Save the run, or say once that this fails; training goes on in any case."""
+        try:
+            self.save()
+        except OSError as error:
+            if not self.unsaved:
+                self.unsaved = True
+                text = (
+                    f"Training goes on, but its state cannot be saved: {error}. An interruption "
+                    "would start anew, or from what was saved before."
+                )
+                yield Message(text, self._status(self._share()))
+
+    def rest(self) -> None:
+        """Free the trainer of a run that is over and saved."""
+        self.saved = None
+        del self.trainer
+
+    def _go_on(self) -> tuple[bool, str]:
+        """Continue from a saved state if there is one; return whether, and a sentence about it."""
+        found = self.saved.load(self.request) if self.saved else None
+        if found is None:
+            return False, ""
+        tensors, numbers = found
+        if numbers.get("held_out") != self._held_out_digest:
+            text = "The held-out frames changed since training was interrupted, so it starts anew."
+            return False, text
+        before = self.trainer.state(), replace(self.progress), deepcopy(self.curves)
+        try:
+            self._restore(tensors, numbers)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+            state, self.progress, self.curves = before
+            self.trainer.restore(*state)
+            self._used, self.batch, self.retries = self.request, self.request.schedule.batch, 0
+            self._learn_from(self._train)
+            return False, "The saved state of this training is damaged, so it starts anew."
+        return True, f"Going on from step {self.progress.step}, where training was interrupted."
 
     def _restore(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
-        self.progress = Progress(**{k: numbers[k] for k in Progress.__dataclass_fields__})
-        if self.request.needs_full_training(self.progress.start):
+        self.progress = Progress(**numbers["progress"])
+        if numbers["full"]:
             self._train_fully()
-        self.trainer.restore(tensors, self.progress.step)
-        self.best_weights = {
-            name.removeprefix("best."): value
-            for name, value in tensors.items()
-            if name.startswith("best.")
-        }
-        self.curves.loss = [(int(step), float(value)) for step, value in numbers["loss"]]
-        self.curves.dice = [(int(step), float(value)) for step, value in numbers["dice"]]
-
-
-def make_sampler(
-    train: Sequence[TrainingImage],
-    replayed: Sequence[TrainingImage],
-    request: FineTuneRequest,
-    step: int,
-    classes: int,
-) -> PatchSampler:
-    """Return a sampler of patches from frames and the replay buffer.
-
-    Parameters
-    ----------
-    train, replayed : sequence of TrainingImage
-        Frames to learn from, and the replay buffer.
-    request : FineTuneRequest
-        Sets augmentation, patch size, replay and seed.
-    step : int
-        Steps made before; a run that continues draws other patches.
-    classes : int
-        Output channels of the network.
-    """
-    change, images = request.augmentation, with_replay(train, replayed, request.retention.replay)
-    return PatchSampler(
-        images,
-        request.schedule.patch,
-        change.scale,
-        change.invert,
-        change.intensity,
-        request.seed + step,
-        classes,
-    )
-
-
-def with_replay(
-    train: Sequence[TrainingImage], replayed: Sequence[TrainingImage], share: float
-) -> list[TrainingImage]:
-    """Return all frames, weighted so that replayed ones give this share of the patches."""
-    if not replayed or not share:
-        return list(train)
-    total = sum(image.share for image in train)
-    each = share / (1 - share) * total / len(replayed)
-    return [*train, *(replace(image, share=each) for image in replayed)]
+        else:
+            self._learn_from(self._train)
+        # Frames that were corrected since then are learnt from now on, by a sampler of their own.
+        if numbers["train"] == self._train_digest:
+            self._sampler.restore(numbers["sampler"])
+        self.trainer.restore(tensors, numbers["trainer"])
+        shapes = self.trainer.network.state_dict()
+        self.best_weights = {k: laid_out(tensors[f"best.{k}"], v) for k, v in shapes.items()}
+        self.curves.loss = [(int(step), float(value)) for step, value in numbers["curves"]["loss"]]
+        self.curves.dice = [(int(step), float(value)) for step, value in numbers["curves"]["dice"]]
+        self.start_scores, self.best_scores = ([float(x) for x in y] for y in numbers["scores"])
+        self.batch, self.retries = int(numbers["batch"]), int(numbers["retries"])
+        self._last_scored = self.curves.dice[-1][0] if self.curves.dice else 0

@@ -157,7 +157,12 @@ def test_fine_tune(tmp_path, nuclei, store, capsys):
         )
     folders = ["--images", str(images), "--labels", str(labels)]
     options = "--checkpoint nuclei-s-net --name mine --minutes 1 --steps 2 --batch 1 --patch 32"
-    assert main(["fine-tune", *folders, *options.split(), "--device", "cpu"]) == 0
+    words = ["fine-tune", *folders, *options.split(), "--device", "cpu", "--learning-rate", "1e-12"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "no checkpoint was saved" in told.err
+    assert main([*words, "--keep-unimproved"]) == 0
     told = capsys.readouterr()
     assert told.out.strip() == "mine"
     assert "Dice before" in told.err

@@ -38,6 +38,14 @@ def click(qtbot):
 
 
 @pytest.fixture
+def keeps_copies(dock, monkeypatch):
+    """Save what a training run ends with even if it did not improve, as few steps rarely do."""
+    form = dock.fine_tune_panel.form
+    asked = form.request
+    monkeypatch.setattr(form, "request", lambda: asked().adjusted(keep_unimproved=True))
+
+
+@pytest.fixture
 def segment(qtbot, dock, click):
     """Return a function that clicks Segment, waits, and returns the Labels layer."""
 

@@ -1,6 +1,7 @@
 """Correcting in a real window: what is painted is marked, saved, listed and learnt."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -237,15 +238,16 @@ def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, t
 
 
 def test_learning_is_seen_stopped_continued_and_taken_back(
-    viewer, dock, click, qtbot, corrected, monkeypatch
+    viewer, dock, click, qtbot, corrected, monkeypatch, keeps_copies
 ):
-    from napari_seglite.training import RunCallbacks
+    from napari_seglite.training import RunCallbacks, feed
 
     defaults = [
         0.0 if default == 4.0 else default for default in RunCallbacks.__init__.__defaults__
     ]
     monkeypatch.setattr(RunCallbacks.__init__, "__defaults__", tuple(defaults))
     panel = dock.fine_tune_panel
+    monkeypatch.setattr(feed, "AFTER_STOP", math.inf)
     paint(corrected, 1)
     paint(corrected, 3)
     dock.show_panel(panel)

@@ -79,6 +79,24 @@ def test_a_failed_job_says_why_and_can_be_started_again(panel, qtbot):
     assert texts == ["a.tif: the disk is gone."]
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_job_that_wants_to_exit_fails_and_the_next_one_works(panel, qtbot, error):
+    def leave(_):
+        yield 1
+        raise error
+
+    runner = JobRunner(panel, panel.status, *panel.buttons)
+    runner.start(leave)
+    wait(qtbot, runner)
+    assert runner.state == "idle"
+    assert type(error).__name__ in panel.status.text()
+    assert panel.buttons[0].isEnabled()
+    results = []
+    runner.start(lambda _: last_of([1, 2]), succeeded=results.append)
+    wait(qtbot, runner)
+    assert results == [2]
+
+
 def test_a_new_job_takes_the_place_of_one_that_runs(panel, qtbot):
     runner = JobRunner(panel, keeps_partial=True)
     seen, results = [], []

@@ -9,7 +9,9 @@ from napari_seglite import segment as segment_array
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
 
 
-def test_segment_correct_fine_tune_segment(viewer, dock, click, segment, qtbot, nuclei):
+def test_segment_correct_fine_tune_segment(
+    viewer, dock, click, segment, qtbot, nuclei, keeps_copies
+):
     viewer.add_image(nuclei, name="cells", scale=(0.5, 0.25), translate=(3, 4), units="um")
     layer = segment()
     assert layer.name == "cells nuclei-s-net"
@@ -109,7 +111,7 @@ def test_cancel_keeps_the_slices_that_are_finished(viewer, dock, segment, click,
     np.testing.assert_array_equal(labels.data, expected)
 
 
-def test_stop_keeps_the_best_so_far(viewer, dock, click, segment, qtbot, nuclei):
+def test_stop_keeps_the_best_so_far(viewer, dock, click, segment, qtbot, nuclei, keeps_copies):
     viewer.add_image(nuclei)
     segment()
     panel = dock.fine_tune_panel
@@ -123,7 +125,31 @@ def test_stop_keeps_the_best_so_far(viewer, dock, click, segment, qtbot, nuclei)
     assert 2 <= info.settings["steps_done"] < 20
 
 
-def test_fine_tuning_works_while_segmenting(viewer, dock, click, segment, qtbot, nuclei):
+def test_without_progress_nothing_is_saved(
+    viewer, dock, click, segment, qtbot, nuclei, monkeypatch
+):
+    viewer.add_image(nuclei)
+    segment()
+    panel = dock.fine_tune_panel
+    asked = panel.form.request
+    monkeypatch.setattr(panel.form, "request", lambda: asked().adjusted(learning_rate=1e-12))
+    dock.show_panel(panel)
+    panel.form.steps.setValue(2)
+    before = [info.id for info in CheckpointStore().list()]
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert len(panel.curve.loss) == 2
+    assert "nuclei-s-net stays selected" in panel.status.text()
+    assert "saved" not in panel.status.text().lower()
+    assert [info.id for info in CheckpointStore().list()] == before
+    assert panel.start_button.text() == "Fine-tune"
+    assert panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
+    assert panel.form.name.text() == "nuclei-s-net-tuned-1"
+
+
+def test_fine_tuning_works_while_segmenting(
+    viewer, dock, click, segment, qtbot, nuclei, keeps_copies
+):
     viewer.add_image(nuclei)
     segment()
     training = dock.fine_tune_panel

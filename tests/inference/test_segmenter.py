@@ -31,6 +31,20 @@ def test_finds_nuclei(nuclei):
     assert result.request.device == "cpu"
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_recipe_names_threads_and_tiles(nuclei, threads):
+    """Rounding depends on them, so that only labels with the same ones are sure to be equal."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        recipe = run(nuclei[:64, :64], tile=96, overlap=16).recipe()
+    finally:
+        torch.set_num_threads(before)
+    assert (recipe["threads"], recipe["tile"], recipe["overlap"]) == (threads, 96, 16)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -108,9 +108,21 @@ def perfect(store):
     return image_examples("nuclei", image, labels, ImageAxes("YX"), store.info("nuclei-s-net")) * 2
 
 
-def test_never_worse_than_before(store, perfect):
-    """What cannot get better keeps its weights, and says so."""
+def test_no_progress_no_checkpoint(store, perfect):
+    """What cannot get better is not saved under another name, and the end says so."""
     start = {"checkpoint": "nuclei-s-net", "learning_rate": 0.1}
+    before = [info.id for info in store.list()]
+    *_, done = FineTuner(request(**start, steps=2), perfect).run()
+    assert isinstance(done, Finished)
+    assert (done.checkpoint, done.before, done.after) == (None, 1, 1)
+    assert "did not improve" in done.text
+    assert "no checkpoint was saved" in done.text
+    assert [info.id for info in store.list()] == before
+    assert not list(store.folder.parent.glob("training/*"))  # nor a state to go on from
+
+
+def test_a_copy_is_saved_for_who_asks_for_it(store, perfect):
+    start = {"checkpoint": "nuclei-s-net", "learning_rate": 0.1, "keep_unimproved": True}
     *_, done = FineTuner(request(**start, steps=2), perfect).run()
     assert done.after == 1
     assert "did not improve" in done.text

@@ -27,8 +27,9 @@ from napari_seglite.training import (
     StepDone,
     training_run,
 )
+from napari_seglite.training.sampling import with_replay
 from napari_seglite.training.trainer import Trainer, mean_weights, trainable_parameters
-from napari_seglite.training.training_run import TrainingRun, with_replay
+from napari_seglite.training.training_run import TrainingRun
 from napari_seglite.training.weight_transfer import transfer_weights
 
 
@@ -50,6 +51,8 @@ def request(**settings):
         "patch": 32,
         "validate_every": 2,
         "device": "cpu",
+        # A step or two rarely improve anything, and most tests look at the checkpoint.
+        "keep_unimproved": True,
     }
     return FineTuneRequest("light", "tuned").adjusted(**{**defaults, **settings})
 
@@ -253,7 +256,7 @@ def test_part_of_the_way(store, light, images):
 @pytest.mark.parametrize(("scores", "best"), [([0.8, 0.803, 0.806], 2), ([0.3, 0.303, 0.3], 1)])
 def test_a_good_start_is_not_left_for_what_may_be_chance(light, images, monkeypatch, scores, best):
     given = iter(scores)
-    monkeypatch.setattr(TrainingRun, "_score", lambda *_: next(given))
+    monkeypatch.setattr(TrainingRun, "_scores", lambda *_: [next(given)])
     trainer = Trainer(light.build(), light, request(), "cpu", RandomState(0))
     run = TrainingRun(trainer, request(steps=2, validate_every=1), images[1:], images[:1])
     list(run.run(lambda: False, lambda: False))

@@ -168,6 +168,9 @@ def _guarded(
             "failed",
             "Not enough memory. Segment fewer slices at a time, or close other programs.",
         )
-    except Exception as error:
+    except GeneratorExit:  # closed by its worker, which then waits for no outcome
+        raise
+    except BaseException as error:  # SystemExit and the like would end the thread without a word
         log.exception("A job failed")
-        return "failed", f"Something unexpected went wrong: {error}. The log has the details."
+        reason = str(error) if isinstance(error, Exception) else repr(error)
+        return "failed", f"Something unexpected went wrong: {reason}. The log has the details."

@@ -70,8 +70,8 @@ class _Run:
         Time of its start in seconds.
     paused, learns_meanwhile : bool
         Whether it pauses, and whether it learns from strokes made during the run.
-    saved : bool
-        Whether it has saved a checkpoint.
+    finished : bool
+        Whether it came to its end, with or without a checkpoint.
     """
 
     start: str
@@ -81,7 +81,7 @@ class _Run:
     started: float
     paused: bool
     learns_meanwhile: bool
-    saved: bool = False
+    finished: bool = False
 
 
 class FineTunePanel(QWidget):
@@ -126,7 +126,7 @@ class FineTunePanel(QWidget):
             self.stop_button,
             ready=lambda: None not in (self.form.image_box.value, self.form.labels_box.value),
             runs_network=True,
-            stopping_text="Stopping after this step …",
+            stopping_text="Stopping …",
             stopped_text=NOTHING_LEARNT,
             keeps_partial=True,
         )
@@ -138,7 +138,7 @@ class FineTunePanel(QWidget):
         self.start_button = QPushButton("Fine-tune")
         self.pause_button, self.stop_button = QPushButton("Pause"), QPushButton("Stop")
         self.pause_button.setCheckable(True)
-        self.stop_button.setToolTip("End after the current step and keep the best weights so far")
+        self.stop_button.setToolTip("End at once and keep the best weights so far")
         self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
         self.pair, self.curve = BeforeAfterView(), TrainingCurves()
         buttons = self.start_button, self.pause_button, self.stop_button
@@ -263,7 +263,7 @@ class FineTunePanel(QWidget):
         self.runner.start(
             work,
             progressed=self._on_event,
-            succeeded=lambda _: None if run.saved else self.say(NOTHING_LEARNT),
+            succeeded=lambda _: None if run.finished else self.say(NOTHING_LEARNT),
             ended=self._on_end,
         )
 
@@ -321,14 +321,17 @@ class FineTunePanel(QWidget):
         self.runner.show(progress(status), done, 1000)
 
     def _on_finished(self, run: _Run, event: Finished) -> None:
-        run.saved = True
+        run.finished = True
         better, seconds = is_better(event), time.monotonic() - run.started
         self.say(outcome(event, run.start, run.strokes, seconds))
         self.start_button.setText("Continue" if better else "Fine-tune")
-        self.learnt.emit(event.checkpoint)
-        self.select_checkpoint(event.checkpoint.id if better else run.start)
-        if better:
+        if event.checkpoint is not None:
+            self.learnt.emit(event.checkpoint)
+        if event.checkpoint is not None and better:
+            self.select_checkpoint(event.checkpoint.id)
             self.trained.emit(event.checkpoint.id)
+        else:
+            self.select_checkpoint(run.start)
         self.form.suggest_name()
 
     def _on_end(self) -> None:

@@ -22,7 +22,9 @@ def progress(status: RunStatus) -> str:
 
 
 def is_better(event: Finished) -> bool:
-    """Whether a new checkpoint is better than its start, or nothing was held out to compare."""
+    """Whether a checkpoint was saved that is better than its start, or that nothing compares."""
+    if event.checkpoint is None:
+        return False
     return event.before is None or (event.after or 0) > event.before
 
 
@@ -40,16 +42,18 @@ def outcome(event: Finished, start: str, strokes: int, seconds: float) -> str:
     seconds : float
         Its duration.
     """
-    if event.before is None:
+    if event.before is None or event.status.step == 0:
         return event.text
     effort = f"{strokes} strokes, {seconds:.0f} s" if strokes else f"{seconds:.0f} s"
-    if is_better(event):
-        return (
+    if event.checkpoint is not None and is_better(event):
+        text = (
             f"{effort}: held-out Dice from {event.before:.2f} to {event.after:.2f}. "
             f"Saved as {event.checkpoint.id}."
         )
-    return (
-        f"{effort}: held-out Dice is not better than {event.before:.2f}, so {start} stays "
-        f"selected. The new weights are saved as {event.checkpoint.id}. Correct more slices, or "
-        "train longer."
-    )
+    else:
+        what = f"The copy is {event.checkpoint.id}. " if event.checkpoint else ""
+        text = (
+            f"{effort}: held-out Dice is not better than {event.before:.2f}, so {start} stays "
+            f"selected. {what}Correct more slices, or train longer."
+        )
+    return f"{text} {event.note}".strip()

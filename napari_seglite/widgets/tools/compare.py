@@ -78,7 +78,7 @@ class ComparePanel(QWidget):
             self.compare_button,
             self.cancel_button,
             runs_network=True,
-            stopping_text="Stopping after this step …",
+            stopping_text="Stopping …",
             stopped_text="Stopped.",
             keeps_partial=True,
         )
