@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Seconds that scoring may take once the run is stopped, so that it ends within a second.
-AFTER_STOP = 0.5
+AFTER_STOP = 0.4
 
 
 def score_frames(
