@@ -151,12 +151,25 @@ def choose(
         At most `COUNT`, the parent's first.
     """
     inherited = [earlier[k] for k in rng.permutation(len(earlier))[: COUNT // 2]]
-    squares = [_cut(images[int(rng.integers(len(images)))], rng) for _ in range(COUNT // 2)]
+    squares = [cut(images[int(rng.integers(len(images)))], rng) for _ in range(COUNT // 2)]
     return [*inherited, *squares]
 
 
-def _cut(image: TrainingImage, rng: np.random.Generator) -> TrainingImage:
-    """Cut a square around a random foreground pixel, or else around any annotated pixel."""
+def cut(image: TrainingImage, rng: np.random.Generator) -> TrainingImage:
+    """Cut a square around a random foreground pixel, or else around any annotated pixel.
+
+    Parameters
+    ----------
+    image : TrainingImage
+        The frame.
+    rng : Generator
+        Draws the pixel.
+
+    Returns
+    -------
+    TrainingImage
+        At most `SIDE` pixels high and wide.
+    """
     candidates = np.flatnonzero(image.annotated)
     if not candidates.size and image.weight is not None:
         candidates = np.flatnonzero(image.weight)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checkpoints import CheckpointInfo
+from ..checkpoints import CheckpointInfo, replay
 from ..errors import Cancelled
 from ..images import TrainingImage
 from ..inference import classify, predict_frame
@@ -17,8 +17,21 @@ from ..runtime import Stop, delayed, interruptible
 if TYPE_CHECKING:
     from torch import nn
 
-# Seconds that scoring may take once the run is stopped, so that it ends within a second.
+# Seconds that scoring patches may take once the run is stopped, so that it ends within a second.
 AFTER_STOP = 0.4
+# Number of patches that are scored then.
+PATCHES = 3
+
+
+def patches_of(frames: Sequence[TrainingImage], seed: int) -> list[TrainingImage]:
+    """Return patches of held-out frames, which are scored faster than the frames.
+
+    Frames that are no larger than a patch are returned as they are.
+    """
+    if all(max(frame.labels.shape) <= replay.SIDE for frame in frames):
+        return list(frames)
+    rng = np.random.default_rng(seed)
+    return [replay.cut(frame, rng) for frame in frames[:PATCHES]]
 
 
 def score_frames(
@@ -28,6 +41,7 @@ def score_frames(
     device: str,
     stop: Stop,
     abort: Stop,
+    patience: float = 0.0,
 ) -> list[float]:
     """Return the Dice of every held-out frame.
 
@@ -42,10 +56,12 @@ def score_frames(
     device : str
         As `devices.resolve` returns it.
     stop : callable
-        Once it returns True, scoring goes on for `AFTER_STOP` seconds at most, and the frames
-        that were not finished are missing.
+        Once it returns True, scoring goes on for `patience` seconds at most, and the frames that
+        were not finished are missing.
     abort : callable
         Once it returns True, `Cancelled` is raised.
+    patience : float
+        Seconds.
 
     Raises
     ------
@@ -53,7 +69,7 @@ def score_frames(
         If `abort` returned True.
     """
     compare = overlap if info.classes == 1 else overlap_per_class
-    late, scores = delayed(stop, AFTER_STOP), list[float]()
+    late, scores = delayed(stop, patience), list[float]()
     try:
         with interruptible(network, lambda: abort() or late()):
             for image in frames:

@@ -28,7 +28,7 @@ from .examples import digest
 from .progress import Curves, Progress
 from .request import FineTuneRequest
 from .sampling import make_sampler
-from .scoring import score_frames
+from .scoring import AFTER_STOP, patches_of, score_frames
 from .trainer import Trainer, copy_weights, laid_out
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class TrainingRun:
     best_weights : dict
         The weights to save.
     start_scores, best_scores : list of float
-        Dice of the starting and of the best weights on every held-out frame. After a stop, the
-        best weights may be scored on the first frames alone.
+        Dice of the starting and of the best weights on patches of held-out frames, see
+        `patches_of`; after a stop there is no time for the frames.
     haste : str
         A sentence about the weights that a stop left no time to score; else empty.
     unsaved : bool
@@ -99,6 +99,11 @@ class TrainingRun:
         self.start_scores: list[float] = []
         self.best_scores: list[float] = []
         self.unsaved, self.haste = False, ""
+        self._patches = patches_of(self.held_out, request.seed)
+        self._patches_are_frames = all(
+            patch is frame for patch, frame in zip(self._patches, self.held_out, strict=False)
+        )
+        self._hasty: list[float] = []  # scores of the best weights, if only patches were scored
         self._used = request  # or its full training, if the start does not know the task
         self._last_scored = 0  # step
         self._held_out_digest = digest(self.held_out)
@@ -169,8 +174,10 @@ class TrainingRun:
         if not self.held_out:
             return
         yield Message("Scoring the starting point …", self._status())
-        self.start_scores = self.best_scores = self._scores(self.trainer.result(), never, stop)
-        dice = float(np.mean(self.start_scores))
+        network = self.trainer.result()
+        scores = self._scores(network, self.held_out, never, stop)
+        self.start_scores = self.best_scores = self._patch_scores(network, scores, stop)
+        dice = float(np.mean(scores))
         self.progress.best = self.progress.start = dice
         self.curves.dice.append((0, dice))
         yield Validated(f"Dice before: {dice:.3f}", self._status(), dice)
@@ -236,9 +243,12 @@ class TrainingRun:
 
     def _validate(self, share: float, stop: Stop, abort: Stop) -> Iterator[TrainingEvent]:
         network, progress = self.trainer.result(), self.progress
-        scores = self._scores(network, stop, abort)
+        patience = AFTER_STOP if self._patches_are_frames else 0.0
+        scores = self._scores(network, self.held_out, stop, abort, patience)
         self._last_scored = progress.step
         if len(scores) < len(self.held_out):
+            if not self._patches_are_frames:
+                scores = self._scores(network, self._patches, stop, abort, AFTER_STOP)
             self.haste = self._judge_in_haste(network, scores)
             yield Message(self.haste, self._status(share))
             return
@@ -246,7 +256,8 @@ class TrainingRun:
         self.curves.dice.append((progress.step, dice))
         progress.since_best += 1
         if dice > progress.best + self._least_gain or not self.request.validation.keep_best:
-            self._take(network, scores, dice)
+            self._take(network, dice)
+            self.best_scores = self._patch_scores(network, scores, abort)
         text = f"Step {progress.step}: Dice {dice:.3f}, best {progress.best:.3f}"
         yield Validated(text, self._status(share), dice)
         if not stop() and (images := self.callbacks.new_examples()) is not None:
@@ -255,7 +266,7 @@ class TrainingRun:
             yield Message(text, self._status(share))
 
     def _judge_in_haste(self, network: nn.Module, scores: list[float]) -> str:
-        """Compare the weights with the best on the frames that there was time for."""
+        """Compare the weights with the best ones on the patches that there was time for."""
         step, count = self.progress.step, len(scores)
         dice = float(np.mean(scores)) if scores else math.nan
         best = float(np.mean(self.best_scores[:count])) if scores else math.nan
@@ -264,20 +275,21 @@ class TrainingRun:
         better = dice > best + self._least_gain
         taken = better or fresh or not self.request.validation.keep_best
         if taken:
-            self._take(network, scores, dice)
+            self._take(network, dice)
+            self._hasty = scores
         whose = f"the weights of step {step}" if taken else "the best weights before"
         if not scores:
             return f"There was no time to score step {step}, so {whose} are kept."
         return (
-            f"There was time to score step {step} on {count} of {len(self.held_out)} held-out "
-            f"frames: Dice {dice:.3f} there, {best:.3f} before, so {whose} are kept."
+            f"There was time to score step {step} on {count} of {len(self._patches)} held-out "
+            f"patches: Dice {dice:.3f} there, {best:.3f} before, so {whose} are kept."
         )
 
-    def _take(self, network: nn.Module, scores: list[float], dice: float) -> None:
+    def _take(self, network: nn.Module, dice: float) -> None:
         """Make the current weights the best ones."""
         progress = self.progress
         progress.best, progress.since_best, progress.best_step = dice, 0, progress.step
-        self.best_weights, self.best_scores = copy_weights(network), scores
+        self.best_weights = copy_weights(network)
 
     @property
     def _least_gain(self) -> float:
@@ -301,10 +313,10 @@ class TrainingRun:
     # ------------------------------------------------------------------ where it is
     @property
     def dice(self) -> tuple[float, float]:
-        """Held-out Dice before and of the best weights, on the same frames; NaN if not scored."""
-        count = len(self.best_scores)
-        if count == len(self.held_out):
+        """Held-out Dice before and of the best weights, on the same pixels; NaN if not scored."""
+        if not self.haste or self.progress.best_step != self._last_scored:
             return self.progress.start, self.progress.best
+        count = len(self._hasty)
         before = float(np.mean(self.start_scores[:count])) if count else math.nan
         return before, self.progress.best
 
@@ -333,10 +345,22 @@ class TrainingRun:
             self.trainer.device,
         )
 
-    def _scores(self, network: nn.Module, stop: Stop, abort: Stop) -> list[float]:
-        """Return the Dice of every held-out frame; after `stop` only of some."""
-        trainer = self.trainer
-        return score_frames(network, trainer.info, self.held_out, trainer.device, stop, abort)
+    def _scores(
+        self,
+        network: nn.Module,
+        frames: Sequence[TrainingImage],
+        stop: Stop,
+        abort: Stop,
+        patience: float = 0.0,
+    ) -> list[float]:
+        info, device = self.trainer.info, self.trainer.device
+        return score_frames(network, info, frames, device, stop, abort, patience)
+
+    def _patch_scores(self, network: nn.Module, scores: list[float], abort: Stop) -> list[float]:
+        """Return the Dice on the patches, given that on the frames."""
+        if self._patches_are_frames:
+            return scores
+        return self._scores(network, self._patches, never, abort)
 
     # ------------------------------------------------------------------ interrupted runs
     def save(self) -> None:
