@@ -155,9 +155,10 @@ def test_what_does_not_fit_into_memory_is_labelled_on_disk(small_blocks, monkeyp
 
 def test_a_temporary_folder_goes_with_its_array(monkeypatch, tmp_path):
     import gc
+    import tempfile
 
     monkeypatch.setattr(chunked, "IN_MEMORY", 10)
-    monkeypatch.setattr(chunked.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     array = chunked.zeros((30, 30), np.uint8)
     array[:] = 1
     assert len(list(tmp_path.iterdir())) == 1
