@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import zlib
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from ..errors import AnnotationError
-from ..formats import replacing, suffix
+from ..formats import open_zip, replacing, suffix
 from . import index
 from .index import IMAGES, INDEX
 from .label_files import labels_folder
@@ -20,7 +19,6 @@ from .project import AnnotationProject
 _LARGEST_INDEX, _LARGEST_CHUNK, _MOST = 200_000_000, 2_000_000, 2_000_000
 # Files may be this much larger than the archive, and so many bytes more.
 _DENSEST, _ALWAYS = 100, 1_000_000_000
-_PIECE = 1_000_000
 
 
 def export_project(project: AnnotationProject, target: Path, images: bool = True) -> Path:
@@ -115,14 +113,14 @@ def import_project(source: Path, folder: Path) -> Path:
     try:
         if folder.exists():
             folder.rmdir()
-        with ZipFile(source) as archive, replacing(folder, new=True) as scratch:
+        with replacing(folder, new=True) as scratch, open_zip(source) as archive:
             members = _checked(archive.infolist(), shutil.disk_usage(scratch.parent).free)
             for member in members:
                 _unpack(archive, member, scratch.joinpath(*PurePosixPath(member.filename).parts))
             index.read(scratch)  # nothing is kept of an archive without a valid index
     except FileExistsError as error:
         raise AnnotationError(f"{folder} holds other files. Choose an empty folder.") from error
-    except (BadZipFile, OSError, EOFError, RuntimeError, ValueError, zlib.error) as error:
+    except (OSError, ValueError) as error:
         raise AnnotationError(f"{source} is no exported project: {error}.") from error
     return folder
 
@@ -162,12 +160,7 @@ def _belongs(member: ZipInfo) -> bool:
 
 
 def _unpack(archive: ZipFile, member: ZipInfo, target: Path) -> None:
-    """Write a member of an archive, at most as many bytes as it says."""
+    """Write a member of an archive to a file."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    left = member.file_size
     with archive.open(member) as packed, target.open("wb") as file:
-        while piece := packed.read(_PIECE):
-            left -= len(piece)
-            if left < 0:
-                raise ValueError(f"{member.filename!r} is larger than it says")
-            file.write(piece)
+        shutil.copyfileobj(packed, file)  # which ends at the size that was checked

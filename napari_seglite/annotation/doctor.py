@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import AnnotationError, SegliteError
-from ..formats import recover
 from ..images import Corrections, ImageAxes
 from . import index
+from .folder import recover_all
 from .index import BACKUPS, IMAGES, INDEX
 from .journal import JOURNAL, Journal
 from .label_files import image_folder, labels_folder, open_labels, write_labels
@@ -94,8 +94,7 @@ def _is_project(folder: Path) -> bool:
 
 def _examine(folder: Path, repair: bool) -> Iterator[Finding]:
     if repair:
-        for place in (folder, folder / IMAGES, *folder.glob(f"{IMAGES}/*")):
-            recover(place, alone=True)
+        recover_all(folder)
     try:
         classes, images = index.read(folder)
     except AnnotationError as error:

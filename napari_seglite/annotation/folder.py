@@ -41,3 +41,9 @@ def check_folder(folder: Path, create: bool) -> None:
         )
     if others:
         raise AnnotationError(f"{folder} holds other files. Choose an empty folder.")
+
+
+def recover_all(folder: Path) -> None:
+    """Tidy up all folders of a project that no other program writes, see `formats.recover`."""
+    for place in (folder, folder / IMAGES, *folder.glob(f"{IMAGES}/*")):
+        recover(place, alone=True)

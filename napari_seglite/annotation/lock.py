@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import platform
@@ -17,6 +16,7 @@ import psutil
 
 from ..errors import AnnotationError
 from ..formats import read_json
+from ..images import account
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -87,14 +87,6 @@ class Owner:
     def __str__(self) -> str:
         """Say who it is, for the user."""
         return f"{self.user or 'somebody'} on {self.host or 'a computer'}, since {self.since}"
-
-
-def account() -> str:
-    """Return the name of the user's account; empty where there are no accounts."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return ""
 
 
 class ProjectLock:

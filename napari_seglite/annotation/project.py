@@ -7,16 +7,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock, RLock
-from types import MappingProxyType
 
 import numpy as np
 
 from ..errors import AnnotationError
-from ..formats import read_image, recover, replacing, safe_name, taken
+from ..formats import read_image, replacing, safe_name, taken
 from ..images import ArrayLike, WritableArray
 from . import index
-from .folder import check_folder
-from .index import IMAGES, INDEX
+from .folder import check_folder, recover_all
+from .index import INDEX
 from .journal import JOURNAL, Journal, StoredTile, Tile
 from .label_files import image_folder, open_labels, write_labels
 from .lock import ProjectLock
@@ -73,7 +72,7 @@ class AnnotationProject:
         self.journal = Journal(folder / JOURNAL)
         self.classes = ClassList()
         self.images: Mapping[str, ProjectImage] = {}
-        self.damaged: Mapping[str, str] = MappingProxyType({})
+        self.damaged: Mapping[str, str] = {}
         self.notices: list[str] = []
         self._unusable: dict[str, ProjectImage] = {}  # the entries of the damaged images
         self._reserved: dict[str, ProjectImage] = {}
@@ -118,8 +117,7 @@ class AnnotationProject:
         return project
 
     def _load(self) -> None:
-        for place in (self.folder, self.folder / IMAGES, *self.folder.glob(f"{IMAGES}/*")):
-            recover(place, alone=True)
+        recover_all(self.folder)
         if self._lock.taken_over:
             self.notices.append(self._lock.taken_over)
         if (self.folder / INDEX).is_file():
@@ -145,7 +143,7 @@ class AnnotationProject:
 
     def _leave_out(self, image: ProjectImage, reason: str) -> None:
         self._unusable[image.key] = image
-        self.damaged = MappingProxyType({**self.damaged, image.key: reason})
+        self.damaged = {**self.damaged, image.key: reason}
         self.images = {key: other for key, other in self.images.items() if other is not image}
         self.notices.append(
             f"{reason} What was painted into it is kept. To repair it: "

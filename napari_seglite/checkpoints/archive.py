@@ -10,12 +10,11 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from ..errors import CheckpointError
-from ..formats import parse_json, replacing
+from ..formats import open_zip, parse_json, read_member, replacing
 from . import replay
 from .card import CheckpointInfo
 from .folder import CARD, LARGEST_CARD, LARGEST_REPLAY, REPLAY, WEIGHTS, as_json, parse
 from .weights import fill_network, largest
-from .zips import open_zip, read_member
 
 # The beginning of a path that names folders of this computer.
 _ROOT = r"(?:[A-Za-z]:[\\/]|\\\\|~[\w.-]*[\\/]|file:/+|\.{1,2}[\\/]|/)"

@@ -16,9 +16,9 @@ from zipfile import ZipFile
 import numpy as np
 
 from ..errors import CheckpointError
+from ..formats import open_zip, read_member
 from ..images import TrainingImage
 from .folder import LARGEST_REPLAY, REPLAY
-from .zips import open_zip, read_member
 
 FILE = REPLAY
 # Number of frames in a buffer, and their largest side in pixels.

@@ -123,6 +123,10 @@ class CheckpointStore:
             number += 1
         return name
 
+    def is_taken(self, name: str) -> bool:
+        """Whether a checkpoint, or anything else in its folders, has a name, in any capitals."""
+        return bool(taken(name, self._names()))
+
     def check_name(self, name: str) -> None:
         """Check that a new checkpoint can have a name.
 

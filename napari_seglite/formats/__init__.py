@@ -20,6 +20,7 @@ from .read_write import (
     write_labels,
 )
 from .validated import parse_json, read_json
+from .zips import open_zip, read_member
 
 __all__ = [
     "FilePairs",
@@ -28,12 +29,14 @@ __all__ = [
     "list_images",
     "name_problem",
     "ome_zarr",
+    "open_zip",
     "pair_files",
     "pair_stem",
     "parse_json",
     "read_image",
     "read_json",
     "read_labels",
+    "read_member",
     "read_recipe",
     "recover",
     "replacing",

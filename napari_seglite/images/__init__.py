@@ -9,7 +9,7 @@ from .arrays import ArrayLike, WritableArray
 from .axes import LETTERS, ImageAxes, at_level, guess_axes
 from .box import Box
 from .chunked import Block, LabelFrames, blocks
-from .corrections import MODES, STATES, WHOLE, CorrectedRegion, Corrections, Mode
+from .corrections import MODES, STATES, WHOLE, CorrectedRegion, Corrections, Mode, account
 from .normalisation import Normalisation
 from .region import Region, region_of
 from .spacing import PixelSize, micrometres
@@ -33,6 +33,7 @@ __all__ = [
     "Region",
     "TrainingImage",
     "WritableArray",
+    "account",
     "at_level",
     "blocks",
     "chunked",

@@ -250,9 +250,12 @@ class Corrections:
 
 
 def _user() -> str:
-    if USER in os.environ:
-        return os.environ[USER]
+    return os.environ[USER] if USER in os.environ else account()
+
+
+def account() -> str:
+    """Return the name of the user's account; empty where there are no accounts."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container without accounts
+    except (OSError, KeyError):  # a container
         return ""

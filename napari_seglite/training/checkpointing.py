@@ -97,19 +97,14 @@ def save_trained(
         try:
             return store.save(card, trained.best_weights, replay=kept)
         except CheckpointError:
-            if not is_taken(store, name):
+            if not store.is_taken(name):
                 raise
-
-
-def is_taken(store: CheckpointStore, name: str) -> bool:
-    """Whether there is a checkpoint, or anything else, of this name."""
-    return store.is_built_in(name) or (store.folder / name).exists()
 
 
 def free_name(store: CheckpointStore, name: str) -> str:
     """Return a name that is not taken: this one, or with the first free number after it."""
     free, number = name, 1
-    while is_taken(store, free):
+    while store.is_taken(free):
         number += 1
         free = f"{name[:90]}-{number}"
     return free

@@ -8,7 +8,6 @@ import io
 import os
 import time
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from unittest.mock import patch
 
 
@@ -112,8 +111,3 @@ class _File:
 
     def __iter__(self):
         return iter(self._file)
-
-
-def is_inside(path, folder):
-    """Whether a path lies in a folder."""
-    return Path(path).is_relative_to(folder)

@@ -20,7 +20,7 @@ from napari_seglite.annotation import (
     lock,
 )
 from napari_seglite.cli import main
-from napari_seglite.images import Corrections, ImageAxes
+from napari_seglite.images import Corrections, ImageAxes, account
 
 HOLDER = """
 import sys
@@ -52,7 +52,7 @@ def project(tmp_path):
 
 
 def test_another_program_is_named(holder, tmp_path):
-    with pytest.raises(ProjectInUse, match=f"{lock.account()} on .*, since 20"):
+    with pytest.raises(ProjectInUse, match=f"{account()} on .*, since 20"):
         AnnotationProject.open(tmp_path / "project")
     holder.communicate("")
     AnnotationProject.open(tmp_path / "project").close()

@@ -11,7 +11,6 @@ import src_models
 from napari_seglite import FineTuner, FineTuneRequest
 from napari_seglite.checkpoints import CheckpointInfo, replay
 from napari_seglite.errors import Cancelled, CheckpointError
-from napari_seglite.images import Normalisation, TrainingImage
 from napari_seglite.runtime import interruptible
 from napari_seglite.training import (
     Finished,
@@ -26,14 +25,8 @@ from napari_seglite.training import (
 
 
 @pytest.fixture
-def images(blobs):
-    image, mask = blobs
-    normal = Normalisation()
-    frame = normal.apply(image, normal.limits(image))[None, :64, :64]
-    return [
-        TrainingImage(f"blobs {k}", np.rot90(frame, k, (1, 2)), np.rot90(mask[:64, :64], k) * 1)
-        for k in range(10)
-    ]
+def images(turned_blobs):
+    return turned_blobs(10)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 import src_models
 from napari_seglite import FineTuner, FineTuneRequest
 from napari_seglite.checkpoints import CheckpointInfo
-from napari_seglite.images import Box, Corrections, ImageAxes, Normalisation, TrainingImage
+from napari_seglite.images import Box, Corrections, ImageAxes
 from napari_seglite.runtime import RandomState
 from napari_seglite.training import (
     AnnotatedImage,
@@ -22,14 +22,8 @@ from napari_seglite.training.examples import IntensityLimits, annotated_examples
 
 
 @pytest.fixture
-def images(blobs):
-    image, mask = blobs
-    normal = Normalisation()
-    frame = normal.apply(image, normal.limits(image))[None, :64, :64]
-    return [
-        TrainingImage(f"blobs {k}", np.rot90(frame, k, (1, 2)), np.rot90(mask[:64, :64], k) * 1)
-        for k in range(3)
-    ]
+def images(turned_blobs):
+    return turned_blobs(3)
 
 
 @pytest.fixture

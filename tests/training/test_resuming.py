@@ -13,7 +13,7 @@ import src_models
 from napari_seglite import FineTuner, FineTuneRequest
 from napari_seglite.checkpoints import CheckpointInfo, replay
 from napari_seglite.errors import Cancelled
-from napari_seglite.images import Normalisation, TrainingImage
+from napari_seglite.images import TrainingImage
 from napari_seglite.runtime import RandomState
 from napari_seglite.training import (
     Finished,
@@ -29,14 +29,8 @@ from napari_seglite.training.trainer import Trainer
 
 
 @pytest.fixture
-def images(blobs):
-    image, mask = blobs
-    normal = Normalisation()
-    frame = normal.apply(image, normal.limits(image))[None, :64, :64]
-    return [
-        TrainingImage(f"blobs {k}", np.rot90(frame, k, (1, 2)), np.rot90(mask[:64, :64], k) * 1)
-        for k in range(4)
-    ]
+def images(turned_blobs):
+    return turned_blobs(4)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from napari_seglite.errors import (
     DeviceError,
     SegliteError,
 )
-from napari_seglite.images import Normalisation, TrainingImage
+from napari_seglite.images import TrainingImage
 from napari_seglite.runtime import RandomState
 from napari_seglite.training import (
     Finished,
@@ -34,14 +34,8 @@ from napari_seglite.training.weight_transfer import transfer_weights
 
 
 @pytest.fixture
-def images(blobs):
-    image, mask = blobs
-    normal = Normalisation()
-    frame = normal.apply(image, normal.limits(image))[None, :64, :64]
-    return [
-        TrainingImage(f"blobs {k}", np.rot90(frame, k, (1, 2)), np.rot90(mask[:64, :64], k) * 1)
-        for k in range(4)
-    ]
+def images(turned_blobs):
+    return turned_blobs(4)
 
 
 def request(**settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -28,7 +28,7 @@ from ...annotation import (
     known_projects,
 )
 from ...errors import SegliteError
-from ..common import ERROR_STYLE, JobRunner
+from ..common import ERROR_STYLE, JobRunner, StopSignal
 from .project_layers import OpenedImage, read_images, show_image
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ..common import CorrectionTracker
 
 ZIP = "Projects (*.zip)"
-Value = TypeVar("Value")
 
 
 class ProjectRow(QWidget):
@@ -150,8 +149,20 @@ class ProjectRow(QWidget):
         self.runner.start(
             lambda stop: read_images(project, stop),
             progressed=self._on_opened,
-            failed=lambda text: self.said.emit(text, True),
+            failed=self._say_failed,
         )
+
+    def _start(self, act: Callable[[], Any], **outcomes: Any) -> None:
+        """Do something in one go, as a job; `outcomes` are those of `JobRunner.start`."""
+
+        def work(_: StopSignal) -> Generator[None, None, Any]:
+            yield
+            return act()
+
+        self.runner.start(work, **{"failed": self._say_failed, **outcomes})
+
+    def _say_failed(self, text: str) -> None:
+        self.said.emit(text, True)
 
     # ------------------------------------------------------------------ other places
     def ask_export(self) -> None:
@@ -164,10 +175,9 @@ class ProjectRow(QWidget):
         if path:
             self.tracker.flush()
             self.said.emit("Exporting …", False)
-            self.runner.start(
-                lambda stop: as_job(lambda: export_project(project, Path(path))),
+            self._start(
+                lambda: export_project(project, Path(path)),
                 succeeded=lambda _: self.said.emit(f"The project is in {path}.", False),
-                failed=lambda text: self.said.emit(text, True),
             )
 
     def ask_import(self) -> None:
@@ -184,11 +194,10 @@ class ProjectRow(QWidget):
                 for path in unpacked:
                     self.open_project(path)
 
-            self.runner.start(
-                lambda stop: as_job(lambda: import_project(Path(source), Path(folder))),
+            self._start(
+                lambda: import_project(Path(source), Path(folder)),
                 succeeded=unpacked.append,
                 ended=ended,
-                failed=lambda text: self.said.emit(text, True),
             )
 
     # ------------------------------------------------------------------ when something is wrong
@@ -210,20 +219,16 @@ class ProjectRow(QWidget):
 
         def failed(text: str) -> None:
             if asked:  # else the first error said why it cannot be opened
-                self.said.emit(text, True)
+                self._say_failed(text)
 
-        self.runner.start(
-            lambda stop: as_job(lambda: examine(folder)), succeeded=done, failed=failed
-        )
+        self._start(lambda: examine(folder), succeeded=done, failed=failed)
 
     def _offer_repair(self, folder: Path, findings: list[Finding]) -> None:
         found = "\n\n".join(f"{f.text}\nRepair: {f.remedy}" for f in findings[:5])
         question = f"{folder.name} is damaged.\n\n{found}\n\nRepair it? No file is deleted."
         if QMessageBox.question(self, "SegLite", question) == QMessageBox.StandardButton.Yes:
-            self.runner.start(
-                lambda stop: as_job(lambda: examine(folder, repair=True)),
-                ended=lambda: self.open_project(folder),
-                failed=lambda text: self.said.emit(text, True),
+            self._start(
+                lambda: examine(folder, repair=True), ended=lambda: self.open_project(folder)
             )
 
     def ask_elsewhere(self) -> bool:
@@ -292,9 +297,3 @@ class ProjectRow(QWidget):
             self.said.emit(opened, True)
         else:
             self.opened.emit(show_image(self.viewer, self.tracker, opened))
-
-
-def as_job(act: Callable[[], Value]) -> Generator[None, None, Value]:
-    """Do something in one go, as a job."""
-    yield
-    return act()
