@@ -7,7 +7,48 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from .matching import SharedPixels
+
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def labelled(predicted: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two label images without the pixels that a reference leaves open.
+
+    Negative labels mean unlabelled, as in scikit-image and scikit-learn. Where the reference has
+    one, both sides become background and so count in no score. Elsewhere a negative label of the
+    prediction is background.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray
+        Labels or masks of one shape.
+
+    Returns
+    -------
+    tuple of ndarray
+        The same arrays where there is nothing to change.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if predicted.shape != reference.shape:
+        raise ValueError(
+            f"Labels of shape {predicted.shape} and {reference.shape} cannot be compared."
+        )
+    if _has_negative(reference):
+        unlabelled = reference < 0
+        predicted = np.where(unlabelled, predicted.dtype.type(0), predicted)
+        reference = np.where(unlabelled, reference.dtype.type(0), reference)
+    if _has_negative(predicted):
+        predicted = np.maximum(predicted, predicted.dtype.type(0))
+    return predicted, reference
+
+
+def _has_negative(labels: np.ndarray) -> bool:
+    return labels.dtype.kind in "if" and bool(labels.min(initial=0) < 0)
 
 
 @dataclass(frozen=True)
@@ -41,7 +82,7 @@ class MaskScores:
 def mask_scores(
     predicted: np.ndarray, reference: np.ndarray, spacing: Sequence[float] | None = None
 ) -> MaskScores:
-    """Compare two masks; any value but 0 is foreground.
+    """Compare two masks; any value above 0 is foreground, see `labelled` for negative values.
 
     Parameters
     ----------
@@ -55,6 +96,7 @@ def mask_scores(
     ValueError
         If the shapes differ.
     """
+    predicted, reference = labelled(predicted, reference)
     area = overlap(predicted, reference)
     a, b = predicted.astype(bool), reference.astype(bool)
     both, positive, true = (int(np.count_nonzero(mask)) for mask in (a & b, a, b))
@@ -120,10 +162,11 @@ class InstanceScores:
 def instance_scores(
     predicted: np.ndarray, reference: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
 ) -> InstanceScores:
-    """Compare labels with one number per object; 0 is background.
+    """Compare labels with one number per object; 0 is background, see `labelled` for negatives.
 
-    Objects are matched one to one so that the number of matches is largest (Hungarian method).
-    Scores are 1 where neither side has objects.
+    Objects are matched one to one so that the number of matches is largest (Hopcroft and Karp's
+    method). Scores are 1 where neither side has objects. Memory and time grow with the number of
+    pixels and of objects, so that hundreds of thousands of objects can be compared.
 
     Parameters
     ----------
@@ -137,63 +180,33 @@ def instance_scores(
     ValueError
         If the shapes differ.
     """
-    from skimage.measure import label
-    from skimage.metrics import contingency_table
-    from skimage.segmentation import relabel_sequential
-
-    if predicted.shape != reference.shape:
-        raise ValueError(
-            f"Labels of shape {predicted.shape} and {reference.shape} cannot be compared."
-        )
-    predicted, reference = (
-        relabel_sequential((label(m) if m.dtype == bool else m).astype(np.int64))[0]
-        for m in (predicted, reference)
-    )
-    true, positive = int(reference.max(initial=0)), int(predicted.max(initial=0))
-    shared = np.zeros((true + 1, positive + 1), np.int64)
-    table = contingency_table(reference, predicted).toarray() if reference.size else shared
-    shared[: table.shape[0], : table.shape[1]] = table
-    areas, predicted_areas = shared.sum(1)[1:], shared.sum(0)[1:]
-    shared = shared[1:, 1:]
-    union = areas[:, None] + predicted_areas[None] - shared
-    iou = shared / np.maximum(union, 1)
-    matches = {t: _matches(iou, t) for t in dict.fromkeys((*thresholds, 0.5))}
+    predicted, reference = labelled(predicted, reference)
+    predicted, reference = (_components(m) for m in (predicted, reference))
+    pairs = SharedPixels.count(predicted, reference)
+    true, positive = pairs.areas.size, pairs.predicted_areas.size
     objects = true + positive
+    matches = {t: pairs.matches(t) for t in dict.fromkeys((*thresholds, 0.5))}
     f1 = {t: 2 * matches[t] / objects if objects else 1.0 for t in thresholds}
     ap50 = matches[0.5] / (objects - matches[0.5]) if objects else 1.0
-    aji = _aji(shared, union, iou, areas, predicted_areas)
-    return InstanceScores(true, positive, f1, ap50, aji)
+    return InstanceScores(true, positive, f1, ap50, _aji(pairs))
 
 
-def _matches(iou: np.ndarray, threshold: float) -> int:
-    from scipy.optimize import linear_sum_assignment
+def _components(labels: np.ndarray) -> np.ndarray:
+    from skimage.measure import label
 
-    good = iou >= threshold
-    if not good.any():
-        return 0
-    rows, columns = linear_sum_assignment(good.astype(float) + iou / iou.size, maximize=True)
-    return int(good[rows, columns].sum())
+    return np.asarray(label(labels)) if labels.dtype == bool else labels
 
 
-def _aji(
-    shared: np.ndarray,
-    union: np.ndarray,
-    iou: np.ndarray,
-    areas: np.ndarray,
-    predicted_areas: np.ndarray,
-) -> float:
-    if not areas.size and not predicted_areas.size:
+def _aji(pairs: SharedPixels) -> float:
+    if not pairs.areas.size and not pairs.predicted_areas.size:
         return 1.0
-    if not areas.size or not predicted_areas.size:
-        return 0.0
-    best = iou.argmax(1)
-    rows = np.arange(areas.size)
-    hit = shared[rows, best] > 0
-    used = np.zeros(predicted_areas.size, bool)
-    used[best[hit]] = True
-    intersection = shared[rows, best][hit].sum()
-    total = union[rows, best][hit].sum() + areas[~hit].sum() + predicted_areas[~used].sum()
-    return float(intersection / total)
+    best = pairs.best()
+    missed = np.ones(pairs.areas.size, bool)
+    missed[pairs.rows[best]] = False
+    added = np.ones(pairs.predicted_areas.size, bool)
+    added[pairs.columns[best]] = False
+    total = pairs.union[best].sum() + pairs.areas[missed].sum()
+    return float(pairs.shared[best].sum() / (total + pairs.predicted_areas[added].sum()))
 
 
 @dataclass(frozen=True)
@@ -205,7 +218,7 @@ class Overlap:
 
 
 def overlap(predicted: np.ndarray, reference: np.ndarray) -> Overlap:
-    """Compare two masks of the same shape; any value but 0 is foreground.
+    """Compare two masks of the same shape; any value above 0 is foreground, see `labelled`.
 
     Parameters
     ----------
@@ -217,10 +230,7 @@ def overlap(predicted: np.ndarray, reference: np.ndarray) -> Overlap:
     ValueError
         If the shapes differ.
     """
-    if predicted.shape != reference.shape:
-        raise ValueError(
-            f"Labels of shape {predicted.shape} and {reference.shape} cannot be compared."
-        )
+    predicted, reference = labelled(predicted, reference)
     a, b = predicted.astype(bool), reference.astype(bool)
     both = int(np.count_nonzero(a & b))
     total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
@@ -236,7 +246,13 @@ def overlap_per_class(predicted: np.ndarray, reference: np.ndarray) -> Overlap:
     ----------
     predicted, reference : ndarray
         Integer classes, of the same shape.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
     """
+    predicted, reference = labelled(predicted, reference)
     classes = np.union1d(np.unique(predicted), np.unique(reference))
     each = [overlap(predicted == c, reference == c) for c in classes if c != 0]
     if not each:
