@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ImageError
-from .read_write import list_images, stem
+from .folders import list_images
+from .registry import stem
 
 
 @dataclass(frozen=True)
