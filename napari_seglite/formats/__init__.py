@@ -6,8 +6,9 @@ image, such as its normalisation, belongs to `checkpoints` and above.
 
 from . import ome_zarr
 from .atomic import is_unfinished, recover, replacing, sync, sync_folder
+from .describe import describe, description
 from .exports import write_coco, write_rois, write_table
-from .folders import list_images
+from .folders import Inputs, find_images, label_stem, list_images, named_as_labels
 from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
 from .pairs import FilePairs, pair_files, pair_stem
@@ -21,6 +22,7 @@ from .read_write import (
     write_labels,
 )
 from .registry import SUFFIXES, stem, suffix
+from .targets import check_folder, check_target
 from .validated import parse_json, read_json
 from .zips import open_zip, read_member
 
@@ -28,10 +30,18 @@ __all__ = [
     "SUFFIXES",
     "FilePairs",
     "ImageFile",
+    "Inputs",
+    "check_folder",
+    "check_target",
+    "describe",
+    "description",
+    "find_images",
     "is_unfinished",
+    "label_stem",
     "list_images",
     "list_scenes",
     "name_problem",
+    "named_as_labels",
     "ome_zarr",
     "open_zip",
     "pair_files",

@@ -14,6 +14,7 @@ from ..images import Grid
 from .image_file import ImageFile
 from .label_values import whole_numbers
 from .registry import Format, format_of, stem, writer_of
+from .targets import check_target
 
 
 def read_image(path: str | Path, scene: int | str | None = None) -> ImageFile:
@@ -218,7 +219,9 @@ def write_labels(
             if "T" in letters and sizes[letters.index("T")] != 1:
                 units["T"] = "s"  # the usual unit of time
         grid = Grid.of(letters, dict(zip(letters, sizes, strict=True)), units)
-    writer_of(path)(path, labels, recipe or {}, grid, source)
+    write = writer_of(path)
+    check_target(path)
+    write(path, labels, recipe or {"labels": "painted"}, grid, source)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:

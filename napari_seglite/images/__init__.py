@@ -14,12 +14,13 @@ from .grid import Grid
 from .normalisation import Normalisation
 from .region import Region, region_of
 from .training_image import TrainingImage
-from .units import PixelSize, canonical_unit, convert, is_length, long_unit, micrometres
+from .units import UNKNOWN, PixelSize, canonical_unit, convert, is_length, long_unit, micrometres
 
 __all__ = [
     "LETTERS",
     "MODES",
     "STATES",
+    "UNKNOWN",
     "WHOLE",
     "ArrayLike",
     "Block",
