@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from .errors import Cancelled, SegliteError
-from .formats import ImageFile, read_image, stem, write_labels
-from .images import ImageAxes, micrometres
+from .formats import (
+    ImageFile,
+    check_folder,
+    check_target,
+    list_scenes,
+    read_image,
+    safe_name,
+    split_scene,
+    stem,
+    suffix,
+    write_labels,
+)
+from .images import Grid, ImageAxes, micrometres
 from .inference import (
     Segmentation,
     Segmenter,
@@ -25,8 +36,10 @@ if TYPE_CHECKING:
     from .inference import Progress
     from .runtime import Stop
 
-LabelFormat = Literal["tif", "zarr"]
+LabelFormat = Literal["auto", "tif", "zarr", "nifti", "dicom-seg"]
 FORMATS: tuple[LabelFormat, ...] = get_args(LabelFormat)
+_ENDINGS = {"tif": ".tif", "zarr": ".zarr", "nifti": ".nii.gz", "dicom-seg": ".dcm"}
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -38,15 +51,19 @@ class BatchRequest:
     segment : SegmentRequest
         Settings of every segmentation, but for the axes.
     output : Path
-        Folder for ``<stem>_labels.tif`` or ``.zarr``.
+        Folder for ``<stem>_labels`` and the ending of the format.
     axes : str or None
         Axes of all images; None to read them from each file.
     format : str
-        ``"tif"`` or ``"zarr"`` (OME-Zarr).
+        ``"tif"``, ``"zarr"`` (OME-Zarr), ``"nifti"``, ``"dicom-seg"``, or ``"auto"``: NIfTI for
+        NIfTI images, else TIFF.
     uncertainty : bool
         Whether to write ``<stem>_uncertainty.tif``, too.
     match : bool
         Whether to rescale every image to the pixel size of the checkpoint.
+    scene : str or None
+        Which image of files that hold several: its number from 1 or its name, or ``"all"``. None
+        for the first, unless the file's name ends in ``#`` and a choice.
 
     Raises
     ------
@@ -57,18 +74,37 @@ class BatchRequest:
     segment: SegmentRequest
     output: Path
     axes: str | None = None
-    format: LabelFormat = "tif"
+    format: LabelFormat = "auto"
     uncertainty: bool = False
     match: bool = False
+    scene: str | None = None
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
-            raise SegliteError(f"Labels are written as {' or '.join(FORMATS)}, not {self.format}.")
+            raise SegliteError(f"Labels are written as {', '.join(FORMATS)}, not {self.format}.")
+
+    def target(self, path: Path, scene: str = "") -> Path:
+        """Return the file for the labels of an image.
+
+        Parameters
+        ----------
+        path : Path
+            Of the image.
+        scene : str
+            Which of several images in the file, if one was chosen.
+        """
+        path, chosen = split_scene(path)
+        scene = scene or chosen or ""
+        kind = self.format
+        if kind == "auto":
+            kind = "nifti" if suffix(path) in (".nii", ".nii.gz") else "tif"
+        name = stem(path) + (f"_{safe_name(scene, 'image')}" if scene else "")
+        return self.output / f"{name}_labels{_ENDINGS[kind]}"
 
 
 @dataclass(frozen=True)
 class BatchEvent:
-    """Progress or result of one file of a batch.
+    """Progress or result of one file of a batch, or of one of the images in it.
 
     Attributes
     ----------
@@ -84,6 +120,8 @@ class BatchEvent:
         Reason why nothing was written; names the file.
     notices : tuple of str
         Messages for the user about the file.
+    scene : str
+        Number of the image that failed among those of the file, if there are several.
     """
 
     path: Path
@@ -93,6 +131,7 @@ class BatchEvent:
     target: Path | None = None
     error: str = ""
     notices: tuple[str, ...] = ()
+    scene: str = ""
 
 
 def run_batch(
@@ -123,30 +162,72 @@ def run_batch(
     ------
     CheckpointError
         If there is no such checkpoint.
+    ImageError
+        If nothing can be written into the folder for the labels.
     Cancelled
         If `stop` returned True.
     """
     segmenter.store.info(request.segment.checkpoint)  # a wrong name is one error, not one per file
+    check_folder(request.output)
     used: set[Path] = set()
     for position, path in enumerate(paths, start=1):
         event = BatchEvent(path, position, len(paths))
-        try:
-            target = request.output / f"{stem(path)}_labels.{request.format}"
-            if target in used:
-                raise SegliteError(f"{path}: another file of this batch wrote {target.name}.")
-            image = read_image(path)
-            settings = _request(image, request, segmenter)
-            steps = WithResult(segmenter.run(image.levels, settings, stop))
-            for progress in steps:
-                yield replace(event, progress=replace(progress, finished=None))
-            if not steps.result.complete:
-                raise Cancelled
-            _write(target, steps.result, image, request.uncertainty)
-            used.add(target)
-            yield replace(event, target=target, notices=steps.result.notices)
-        except SegliteError as error:
-            text = str(error)
-            yield replace(event, error=text if str(path) in text else f"{path}: {text}")
+        for scene in _scenes(path, request.scene):
+            try:
+                if isinstance(scene, Exception):
+                    raise scene
+                yield from _segmented(event, scene, request, segmenter, used, stop)
+            except Cancelled:
+                raise
+            except Exception as error:  # whatever it is, the other files go on
+                yield replace(event, scene=str(scene or ""), error=_reason(path, error))
+
+
+def _scenes(path: Path, scene: str | None) -> list[str | Exception | None]:
+    """Return the images to segment of a file, by number; None for the only or first one."""
+    if scene != ALL or split_scene(path)[1] is not None:
+        return [scene]
+    try:
+        names = list_scenes(path)
+    except SegliteError as error:
+        return [error]
+    return [*map(str, range(1, len(names) + 1))] if len(names) > 1 else [None]
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Return a sentence that names the file."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    elif not isinstance(error, SegliteError):
+        text = f"{type(error).__name__}: {text}"[:1000]
+    return text if str(path) in text else f"{path}: {text}"
+
+
+def _segmented(
+    event: BatchEvent,
+    scene: str | None,
+    request: BatchRequest,
+    segmenter: Segmenter,
+    used: set[Path],
+    stop: Stop,
+) -> Iterator[BatchEvent]:
+    """Segment an image of a file and write its labels."""
+    path = event.path
+    target = request.target(path, scene or "")
+    if target in used:
+        raise SegliteError(f"{path}: another file of this batch wrote {target.name}.")
+    check_target(target, _plain(path.name))
+    image = read_image(path, scene)
+    settings = _request(image, request, segmenter)
+    steps = WithResult(segmenter.run(image.levels, settings, stop))
+    for progress in steps:
+        yield replace(event, progress=replace(progress, finished=None))
+    if not steps.result.complete:
+        raise Cancelled
+    _write(target, steps.result, image, request.uncertainty, path)
+    used.add(target)
+    yield replace(event, target=target, notices=(*image.notices, *steps.result.notices))
 
 
 def _request(image: ImageFile, request: BatchRequest, segmenter: Segmenter) -> SegmentRequest:
@@ -165,20 +246,23 @@ def _request(image: ImageFile, request: BatchRequest, segmenter: Segmenter) -> S
     return replace(segment, rescale=factor)
 
 
-def _write(target: Path, result: Segmentation, image: ImageFile, with_uncertainty: bool) -> None:
+def _plain(name: str) -> str:
+    """Return a file's name with question marks for bytes that are no text."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _write(
+    target: Path, result: Segmentation, image: ImageFile, with_uncertainty: bool, source: Path
+) -> None:
     """Write the labels and, if asked for, their uncertainty."""
     request = result.request
-    has_spacing = len(image.spacing) == result.labels.ndim
-    metadata: dict[str, Any] = {
-        "recipe": result.recipe(),
-        "spacing": image.spacing_at(request.level) if has_spacing else None,
-        "unit": image.unit,
-        "axes": ImageAxes(request.axes).labels,
-    }
-    write_labels(target, result.labels, **metadata)
+    axes = ImageAxes(request.axes).labels
+    # Axes that the user named differ from the file's: what it says of others does not apply.
+    grid = image.grid_at(request.level) if axes == image.axes.labels else Grid(axes)
+    recipe = {**result.recipe(), "image": _plain(source.name)}
+    write_labels(target, result.labels, recipe=recipe, grid=grid, source=split_scene(source)[0])
     if with_uncertainty:
         *_, uncertainty = measure_uncertainty(result)
-        name = f"{target.stem.removesuffix('_labels')}_uncertainty.tif"
-        write_labels(
-            target.with_name(name), np.asarray(uncertainty.values[:], np.float32), **metadata
-        )
+        name = f"{stem(target).removesuffix('_labels')}_uncertainty.tif"
+        values = np.asarray(uncertainty.values[:], np.float32)
+        write_labels(target.with_name(name), values, recipe=recipe, grid=grid)

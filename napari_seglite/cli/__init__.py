@@ -13,14 +13,14 @@ from ..runtime import process
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command; every subcommand sets ``run``."""
-    from . import compare, demo, doctor, evaluate, export, fine_tune, listing, segment
+    from . import compare, demo, doctor, evaluate, export, fine_tune, info, listing, segment
 
     parser = argparse.ArgumentParser(
         prog="seglite", description="Lightweight segmentation networks for biomedical images."
     )
     parser.add_argument("--version", action="version", version=f"seglite {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (listing, segment, evaluate, export, fine_tune, compare, doctor, demo):
+    for module in (listing, info, segment, evaluate, export, fine_tune, compare, doctor, demo):
         module.add_to(commands)
     return parser
 

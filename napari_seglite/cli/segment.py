@@ -8,15 +8,21 @@ from pathlib import Path
 
 from ..batch import FORMATS, BatchEvent, BatchRequest, run_batch
 from ..errors import SegliteError
+from ..formats import find_images
 from ..inference import SETTINGS, Segmenter, SegmentRequest, Setting
 from .parsing import Commands
 
 
 def add_to(commands: Commands) -> None:
     """Add the subcommand."""
-    text = "Segment images and write <stem>_labels.tif or .zarr for each."
+    text = "Segment images and write <stem>_labels.tif, or another format, for each."
     parser = commands.add_parser("segment", help=text, description=text)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="files, folders of images, or patterns; FILE#2 is the second image in a file",
+    )
     parser.add_argument("--checkpoint", required=True, metavar="ID", help="id or folder")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument(
@@ -30,7 +36,16 @@ def add_to(commands: Commands) -> None:
         help="also write <stem>_uncertainty.tif, 0 where the network is certain",
     )
     parser.add_argument(
-        "--format", choices=FORMATS, default="tif", help="format of the labels; zarr is OME-Zarr"
+        "--format",
+        choices=FORMATS,
+        default="auto",
+        help="format of the labels; zarr is OME-Zarr; auto, the default, is nifti for NIfTI images "
+        "and tif for all others",
+    )
+    parser.add_argument(
+        "--scene",
+        metavar="WHICH",
+        help="image of files that hold several: its number from 1, its name, or all",
     )
     parser.set_defaults(run=run)
 
@@ -55,7 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Segment every image; a file that fails is reported and the others continue."""
     show = sys.stderr.isatty()
     failed = 0
-    for event in run_batch(arguments.images, _request(arguments), Segmenter()):
+    found = find_images(arguments.images)
+    for sentence in found.left_out:
+        print(f"seglite: {sentence}", file=sys.stderr)
+    for event in run_batch(found.paths, _request(arguments), Segmenter()):
         if event.progress is not None:
             _report_progress(event, show)
             continue
@@ -98,4 +116,5 @@ def _request(arguments: argparse.Namespace) -> BatchRequest:
         format=arguments.format,
         uncertainty=arguments.uncertainty,
         match=match,
+        scene=arguments.scene,
     )

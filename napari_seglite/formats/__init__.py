@@ -6,28 +6,42 @@ image, such as its normalisation, belongs to `checkpoints` and above.
 
 from . import ome_zarr
 from .atomic import is_unfinished, recover, replacing, sync, sync_folder
+from .describe import describe, description
 from .exports import write_coco, write_rois, write_table
+from .folders import Inputs, find_images, label_stem, list_images, named_as_labels
 from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
 from .pairs import FilePairs, pair_files, pair_stem
 from .read_write import (
-    list_images,
+    list_scenes,
     read_image,
+    read_label_file,
     read_labels,
     read_recipe,
-    stem,
-    suffix,
+    split_scene,
     write_labels,
 )
+from .registry import SUFFIXES, stem, suffix
+from .targets import check_folder, check_target
 from .validated import parse_json, read_json
 from .zips import open_zip, read_member
 
 __all__ = [
+    "SUFFIXES",
     "FilePairs",
     "ImageFile",
+    "Inputs",
+    "check_folder",
+    "check_target",
+    "describe",
+    "description",
+    "find_images",
     "is_unfinished",
+    "label_stem",
     "list_images",
+    "list_scenes",
     "name_problem",
+    "named_as_labels",
     "ome_zarr",
     "open_zip",
     "pair_files",
@@ -35,12 +49,14 @@ __all__ = [
     "parse_json",
     "read_image",
     "read_json",
+    "read_label_file",
     "read_labels",
     "read_member",
     "read_recipe",
     "recover",
     "replacing",
     "safe_name",
+    "split_scene",
     "stem",
     "suffix",
     "sync",

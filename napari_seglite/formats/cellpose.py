@@ -33,9 +33,10 @@ class _Call:
     items: list[Any] = field(default_factory=list)
 
 
-def read(path: Path) -> ImageFile:
+def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     """Read the masks of a ``_seg.npy`` file as labels."""
-    return ImageFile.from_levels([read_masks(path)], "?", {}, None)
+    masks = read_masks(path)
+    return ImageFile.from_levels([masks], "ZYX"[-masks.ndim :])
 
 
 def read_masks(path: Path) -> np.ndarray:

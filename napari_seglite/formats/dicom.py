@@ -11,14 +11,20 @@ from ..errors import ImageError
 from .image_file import ImageFile
 
 
-def read_dicom(path: Path) -> ImageFile:
+def is_dicom(path: Path) -> bool:
+    """Whether a file without a known ending is DICOM, by its magic."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     """Read a DICOM file of one frame or several."""
     import pydicom
 
     return _stack([pydicom.dcmread(path)])
 
 
-def read_dicom_series(folder: Path) -> ImageFile:
+def read_series(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     """Read the only DICOM series in a folder as a stack, its slices sorted by position.
 
     Raises
@@ -30,7 +36,7 @@ def read_dicom_series(folder: Path) -> ImageFile:
     from pydicom.errors import InvalidDicomError
 
     datasets = []
-    for file in sorted(p for p in folder.iterdir() if p.is_file()):
+    for file in sorted(p for p in path.iterdir() if p.is_file()):
         try:
             datasets.append(pydicom.dcmread(file))
         except InvalidDicomError:

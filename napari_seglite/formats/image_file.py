@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ..images import LETTERS, ArrayLike, ImageAxes, guess_axes
+import numpy as np
 
-# Names that files use for units, and ours.
-_MICRO = dict.fromkeys(("micron", "microns", "µm", "μm", "\\u00B5m", "micrometer"), "um")
-_UNITS = {**_MICRO, "millimeter": "mm", "nanometer": "nm"}
+from ..images import LETTERS, ArrayLike, Grid, ImageAxes, guess_axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageFile:
-    """An image with its axes and pixel size.
+    """An image with its axes and pixel size, and what else its file says.
 
     Attributes
     ----------
@@ -23,58 +22,128 @@ class ImageFile:
         only the pixels that are indexed.
     axes : ImageAxes
         Of the array.
-    spacing : tuple of float
-        Size of a pixel along every axis of the image's labels, in `unit`; 1 where unknown.
-    unit : str
-        Of the spacing; ``"pixel"`` where unknown.
+    grid : Grid
+        Where the pixels of the image's labels lie.
     levels : tuple of ArrayLike
         All levels of a multiscale image, the finest first; otherwise `array` alone.
+    rgb : bool
+        Whether the channels are the colours red, green and blue.
+    channels : tuple of str
+        Names of the channels; empty if the file gives none.
+    scenes : tuple of str
+        Names of all images in the file; empty if there is only one.
+    scene : int
+        Number of this one among them, from 0.
+    notices : tuple of str
+        What a user should know about how the file was read, each a sentence.
+    guesses : tuple of str
+        What the file does not say and had to be guessed: ``"axes"``.
     """
 
     array: ArrayLike
     axes: ImageAxes
-    spacing: tuple[float, ...]
-    unit: str
+    grid: Grid
     levels: tuple[ArrayLike, ...] = ()
+    rgb: bool = False
+    channels: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
+    scene: int = 0
+    notices: tuple[str, ...] = field(default=())
+    guesses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", self.levels or (self.array,))
 
-    def spacing_at(self, level: int) -> tuple[float, ...]:
-        """Return the size of a pixel of a level along every axis of its labels, in `unit`."""
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Size of a pixel along every axis of the image's labels; 1 where unknown."""
+        return self.grid.spacing
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Of the spacing along every axis; ``"pixel"`` where unknown."""
+        return self.grid.units
+
+    @property
+    def unit(self) -> str:
+        """Of the spacing along X, and along Y and Z unless theirs cannot be converted."""
+        return self.grid.unit
+
+    def grid_at(self, level: int) -> Grid:
+        """Return where the pixels of labels of a level lie."""
         finest, coarse = (self.axes.label_shape(self.levels[k].shape) for k in (0, level))
-        return tuple(s * a / b for s, a, b in zip(self.spacing, finest, coarse, strict=True))
+        return self.grid.coarser([a / b for a, b in zip(finest, coarse, strict=True)])
+
+    def spacing_at(self, level: int) -> tuple[float, ...]:
+        """Return the size of a pixel of a level along every axis of its labels."""
+        return self.grid_at(level).spacing
+
+    def noting(self, *notices: str) -> ImageFile:
+        """Return the image with more notices."""
+        return replace(self, notices=(*self.notices, *notices))
 
     @classmethod
     def from_levels(
         cls,
         levels: Sequence[ArrayLike],
         letters: str,
-        spacing: Mapping[str, float],
-        unit: str | None,
+        sizes: Mapping[str, float] | None = None,
+        units: Mapping[str, str] | str | None = None,
+        *,
+        origin: Mapping[str, float] | None = None,
+        affine: np.ndarray | None = None,
+        **more: Any,
     ) -> ImageFile:
         """Return an image whose file names its axes by letters, known or not.
+
+        Axes of length 1 other than Y and X are dropped.
 
         Parameters
         ----------
         levels : sequence of array
             The finest first; a single one for an image without levels.
         letters : str
-            One for each axis, any case. If any is unknown or repeated, the axes are guessed from
-            the shape.
-        spacing : mapping
-            Size of a pixel by upper-case letter, as far as the file gives it.
-        unit : str or None
-            Of the spacing.
+            One for each axis, any case; S counts as C. If any is unknown or repeated, the axes are
+            guessed from the shape.
+        sizes, units, origin, affine
+            As for `Grid.of`.
+        **more
+            Other attributes.
 
         Raises
         ------
         ImageError
             If the image has too many axes of unknown meaning.
         """
-        letters = letters.upper()
+        letters = letters.upper().replace("S", "C")
+        if len(letters) == len(levels[0].shape):
+            levels, letters = _without_single(levels, letters)
         known = set(letters) <= set(LETTERS) and len(set(letters)) == len(letters)
-        axes = ImageAxes(letters) if known else guess_axes(tuple(levels[0].shape))
-        sizes = tuple(float(spacing.get(axis) or 1.0) for axis in axes.labels)
-        unit = _UNITS.get(unit, unit) if unit and spacing else "pixel"
-        return cls(levels[0], axes, sizes, unit or "pixel", tuple(levels))
+        if known and {"Y", "X"} <= set(letters):
+            axes = ImageAxes(letters)
+        else:
+            axes = guess_axes(tuple(levels[0].shape), more.get("rgb") or None)
+            more["guesses"] = (*more.get("guesses", ()), "axes")
+        grid = Grid.of(axes.labels, sizes or {}, units, origin, affine)
+        return cls(levels[0], axes, grid, tuple(levels), **more)
+
+
+def _without_single(levels: Sequence[ArrayLike], letters: str) -> tuple[Sequence[ArrayLike], str]:
+    """Drop the axes of length 1 that are neither Y nor X."""
+    shape = levels[0].shape
+    single = tuple(k for k, n in enumerate(shape) if n == 1 and letters[k] not in "YX")
+    if not single:
+        return levels, letters
+    kept = "".join(letter for k, letter in enumerate(letters) if k not in single)
+    return [_squeezed(level, single) for level in levels], kept
+
+
+def _squeezed(array: ArrayLike, single: tuple[int, ...]) -> ArrayLike:
+    if isinstance(array, np.ndarray):
+        return array.squeeze(single)
+    import dask.array
+
+    lazy: Any = array
+    if not isinstance(lazy, dask.array.Array):
+        lazy = dask.array.from_zarr(lazy)
+    return lazy.squeeze(single)  # type: ignore[no-any-return]

@@ -24,7 +24,7 @@ def _library(name: str) -> Any:
         ) from None
 
 
-def read_nd2(path: Path) -> ImageFile:
+def read_nd2(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     """Read a Nikon ND2 file of one position."""
     with _library("nd2").ND2File(path) as file:
         letters = "".join("C" if axis == "S" else axis for axis in file.sizes)
@@ -34,12 +34,12 @@ def read_nd2(path: Path) -> ImageFile:
         )
 
 
-def read_lif(path: Path) -> ImageFile:
+def read_lif(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     """Read the first image of a Leica LIF file."""
     with _library("liffile").LifFile(path) as file:
         if not file.images:
             raise ImageError("the file holds no image.")
-        image = file.images[0]
+        image = file.images[scene]
         steps = {
             axis: abs(float(image.coords[axis][1] - image.coords[axis][0])) * 1e6
             for axis in "XYZ"
@@ -49,7 +49,7 @@ def read_lif(path: Path) -> ImageFile:
         return ImageFile.from_levels([image.asarray()], letters, steps, "um")
 
 
-def read_czi(path: Path) -> ImageFile:
+def read_czi(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     """Read the whole plane of a Zeiss CZI file, its slices, time points and channels."""
     with _library("pylibCZIrw.czi").open_czi(str(path)) as file:
         sizes = {a: end for a, (_, end) in file.total_bounding_box.items()}
@@ -77,3 +77,19 @@ def _czi_steps(metadata: dict[str, Any]) -> dict[str, float]:
         return {}
     entries = distances if isinstance(distances, list) else [distances]
     return {entry["@Id"]: float(entry["Value"]) * 1e6 for entry in entries}
+
+
+def nd2_scenes(path: Path) -> tuple[str, ...]:
+    """Return the names of the positions in an ND2 file."""
+    return ()
+
+
+def lif_scenes(path: Path) -> tuple[str, ...]:
+    """Return the names of the images in a LIF file."""
+    with _library("liffile").LifFile(path) as file:
+        return tuple(image.name for image in file.images)
+
+
+def czi_scenes(path: Path) -> tuple[str, ...]:
+    """Return the names of the scenes in a CZI file."""
+    return ()

@@ -10,7 +10,7 @@ import numpy as np
 from .image_file import ImageFile
 
 
-def read_nifti(path: Path) -> ImageFile:
+def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     """Read a NIfTI volume or series as ``(T, Z, Y, X)``, in the order it is stored in."""
     import nibabel
 
@@ -20,12 +20,8 @@ def read_nifti(path: Path) -> ImageFile:
     letters = "CTZYX"[-pixels.ndim :]
     if pixels.dtype.names:  # RGB triples
         pixels, letters = np.stack([pixels[n] for n in pixels.dtype.names], -1), letters + "C"
-    axes = [k for k, n in enumerate(pixels.shape) if n != 1 or letters[k] in "YX"]
     zooms = dict(zip("XYZT", image.header.get_zooms(), strict=False))
     unit = image.header.get_xyzt_units()[0]
     return ImageFile.from_levels(
-        [pixels.reshape([pixels.shape[k] for k in axes])],
-        "".join(letters[k] for k in axes),
-        zooms,
-        {"micron": "um", "unknown": None}.get(unit, unit),
+        [pixels], letters, zooms, {"micron": "um", "unknown": None}.get(unit, unit)
     )

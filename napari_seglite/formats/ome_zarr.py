@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from ..images import ArrayLike, blocks
+from ..images import ArrayLike, Grid, blocks
 from .atomic import replacing
 from .image_file import ImageFile
 
@@ -24,7 +24,12 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
 
 
-def read(path: Path) -> ImageFile:
+def scenes(path: Path) -> tuple[str, ...]:
+    """Return the names of the images in an OME-Zarr folder."""
+    return ()
+
+
+def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     """Open an OME-Zarr image, or a Zarr array without metadata on its axes; no pixels are read yet.
 
     Raises
@@ -36,7 +41,7 @@ def read(path: Path) -> ImageFile:
 
     node: Any = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
-        return ImageFile.from_levels([node], str(node.attrs.get("axes", "?")), {}, None)
+        return ImageFile.from_levels([node], str(node.attrs.get("axes", "?")))
     scales = _multiscales(node)
     if scales is None and "0" in node:  # as bioformats2raw lays out its series
         node = node["0"]
@@ -53,16 +58,14 @@ def read(path: Path) -> ImageFile:
         if entry["type"] == "scale":
             factors *= entry["scale"]
     letters = "".join(axis["name"] for axis in axes).upper()
-    levels = [_without_single(node[dataset["path"]], letters) for dataset in datasets]
-    remaining = "".join(
-        a
-        for a, n in zip(letters, node[datasets[0]["path"]].shape, strict=True)
-        if n != 1 or a in "YX"
-    )
-    unit = next((axis.get("unit") for axis in reversed(axes) if "unit" in axis), None)
-    return ImageFile.from_levels(
-        levels, remaining, dict(zip(letters, factors.tolist(), strict=True)), unit
-    )
+    levels = [node[dataset["path"]] for dataset in datasets]
+    sizes = dict(zip(letters, factors.tolist(), strict=True))
+    units = {
+        letter: str(axis["unit"])
+        for letter, axis in zip(letters, axes, strict=True)
+        if "unit" in axis
+    }
+    return ImageFile.from_levels(levels, letters, sizes, units)
 
 
 def _multiscales(node: Any) -> dict[str, Any] | None:
@@ -71,23 +74,12 @@ def _multiscales(node: Any) -> dict[str, Any] | None:
     return multiscales[0] if multiscales else None
 
 
-def _without_single(array: Any, letters: str) -> Any:
-    """Drop axes of length 1 except Y and X, which many OME-Zarr 0.4 images have."""
-    single = [k for k, n in enumerate(array.shape) if n == 1 and letters[k] not in "YX"]
-    if not single:
-        return array
-    import dask.array
-
-    return dask.array.from_zarr(array).squeeze(tuple(single))
-
-
 def write(
     path: Path,
     labels: np.ndarray,
     recipe: dict[str, Any],
-    spacing: tuple[float, ...],
-    unit: str,
-    axes: str,
+    grid: Grid,
+    source: Path | None = None,
     version: str = "0.5",
 ) -> None:
     """Write labels with levels for viewing, see `read_write.write_labels`.
@@ -102,12 +94,10 @@ def write(
         Integer.
     recipe : dict
         Plain JSON data that `recipe_of` returns.
-    spacing : tuple of float
-        Size of a pixel along every axis.
-    unit : str
-        Of the spacing.
-    axes : str
-        One letter per axis of the labels.
+    grid : Grid
+        Where the labels lie.
+    source : Path, optional
+        Not used.
     version : str
         Of OME-Zarr: ``"0.4"`` or ``"0.5"``.
 
@@ -118,6 +108,7 @@ def write(
     """
     import zarr
 
+    axes, spacing, unit = grid.axes, grid.spacing, grid.unit
     if path.exists() and not recipe_of(path):
         raise ImageError(f"{path}: there is a folder of this name that SegLite did not write.")
     with replacing(path) as scratch:

@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import ImageError
-from . import cellpose, dicom, microscopes, nifti, ome_zarr, tiff
+from ..images import Grid
 from .image_file import ImageFile
-from .pictures import read_picture
-
-__all__ = ["ImageFile", "list_images", "read_image", "read_labels", "read_recipe", "write_labels"]
-
-TIFF_SUFFIXES = (".tif", ".tiff")
-READERS: dict[str, Callable[[Path], ImageFile]] = {
-    **dict.fromkeys(TIFF_SUFFIXES, tiff.read),
-    ".zarr": ome_zarr.read,
-    ".nii": nifti.read_nifti,
-    ".nii.gz": nifti.read_nifti,
-    ".dcm": dicom.read_dicom,
-    ".czi": microscopes.read_czi,
-    ".nd2": microscopes.read_nd2,
-    ".lif": microscopes.read_lif,
-    "_seg.npy": cellpose.read,
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), read_picture),
-}
-FOLDER_SUFFIXES = (".zarr",)
+from .label_values import whole_numbers
+from .registry import Format, format_of, stem, writer_of
+from .targets import check_target
 
 
-def suffix(path: Path) -> str:
-    """Return the ending of a file's name that tells its format, in lower case."""
-    name = path.name.lower()
-    long = next((end for end in (".nii.gz", "_seg.npy") if name.endswith(end)), None)
-    return long or path.suffix.lower()
-
-
-def stem(path: Path) -> str:
-    """Return a file's name without its `suffix`, and without ``.ome`` before it."""
-    name = path.name[: len(path.name) - len(suffix(path))]
-    return name.removesuffix(".ome")
-
-
-def read_image(path: str | Path) -> ImageFile:
+def read_image(path: str | Path, scene: int | str | None = None) -> ImageFile:
     """Read an image or a stack.
 
     Parameters
     ----------
     path : str or Path
-        A file: TIFF (any compression, ImageJ, OME), PNG, JPEG, BMP, NIfTI, DICOM, CZI, ND2, LIF, or
-        Cellpose's ``_seg.npy`` (its masks); or a folder: OME-Zarr 0.4 and 0.5, other Zarr, or a
-        DICOM series.
+        A file or folder of a format in ``docs/formats.md``. A number or name after ``#`` chooses
+        one of several images in a file, such as ``"cells.lif#2"``.
+    scene : int or str, optional
+        The image to read of a file that holds several: its number from 1, or its name. The first,
+        with a notice, if neither this nor ``#`` says.
 
     Raises
     ------
@@ -66,57 +41,130 @@ def read_image(path: str | Path) -> ImageFile:
     >>> image.axes.order, image.spacing, image.unit  # doctest: +SKIP
     ('ZYX', (0.3, 0.1, 0.1), 'um')
     """
-    path = Path(path)
-    if not path.exists():
-        raise ImageError(f"{path}: there is no such file.")
-    reader = READERS.get(suffix(path))
-    if path.is_dir() and suffix(path) not in FOLDER_SUFFIXES:
-        reader = ome_zarr.read if ome_zarr.is_zarr(path) else dicom.read_dicom_series
-    if reader is None:
-        raise ImageError(f"{path}: only {', '.join(READERS)} files can be read.")
+    return _read(path, scene, labels=False)
+
+
+def read_label_file(path: str | Path, scene: int | str | None = None) -> ImageFile:
+    """Read labels into memory, with their axes and pixel size.
+
+    Numbers of classes or objects come as they are stored: the indices of a palette, floats that are
+    whole numbers, and colour images whose channels are equal are accepted. Negative values mean
+    pixels without a label.
+
+    Parameters
+    ----------
+    path, scene
+        As for `read_image`.
+
+    Returns
+    -------
+    ImageFile
+        Its array is NumPy, integer or boolean, without channels.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read or does not hold labels.
+    """
+    image = _read(path, scene, labels=True)
     try:
-        return reader(path)
+        return whole_numbers(image)
     except ImageError as error:
-        text = str(error)
-        raise ImageError(text if str(path) in text else f"{path}: {text}") from error
-    except Exception as error:  # readers raise anything at all on a damaged file
-        raise ImageError(f"{path}: the file is damaged or not an image ({error}).") from error
+        raise ImageError(f"{path}: {error}") from error
 
 
 def read_labels(path: str | Path) -> np.ndarray:
-    """Read labels into memory.
+    """Read labels into memory, see `read_label_file`.
 
     Returns
     -------
     ndarray
-        Integer or boolean.
+        Integer or boolean; negative where there is no label.
 
     Raises
     ------
     ImageError
-        If the file cannot be read or does not hold whole numbers.
+        If the file cannot be read or does not hold labels.
     """
-    labels = np.asarray(read_image(path).array)
-    if labels.dtype.kind not in "uib":
-        raise ImageError(f"{path}: labels must be whole numbers, not {labels.dtype}.")
-    return labels
+    return np.asarray(read_label_file(path).array)
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """Return the image files of a folder, sorted.
+def list_scenes(path: str | Path) -> tuple[str, ...]:
+    """Return the names of the images in a file; a single one is named by the file.
 
     Raises
     ------
     ImageError
-        If there is no such folder, or no file in it has a known suffix.
+        If the file cannot be read.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ImageError(f"{folder}: there is no such folder.")
-    paths = sorted(p for p in folder.iterdir() if suffix(p) in READERS)
-    if not paths:
-        raise ImageError(f"{folder}: there is no {', '.join(READERS)} file in this folder.")
-    return paths
+    path, _ = split_scene(path)
+    with _explained(path):
+        return _format(path).scenes(path) or (stem(path),)
+
+
+def split_scene(path: str | Path) -> tuple[Path, str | None]:
+    """Return a path without the choice of an image after ``#``, and that choice."""
+    path = Path(path)
+    name, separator, scene = path.name.rpartition("#")
+    if separator and name and not path.exists() and path.with_name(name).exists():
+        return path.with_name(name), scene
+    return path, None
+
+
+def _read(path: str | Path, scene: int | str | None, labels: bool) -> ImageFile:
+    path, chosen = split_scene(path)
+    scene = chosen if scene is None else scene
+    with _explained(path):
+        kind = _format(path)
+        number = 0
+        if scene is not None:
+            number = _number(scene, kind.scenes(path) or (stem(path),))
+        image = kind.read(path, number, labels)
+        if len(image.scenes) > 1 and scene is None:
+            named = ", ".join(f"{k} {name}" for k, name in enumerate(image.scenes[:10], start=1))
+            image = image.noting(
+                f"This is image 1 of {len(image.scenes)} in the file ({named}). "
+                "Choose another by its number or name."
+            )
+        image.axes.check(tuple(image.array.shape))
+        return image
+
+
+def _number(scene: int | str, names: Sequence[str]) -> int:
+    """Return the number, from 0, of an image given by its name or its number from 1."""
+    if str(scene) in names:
+        return list(names).index(str(scene))
+    if str(scene).isdecimal() and 1 <= int(scene) <= len(names):
+        return int(scene) - 1
+    named = ", ".join(f"{k} {name}" for k, name in enumerate(names[:10], start=1))
+    raise ImageError(f"there is no image {scene} in this file; it holds {named}.")
+
+
+def _format(path: Path) -> Format:
+    """Return the format of a file, once it is known to be a file or folder."""
+    try:
+        if not path.exists():
+            raise ImageError("there is no such file.")
+    except OSError as error:
+        raise ImageError(f"the file cannot be opened ({error.strerror}).") from error
+    if not path.is_file() and not path.is_dir():
+        raise ImageError("this is neither a file nor a folder.")
+    return format_of(path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn whatever a reader raises into an `ImageError` that names the file."""
+    try:
+        yield
+    except ImageError as error:
+        text = str(error)
+        raise ImageError(text if str(path) in text else f"{path}: {text}") from error
+    except MemoryError as error:
+        raise ImageError(f"{path}: there is not enough memory to read it.") from error
+    except Exception as error:  # readers raise anything at all on a damaged file
+        reason = (str(error) or type(error).__name__)[:500]
+        raise ImageError(f"{path}: the file is damaged or not an image ({reason}).") from error
 
 
 def write_labels(
@@ -125,44 +173,58 @@ def write_labels(
     *,
     recipe: dict[str, Any] | None = None,
     spacing: tuple[float, ...] | None = None,
-    unit: str = "pixel",
+    unit: str | Sequence[str] = "pixel",
     axes: str | None = None,
+    grid: Grid | None = None,
+    source: Path | None = None,
 ) -> None:
-    """Write labels as a compressed TIFF or as OME-Zarr, whole or not at all.
+    """Write labels, whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        Ending in ``.tif`` or ``.zarr``.
+        Ending in ``.tif``, ``.zarr``, ``.nii``, ``.nii.gz`` or ``.dcm`` (DICOM SEG).
     labels : ndarray
         uint8, uint16 or uint32; as TIFF also float32, for maps of uncertainty.
     recipe : dict, optional
         Plain JSON data on how the labels were made, stored in the file; see `read_recipe`.
     spacing : tuple of float, optional
         Size of a pixel along every axis; 1 if not given.
-    unit : str
-        Of the spacing.
+    unit : str or sequence of str
+        Of the spacing: one for Z, Y and X, or one for each axis. Any that pint knows.
     axes : str, optional
         Letters as in `ImageAxes`, without C; the last ones of TZYX if not given.
+    grid : Grid, optional
+        Where the labels lie, instead of `spacing`, `unit` and `axes`.
+    source : Path, optional
+        The image that was segmented; DICOM SEG needs its headers.
 
     Raises
     ------
     ImageError
-        If the path has another ending.
+        If the path has another ending, or a file of another program has its name.
 
     Examples
     --------
     >>> write_labels("cells_labels.tif", labels, spacing=(0.3, 0.1, 0.1))  # doctest: +SKIP
     """
-    path, axes = Path(path), axes or "TZYX"[-labels.ndim :]
-    spacing = spacing or (1.0,) * labels.ndim
-    writers = {**dict.fromkeys(TIFF_SUFFIXES, tiff.write), ".zarr": ome_zarr.write}
-    if path.suffix.lower() not in writers:
-        raise ImageError(f"{path}: labels are written as .tif or .zarr.")
-    writers[path.suffix.lower()](path, labels, recipe or {}, spacing, unit, axes)
+    path = Path(path)
+    if grid is None:
+        letters = axes or "TZYX"[-labels.ndim :]
+        sizes = spacing or (1.0,) * labels.ndim
+        if not isinstance(unit, str):
+            units = dict(zip(letters, unit, strict=True))
+        else:
+            units = dict.fromkeys("ZYX", unit)
+            if "T" in letters and sizes[letters.index("T")] != 1:
+                units["T"] = "s"  # the usual unit of time
+        grid = Grid.of(letters, dict(zip(letters, sizes, strict=True)), units)
+    write = writer_of(path)
+    check_target(path)
+    write(path, labels, recipe or {"labels": "painted"}, grid, source)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Return the recipe stored by `write_labels`; empty if there is none."""
     path = Path(path)
-    return ome_zarr.recipe_of(path) if suffix(path) == ".zarr" else tiff.recipe_of(path)
+    return format_of(path).recipe(path)

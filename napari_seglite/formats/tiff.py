@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..images import Grid
 from .atomic import replacing
 from .image_file import ImageFile
 
@@ -15,24 +16,30 @@ from .image_file import ImageFile
 LAZY_BYTES = 500_000_000
 
 
-def read(path: Path) -> ImageFile:
-    """Read the first series of a TIFF, all its levels, with axes and spacing."""
+def scenes(path: Path) -> tuple[str, ...]:
+    """Return the names of the images in a TIFF."""
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        letters = series.axes.upper().replace("S", "C")
-        spacing, unit = _spacing(tiff)
-        axes = [k for k, n in enumerate(series.shape) if n != 1 or letters[k] in "YX"]
-        large = series.nbytes > LAZY_BYTES and len(axes) == len(series.shape)
+        return tuple(series.name or f"image {k}" for k, series in enumerate(tiff.series, start=1))
+
+
+def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
+    """Read a series of a TIFF, all its levels, with axes and spacing."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        names = tuple(series.name or f"image {k}" for k, series in enumerate(tiff.series, start=1))
+        series = tiff.series[scene]
+        letters = series.axes.upper()
+        sizes, units = _spacing(tiff)
+        large = series.nbytes > LAZY_BYTES
         levels = [
             _lazy(path, k) if large else level.asarray() for k, level in enumerate(series.levels)
         ]
-    if not large:
-        levels = [level.reshape([level.shape[k] for k in axes]) for level in levels]
-    letters = "".join(letters[k] for k in axes)
     # Pages of unknown meaning, as in a plain multi-page TIFF, are taken as slices.
-    return ImageFile.from_levels(levels, letters.replace("I", "Z").replace("Q", "Z"), spacing, unit)
+    letters = letters.replace("I", "Z").replace("Q", "Z")
+    return ImageFile.from_levels(levels, letters, sizes, units, scenes=names, scene=scene)
 
 
 def _lazy(path: Path, level: int) -> Any:
@@ -45,12 +52,7 @@ def _lazy(path: Path, level: int) -> Any:
 
 
 def write(
-    path: Path,
-    labels: np.ndarray,
-    recipe: dict[str, Any],
-    spacing: tuple[float, ...],
-    unit: str,
-    axes: str,
+    path: Path, labels: np.ndarray, recipe: dict[str, Any], grid: Grid, source: Path | None = None
 ) -> None:
     """Write labels as a compressed TIFF, see `read_write.write_labels`.
 
@@ -65,15 +67,14 @@ def write(
         uint8, uint16, uint32 or float32.
     recipe : dict
         Plain JSON data that `recipe_of` returns.
-    spacing : tuple of float
-        Size of a pixel along every axis.
-    unit : str
-        Of the spacing.
-    axes : str
-        One letter per axis of the labels.
+    grid : Grid
+        Where the labels lie.
+    source : Path, optional
+        Not used.
     """
     import tifffile
 
+    axes, spacing, unit = grid.axes, grid.spacing, grid.unit
     options: dict[str, Any] = {
         "compression": "zlib",
         "resolution": tuple(1 / spacing[axes.index(axis)] for axis in "XY"),

@@ -10,21 +10,24 @@ from .axes import LETTERS, ImageAxes, at_level, guess_axes
 from .box import Box
 from .chunked import Block, LabelFrames, blocks
 from .corrections import MODES, STATES, WHOLE, CorrectedRegion, Corrections, Mode, account
+from .grid import Grid
 from .normalisation import Normalisation
 from .region import Region, region_of
-from .spacing import PixelSize, micrometres
 from .training_image import TrainingImage
+from .units import UNKNOWN, PixelSize, canonical_unit, convert, is_length, long_unit, micrometres
 
 __all__ = [
     "LETTERS",
     "MODES",
     "STATES",
+    "UNKNOWN",
     "WHOLE",
     "ArrayLike",
     "Block",
     "Box",
     "CorrectedRegion",
     "Corrections",
+    "Grid",
     "ImageAxes",
     "LabelFrames",
     "Mode",
@@ -36,8 +39,12 @@ __all__ = [
     "account",
     "at_level",
     "blocks",
+    "canonical_unit",
     "chunked",
+    "convert",
     "guess_axes",
+    "is_length",
+    "long_unit",
     "micrometres",
     "region_of",
 ]

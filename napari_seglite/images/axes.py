@@ -211,7 +211,7 @@ def guess_axes(shape: tuple[int, ...], rgb: bool | None = None) -> ImageAxes:
         Of the image.
     rgb : bool, optional
         Whether the last axis holds colours. If not given, a last axis of three or four entries
-        does.
+        does, and one of up to ten that is far narrower than the two before it holds channels.
 
     Raises
     ------
@@ -219,7 +219,8 @@ def guess_axes(shape: tuple[int, ...], rgb: bool | None = None) -> ImageAxes:
         If the image has fewer than two or more than four axes beside colours.
     """
     if rgb is None:
-        rgb = len(shape) > 2 and shape[-1] in (3, 4)
+        narrow = len(shape) > 2 and 1 < shape[-1] <= 10 and 8 * shape[-1] <= min(shape[-3:-1])
+        rgb = narrow or (len(shape) > 2 and shape[-1] in (3, 4))
     order = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(len(shape) - rgb)
     if order is None:
         raise ImageError(

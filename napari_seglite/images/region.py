@@ -63,7 +63,13 @@ class Region:
                 for polygon in text.split(";")
             ]
             if len(polygons) == 1 and len(polygons[0]) == 1:
-                return cls.rectangle(*polygons[0][0])
+                top, left, bottom, right = polygons[0][0]
+                if bottom <= top or right <= left:
+                    raise ImageError(
+                        f"The region {text} is empty: bottom must be more than top, and right more "
+                        "than left."
+                    )
+                return cls.rectangle(top, left, bottom, right)
             return cls(tuple(tuple((y, x) for y, x in polygon) for polygon in polygons))
         except (ValueError, TypeError):
             raise ImageError(

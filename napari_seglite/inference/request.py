@@ -21,6 +21,7 @@ Ensemble = Literal["none", "flips", "heads"]
 ENSEMBLES: tuple[Ensemble, ...] = get_args(Ensemble)
 RESCALE = (0.1, 10.0)
 SMALLEST_TILE = 64
+MOST_NUMBERS = 1_000_000
 
 
 def parse_numbers(text: str, kind: str = "frames") -> tuple[int, ...]:
@@ -36,16 +37,21 @@ def parse_numbers(text: str, kind: str = "frames") -> tuple[int, ...]:
     Raises
     ------
     SegliteError
-        If the text is anything else.
+        If the text is anything else, or names more than a million.
     """
-    numbers: list[int] = []
+    ranges: list[range] = []
     try:
         for item in text.split(","):
             first, _, last = item.strip().partition("-")
-            numbers += range(int(first), int(last or first) + 1)
+            ranges.append(range(int(first), int(last or first) + 1))
     except ValueError:
         raise SegliteError(f"{text!r} names no {kind}; write them like 0,3,5-9.") from None
-    return tuple(numbers)
+    if not all(ranges):
+        raise SegliteError(f"{text!r} names no {kind}: a range ends after it begins, like 5-9.")
+    # From the ends, because Python's len() cannot count every range.
+    if sum(each[-1] - each[0] + 1 for each in ranges) > MOST_NUMBERS:
+        raise SegliteError(f"{text!r} names more than {MOST_NUMBERS:,} {kind}.")
+    return tuple(number for each in ranges for number in each)
 
 
 def parse_channels(text: str) -> tuple[int, ...]:

@@ -268,13 +268,21 @@ def image_examples(
         frames = range(axes.frame_count(image.shape))
     limits = limits or intensity_limits(image, axes, info, channels)
     return [
-        TrainingImage(
+        _labelled(
             f"{name}, slice {k}" if axes.stacked else name,
             _stacked(prepare_slices(image, axes, k, info, limits, channels)),
             ImageAxes(axes.labels).frame(labels, k)[0],
         )
         for k in frames
     ]
+
+
+def _labelled(name: str, frame: np.ndarray, labels: np.ndarray) -> TrainingImage:
+    """Return a training image; nothing is learnt where labels are negative."""
+    if labels.dtype.kind != "i" or labels.min(initial=0) >= 0:
+        return TrainingImage(name, frame, labels)
+    weight = (labels >= 0).astype(np.float32)
+    return TrainingImage(name, frame, np.maximum(labels, 0), weight=weight)
 
 
 def _stacked(frame: np.ndarray) -> np.ndarray:

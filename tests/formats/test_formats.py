@@ -22,6 +22,7 @@ from napari_seglite.formats import (
     tiff,
     write_labels,
 )
+from napari_seglite.images import Grid
 
 
 @pytest.fixture
@@ -88,7 +89,8 @@ def test_labels_as_ome_zarr_come_back_with_levels(tmp_path, version):
 
     labels = np.arange(2 * 1030 * 700).reshape(2, 1030, 700).astype(np.uint32)
     path = tmp_path / "l_labels.zarr"
-    writer.write(path, labels, {"a": [1]}, (2.0, 0.5, 0.25), "um", "ZYX", version)
+    grid = Grid("ZYX", (2.0, 0.5, 0.25), ("um",) * 3)
+    writer.write(path, labels, {"a": [1]}, grid, version=version)
     image = read_image(path)
     np.testing.assert_array_equal(np.asarray(image.array), labels)
     assert image.array.dtype == np.uint32
