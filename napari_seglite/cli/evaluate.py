@@ -8,8 +8,9 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
-from ..labels import FolderScores, score_folders
+from ..labels import FolderScores, Scores, score_folders
 from .parsing import Commands
 from .tables import print_table
 
@@ -28,12 +29,14 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--distances",
         action="store_true",
-        help="also sensitivity, precision, 95%% Hausdorff and average surface distance",
+        help="also sensitivity, precision, 95%% Hausdorff and average surface distance, in the "
+        "unit of the files, or in pixels",
     )
     parser.add_argument(
         "--instances",
         action="store_true",
-        help="also F1 at IoU 0.5 to 0.9, AP50 and AJI of objects; one label per object",
+        help="also F1 at IoU 0.5 to 0.9, AP50 and AJI of objects; one label per object, or a mask, "
+        "whose connected parts are the objects",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
@@ -42,7 +45,10 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate every pair of files; files without a partner are named and left out."""
+    """Evaluate every pair of files; one that fails is reported and the others are scored.
+
+    Files without a partner are named and left out.
+    """
     scores = score_folders(
         arguments.predictions,
         arguments.labels,
@@ -52,32 +58,56 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for path in scores.unpaired:
         print(f"seglite: {path}: no file of that name on the other side, left out", file=sys.stderr)
+    for text in (*scores.notices, *scores.failed.values()):
+        print(f"seglite: {text}", file=sys.stderr)
+    if arguments.distances and scores.images and not scores.unit:
+        text = "only some files have a pixel size, so there is no mean of distances"
+        print(f"seglite: {text}", file=sys.stderr)
     if arguments.json:
         _print_json(scores)
     elif arguments.csv:
         _print_csv(scores)
-    else:
-        mean = scores.mean()
-        rows = [["IMAGE", *(name.upper() for name in mean)]]
-        for image, values in [*scores.images.items(), ("MEAN", mean)]:
-            rows.append([image, *(f"{value:.3f}" for value in values.values())])
-        print_table(rows, numeric=True)
-    return 0
+    elif scores.images:
+        _print_table(scores)
+    return 1 if scores.failed else 0
+
+
+def _print_table(scores: FolderScores) -> None:
+    mean = scores.mean()
+    rows = [["IMAGE", *(name.upper() for name in mean), *(["UNIT"] if scores.units else ())]]
+    units = {**scores.units, "MEAN": scores.unit or "-"}
+    for image, values in [*scores.images.items(), ("MEAN", mean)]:
+        unit = [units[image]] if scores.units else []
+        rows.append([image, *(f"{value:.3f}" for value in values.values()), *unit])
+    print_table(rows, numeric=True)
 
 
 def _print_json(scores: FolderScores) -> None:
-    images = [{"name": name, **_finite(values)} for name, values in scores.images.items()]
-    print(json.dumps({"mean": _finite(scores.mean()), "images": images}, indent=2))
+    def entry(values: Scores, unit: str | None) -> dict[str, float | str | None]:
+        return {**_finite(values), **({"unit": unit or None} if scores.units else {})}
+
+    images = [
+        {"name": name, **entry(values, scores.units.get(name))}
+        for name, values in scores.images.items()
+    ]
+    result: dict[str, Any] = {"mean": entry(scores.mean(), scores.unit), "images": images}
+    if scores.failed:
+        result["failed"] = [{"name": name, "error": text} for name, text in scores.failed.items()]
+    print(json.dumps(result, indent=2))
 
 
-def _finite(scores: dict[str, float]) -> dict[str, float | None]:
+def _finite(scores: Scores) -> dict[str, float | None]:
     """Replace NaN and infinity, which JSON does not have, by null."""
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 
 def _print_csv(scores: FolderScores) -> None:
     mean = scores.mean()
-    writer = csv.writer(sys.stdout)
-    writer.writerow(["image", *mean])
-    writer.writerows([name, *values.values()] for name, values in scores.images.items())
-    writer.writerow(["mean", *mean.values()])
+    extra = [*(["unit"] if scores.units else ()), *(["error"] if scores.failed else ())]
+    table = csv.DictWriter(sys.stdout, ["image", *mean, *extra], extrasaction="ignore")
+    table.writeheader()
+    for name, values in scores.images.items():
+        table.writerow({"image": name, **values, "unit": scores.units.get(name)})
+    for name, text in scores.failed.items():
+        table.writerow({"image": name, "error": text})
+    table.writerow({"image": "mean", **mean, "unit": scores.unit})

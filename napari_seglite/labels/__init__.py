@@ -4,7 +4,8 @@ Nothing here depends on networks or checkpoints.
 """
 
 from . import edits
-from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
+from .conventions import connected_parts, frame_interval, in_order, pixel_sizes, single_value
+from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, Scores, evaluate
 from .folders import FolderScores, score_folders
 from .labelling import Counts, Foreground, label_frames
 from .measurements import measure, measure_series
@@ -29,9 +30,13 @@ __all__ = [
     "FolderScores",
     "Foreground",
     "Output",
+    "Scores",
+    "connected_parts",
     "edited_pixels",
     "edits",
     "evaluate",
+    "frame_interval",
+    "in_order",
     "insert_labels",
     "instance_scores",
     "keep_edits",
@@ -43,7 +48,9 @@ __all__ = [
     "measure_series",
     "overlap",
     "overlap_per_class",
+    "pixel_sizes",
     "relabel_around_edits",
     "replace_region",
     "score_folders",
+    "single_value",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,13 +11,15 @@ import numpy as np
 
 from ..errors import AnnotationError, Cancelled
 from ..runtime import Stop, never
-from .metrics import instance_scores, mask_scores
+from .conventions import in_order, parts_as_objects, same_classes, time_points
+from .metrics import instance_scores, labelled, mask_scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MISSED, ADDED, OTHER_CLASS = 1, 2, 3
 Scores = dict[str, float]
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,15 @@ class Evaluation:
         Scores by name of the row: ``"all"``, ``"class 1"``, ``"slice 0"``.
     errors : ndarray
         uint8, of the labels' shape: `MISSED` where only the reference is labelled, `ADDED` where
-        only the prediction is, `OTHER_CLASS` where their classes differ.
+        only the prediction is, `OTHER_CLASS` where their classes differ; 0 where the reference is
+        negative, which means unlabelled.
+    notices : tuple of str
+        How the labels were understood, each a sentence.
     """
 
     rows: dict[str, Scores]
     errors: np.ndarray
+    notices: tuple[str, ...] = ()
 
     def table(self) -> pd.DataFrame:
         """Return the scores, one row per entry of `rows`."""
@@ -50,13 +57,18 @@ def evaluate(
     slices: bool = False,
     objects: bool = False,
     stop: Stop = never,
+    axes: str = "",
 ) -> Iterator[tuple[str, Evaluation]]:
     """Compare labels with a reference, row by row.
+
+    Scores of a series are means over its time points: time is no distance, and objects of two time
+    points are no object.
 
     Parameters
     ----------
     predicted, reference : ndarray
-        Labels of the same shape, with two to four axes; the last two are a plane.
+        Labels of the same shape, with two to four axes. Where the reference is negative, it is
+        unlabelled, and nothing counts.
     spacing : sequence of float, optional
         Size of a pixel along each axis, for distances; 1 if not given.
     classes : bool
@@ -64,9 +76,12 @@ def evaluate(
     slices : bool
         Whether every plane gets its own row.
     objects : bool
-        Whether labels are objects, which are matched with those of the reference.
+        Whether labels are objects, which are matched with those of the reference. Of a mask, which
+        holds one value only, the connected parts are objects.
     stop : callable
         Called between rows; once it returns True, `Cancelled` is raised.
+    axes : str
+        Letters of the axes, in any order; the last ones of TZYX if not given.
 
     Yields
     ------
@@ -85,59 +100,91 @@ def evaluate(
             f"Labels of shape {predicted.shape} and {reference.shape} cannot be compared. Choose "
             "two layers of one size."
         )
-    sizes = tuple(spacing) if spacing is not None else (1.0,) * predicted.ndim
+    pair: Pair = labelled(predicted, reference)
+    notices: tuple[str, ...] = ()
+    if classes:
+        pair, notices = same_classes(*pair)
+    errors = _errors(*pair, classes)
+    sizes = dict(zip(axes or "TZYX"[-predicted.ndim :], spacing or (), strict=False))
+    (first, order), (second, _) = (in_order(labels, axes) for labels in pair)
+    whole = pair = first, second
+    if objects:
+        (first, said), (second, also) = (parts_as_objects(labels, order) for labels in pair)
+        whole, notices = (first, second), (*notices, said, also)
+    sides = ("The labels", "The reference")
+    told = tuple(f"{sides[k % 2]}: {text}." for k, text in enumerate(notices) if text)
+    rows: dict[str, Scores] = {}
+    for row in _rows(whole, pair if classes else None, order, slices):
+        if stop():
+            raise Cancelled
+        lengths = [sizes.get(axis, 1.0) for axis in row.axes if axis != "T"]
+        rows[row.name] = mean_over_time(_score(lengths, objects and row.whole), *row.pair, row.axes)
+        yield row.name, Evaluation(dict(rows), errors, told)
+
+
+class _Row(NamedTuple):
+    """The labels that one row of the table compares, with their axes."""
+
+    name: str
+    pair: Pair
+    axes: str
+    whole: bool = True
+
+
+def _rows(whole: Pair, classes: Pair | None, axes: str, slices: bool) -> Iterator[_Row]:
+    yield _Row("all", whole, axes)
+    if classes is not None:
+        for value in np.union1d(*map(np.unique, classes)):
+            if value != 0:
+                predicted, reference = classes
+                masks = predicted == value, reference == value
+                yield _Row(f"class {value}", masks, axes, whole=False)
+    if slices and len(axes) > 2:
+        for place in np.ndindex(whole[0].shape[:-2]):
+            name = "slice " + ", ".join(map(str, place))
+            yield _Row(name, (whole[0][place], whole[1][place]), axes[-2:])
+
+
+def _score(sizes: Sequence[float], objects: bool) -> Callable[[np.ndarray, np.ndarray], Scores]:
+    def score(predicted: np.ndarray, reference: np.ndarray) -> Scores:
+        scores = mask_scores(predicted, reference, sizes).as_dict()
+        return scores | (instance_scores(predicted, reference).as_dict() if objects else {})
+
+    return score
+
+
+def mean_over_time(
+    score: Callable[[np.ndarray, np.ndarray], Scores],
+    predicted: np.ndarray,
+    reference: np.ndarray,
+    axes: str,
+) -> Scores:
+    """Score a plane or a volume; of a series, return the mean of each score over its time points.
+
+    Parameters
+    ----------
+    score : callable
+        Compares two planes or volumes.
+    predicted, reference : ndarray
+        Labels of one shape, with T first if there is any.
+    axes : str
+        Of both.
+    """
+    both = zip(time_points(predicted, axes), time_points(reference, axes), strict=True)
+    series = [score(a, b) for a, b in both]
+    return {name: _mean([scores[name] for scores in series]) for name in series[0]}
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _errors(predicted: np.ndarray, reference: np.ndarray, classes: bool) -> np.ndarray:
     errors = np.zeros(predicted.shape, np.uint8)
     errors[(predicted == 0) & (reference != 0)] = MISSED
     errors[(predicted != 0) & (reference == 0)] = ADDED
     if classes:
         both = (predicted != 0) & (reference != 0)
         errors[both & (predicted != reference)] = OTHER_CLASS
-    rows: dict[str, Scores] = {}
-    for row in _rows(predicted, reference, sizes, classes, slices):
-        if stop():
-            raise Cancelled
-        rows[row.name] = _scores(
-            row.predicted, row.reference, row.sizes, objects and row.has_objects
-        )
-        yield row.name, Evaluation(dict(rows), errors)
-
-
-class _Row(NamedTuple):
-    """The labels that one row of the table compares."""
-
-    name: str
-    predicted: np.ndarray
-    reference: np.ndarray
-    sizes: tuple[float, ...]
-    has_objects: bool = True
-
-
-def _rows(
-    predicted: np.ndarray,
-    reference: np.ndarray,
-    sizes: tuple[float, ...],
-    classes: bool,
-    slices: bool,
-) -> Iterator[_Row]:
-    yield _Row("all", predicted, reference, sizes)
-    if classes:
-        for value in np.union1d(np.unique(predicted), np.unique(reference)):
-            if value != 0:
-                masks = predicted == value, reference == value
-                yield _Row(f"class {value}", *masks, sizes, has_objects=False)
-    if slices and predicted.ndim > 2:
-        for place in np.ndindex(predicted.shape[:-2]):
-            name = "slice " + ", ".join(map(str, place))
-            yield _Row(name, predicted[place], reference[place], sizes[-2:])
-
-
-def _scores(
-    predicted: np.ndarray, reference: np.ndarray, sizes: tuple[float, ...], objects: bool
-) -> Scores:
-    """Score a plane or a volume; of a series of volumes, return the mean over time."""
-    if predicted.ndim > 3:
-        volumes = zip(predicted, reference, strict=True)
-        series = [_scores(a, b, sizes[1:], objects) for a, b in volumes]
-        return {name: float(np.nanmean([scores[name] for scores in series])) for name in series[0]}
-    scores = mask_scores(predicted, reference, sizes).as_dict()
-    return {**scores, **instance_scores(predicted, reference).as_dict()} if objects else scores
+    return errors

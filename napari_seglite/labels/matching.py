@@ -47,18 +47,20 @@ class SharedPixels:
         rows, columns = (_positions(values) for values in (numbers, found))
         table = coo_array((pixels, (rows, columns)), dtype=np.int64).tocsr()
         areas, predicted_areas = (np.asarray(table.sum(axis))[1:] for axis in (1, 0))
-        pairs = table[1:, 1:].tocoo()
-        return cls(areas, predicted_areas, *(a.astype(np.int64) for a in pairs.coords), pairs.data)
+        shared = table[1:, 1:].tocoo()
+        rows, columns = (place.astype(np.int64) for place in (shared.row, shared.col))
+        return cls(areas, predicted_areas, rows, columns, shared.data)
 
     @property
     def union(self) -> np.ndarray:
         """Pixels of either object, per pair."""
-        return self.areas[self.rows] + self.predicted_areas[self.columns] - self.shared
+        either = self.areas[self.rows] + self.predicted_areas[self.columns]
+        return np.asarray(either - self.shared)
 
     @property
     def iou(self) -> np.ndarray:
         """Intersection over union, per pair, 0 to 1."""
-        return self.shared / self.union
+        return np.asarray(self.shared / self.union)
 
     def matches(self, threshold: float) -> int:
         """Return the largest number of one-to-one pairs whose IoU is at least a threshold."""

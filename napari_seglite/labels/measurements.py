@@ -27,7 +27,8 @@ def measure(
     Parameters
     ----------
     labels : ndarray
-        ``(H, W)`` or ``(D, H, W)`` integer, one number per object, 0 for background.
+        ``(H, W)`` or ``(D, H, W)`` integer, one number per object; 0 is background, and so are
+        negative numbers, which mean unlabelled. True is an object.
     image : ndarray, optional
         Of the labels' shape, for intensities; a last axis may hold channels, each measured.
     spacing : sequence of float, optional
@@ -51,6 +52,9 @@ def measure(
         raise ValueError(
             f"An image of shape {image.shape} cannot be measured under labels of {labels.shape}."
         )
+    # scikit-image needs memory for every number up to the largest.
+    numbers, compact = np.unique(np.maximum(labels, 0), return_inverse=True)
+    compact = compact.reshape(labels.shape) + int(numbers[:1].sum() > 0)
     properties = ["label", "area", "centroid", *_ALWAYS]
     if labels.ndim == 2:
         properties += _SHAPE
@@ -59,12 +63,13 @@ def measure(
     # The convex hull of a single line of voxels has no volume; that is not an error.
     with np.errstate(all="ignore"):
         table = regionprops_table(
-            labels,
+            compact,
             image,
             properties=properties,
             spacing=None if spacing is None else tuple(spacing),
         )
     frame = pd.DataFrame(table)
+    frame["label"] = numbers[numbers > 0].astype(np.int64)
     names = {"area": _SIZE[labels.ndim], "equivalent_diameter_area": "equivalent_diameter"}
     axes = "zyx"[-labels.ndim :]
     names |= {f"centroid-{k}": f"centroid_{axis}" for k, axis in enumerate(axes)}
@@ -77,6 +82,7 @@ def measure_series(
     spacing: Sequence[float] | None = None,
     axes: str = "",
     stop: Stop = never,
+    interval: float | None = None,
 ) -> Iterator[tuple[int, int, pd.DataFrame]]:
     """Measure a flat image, a volume, or each time point of a series.
 
@@ -85,34 +91,47 @@ def measure_series(
     labels : array
         Integer; its axes are `axes`.
     image : array, optional
-        Of the labels' shape, for intensities.
+        Of the labels' shape, for intensities; a last axis may hold channels, each measured.
     spacing : sequence of float, optional
         Size of a pixel along each axis.
     axes : str
-        Letters of the labels' axes; guessed if not given.
+        Letters of the labels' axes, in any order; the last ones of TZYX if not given.
     stop : callable
         Called between time points; once it returns True, `Cancelled` is raised.
+    interval : float, optional
+        Time between two time points.
 
     Yields
     ------
     tuple of int, int and DataFrame
         The number of finished time points, the number of all, and the table of `measure` up to
-        here, indexed by ``label``; that of a series has a column ``t``.
+        here, indexed by ``label``; that of a series has one row per object and time point, with a
+        column ``t``, the number of the time point from 0, and if `interval` is given ``time``.
     """
     import pandas as pd
 
     axes = axes or "TZYX"[-labels.ndim :]
     time_axis = axes.index("T") if "T" in axes else None
     count = 1 if time_axis is None else labels.shape[time_axis]
-    sizes = None if spacing is None else [s for k, s in enumerate(spacing) if k != time_axis]
+    order = "".join(axis for axis in "ZYX" if axis in axes)
+    frame_axes = axes.replace("T", "")
+    sizes = None if spacing is None else [spacing[axes.index(axis)] for axis in order]
+
+    def frame(pixels: Any, t: int) -> np.ndarray:
+        place = tuple(t if k == time_axis else slice(None) for k in range(labels.ndim))
+        volume = np.asarray(pixels[place])
+        channels = range(len(order), volume.ndim)
+        return volume.transpose([*map(frame_axes.index, order), *channels])
+
     tables: list[pd.DataFrame] = []
     for t in range(count):
         if stop():
             raise Cancelled
-        place = tuple(t if k == time_axis else slice(None) for k in range(labels.ndim))
-        pixels = None if image is None else np.asarray(image[place])
-        table = measure(np.asarray(labels[place]), pixels, sizes).set_index("label")
+        intensities = None if image is None else frame(image, t)
+        table = measure(frame(labels, t), intensities, sizes).set_index("label")
         if time_axis is not None:
             table.insert(0, "t", t)
+            if interval is not None:
+                table.insert(1, "time", t * interval)
         tables.append(table)
         yield t + 1, count, pd.concat(tables)

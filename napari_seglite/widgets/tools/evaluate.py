@@ -10,8 +10,11 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
-from ...labels import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate
+from ...errors import ImageError
+from ...images import long_unit
+from ...labels import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate, pixel_sizes
 from ..common import JobRunner, JobStatus, ScoreTable, forms, last_of
+from .label_grid import label_grid
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -92,10 +95,17 @@ class EvaluatePanel(QWidget):
         if labels == truth:
             self.status.say("Choose two different layers.", error=True)
             return
+        try:
+            grid = label_grid(truth)
+        except ImageError as error:
+            self.status.say(str(error), error=True)
+            return
         # Copies, because the user may paint during the job.
         pair = np.array(labels.data), np.array(truth.data)
+        sizes, unit = pixel_sizes(grid)
         options: dict[str, Any] = {
-            "spacing": tuple(np.abs(truth.scale).tolist()),
+            "axes": grid.axes,
+            "spacing": [sizes.get(axis, 1.0) for axis in grid.axes],
             "classes": self.classes.isChecked(),
             "slices": self.slices.isChecked(),
             "objects": self.objects.isChecked(),
@@ -104,18 +114,17 @@ class EvaluatePanel(QWidget):
         self.runner.start(
             lambda stop: last_of(evaluate(*pair, **options, stop=stop)),
             progressed=lambda step: self.runner.show(f"Comparing: {step[0]} …"),
-            succeeded=lambda step: self._on_result(labels, truth, step[1]),
+            succeeded=lambda step: self._on_result(labels, truth, step[1], long_unit(unit)),
             failed=lambda text: self.status.say(f"{labels.name}, {truth.name}: {text}", error=True),
         )
 
-    def _on_result(self, labels: Labels, truth: Labels, evaluation: Evaluation) -> None:
+    def _on_result(self, labels: Labels, truth: Labels, evaluation: Evaluation, unit: str) -> None:
         table, scores = evaluation.table(), evaluation.rows["all"]
         titles = {name: TITLES.get(name, name.replace("f1_", "F1 at ")) for name in table}
         self.results.show_frame(table, titles)
-        unit = str(truth.units[-1])
-        self.status.say(
-            f"Dice {scores['dice']:.3f}, 95 % Hausdorff distance {scores['hausdorff95']:.3g} {unit}"
-        )
+        distance = f"95 % Hausdorff distance {scores['hausdorff95']:.3g} {unit}"
+        lines = [f"Dice {scores['dice']:.3f}, {distance}", *evaluation.notices]
+        self.status.say("\n".join(lines))
         if self.overlay.isChecked() and truth in self.viewer.layers:
             self._show_errors(labels, truth, evaluation.errors)
 

@@ -8,13 +8,14 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from ...labels import measure_series
+from ...errors import ImageError
+from ...images import long_unit
+from ...labels import frame_interval, measure_series, pixel_sizes
 from ..common import JobRunner, JobStatus, ScoreTable, forms, last_of, layers
+from .label_grid import label_grid
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_LETTERS = "TZYX"
 
 
 class MeasurePanel(QWidget):
@@ -81,23 +82,29 @@ class MeasurePanel(QWidget):
                 error=True,
             )
             return
+        try:
+            grid = label_grid(labels)
+        except ImageError as error:
+            self.status.say(str(error), error=True)
+            return
         self.results.show_frame(None)
         # A copy, because the user may paint during the job.
         data = np.array(labels.data, np.uint8 if labels.data.dtype.kind == "b" else None)
-        scale = np.abs(labels.scale).tolist()
-        letters = [layers.letter(name) for name in labels.axis_labels]
-        axes = "".join(letters) if all(letters) else _LETTERS[-labels.ndim :]
+        sizes, unit = pixel_sizes(grid)
+        scale = [sizes.get(axis, 1.0) for axis in grid.axes]
+        interval, time_unit = frame_interval(grid)
+        text = f"lengths in {long_unit(unit)}"
+        text += f", times in {long_unit(time_unit)}." if time_unit else "."
         self.runner.start(
-            lambda stop: last_of(measure_series(data, pixels, scale, axes, stop)),
+            lambda stop: last_of(measure_series(data, pixels, scale, grid.axes, stop, interval)),
             progressed=lambda step: self.status.advance(step[0], step[1]),
-            succeeded=lambda step: self._on_result(labels, step[2]),
+            succeeded=lambda step: self._on_result(labels, step[2], text),
             failed=lambda text: self.status.say(f"{labels.name}: {text}", error=True),
         )
 
-    def _on_result(self, labels: Labels, table: pd.DataFrame) -> None:
+    def _on_result(self, labels: Labels, table: pd.DataFrame, units: str) -> None:
         self.results.show_frame(table)
-        unit = str(labels.units[-1])
-        text = f"{len(table)} objects, lengths in {unit}."
+        text = f"{len(table)} objects, {units}"
         if table.index.is_unique:
             # napari finds a label's row by the column of this name.
             labels.features = table.rename_axis("index").reset_index()
