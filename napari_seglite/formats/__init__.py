@@ -7,7 +7,7 @@ image, such as its normalisation, belongs to `checkpoints` and above.
 from . import ome_zarr
 from .atomic import is_unfinished, recover, replacing, sync, sync_folder
 from .describe import describe, description
-from .exports import write_coco, write_rois, write_table
+from .exports import CocoAnnotations, write_rois, write_table
 from .folders import Inputs, find_images, label_stem, list_images, named_as_labels
 from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
@@ -28,6 +28,7 @@ from .zips import open_zip, read_member
 
 __all__ = [
     "SUFFIXES",
+    "CocoAnnotations",
     "FilePairs",
     "ImageFile",
     "Inputs",
@@ -62,7 +63,6 @@ __all__ = [
     "sync",
     "sync_folder",
     "taken",
-    "write_coco",
     "write_labels",
     "write_rois",
     "write_table",

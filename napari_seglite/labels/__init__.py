@@ -4,7 +4,7 @@ Nothing here depends on networks or checkpoints.
 """
 
 from . import edits
-from .conventions import connected_parts, frame_interval, in_order, pixel_sizes, single_value
+from .conventions import connected_parts, frame_interval, in_order, mask_parts, pixel_sizes
 from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, Scores, evaluate
 from .folders import FolderScores, score_folders
 from .labelling import Counts, Foreground, label_frames
@@ -43,6 +43,7 @@ __all__ = [
     "label_dtype",
     "label_frames",
     "labelling_text",
+    "mask_parts",
     "mask_scores",
     "measure",
     "measure_series",
@@ -52,5 +53,4 @@ __all__ = [
     "relabel_around_edits",
     "replace_region",
     "score_folders",
-    "single_value",
 ]

@@ -71,39 +71,57 @@ def single_value(labels: np.ndarray) -> int:
     return int(top)
 
 
-def parts_as_objects(labels: np.ndarray, axes: str) -> tuple[np.ndarray, str]:
-    """Take the connected parts of a mask as objects.
-
-    Masks are labels that hold one value only, such as 1 or 255. Labels of objects are returned as
-    they are, and so are those of a single part.
+def mask_parts(labels: np.ndarray, axes: str) -> tuple[int, np.ndarray | None]:
+    """Return the only value of a mask and its connected parts, if it has several at any time.
 
     Parameters
     ----------
     labels : ndarray
         Integer or boolean; axes as from `in_order`.
     axes : str
-        Of the labels. Parts are connected in space, never in time.
+        Of the labels.
+
+    Returns
+    -------
+    value : int
+        As `single_value`.
+    parts : ndarray or None
+        As `connected_parts`; None for labels of several values, or of one part.
+    """
+    value = single_value(labels)
+    if not value:
+        return 0, None
+    parts = connected_parts(labels, axes)
+    several = int(parts.max()) > sum(bool(each.any()) for each in time_points(parts, axes))
+    return value, parts if several else None
+
+
+def parts_as_objects(labels: np.ndarray, axes: str) -> tuple[np.ndarray, str]:
+    """Take the connected parts of a mask, which holds one value only, as objects.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Integer or boolean; axes as from `in_order`.
+    axes : str
+        Of the labels.
 
     Returns
     -------
     labels : ndarray
-        With one number for each part.
+        With one number for each part; others than masks as they are.
     notice : str
         What was done, to follow the name of the labels; empty if nothing was.
     """
-    value = single_value(labels)
-    if not value:
+    value, parts = mask_parts(labels, axes)
+    if parts is None:
         return labels, ""
-    parts = connected_parts(labels, axes)
-    count = int(parts.max(initial=0))
-    volumes = time_points(parts, axes)
-    if count == sum(bool(volume.any()) for volume in volumes):  # one object at every time
-        return labels, ""
+    count = int(parts.max())
     return parts, f"it holds one value only, {value}, so its {count} connected parts are objects"
 
 
 def connected_parts(labels: np.ndarray, axes: str) -> np.ndarray:
-    """Return labels that number the connected parts of what is above 0.
+    """Return labels that number the connected parts of every number above 0.
 
     Parameters
     ----------
@@ -118,7 +136,7 @@ def connected_parts(labels: np.ndarray, axes: str) -> np.ndarray:
     count = 0
     targets = time_points(parts, axes)
     for target, volume in zip(targets, time_points(labels, axes), strict=True):
-        target[...] = label(volume > 0)
+        target[...] = label(np.maximum(volume, 0).astype(np.int64))
         target[target > 0] += count
         count = max(count, int(target.max(initial=0)))
     return parts
