@@ -93,17 +93,16 @@ def run(arguments: argparse.Namespace) -> int:
     for path in _label_files(arguments.labels):
         with results.of(path):
             labels = _read(path, arguments.parts)
-            image = None
-            if arguments.coco or arguments.images:
-                image = _image_of(path, arguments.images)
             if arguments.rois:
                 with results.of(path), results.file(f"{pair_stem(path)}_rois.zip") as target:
                     write_rois(target, labels.array, labels.axes)
             if arguments.table:
                 with results.of(path), results.file(f"{pair_stem(path)}_objects.csv") as target:
-                    write_table(target, _table(labels, image if arguments.images else None))
+                    image = _image_of(path, arguments.images) if arguments.images else None
+                    write_table(target, _table(labels, image))
             if arguments.coco:
-                annotations.add(_image_name(path, image), labels.array, labels.axes)
+                name = _image_name(path, _image_of(path, arguments.images))
+                annotations.add(name, labels.array, labels.axes)
     if annotations.data["images"]:
         with results.of(arguments.output), results.file("coco.json") as target:
             annotations.write(target)
@@ -133,6 +132,8 @@ class _Results:
         """Report whatever fails for a file, so that the others go on."""
         try:
             yield
+        except BrokenPipeError:  # nobody reads what was written
+            raise
         except Exception as error:
             self.failed = True
             _say(reason(error, path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,8 @@ def measure(
     Returns
     -------
     DataFrame
-        One row per object: its ``label``, area or volume, centroid, shape (flat objects only) and
-        intensities.
+        One row per object: its ``label``, area or volume, centroid, solidity (NaN for objects
+        without a volume), shape (of flat images only) and intensities.
 
     Raises
     ------
@@ -54,14 +55,15 @@ def measure(
         )
     # scikit-image needs memory for every number up to the largest.
     numbers, compact = np.unique(np.maximum(labels, 0), return_inverse=True)
-    compact = compact.reshape(labels.shape) + int(numbers[:1].sum() > 0)
+    compact = compact.reshape(labels.shape) + int(labels.size > 0 and numbers[0] > 0)
     properties = ["label", "area", "centroid", *_ALWAYS]
     if labels.ndim == 2:
         properties += _SHAPE
     if image is not None:
         properties += _INTENSITY
-    # The convex hull of a single line of voxels has no volume; that is not an error.
-    with np.errstate(all="ignore"):
+    # The convex hull of a flat or straight object has no volume, so that it has no solidity.
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Failed to get convex hull", UserWarning)
         table = regionprops_table(
             compact,
             image,
@@ -69,6 +71,7 @@ def measure(
             spacing=None if spacing is None else tuple(spacing),
         )
     frame = pd.DataFrame(table)
+    frame["solidity"] = frame["solidity"].replace(np.inf, np.nan)
     frame["label"] = numbers[numbers > 0].astype(np.int64)
     names = {"area": _SIZE[labels.ndim], "equivalent_diameter_area": "equivalent_diameter"}
     axes = "zyx"[-labels.ndim :]
