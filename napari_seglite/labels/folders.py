@@ -70,7 +70,7 @@ class FolderScores:
     def _in_common_unit(self, name: str) -> Scores:
         scores = dict(self.images[name])
         for length in scores.keys() & set(LENGTHS):
-            factor = convert(1.0, self.units.get(name, UNKNOWN), self.unit)
+            factor = convert(1.0, self.units[name], self.unit) if self.unit else None
             scores[length] *= math.nan if factor is None else factor
         return scores
 

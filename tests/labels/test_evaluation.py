@@ -69,3 +69,56 @@ def test_other_shapes_and_a_stop_are_said(pair):
         run(predicted[:2], reference)
     with pytest.raises(Cancelled):
         run(predicted, reference, stop=lambda: True)
+
+
+@pytest.mark.parametrize("axes", ["TYX", "YXT", "TZYX", "ZTYX"])
+def test_time_is_no_distance_and_no_depth_of_objects(axes):
+    order = [axis for axis in "TZYX" if axis in axes]
+    sizes = {"T": 3, "Z": 4, "Y": 20, "X": 24}
+    truth = np.zeros([sizes[axis] for axis in order], np.uint8)
+    truth[..., 4:12, 4:12] = 1
+    truth[2, ..., 4:12, 14:20] = 2
+    found = np.roll(truth, 3, axis=-1)
+    found[1] = truth[1]
+    spacing = {"T": 60.0, "Z": 2.0, "Y": 0.5, "X": 0.25}
+    space = [spacing[axis] for axis in order[1:]]
+    each = [
+        mask_scores(a, b, space).as_dict() | instance_scores(a, b).as_dict()
+        for a, b in zip(found, truth, strict=True)
+    ]
+    turn = [order.index(axis) for axis in axes]
+    result = run(
+        found.transpose(turn),
+        truth.transpose(turn),
+        spacing=[spacing[axis] for axis in axes],
+        objects=True,
+        axes=axes,
+        slices=True,
+    )
+    expected = {name: np.mean([scores[name] for scores in each]) for name in each[0]}
+    assert result.rows["all"] == pytest.approx(expected)
+    assert result.errors.shape == found.transpose(turn).shape
+    stack = truth.shape[:-2]
+    assert len(result.rows) == 1 + np.prod(stack)
+    last = result.rows["slice " + ", ".join(str(n - 1) for n in stack)]
+    assert last["hausdorff95"] == mask_scores(found[-1], truth[-1], space).hausdorff95
+
+
+def test_masks_and_unlabelled_pixels_are_understood(pair):
+    _, reference = pair
+    white = np.where(reference > 0, 255, 0).astype(np.uint8)  # two parts in the middle slice
+    result = run(reference, white, objects=True)
+    assert result.rows["all"]["ap50"] == 1
+    assert result.notices == (
+        "The reference: it holds one value only, 255, so its 2 connected parts are objects.",
+    )
+    ones = np.minimum(reference, 1)
+    result = run(ones, white, classes=True)
+    assert result.rows["class 1"]["dice"] == 1
+    assert "255 counts as class 1" in result.notices[0]
+    assert run(ones, ones * 255, classes=False).notices == ()
+    open_truth = np.where(reference == 2, -1, reference.astype(np.int16))
+    result = run(reference, open_truth, classes=True)
+    assert list(result.rows) == ["all", "class 1"]
+    assert result.rows["all"]["dice"] == 1
+    assert not result.errors.any()

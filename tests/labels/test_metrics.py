@@ -1,11 +1,14 @@
-import itertools
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import ndimage as ndi
+from scipy.optimize import linear_sum_assignment
 
-from napari_seglite.labels import instance_scores, mask_scores
+from napari_seglite.labels import instance_scores, mask_scores, overlap, overlap_per_class
 
 
 def squares(*corners, size=4, shape=(20, 20)):
@@ -76,25 +79,73 @@ def test_numbers_of_objects_do_not_matter():
     assert instance_scores(truth * 0, truth * 0).f1[0.5] == 1
 
 
-def test_matching_is_the_best_there_is():
-    """Of all ways to pair objects one to one, none has more matches."""
-    rng = np.random.default_rng(1)
-    for _ in range(20):
-        truth, found = (rng.integers(0, 4, (4, 5)) for _ in range(2))
-        scores = instance_scores(found, truth, thresholds=(0.2,))
-        rows, columns = (np.unique(m[m > 0]) for m in (truth, found))
+def dense_scores(found, truth, threshold):
+    """Return F1 and AJI from a dense table of all pairs, matched by the Hungarian method."""
+    rows, columns = (np.unique(m[m > 0]) for m in (truth, found))
+    shared = np.array([[((truth == r) & (found == c)).sum() for c in columns] for r in rows])
+    shared = shared.reshape(len(rows), len(columns))
+    areas, others = (np.array([(m == n).sum() for n in each]) for m, each in
+                     ((truth, rows), (found, columns)))  # fmt: skip
+    union = areas[:, None] + others[None] - shared
+    iou = shared / np.maximum(union, 1)
+    good = iou >= threshold
+    pairs = linear_sum_assignment(good, maximize=True)
+    objects = len(rows) + len(columns)
+    f1 = 2 * int(good[pairs].sum()) / objects if objects else 1.0
+    if not rows.size or not columns.size:
+        return f1, float(objects == 0)
+    best = iou.argmax(1)
+    each = np.arange(len(rows))
+    hit = shared[each, best] > 0
+    added = np.setdiff1d(np.arange(len(columns)), best[hit])
+    total = union[each, best][hit].sum() + areas[~hit].sum() + others[added].sum()
+    return f1, shared[each, best][hit].sum() / total
 
-        def iou(r, c, truth=truth, found=found):
-            return ((truth == r) & (found == c)).sum() / ((truth == r) | (found == c)).sum()
 
-        good = np.array([[iou(r, c) >= 0.2 for c in columns] for r in rows])
-        if good.shape[0] > good.shape[1]:
-            good = good.T
-        best = max(
-            sum(good[k, c] for k, c in enumerate(order))
-            for order in itertools.permutations(range(good.shape[1]), good.shape[0])
-        )
-        assert scores.f1[0.2] == pytest.approx(2 * best / (len(rows) + len(columns)))
+@given(
+    arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 6)),
+           elements=st.integers(0, 5)),
+    st.integers(1, 3),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_matching_is_the_best_there_is(pair, repeat):
+    """Of all ways to pair objects one to one, none has more matches, ties of IoU included."""
+    found, truth = np.repeat(pair.astype(np.int64), repeat, axis=2) * 5_000_000_000
+    thresholds = (0, 0.1, 0.25, 1 / 3, 0.5, 0.6, 0.75, 1)
+    scores = instance_scores(found, truth, thresholds)
+    for threshold in thresholds:
+        assert (scores.f1[threshold], scores.aji) == dense_scores(found, truth, threshold)
+
+
+def test_one_object_split_into_halves_matches_once():
+    truth, found = np.ones((2, 4), int), np.array([[1, 1, 2, 2]] * 2)  # twice IoU 0.5
+    assert instance_scores(found, truth).ap50 == 1 / 2
+    assert instance_scores(truth, found).ap50 == 1 / 2
+
+
+def test_very_many_objects_are_compared():
+    # A table of all pairs would take 80 GB.
+    numbers = np.arange(1, 100_001, dtype=np.uint32).reshape(250, 400)
+    truth = np.kron(numbers, np.array([[1, 1, 1, 0], [0, 0, 0, 0]], np.uint32))
+    found = np.roll(truth, 1, axis=1)  # IoU 2 / 4
+    scores = instance_scores(found, truth)
+    assert (scores.reference, scores.predicted) == (100_000, 100_000)
+    assert (scores.ap50, scores.f1[0.6], scores.aji) == (1, 0, 0.5)
+
+
+def test_unlabelled_pixels_count_in_no_score():
+    truth, found = squares((2, 2), (2, 12), (12, 2)), squares((2, 3), (2, 12), (12, 12))
+    open_truth = truth.copy()
+    open_truth[:, 10:] = -1  # without the second object, and what the prediction has there
+    open_truth[12:16, 2:6] = -2
+    left = (slice(0, 12), slice(0, 10))
+    for score in (mask_scores, instance_scores, overlap, overlap_per_class):
+        expected = score(found[left], truth[left])
+        assert score(found, open_truth) == expected
+        assert score(found.astype(np.uint16), open_truth.astype(np.int8)) == expected
+        assert score(found > 0, open_truth) == score(found[left] > 0, truth[left])
+        # A negative prediction is background.
+        assert score(np.where(found > 0, found, -1), open_truth) == expected
 
 
 def test_shapes_must_agree():
