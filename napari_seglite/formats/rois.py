@@ -55,8 +55,7 @@ def write_rois(path: str | Path, labels: np.ndarray, axes: str = "") -> int:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for place, plane in planes(labels, axes):
                 for number, corner, mask in _objects(plane):
-                    region = _region(corner, mask)
-                    region.name = f"{number:05d}"
+                    region = _region(f"{number:05d}", corner, mask)
                     if place:
                         _put(region, place, slices)
                     archive.writestr(f"{region.name}.roi", region.tobytes())
@@ -78,16 +77,16 @@ def _objects(plane: np.ndarray) -> Iterator[tuple[int, tuple[int, int], np.ndarr
         yield int(numbers[first + k - 1]), corner, compact[box] == k
 
 
-def _region(corner: tuple[int, int], mask: np.ndarray) -> ImagejRoi:
+def _region(name: str, corner: tuple[int, int], mask: np.ndarray) -> ImagejRoi:
     """Return the region of a mask whose first pixel lies at a row and column."""
     from roifile import ROI_TYPE, ImagejRoi
 
     loops = [loop + np.array(corner[::-1]) for loop in outlines(mask)]
     if len(loops) == 1:
-        region = ImagejRoi.frompoints(loops[0])
+        region = ImagejRoi.frompoints(loops[0], name=name)
         region.roitype = ROI_TYPE.TRACED
     else:
-        region = ImagejRoi()
+        region = ImagejRoi(name=name)
         region.roitype = ROI_TYPE.RECT
         region.multi_coordinates = np.concatenate([_path(loop) for loop in loops])
         region.shape_roi_size = region.multi_coordinates.size

@@ -55,6 +55,14 @@ def pixel_sizes(grid: Grid) -> tuple[dict[str, float], str]:
     return {grid.axes[k]: grid.spacing[k] for k in space}, units.pop()
 
 
+def labelled_times(reference: np.ndarray, axes: str) -> np.ndarray:
+    """Return which time points of a reference are labelled anywhere, as bool ``(T,)``.
+
+    Negative labels mean unlabelled. Of a plane or volume there is one time point.
+    """
+    return np.array([bool((each >= 0).any()) for each in time_points(reference, axes)])
+
+
 def frame_interval(grid: Grid) -> tuple[float | None, str]:
     """Return the time between two time points of labels and its unit; None and "" if unknown."""
     units = dict(zip(grid.axes, grid.units, strict=True))

@@ -62,7 +62,7 @@ def evaluate(
     """Compare labels with a reference, row by row.
 
     Scores of a series are means over its time points: time is no distance, and objects of two time
-    points are no object.
+    points are no object. Planes and time points without any labelled pixel get no score.
 
     Parameters
     ----------
@@ -100,13 +100,14 @@ def evaluate(
             f"Labels of shape {predicted.shape} and {reference.shape} cannot be compared. Choose "
             "two layers of one size."
         )
+    unlabelled, order = in_order(reference < 0, axes)
     pair: Pair = labelled(predicted, reference)
     notices: tuple[str, ...] = ()
     if classes:
         pair, notices = same_classes(*pair)
     errors = _errors(*pair, classes)
     sizes = dict(zip(axes or "TZYX"[-predicted.ndim :], spacing or (), strict=False))
-    (first, order), (second, _) = (in_order(labels, axes) for labels in pair)
+    first, second = (in_order(labels, axes)[0] for labels in pair)
     whole = pair = first, second
     if objects:
         (first, said), (second, also) = (parts_as_objects(labels, order) for labels in pair)
@@ -114,7 +115,7 @@ def evaluate(
     sides = ("The labels", "The reference")
     told = tuple(f"{sides[k % 2]}: {text}." for k, text in enumerate(notices) if text)
     rows: dict[str, Scores] = {}
-    for row in _rows(whole, pair if classes else None, order, slices):
+    for row in _rows(whole, pair if classes else None, order, slices, unlabelled):
         if stop():
             raise Cancelled
         lengths = [sizes.get(axis, 1.0) for axis in row.axes if axis != "T"]
@@ -131,18 +132,22 @@ class _Row(NamedTuple):
     whole: bool = True
 
 
-def _rows(whole: Pair, classes: Pair | None, axes: str, slices: bool) -> Iterator[_Row]:
-    yield _Row("all", whole, axes)
+def _rows(
+    whole: Pair, classes: Pair | None, axes: str, slices: bool, unlabelled: np.ndarray
+) -> Iterator[_Row]:
+    times = [k for k, each in enumerate(time_points(unlabelled, axes)) if not each.all()]
+    known = times if axes.startswith("T") and times else slice(None)
+    yield _Row("all", (whole[0][known], whole[1][known]), axes)
     if classes is not None:
         for value in np.union1d(*map(np.unique, classes)):
             if value != 0:
-                predicted, reference = classes
-                masks = predicted == value, reference == value
-                yield _Row(f"class {value}", masks, axes, whole=False)
+                predicted, reference = (labels[known] == value for labels in classes)
+                yield _Row(f"class {value}", (predicted, reference), axes, whole=False)
     if slices and len(axes) > 2:
         for place in np.ndindex(whole[0].shape[:-2]):
-            name = "slice " + ", ".join(map(str, place))
-            yield _Row(name, (whole[0][place], whole[1][place]), axes[-2:])
+            if not unlabelled[place].all():
+                name = "slice " + ", ".join(map(str, place))
+                yield _Row(name, (whole[0][place], whole[1][place]), axes[-2:])
 
 
 def _score(sizes: Sequence[float], objects: bool) -> Callable[[np.ndarray, np.ndarray], Scores]:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import AnnotationError, reason
 from ..formats import pair_files, read_label_file
 from ..images import UNKNOWN, Grid, convert
-from .conventions import in_order, parts_as_objects, pixel_sizes, same_classes
+from .conventions import in_order, labelled_times, parts_as_objects, pixel_sizes, same_classes
 from .evaluation import Pair, Scores, mean_over_time
 from .metrics import instance_scores, labelled, mask_scores, overlap, overlap_per_class
 
@@ -178,6 +178,16 @@ def _read_pair(files: tuple[Path, Path]) -> _Pair:
         in_order(np.asarray(image.array), order)
         for image, order in zip(images, letters, strict=True)
     )
+    if found.shape != truth.shape:
+        sizes = [" × ".join(map(str, labels.shape)) for labels in (found, truth)]
+        raise AnnotationError(
+            f"{files[0]} has {sizes[0]} pixels and {files[1]} {sizes[1]}: they cannot be compared."
+        )
+    times = labelled_times(truth, axes)
+    if not times.any():
+        raise AnnotationError(f"{files[1]}: it is unlabelled, as all of its values are negative.")
+    if "T" in axes:  # a time point that nobody labelled has no score
+        found, truth = found[times], truth[times]
     grids = (replace(predicted.grid, axes=letters[0]), replace(reference.grid, axes=letters[1]))
     notices = [f"{p}: {t}" for p, i in zip(files, images, strict=True) for t in i.notices]
     return _Pair(files, labelled(found, truth), axes, grids, notices)

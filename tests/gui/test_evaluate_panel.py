@@ -1,11 +1,14 @@
 """Comparing two Labels layers in a window."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
+from napari_seglite.cli import main
+from napari_seglite.formats import write_labels
 from napari_seglite.labels import ADDED, MISSED
 
 
@@ -69,3 +72,37 @@ def test_what_cannot_be_compared_is_said(viewer, panel, pair, qtbot, click):
     compare(qtbot, panel, click, (pair[0], other))
     assert "found, small:" in panel.status.text()
     assert not panel.results.save_button.isEnabled()
+
+
+@pytest.mark.parametrize("axes", ["YX", "ZYX", "TYX"])
+def test_panel_and_shell_agree(viewer, panel, qtbot, click, tmp_path, capsys, axes):
+    truth = np.zeros((30, 40), np.uint8)
+    truth[5:15, 5:15] = truth[18:26, 20:36] = 255  # a mask of two objects
+    found = np.roll(truth // 255, 3, axis=1)
+    spacing = {"T": 20.0, "Z": 2.0, "Y": 0.5, "X": 0.25}
+    sizes = [spacing[axis] for axis in axes]
+    if len(axes) == 3:
+        truth, found = np.stack([truth, truth, truth * 0]), np.stack([found, found * 0, found * 0])
+        found[1] = truth[1] // 255
+    for folder, labels in (("p", found), ("t", truth)):
+        units = tuple("s" if axis == "T" else "um" for axis in axes)
+        write_labels(
+            tmp_path / folder / "a.tif", labels, axes=axes, spacing=tuple(sizes), unit=units
+        )
+    folders = ["--predictions", str(tmp_path / "p"), "--labels", str(tmp_path / "t")]
+    assert main(["evaluate", *folders, "--distances", "--instances", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["images"][0]
+    place = {
+        "scale": sizes,
+        "units": tuple("s" if axis == "T" else "um" for axis in axes),
+        "axis_labels": tuple(axes.lower()),
+    }
+    pair = [viewer.add_labels(m, name=n, **place) for n, m in (("found", found), ("truth", truth))]
+    panel.objects.setChecked(True)
+    compare(qtbot, panel, click, pair)
+    ours = panel.results.frame.loc["all"].to_dict()
+    assert scores.pop("name") == "a"
+    assert scores.pop("unit") == "um"
+    assert scores == pytest.approx(ours)
+    assert "micrometer" in panel.status.text()
+    assert "255, so its" in panel.status.text()

@@ -56,3 +56,21 @@ def test_a_series_and_an_image_that_does_not_fit(viewer, panel, qtbot, click):
     panel.image_box.value = viewer.layers["other"]
     click(panel.measure_button)
     assert "other and film differ in size" in panel.status.text()
+
+
+def test_times_and_any_order_of_axes(viewer, panel, qtbot, click):
+    data = np.zeros((20, 24, 3), np.int32)
+    data[2:6, 2:8, 1] = 70_000
+    data[9:12, 2:4, 2] = 3
+    data[15:, :, 0] = -1  # unlabelled
+    units, names = ("um", "um", "s"), ("y", "x", "t")
+    layer = viewer.add_labels(data, name="a", scale=(0.5, 0.25, 30), units=units, axis_labels=names)
+    panel.labels_box.value = layer
+    measure(qtbot, panel, click)
+    table = panel.results.frame
+    assert table.reset_index()[["label", "t", "time"]].to_numpy().tolist() == [
+        [70_000, 1, 30], [3, 2, 60],
+    ]  # fmt: skip
+    assert list(table["area"]) == [24 / 8, 6 / 8]
+    assert list(table["centroid_x"]) == [4.5 * 0.25, 2.5 * 0.25]
+    assert panel.status.text() == "2 objects, lengths in micrometer, times in second."

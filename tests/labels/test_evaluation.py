@@ -122,3 +122,8 @@ def test_masks_and_unlabelled_pixels_are_understood(pair):
     assert list(result.rows) == ["all", "class 1"]
     assert result.rows["all"]["dice"] == 1
     assert not result.errors.any()
+    open_truth[0] = -1
+    result = run(reference, open_truth, slices=True)
+    assert list(result.rows) == ["all", "slice 1", "slice 2"]
+    film = run(reference, open_truth, axes="TYX").rows["all"]
+    assert film == run(reference[1:], open_truth[1:], axes="TYX").rows["all"]

@@ -83,7 +83,7 @@ def test_a_pair_that_cannot_be_compared_leaves_the_others(folders, shell, cells)
     failed = {entry["name"]: entry["error"] for entry in scores["failed"]}
     assert set(failed) == {"size", "text", "half"}
     assert failed["size"].startswith(str(folders[0] / "size.tif"))
-    assert "(30, 40) and (20, 40) cannot be compared" in failed["size"]
+    assert f"30 × 40 pixels and {folders[1] / 'size.tif'} 20 × 40" in failed["size"]
     assert str(folders[1] / "text.tif") in failed["text"]
     assert "whole numbers" in failed["half"]
     assert len(err.splitlines()) == 3
@@ -169,3 +169,16 @@ def test_a_series_is_scored_per_time_point(folders, shell, cells):
     assert scores["dice"] == pytest.approx(np.mean([e.dice for e in each]))
     assert (code, scores["unit"]) == (0, "um")
     assert "12 connected parts" in err
+
+
+def test_time_points_without_labels_have_no_score(folders, shell, cells):
+    film = np.stack([cells, cells * 0 - 1, cells]).astype(np.int16)
+    found = np.stack([cells, cells, np.roll(cells, 3, axis=1)])
+    write(folders, "a", found, film, metadata={"axes": "TYX"}, photometric="minisblack")
+    code, out, _ = shell("--json")
+    expected = (1 + mask_scores(found[2], film[2]).dice) / 2
+    assert (code, json.loads(out)["mean"]["dice"]) == (0, pytest.approx(expected))
+    write(folders, "a", found, film * 0 - 1, photometric="minisblack")
+    code, _, err = shell("--json")
+    assert code == 1
+    assert "it is unlabelled" in err
