@@ -91,7 +91,7 @@ def evaluate(
     Raises
     ------
     AnnotationError
-        If the shapes differ.
+        If the shapes differ, or nothing of the reference is labelled.
     Cancelled
         If `stop` returned True.
     """
@@ -101,6 +101,8 @@ def evaluate(
             "two layers of one size."
         )
     unlabelled, order = in_order(reference < 0, axes)
+    if unlabelled.all():
+        raise AnnotationError("The reference is unlabelled: all of its values are negative.")
     pair: Pair = labelled(predicted, reference)
     notices: tuple[str, ...] = ()
     if classes:
@@ -136,7 +138,7 @@ def _rows(
     whole: Pair, classes: Pair | None, axes: str, slices: bool, unlabelled: np.ndarray
 ) -> Iterator[_Row]:
     times = [k for k, each in enumerate(time_points(unlabelled, axes)) if not each.all()]
-    known = times if axes.startswith("T") and times else slice(None)
+    known = times if axes.startswith("T") else slice(None)
     yield _Row("all", (whole[0][known], whole[1][known]), axes)
     if classes is not None:
         for value in np.union1d(*map(np.unique, classes)):

@@ -72,7 +72,7 @@ def measure(
         )
     frame = pd.DataFrame(table)
     frame["solidity"] = frame["solidity"].replace(np.inf, np.nan)
-    frame["label"] = numbers[numbers > 0].astype(np.int64)
+    frame["label"] = numbers[numbers > 0]
     names = {"area": _SIZE[labels.ndim], "equivalent_diameter_area": "equivalent_diameter"}
     axes = "zyx"[-labels.ndim :]
     names |= {f"centroid-{k}": f"centroid_{axis}" for k, axis in enumerate(axes)}
