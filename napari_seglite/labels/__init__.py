@@ -16,12 +16,13 @@ from .merging import (
     relabel_around_edits,
     replace_region,
 )
-from .metrics import instance_scores, mask_scores, overlap, overlap_per_class
+from .metrics import LENGTHS, instance_scores, mask_scores, overlap, overlap_per_class
 from .objects import labelling_text
 from .output import OUTPUTS, Output, label_dtype
 
 __all__ = [
     "ADDED",
+    "LENGTHS",
     "MISSED",
     "OTHER_CLASS",
     "OUTPUTS",

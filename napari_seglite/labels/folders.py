@@ -14,9 +14,8 @@ from ..formats import pair_files, read_label_file
 from ..images import UNKNOWN, Grid, convert
 from .conventions import in_order, labelled_times, parts_as_objects, pixel_sizes, same_classes
 from .evaluation import Pair, Scores, mean_over_time
-from .metrics import instance_scores, labelled, mask_scores, overlap, overlap_per_class
+from .metrics import LENGTHS, instance_scores, labelled, mask_scores, overlap, overlap_per_class
 
-LENGTHS = ("hausdorff95", "surface_distance")
 # Pixel sizes that differ by less are those of one image, as rounded by two programs.
 _TOLERANCE = 0.01
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from .matching import SharedPixels
 
+# Scores that are lengths.
+LENGTHS = ("hausdorff95", "surface_distance")
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 

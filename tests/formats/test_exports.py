@@ -121,7 +121,7 @@ def test_shapes_survive_to_the_pixel(drawing, tmp_path):
     arrays(np.int64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)),
     st.sampled_from([np.uint8, np.uint16, np.uint32, np.int32, np.int64, np.float64]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_labels_survive_to_the_pixel(tmp_path_factory, labels, dtype):
     if dtype is not np.float64:
         numbers = {np.uint8: (0, 1, 128, 255), np.uint16: (0, 300, 1, 65535)}

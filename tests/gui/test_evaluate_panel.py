@@ -44,6 +44,8 @@ def test_a_table_and_an_overlay(viewer, panel, pair, qtbot, click, tmp_path):
     assert panel.results.table.item(0, 0).text() == "0.800"
     assert "Dice 0.800" in panel.status.text()
     assert "micrometer" in panel.status.text()
+    headers = [panel.results.table.horizontalHeaderItem(k).text() for k in range(6)]
+    assert headers[4] == "95 % Hausdorff (micrometer)"
     errors = viewer.layers["found errors"]
     assert errors.data[0, 20, 11] == MISSED
     assert errors.data[0, 20, 32] == ADDED

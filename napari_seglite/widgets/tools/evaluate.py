@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
 from ...errors import ImageError
 from ...images import long_unit
-from ...labels import ADDED, MISSED, OTHER_CLASS, Evaluation, evaluate, pixel_sizes
+from ...labels import ADDED, LENGTHS, MISSED, OTHER_CLASS, Evaluation, evaluate, pixel_sizes
 from ..common import JobRunner, JobStatus, ScoreTable, forms, last_of
 from .label_grid import label_grid
 
@@ -121,6 +121,7 @@ class EvaluatePanel(QWidget):
     def _on_result(self, labels: Labels, truth: Labels, evaluation: Evaluation, unit: str) -> None:
         table, scores = evaluation.table(), evaluation.rows["all"]
         titles = {name: TITLES.get(name, name.replace("f1_", "F1 at ")) for name in table}
+        titles |= {name: f"{titles[name]} ({unit})" for name in LENGTHS}
         self.results.show_frame(table, titles)
         distance = f"95 % Hausdorff distance {scores['hausdorff95']:.3g} {unit}"
         lines = [f"Dice {scores['dice']:.3f}, {distance}", *evaluation.notices]
