@@ -15,9 +15,14 @@ from threading import Lock
 from typing import Any
 
 import platformdirs
-from numba import config, njit
+from numba import config as _config
+from numba import njit
 from numba.core.caching import FunctionCache
 
+from .notices import Notice
+
+# Numba's type hints do not know its settings.
+config: Any = _config
 # Of Numba's setting `CACHE_DIR`, which is the whole process's.
 _lock = Lock()
 # Bytes written to find out whether a folder takes any; a full disk still makes empty files.
@@ -84,11 +89,11 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 @cache
 def _warn() -> None:
     warnings.warn(
-        "Compiled code cannot be stored: neither the program's folder nor your cache folder nor the "
-        "temporary folder can be written. Every run compiles it again, for about 10 s. Set "
+        "Compiled code cannot be stored: neither the program's folder nor your cache folder nor "
+        "the temporary folder can be written. Every run compiles it again, for about 10 s. Set "
         "NUMBA_CACHE_DIR to a folder that can be written.",
-        RuntimeWarning,
-        stacklevel=1,
+        Notice,
+        stacklevel=2,
     )
 
 
