@@ -116,9 +116,10 @@ def cache_folder(package: Path) -> str | None:
         return str(config.CACHE_DIR)
     if _takes_files(package / "__pycache__"):
         return ""
-    own = platformdirs.user_cache_path("seglite", False)
-    if own.is_absolute() and _takes_files(own):  # without a home it begins with "~"
-        return str(own)
+    with suppress(RuntimeError):  # an account without a home, as in containers
+        own = platformdirs.user_cache_path("seglite", False)
+        if own.is_absolute() and _takes_files(own):
+            return str(own)
     temporary = _private_folder()
     return str(temporary) if temporary and _takes_files(temporary) else None
 

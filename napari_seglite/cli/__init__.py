@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     quiet = nullcontext() if os.environ.get(DEBUG) else process.plain_messages()
     with quiet, process.exit_when_terminated(), process.keep_freed_memory():
+        process.name_account()
         parsed = build_parser().parse_args(arguments)
         return int(parsed.run(parsed))
 

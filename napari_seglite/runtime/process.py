@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import ctypes
 import gc
+import getpass
 import importlib.util
 import io
 import logging
@@ -119,6 +120,15 @@ def exit_when_terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+# ------------------------------------------------------------------ the account
+def name_account() -> None:
+    """Give the account a name if it has none, as in containers: MONAI asks on import, and fails."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"uid{os.getuid()}"
+
+
 # ------------------------------------------------------------------ output
 @contextmanager
 def plain_messages() -> Iterator[None]:
@@ -225,7 +235,9 @@ def uncollected() -> Iterator[None]:
 
 
 def load_torch() -> None:
-    """Import torch in the calling thread."""
+    """Import torch in the calling thread, and prepare for the import of MONAI."""
+    name_account()
+    warnings.filterwarnings("ignore", module=r"monai\b")  # napari would show them to the user
     if "torch" not in sys.modules:
         with uncollected():
             preload_torch()
