@@ -125,8 +125,8 @@ def name_account() -> None:
     """Give the account a name if it has none, as in containers: MONAI asks on import, and fails."""
     try:
         getpass.getuser()
-    except (KeyError, OSError):
-        os.environ["LOGNAME"] = f"uid{os.getuid()}"
+    except (KeyError, OSError, ImportError):
+        os.environ["LOGNAME"] = f"uid{os.getuid()}" if hasattr(os, "getuid") else "user"
 
 
 # ------------------------------------------------------------------ output
@@ -134,13 +134,14 @@ def name_account() -> None:
 def plain_messages() -> Iterator[None]:
     """Show what the program tells its user as sentences, and nothing of what its libraries tell.
 
-    Notices (`src_models.Notice`) and log records of the program go to standard error, without
-    source lines or tracebacks. Python's own ``-W`` and ``PYTHONWARNINGS`` bring all warnings back.
+    Notices (`src_models.Notice`), log records of the program and errors in threads go to standard
+    error, without source lines or tracebacks. Python's own ``-W`` and ``PYTHONWARNINGS`` bring all
+    warnings back.
     """
     nothing, sentences = logging.NullHandler(), _Sentences(logging.WARNING)
     root, own = logging.getLogger(), logging.getLogger(__package__.partition(".")[0])
     library = logging.getLogger("nibabel.global")  # the only one that prints by itself
-    before = library.disabled
+    before = library.disabled, threading.excepthook, sys.unraisablehook
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
@@ -149,10 +150,12 @@ def plain_messages() -> Iterator[None]:
         root.addHandler(nothing)
         own.addHandler(sentences)
         library.disabled = True
+        threading.excepthook = _say_error
+        sys.unraisablehook = lambda _: None  # of an object that went; nothing depends on it
         try:
             yield
         finally:
-            library.disabled = before
+            library.disabled, threading.excepthook, sys.unraisablehook = before
             own.removeHandler(sentences)
             root.removeHandler(nothing)
 
@@ -160,6 +163,10 @@ def plain_messages() -> Iterator[None]:
 class _Sentences(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         say(record.getMessage())
+
+
+def _say_error(error: threading.ExceptHookArgs) -> None:
+    say(f"unexpected {error.exc_type.__name__} beside the work: {error.exc_value}")
 
 
 def say(sentence: str) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -138,12 +139,18 @@ def test_only_the_program_itself_speaks(capsys):
             raise OSError("gone")
         except OSError:
             logging.getLogger("napari_seglite.annotation").exception("Not saved")
+        thread = threading.Thread(target=lambda: {}["key"])
+        thread.start()
+        thread.join()
 
     import nibabel  # noqa: F401 (which prints by itself)
 
     with process.plain_messages():
         speak()
-    assert capsys.readouterr().err == "seglite: the program's\nseglite: Not saved\n"
+    assert capsys.readouterr().err == (
+        "seglite: the program's\nseglite: Not saved\n"
+        "seglite: unexpected KeyError beside the work: 'key'\n"
+    )
 
 
 def printed(text, encoding):

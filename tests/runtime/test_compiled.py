@@ -1,6 +1,7 @@
 """Compiled code is kept wherever it can be; where it cannot, one notice says so."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -218,3 +219,10 @@ def test_a_user_without_a_home_segments_and_is_told_where_training_cannot_write(
     (told,) = said[1 : said.index("elsewhere")]
     assert told.startswith(f"seglite: Checkpoint mine cannot be written in {computer / 'home'}")
     assert "SEGLITE_DATA" in told
+
+
+def test_every_compiled_function_keeps_its_code_in_this_way():
+    """Numba's own `cache` raises where neither the package nor the home can be written."""
+    for folder in ("napari_seglite", "src_models"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert not re.search(r"\bn?jit\(.*\bcache=", path.read_text("utf-8")), path
