@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from .cards import CARDS, NetworkCard, NetworkOption
+from .notices import Notice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,6 +24,7 @@ __all__ = [
     "ENTRY_POINTS",
     "NetworkCard",
     "NetworkOption",
+    "Notice",
     "card",
     "create",
     "names",
@@ -142,11 +144,14 @@ def _cards() -> dict[str, NetworkCard]:
         try:
             loaded = entry.load()
         except Exception as error:
-            warnings.warn(f"The network {entry.name} cannot be loaded: {error!r}", stacklevel=2)
+            warnings.warn(
+                f"The network {entry.name} cannot be loaded: {error!r}", Notice, stacklevel=2
+            )
             continue
         if not isinstance(loaded, NetworkCard) or loaded.name in cards:
             warnings.warn(
                 f"The entry point {entry.name} is not a NetworkCard, or its name is taken.",
+                Notice,
                 stacklevel=2,
             )
             continue

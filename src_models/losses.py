@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .lossnet import ENVIRONMENT_VARIABLE, installed
+from .notices import Notice
 
 if TYPE_CHECKING:
     from .unet_sharp import Supervised
@@ -214,6 +215,7 @@ def structure_lossnet(logits: Tensor, labels: Tensor, weight: Tensor | None = No
         warnings.warn(
             "M2SNet trains without its LossNet term, because VGG-16's weights are missing. To "
             f"use it, set {ENVIRONMENT_VARIABLE} to the path of vgg16-397923af.pth.",
+            Notice,
             stacklevel=2,
         )
         return loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ def without_paths(value: Any) -> Any:
 
 
 def _without_path(text: str) -> str:
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # unchanged for an account without a home
     if len(home) > 1:  # folders can have spaces in their names
         text = text.replace(home, "/~").replace(home.replace("\\", "/"), "/~")
     if re.match(_ROOT, text):  # a path as a whole, which can have spaces

@@ -211,6 +211,19 @@ def remove(path: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
 
 
+def try_writing(root: Path) -> None:
+    """Write and remove a file in a folder of checkpoints, which is made if necessary.
+
+    Raises
+    ------
+    OSError
+        If that fails.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=root, buffering=0) as file:
+        file.write(b"\0")
+
+
 def tidy(root: Path) -> None:
     """Finish what programs that were killed left behind in a folder of checkpoints."""
     recover(root)

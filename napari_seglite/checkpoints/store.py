@@ -37,10 +37,14 @@ ENVIRONMENT_VARIABLE = "SEGLITE_DATA"
 
 def default_folder() -> Path:
     """Return the folder of the user's own checkpoints, inside ``SEGLITE_DATA`` if that is set."""
+    if base := os.environ.get(ENVIRONMENT_VARIABLE):
+        return Path(base) / "checkpoints"
     import platformdirs
 
-    base = os.environ.get(ENVIRONMENT_VARIABLE) or platformdirs.user_data_dir("seglite", False)
-    return Path(base) / "checkpoints"
+    folder = Path()
+    with suppress(RuntimeError):  # an account without a home, as in containers
+        folder = platformdirs.user_data_path("seglite", False)
+    return (folder if folder.is_absolute() else Path(os.sep, "nonexistent")) / "checkpoints"
 
 
 class CheckpointStore:
@@ -139,6 +143,17 @@ class CheckpointStore:
             raise CheckpointError(f"{name[:120]!r} cannot name a checkpoint: {problem}.")
         if other := taken(name, self._names()):
             raise _taken(other, name)
+
+    def check_writable(self, name: str) -> None:
+        """Check that a checkpoint can be written, before long work whose result it is to hold.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder takes no files; the message says how to choose another one.
+        """
+        with self._writing(name):
+            folders.try_writing(self.folder)
 
     def load(self, name: str) -> tuple[CheckpointInfo, nn.Module]:
         """Build the network of a checkpoint and load its weights.
@@ -390,7 +405,8 @@ class CheckpointStore:
                 raise _taken(name, name) from error
             raise CheckpointError(
                 f"Checkpoint {name} cannot be written in {self.folder}: "
-                f"{error.strerror or error}. Check the free space and the permissions there."
+                f"{error.strerror or error}. Check the free space and the permissions there, "
+                f"or let the environment variable {ENVIRONMENT_VARIABLE} name another folder."
             ) from error
 
 

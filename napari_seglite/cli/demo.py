@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     The window runs in a separate process, because the command imports neither Qt nor napari.
     """
+    _check_installed()
     command = [sys.executable, "-m", "napari_seglite.widgets.demo"]
     if _has_display():
         return subprocess.call(command)
@@ -40,6 +42,22 @@ def run(arguments: argparse.Namespace) -> int:
         )
     command += ["--output", str(arguments.output), "--size", arguments.size]
     return subprocess.call([xvfb, "-a", "-s", f"-screen 0 {arguments.size}x24", *command])
+
+
+def _check_installed() -> None:
+    bindings = ("PyQt6", "PySide6", "PyQt5", "PySide2")
+    missing = [name for name in ("napari", "qtpy", "magicgui", "superqt") if not _found(name)]
+    if not any(map(_found, bindings)):
+        missing.append("a Qt binding")
+    if missing:
+        raise SegliteError(
+            f"The demo's window needs {', '.join(missing)}, which pip install "
+            "'napari-seglite[all]' brings."
+        )
+
+
+def _found(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def _has_display() -> bool:

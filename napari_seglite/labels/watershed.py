@@ -11,10 +11,10 @@ SciPy and scikit-image take 2 ms per component for the same result, nearly all o
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
-from numba import njit
+
+from src_models.compiled import compiled, is_compiled
 
 # Distances are integers, in sixteenths of a pixel, so that comparisons are exact.
 SIXTEENTHS = 16
@@ -26,7 +26,7 @@ _WEIGHTS /= _WEIGHTS.sum()
 _W0 = _WEIGHTS[REACH]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def measure(labels, count):  # type: ignore[no-untyped-def]
     """Return the sizes, first pixels and boxes of labels from 1 to `count`.
 
@@ -63,7 +63,7 @@ def measure(labels, count):  # type: ignore[no-untyped-def]
     return sizes, first, begin, end
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type: ignore[no-untyped-def]
     """Separate the objects of some components, and number them from 1.
 
@@ -118,7 +118,7 @@ def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type
     return np.array(sizes), np.array(first)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def raise_each(labels, numbers, begin, end, ids, by):  # type: ignore[no-untyped-def]
     """Add a number to the ids of the objects of some components; see `split_each`."""
     for n in range(len(numbers)):
@@ -129,7 +129,7 @@ def raise_each(labels, numbers, begin, end, ids, by):  # type: ignore[no-untyped
                         ids[z, y, x] += np.uint32(by)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _objects(component, depth):  # type: ignore[no-untyped-def]
     """Return the objects of a component ``(D, H, W)``, numbered from 1, and their number.
 
@@ -152,7 +152,7 @@ def _objects(component, depth):  # type: ignore[no-untyped-def]
     return objects, _flooded(levels, depth, objects)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _turned(values):  # type: ignore[no-untyped-def]
     """Return ``(D, H, W)`` as ``(W, D, H)``; of a plane ``(1, H, W)`` as ``(1, W, H)``."""
     if values.shape[0] == 1:
@@ -160,7 +160,7 @@ def _turned(values):  # type: ignore[no-untyped-def]
     return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _squared_distance(component):  # type: ignore[no-untyped-def]
     """Return the squared distance to the background."""
     squared = np.empty(component.shape, np.float64)
@@ -171,7 +171,7 @@ def _squared_distance(component):  # type: ignore[no-untyped-def]
     return _turned(squared)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _from_rows(component, squared):  # type: ignore[no-untyped-def]
     """Write the squared distance to the background within every row."""
     rows, length = component.shape
@@ -187,7 +187,7 @@ def _from_rows(component, squared):  # type: ignore[no-untyped-def]
             squared[i, q] = min(distance * distance, _FAR)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _nearer(squared):  # type: ignore[no-untyped-def]
     """Lower the squared distances along rows: the lower envelope of parabolas."""
     rows, length = squared.shape
@@ -219,7 +219,7 @@ def _nearer(squared):  # type: ignore[no-untyped-def]
             line[q] = (q - places[k]) ** 2 + values[k]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _smoothed(values):  # type: ignore[no-untyped-def]
     """Smooth ``(D, H, W)`` by a Gaussian, with mirrored borders."""
     for _ in range(2 if values.shape[0] == 1 else 3):
@@ -241,13 +241,13 @@ def _smoothed(values):  # type: ignore[no-untyped-def]
     return values
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _mirrored(place, length):  # type: ignore[no-untyped-def]
     place %= 2 * length
     return place if place < length else 2 * length - 1 - place
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _descending(levels):  # type: ignore[no-untyped-def]
     """Return the indices of all levels from 0 up, the highest first; equal ones in order."""
     counts = np.zeros(levels.max() + 2, np.int64)
@@ -265,7 +265,7 @@ def _descending(levels):  # type: ignore[no-untyped-def]
     return order
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _root(parent, k):  # type: ignore[no-untyped-def]
     while parent[k] != k:
         parent[k] = parent[parent[k]]
@@ -273,7 +273,7 @@ def _root(parent, k):  # type: ignore[no-untyped-def]
     return k
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _neighbours(shape):  # type: ignore[no-untyped-def]
     """Return the index offsets of the neighbours of a pixel, corners included, in a flat array."""
     _, height, width = shape
@@ -287,7 +287,7 @@ def _neighbours(shape):  # type: ignore[no-untyped-def]
     return np.array(steps)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _flooded(levels, depth, objects):  # type: ignore[no-untyped-def]
     """Write the objects around the maxima of levels, ``(D, H, W)`` int32, and return their number.
 
@@ -336,10 +336,7 @@ def _flooded(levels, depth, objects):  # type: ignore[no-untyped-def]
 
 def needs_compiling() -> bool:
     """Whether neither this process nor the cache on disk holds the compiled watershed."""
-    if split_each.signatures:
-        return False
-    cached = Path(split_each.stats.cache_path or ".")
-    return not any(cached.glob("watershed.split_each-*.nbc"))
+    return not is_compiled(split_each)
 
 
 def as_volume(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Settings of the whole process: memory allocator, signals, garbage collection, import guards.
+"""Settings of the whole process: memory allocator, signals, output, collection, import guards.
 
 Only applications call these functions: the ``seglite`` command and the napari dock. A library
 call never does, so that segmenting in a notebook leaves the notebook's process as it was.
@@ -6,18 +6,25 @@ call never does, so that segmenting in a notebook leaves the notebook's process 
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import gc
+import getpass
 import importlib.util
+import io
+import logging
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
+
+from src_models import Notice
 
 # glibc's parameters (malloc.h), and their values while a network runs and afterwards.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
@@ -113,6 +120,104 @@ def exit_when_terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+# ------------------------------------------------------------------ the account
+def name_account() -> None:
+    """Give the account a name if it has none, as in containers: MONAI asks on import, and fails."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        os.environ["LOGNAME"] = f"uid{os.getuid()}" if hasattr(os, "getuid") else "user"
+
+
+# ------------------------------------------------------------------ output
+@contextmanager
+def plain_messages() -> Iterator[None]:
+    """Show what the program tells its user as sentences, and nothing of what its libraries tell.
+
+    Notices (`src_models.Notice`), log records of the program and errors in threads go to standard
+    error, without source lines or tracebacks. Python's own ``-W`` and ``PYTHONWARNINGS`` bring all
+    warnings back.
+    """
+    nothing, sentences = logging.NullHandler(), _Sentences(logging.WARNING)
+    root, own = logging.getLogger(), logging.getLogger(__package__.partition(".")[0])
+    library = logging.getLogger("nibabel.global")  # the only one that prints by itself
+    before = library.disabled, threading.excepthook, sys.unraisablehook
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("default", Notice)
+            warnings.showwarning = lambda message, *_, **__: say(str(message))
+        root.addHandler(nothing)
+        own.addHandler(sentences)
+        library.disabled = True
+        threading.excepthook = _say_error
+        sys.unraisablehook = lambda _: None  # of an object that went; nothing depends on it
+        try:
+            yield
+        finally:
+            library.disabled, threading.excepthook, sys.unraisablehook = before
+            own.removeHandler(sentences)
+            root.removeHandler(nothing)
+
+
+class _Sentences(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+def _say_error(error: threading.ExceptHookArgs) -> None:
+    say(f"unexpected {error.exc_type.__name__} beside the work: {error.exc_value}")
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on standard error, in place of a line of progress if there is one."""
+    if sys.stderr is None:  # closed
+        return
+    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(f"{start}seglite: {sentence}", file=sys.stderr)
+
+
+@contextmanager
+def any_name_printable() -> Iterator[None]:
+    """Let standard output take every file name.
+
+    Bytes of a name that are no text are printed as they are, so that other programs find the file;
+    what the encoding of a terminal does not have is escaped. Standard error does so already.
+    """
+    stream = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper):
+        yield
+        return
+    codecs.register_error("seglite", _as_bytes_or_escaped)
+    before = stream.errors
+    stream.reconfigure(errors="seglite")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=before)
+
+
+def _as_bytes_or_escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.backslashreplace_errors(error)
+
+
+def discard_output() -> None:
+    """Drop what standard output and error cannot take any more, as after the end of a pipe.
+
+    Otherwise the interpreter tries to write it once more when it exits, and complains.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
 # ------------------------------------------------------------------ imports
 @contextmanager
 def uncollected() -> Iterator[None]:
@@ -137,7 +242,9 @@ def uncollected() -> Iterator[None]:
 
 
 def load_torch() -> None:
-    """Import torch in the calling thread."""
+    """Import torch in the calling thread, and prepare for the import of MONAI."""
+    name_account()
+    warnings.filterwarnings("ignore", module=r"monai\b")  # napari would show them to the user
     if "torch" not in sys.modules:
         with uncollected():
             preload_torch()

@@ -54,7 +54,8 @@ class FineTuner:
     AnnotationError
         If there is nothing to learn from.
     CheckpointError
-        If the starting point is missing or does not fit the frames, or the name is taken.
+        If the starting point is missing or does not fit the frames, the name is taken, or the
+        store cannot be written.
 
     Examples
     --------
@@ -75,6 +76,7 @@ class FineTuner:
         self.store = store or CheckpointStore()
         self.info = start_info(request, self.store, template)
         self.store.check_name(self.info.id)
+        self.store.check_writable(self.info.id)
         if self.info.volumetric:
             raise CheckpointError(
                 f"Checkpoint {self.info.id} sees volumes, and training learns from slices. Start "

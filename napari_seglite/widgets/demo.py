@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cli import reported
 from ..errors import SegliteError
 from . import sample_data
 
@@ -130,11 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="folder for a screenshot and the labels")
     parser.add_argument("--size", default="1600x1000", help="of the window in pixels")
     parsed = parser.parse_args(arguments)
-    try:
-        return show() if parsed.output is None else save(parsed.output, parsed.size)
-    except SegliteError as error:
-        print(f"seglite: {error}", file=sys.stderr)
-        return 1
+    output = parsed.output
+    return reported(lambda: show() if output is None else save(output, parsed.size))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.polynomial import Chebyshev, Polynomial
 
+from ..compiled import compiled
 from .lanes import WIDTH, exp2, load, splat, store, total
 
 # Tokens that are read at a time; the backward pass stores the states of so many.
@@ -42,7 +43,7 @@ def _softplus(x):  # type: ignore[no-untyped-def]
     return max(x, _ZERO) + t * (_L0 + t * (_L1 + t * (_L2 + t * (_L3 + t * low))))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _read(  # type: ignore[no-untyped-def]
     u, delta, bias, softplus, first, rows, width, start, tokens, steps, product
 ):
@@ -61,7 +62,7 @@ def _read(  # type: ignore[no-untyped-def]
             inflow[r] = step[r] * inputs[r]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _rates(A, first, rows, width, factor):  # type: ignore[no-untyped-def]
     """Return the decay rates of a block, (states * width), zero past its rows."""
     rates = np.zeros(A.shape[1] * width, np.float32)
@@ -71,7 +72,7 @@ def _rates(A, first, rows, width, factor):  # type: ignore[no-untyped-def]
     return rates
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def forward(  # type: ignore[no-untyped-def]
     u, delta, A, B, C, D, bias, softplus, y, first, rows
 ):
@@ -108,7 +109,7 @@ def forward(  # type: ignore[no-untyped-def]
                 result[r] = scanned[r] + skip[r] * inputs[r]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _states_at_chunks(  # type: ignore[no-untyped-def]
     u, delta, B, bias, softplus, rates, first, rows, width
 ):
@@ -135,7 +136,7 @@ def _states_at_chunks(  # type: ignore[no-untyped-def]
     return saved
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _refill(B, rates, steps, product, start, tokens, width, inside, decays):  # type: ignore[no-untyped-def]
     """Recompute the states of a chunk, from those before it in ``inside[: size]``."""
     states = B.shape[1]
@@ -151,7 +152,7 @@ def _refill(B, rates, steps, product, start, tokens, width, inside, decays):  # 
                 store(inside, k + size, decay * load(inside, k) + inflow * splat(B[start + t, n]))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _back_one_token(  # type: ignore[no-untyped-def]
     b, c, rates, slopes, steps, product, before, after, decays, dh, dA, db, dc, d_step, d_product
 ):
@@ -178,7 +179,7 @@ def _back_one_token(  # type: ignore[no-untyped-def]
         dc[n] = total(sum_out)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def backward(  # type: ignore[no-untyped-def]
     u, delta, A, B, C, D, bias, softplus, dy, du, ddelta, dA, dB, dC, first, rows
 ):

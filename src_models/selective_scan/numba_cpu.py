@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..compiled import is_compiled
 from . import kernels
 from .lanes import WIDTH
 from .scan_inputs import ScanInputs
@@ -223,13 +223,8 @@ def selective_scan_numba(inputs: ScanInputs) -> Tensor:
 
 def needs_compiling(training: bool) -> bool:
     """Whether the compiled kernels are missing, in this process and in the cache on disk."""
-    needed: list[Any] = [kernels.forward, *([kernels.backward] if training else [])]
-    for kernel in needed:
-        if not kernel.signatures:
-            cached = Path(kernel.stats.cache_path or ".")
-            if not any(cached.glob(f"kernels.{kernel.__name__}-*.nbc")):
-                return True
-    return False
+    needed = [kernels.forward, *([kernels.backward] if training else [])]
+    return not all(is_compiled(kernel) for kernel in needed)
 
 
 def warm_up(training: bool) -> None:

@@ -5,27 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyqtgraph
 from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+try:
+    import pyqtgraph
+except ImportError:  # napari's plugin installer brings what the engine needs, and napari has Qt
+    pyqtgraph = None
+
+MISSING = "To see the curves, install pyqtgraph: pip install pyqtgraph"
 LOSS, DICE = "#f0a35e", "#5ec8f0"
 
 
 class TrainingCurves(QWidget):
     """Loss on the left axis and Dice, 0 to 1, on the right, over training steps.
 
-    The context menu is that of pyqtgraph; it saves the plot or its numbers.
+    The context menu is that of pyqtgraph; it saves the plot or its numbers. Without pyqtgraph the
+    last numbers alone are shown, and what to install.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.loss: list[tuple[float, float]] = []
         self.dice: list[tuple[float, float]] = []
-        canvas = pyqtgraph.PlotWidget(background=None)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(canvas)
+        self._plot: Any = None
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        if pyqtgraph is None:
+            column.addWidget(self._text)
+        else:
+            column.addWidget(self._canvas())
+        self._show_last()
+
+    def _canvas(self) -> Any:
+        """Return the widget with both curves, still without points."""
+        canvas = pyqtgraph.PlotWidget(background=None)
         self.setMinimumHeight(130)
         self._plot = canvas.plotItem
         self._plot.hideButtons()
@@ -41,7 +57,7 @@ class TrainingCurves(QWidget):
             antialias=True,
         )
         self._second_axis().addItem(self._dice)
-        self._show_last()
+        return canvas
 
     def _second_axis(self) -> Any:
         """Return a view over the same steps with its own vertical scale."""
@@ -61,7 +77,7 @@ class TrainingCurves(QWidget):
 
     def sizeHint(self) -> QSize:
         """Return a size with room for two curves and their axes."""
-        return QSize(260, 190)
+        return QSize(260, 190) if self._plot is not None else super().sizeHint()
 
     def clear(self) -> None:
         """Remove both curves."""
@@ -91,9 +107,10 @@ class TrainingCurves(QWidget):
         self.loss.append((step, value))
 
     def _draw(self) -> None:
-        for item, points in ((self._loss, self.loss), (self._dice, self.dice)):
-            item.setData([x for x, _ in points], [y for _, y in points])
-        self._plot.setYRange(0, max((y for _, y in self.loss), default=1), padding=0.03)
+        if self._plot is not None:
+            for item, points in ((self._loss, self.loss), (self._dice, self.dice)):
+                item.setData([x for x, _ in points], [y for _, y in points])
+            self._plot.setYRange(0, max((y for _, y in self.loss), default=1), padding=0.03)
         self._show_last()
 
     def _show_last(self) -> None:
@@ -103,4 +120,8 @@ class TrainingCurves(QWidget):
             parts.append(f'<span style="color: {colour}">{name}{last}</span>')
         if steps := max((x for x, _ in self.loss + self.dice), default=0):
             parts.append(f"step {steps:.0f}")
-        self._plot.setTitle("&nbsp;&nbsp;&nbsp;".join(parts), size="9pt")
+        numbers = "&nbsp;&nbsp;&nbsp;".join(parts)
+        if self._plot is not None:
+            self._plot.setTitle(numbers, size="9pt")
+        else:
+            self._text.setText(f"{numbers}<br>{MISSING}")
