@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ImageError
 from ..images import Grid
-from . import cellpose, dicom, microscopes, nifti, ome_zarr, pictures, tiff
+from . import cellpose, dicom, microscopes, nifti, ome_zarr, pictures, tiff, tiff_write
 from .image_file import ImageFile
 
 Recipe = dict[str, Any]
@@ -81,8 +81,8 @@ TIFF = Format(
     (".tif", ".tiff"),
     tiff.read,
     tiff.scenes,
-    tiff.write,
-    tiff.recipe_of,
+    tiff_write.write,
+    tiff_write.recipe_of,
 )
 OME_ZARR = Format(
     "OME-Zarr", (".zarr",), ome_zarr.read, ome_zarr.scenes, ome_zarr.write, ome_zarr.recipe_of
