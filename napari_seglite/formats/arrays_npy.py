@@ -23,7 +23,9 @@ def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
         version = np.lib.format.read_magic(file)
         reader = getattr(np.lib.format, f"read_array_header_{version[0]}_0", None)
         if reader is None:
-            raise ImageError(f"the file is of version {version} of NumPy's format, which is unknown.")
+            raise ImageError(
+                f"the file is of version {version} of NumPy's format, which is unknown."
+            )
         shape, _, dtype = reader(file)
     if dtype.hasobject:
         raise ImageError(

@@ -65,7 +65,7 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _Planes:
-    """The pixels of a scene, read from the file when they are indexed by slices."""
+    """The pixels of a scene, read from the file when they are indexed."""
 
     path: Path
     scene: _Scene
@@ -76,8 +76,10 @@ class _Planes:
     def ndim(self) -> int:
         return len(self.shape)
 
-    def __getitem__(self, where: tuple[slice, ...]) -> np.ndarray:
-        ranges = [range(n)[part] for n, part in zip(self.shape, where, strict=True)]
+    def __getitem__(self, where: tuple[slice | int, ...]) -> np.ndarray:
+        slices = [part if isinstance(part, slice) else slice(part, part + 1) for part in where]
+        single = tuple(k for k, part in enumerate(where) if not isinstance(part, slice))
+        ranges = [range(n)[part] for n, part in zip(self.shape, slices, strict=True)]
         rows, columns = ranges[len(self.scene.axes) : len(self.scene.axes) + 2]
         left, top = self.scene.rectangle[:2]
         roi = (left + columns.start, top + rows.start, len(columns), len(rows))
@@ -94,7 +96,7 @@ class _Planes:
                 pixels = file.read(plane=plane, roi=roi, scene=self.scene.number)
                 # Colours are stored blue first.
                 found[index] = pixels[..., ::-1] if pixels.shape[-1] > 1 else pixels[..., 0]
-        return found
+        return found.squeeze(single)
 
 
 def scenes(path: Path) -> tuple[str, ...]:
@@ -145,9 +147,7 @@ def _read(planes: _Planes, letters: str, where: tuple[int, ...]) -> ArrayLike:
     """Return the pixels of an image, in memory if there are few."""
     index = iter(where)
     chosen = [k if (letter == "?") else None for k, letter in enumerate(letters)]
-    slices = tuple(
-        slice(n := next(index), n + 1) if k is not None else slice(None) for k in chosen
-    )
+    slices = tuple(slice(n := next(index), n + 1) if k is not None else slice(None) for k in chosen)
     drop = tuple(k for k in chosen if k is not None)
     size = math.prod(n for k, n in enumerate(planes.shape) if k not in drop)
     if size * planes.dtype.itemsize <= LAZY_BYTES:

@@ -136,9 +136,7 @@ def _reconciled(found: Stated, grid: Grid, resolution: Sequence[float], same: bo
     notices: tuple[str, ...] = ()
     if not same:
         origin = dict(found.origin)
-        notices = (
-            "The image was cut or scaled after SegLite wrote it, so its place is not kept.",
-        )
+        notices = ("The image was cut or scaled after SegLite wrote it, so its place is not kept.",)
     elif edited:
         notices = ("The scale was changed after SegLite wrote the file; the new one is taken.",)
     return Stated(sizes, units, origin, affine, found.channels, notices)

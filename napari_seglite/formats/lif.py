@@ -115,7 +115,9 @@ def stated(image: Any) -> Stated:
 
 def _channels(image: Any) -> tuple[str, ...]:
     """Return the names of the channels: of the dyes, or else of the colours they are shown in."""
-    described = image.xml_element.findall("./Data/Image/ImageDescription/Channels/ChannelDescription")
+    described = image.xml_element.findall(
+        "./Data/Image/ImageDescription/Channels/ChannelDescription"
+    )
     names = []
     for channel in described:
         said = {

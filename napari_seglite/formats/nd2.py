@@ -109,7 +109,12 @@ def stated(file: Any) -> Stated:
     file : nd2.ND2File
         An open file.
     """
-    channels = getattr(file.metadata, "channels", None) or []
+    notices: tuple[str, ...] = ()
+    try:
+        channels = getattr(file.metadata, "channels", None) or []
+    except Exception:  # the library fails on metadata that it does not know
+        channels = []
+        notices = ("The size of its pixels and its channels' names cannot be read.",)
     sizes: dict[str, float] = {}
     if channels:
         volume = channels[0].volume
@@ -118,12 +123,12 @@ def stated(file: Any) -> Stated:
         )
         sizes = {axis: float(size) for axis, size, known in calibrated if known and size}
     units = dict.fromkeys("XYZ", "um")
-    notices: tuple[str, ...] = ()
     for loop in file.experiment:
         if loop.type == "ZStackLoop" and loop.parameters.stepUm:
             sizes["Z"] = abs(float(loop.parameters.stepUm))
         elif loop.type in ("TimeLoop", "NETimeLoop"):
-            step, notices = _interval(loop.parameters)
+            step, irregular = _interval(loop.parameters)
+            notices += irregular
             if step:
                 sizes["T"], units["T"] = step, "ms"
     names = tuple(str(channel.channel.name) for channel in channels)

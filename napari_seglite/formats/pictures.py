@@ -221,4 +221,3 @@ def _animation(image: Any, frames: int) -> _Picture:
     if (pixels == pixels[..., :1]).all():
         return _Picture(pixels[..., 0], "TYX", sizes=sizes)
     return _Picture(pixels, "TYXC", sizes=sizes)
-

@@ -202,7 +202,11 @@ def _by_content(path: Path) -> Format | None:
 def unexpected(path: Path, kind: Format) -> str | None:
     """Return a notice if a file's name has not the ending of its format."""
     end = suffix(path)
-    if path.is_dir() or kind is DICOM or any(k.name == kind.name and end in k.suffixes for k in FORMATS):
+    if (
+        path.is_dir()
+        or kind is DICOM
+        or any(k.name == kind.name and end in k.suffixes for k in FORMATS)
+    ):
         return None
     named = f"ends in {end}" if end else "has no ending"
     return f"The file's name {named}, but by its content it is a {kind.name}; it is read as that."

@@ -123,7 +123,9 @@ def lay_out(
             found[found.index(rows)] = "Y"
             renamed["Y"] = rows
             used = used - {rows} | {"Y"}
-            notices.append(f"The rows of this image lie along {rows}: it is a scan of X and {rows}.")
+            notices.append(
+                f"The rows of this image lie along {rows}: it is a scan of X and {rows}."
+            )
     for k in long:
         if found[k] in LETTERS or found[k] == "?":
             continue
@@ -147,7 +149,9 @@ def _guessed(letters: list[str], shape: Sequence[int], axes: Sequence[int]) -> L
     """Return the layout of an array whose file says no more than which axes are colours."""
     samples = any(letter == "S" and n > 1 for letter, n in zip(letters, shape, strict=True))
     order = guess_axes(tuple(shape[k] for k in axes), False if samples else None).order
-    found = ["C" if letter == "S" and n > 1 else "_" for letter, n in zip(letters, shape, strict=True)]
+    found = [
+        "C" if letter == "S" and n > 1 else "_" for letter, n in zip(letters, shape, strict=True)
+    ]
     for k, letter in zip(axes, order, strict=True):
         found[k] = letter
     notices: tuple[str, ...] = ()

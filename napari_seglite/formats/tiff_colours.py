@@ -158,7 +158,9 @@ def _opaque(shown: Shown, extra: int, kinds: tuple[int, ...]) -> Shown:
     """Return an image without its declared alpha channels."""
     axis = shown.letters.index("S")
     count = _samples(shown)
-    keep = [k for k in range(count) if k < count - extra or kinds[k - (count - extra)] not in _ALPHA]
+    keep = [
+        k for k in range(count) if k < count - extra or kinds[k - (count - extra)] not in _ALPHA
+    ]
     alphas = [k for k in range(count) if k not in keep]
     first = shown.levels[0]
     where = (slice(None),) * axis
