@@ -132,11 +132,16 @@ def _notices(image: Any, kind: str, frames: int) -> list[str]:
     except Exception:  # metadata of any content; the picture is read without them
         orientation = 1
     if orientation != 1:
-        said.append(
-            f"The file asks viewers to turn or mirror it (EXIF orientation {orientation}); it is "
-            "read as it is stored, as napari shows it."
-        )
+        said.append(turned(f"EXIF orientation {orientation}"))
     return said
+
+
+def turned(orientation: str) -> str:
+    """Return the notice on a picture that is stored otherwise than viewers should show it."""
+    return (
+        f"The file asks viewers to turn or mirror it ({orientation}); it is read as it is stored, "
+        "as napari shows it."
+    )
 
 
 def _by_pillow(image: Any, labels: bool, bits: int) -> _Picture:

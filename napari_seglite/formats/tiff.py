@@ -15,6 +15,7 @@ from ..errors import ImageError
 from ..images import ArrayLike
 from . import ome_xml
 from .image_file import ImageFile
+from .pictures import turned
 from .stated import Layout, Stated, lay_out, place
 from .tiff_checks import check_directories, check_imagej, check_series, check_text
 from .tiff_colours import Shown, displayed
@@ -82,9 +83,10 @@ def _opened(path: Path) -> Iterator[tuple[Any, tuple[str, ...]]]:
     """Open a TIFF, or the set that it is a part of; also yield notices."""
     import tifffile
 
-    check_directories(path)
+    # The library goes by the name, which may be wrong.
+    kind = {} if check_directories(path) else {"is_ndpi": False}
     notices: tuple[str, ...] = ()
-    tiff = tifffile.TiffFile(path)
+    tiff = tifffile.TiffFile(path, **kind)
     try:
         check_text(tiff.pages.first.description)
         if tiff.is_ome:
@@ -235,6 +237,9 @@ def _shown(tiff: Any, path: Path, image: _Image, labels: bool) -> Shown:
         levels = tuple(_indexed(level, where) for level in levels)
         letters = letters.replace("?", "")
     shown = displayed(page, levels, letters, labels, bool(tiff.is_imagej))
+    orientation = int(page.tags["Orientation"].value) if "Orientation" in page.tags else 1
+    if orientation > 1:
+        shown = shown.noting(turned(f"orientation {orientation}"))
     if "C" in shown.letters and "S" in shown.letters:  # colours of a palette for every channel
         raise ImageError("the file holds several channels of colours; extract one of them.")
     return shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,21 @@ from .limits import BEST_RATIO, check_in_memory
 # How far a compression can shrink constant pixels; the key is the TIFF's number for it.
 _RATIOS = {1: 1.0, 5: 1500.0, 8: BEST_RATIO, 32946: BEST_RATIO, 32773: 130.0}
 _OTHER_RATIO = 40_000.0
+# Bytes of a value, by TIFF's number of its type.
+_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NDPI = 65420
+_IMAGEJ = (50838, 50839)
 # Formats of slides, whose empty tiles are not stored.
 _SPARSE = ("svs", "ndpi", "bif", "scn", "qpi", "philips", "avs")
 
 
-def check_directories(path: Path) -> None:
+def check_directories(path: Path) -> bool:
     """Raise `ImageError` if the chain of a TIFF's directories is broken or a circle.
+
+    Returns
+    -------
+    bool
+        Whether the file is one of Hamamatsu's (NDPI), whose offsets are wider.
 
     Raises
     ------
@@ -48,18 +55,19 @@ def check_directories(path: Path) -> None:
                 )
             if offset >= size:
                 if not big and size >= 2**32:  # offsets of 32 bits do not reach so far
-                    return
+                    return False
                 raise ImageError(_broken(len(seen)))
             seen.add(offset)
             file.seek(offset)
             tags = _number(file, count_format)
             if tags is None or tags > 4096:
                 raise ImageError(_broken(len(seen) - 1))
-            if len(seen) == 1 and _NDPI in _codes(file.read(tags * tag_size), order, tag_size):
-                return  # its offsets are wider
+            if len(seen) == 1 and _check_tags(file.read(tags * tag_size), order, big, size):
+                return True
             file.seek(offset + struct.calcsize(count_format) + tags * tag_size)
-        if offset is None:
+        if offset is None or not seen:
             raise ImageError(_broken(len(seen)))
+    return False
 
 
 def _number(file: Any, form: str) -> int | None:
@@ -67,14 +75,31 @@ def _number(file: Any, form: str) -> int | None:
     return int(struct.unpack(form, data)[0]) if len(data) == struct.calcsize(form) else None
 
 
-def _codes(tags: bytes, order: str | None, size: int) -> set[int]:
-    """Return the codes of a directory's tags."""
-    return {
-        struct.unpack_from(f"{order}H", tags, k)[0] for k in range(0, len(tags) - size + 1, size)
-    }
+def _check_tags(tags: bytes, order: str | None, big: bool, size: int) -> bool:
+    """Check that the values of the first directory's tags are in a file of a size.
+
+    Returns
+    -------
+    bool
+        Whether the file is one of Hamamatsu's.
+    """
+    entries = list(struct.iter_unpack(f"{order}HHQQ" if big else f"{order}HHII", tags))
+    if any(code == _NDPI for code, *_ in entries):
+        return True
+    for code, kind, count, offset in entries:
+        length = count * _SIZES.get(kind, 1)
+        public = code < 2**15 or code in _IMAGEJ
+        if public and length > (8 if big else 4) and offset + length > size:
+            raise ImageError(
+                f"tag {code} of its first page should reach to byte {offset + length:,}, and the "
+                f"file has {size:,}: it is incomplete."
+            )
+    return False
 
 
 def _broken(pages: int) -> str:
+    if not pages:
+        return "the file is damaged or not an image (it has no first page)."
     return f"the file is incomplete: it ends after page {pages}, and its list of pages goes on."
 
 
@@ -112,14 +137,13 @@ def check_series(series: Any) -> int:
     int
         Number of tiles that are not stored, as slides do with empty ones.
     """
-    pages = list(series)
-    missing = [k for k, page in enumerate(pages, start=1) if page is None]
+    stored = series._pages  # one page alone may stand for all of a contiguous series
+    missing = [k for k, page in enumerate(stored, start=1) if page is None]
     if missing:
         raise ImageError(
-            f"{len(missing):,} of its {len(pages):,} images are not there, the first is number "
+            f"{len(missing):,} of its {len(stored):,} images are not there, the first is number "
             f"{missing[0]:,}: the file is incomplete, or a file of its set is missing."
         )
-    stored = series._pages  # a contiguous series has one page for all of its images
     first = series.keyframe
     _check_claim(first)
     if len(stored) == 1 and math.prod(series.shape) > first.size:
@@ -177,8 +201,3 @@ def _check_page(page: Any, first: Any, number: int) -> int:
             "them: the file is damaged or incomplete."
         )
     return int((~kept).sum())
-
-
-def missing_names(folder: str, names: list[str]) -> list[str]:
-    """Return which files of a set are not in a folder."""
-    return [name for name in names if not os.path.isfile(os.path.join(folder, name))]
