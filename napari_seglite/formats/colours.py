@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -30,8 +32,9 @@ def cmyk_to_rgb(inks: np.ndarray) -> np.ndarray:
         ``(..., 3)`` of the same type.
     """
     full = np.iinfo(inks.dtype).max
-    light = (full - inks).astype(np.uint32 if inks.dtype.itemsize == 1 else np.uint64)
-    return ((light[..., :3] * light[..., 3:] + full // 2) // full).astype(inks.dtype)
+    light: Any = full - inks.astype(np.uint32 if inks.dtype.itemsize == 1 else np.uint64)
+    rgb: np.ndarray = ((light[..., :3] * light[..., 3:] + full // 2) // full).astype(inks.dtype)
+    return rgb
 
 
 def ycbcr_to_rgb(values: np.ndarray) -> np.ndarray:
@@ -51,7 +54,8 @@ def ycbcr_to_rgb(values: np.ndarray) -> np.ndarray:
     light, blue, red = np.moveaxis(values.astype(np.float32), -1, 0)
     blue, red = blue - (full + 1) / 2, red - (full + 1) / 2
     rgb = (light + 1.402 * red, light - 0.344136 * blue - 0.714136 * red, light + 1.772 * blue)
-    return np.clip(np.rint(np.stack(rgb, -1)), 0, full).astype(values.dtype)
+    rounded: np.ndarray = np.clip(np.rint(np.stack(rgb, -1)), 0, full).astype(values.dtype)
+    return rounded
 
 
 def lab_to_rgb(values: np.ndarray, kind: str = "CIE") -> np.ndarray:
@@ -80,4 +84,5 @@ def lab_to_rgb(values: np.ndarray, kind: str = "CIE") -> np.ndarray:
         signed = np.where(signed >= 2 ** (bits - 1), signed - 2**bits, signed)
     light = stored[..., :1] / (2**bits - 1) * 100
     lab = np.concatenate([light, signed / 2 ** (bits - 8)], -1)
-    return np.rint(np.clip(lab2rgb(lab), 0, 1) * 255).astype(np.uint8)
+    rgb: np.ndarray = np.rint(np.clip(lab2rgb(lab), 0, 1) * 255).astype(np.uint8)
+    return rgb

@@ -177,8 +177,10 @@ def _images(file: Any) -> list[tuple[_Scene, tuple[int, ...], str]]:
         letters = scene.layout.letters
         counts = tuple(n for n, a in zip(scene.shape, letters, strict=True) if a == "?")
         name = names.get(number if scene.number is None else scene.number) or f"scene {number + 1}"
-        for k in range(math.prod(counts)):
-            found.append((scene, place(k, counts), f"{name}, part {k + 1}" if counts else name))
+        found += [
+            (scene, place(k, counts), f"{name}, part {k + 1}" if counts else name)
+            for k in range(math.prod(counts))
+        ]
     return found
 
 
@@ -194,13 +196,13 @@ def _scenes(file: Any) -> list[_Scene]:
     if not entries:
         raise ImageError("the file holds no image.")
     axes = "".join(axis for axis in "HRIVBTZC" if any(axis in entry for entry in entries))
-    boxes = file.scenes_bounding_rectangle_no_pyramid
+    boxes = dict(file.scenes_bounding_rectangle_no_pyramid)
+    whole = file.total_bounding_rectangle_no_pyramid
     found: dict[int | None, _Scene] = {}
     for entry in entries:
         number = entry.get("S") if entry.get("S") in boxes else None
         if number not in found:
-            box = boxes[number] if number in boxes else file.total_bounding_rectangle_no_pyramid
-            found[number] = _Scene(number, tuple(box), axes)
+            found[number] = _Scene(number, tuple(boxes.get(number, whole)), axes)
         found[number].planes.add(tuple(entry.get(axis, 0) for axis in axes))
     return [found[number] for number in sorted(found, key=lambda n: -1 if n is None else n)]
 

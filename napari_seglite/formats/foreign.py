@@ -28,7 +28,7 @@ def advice(path: Path) -> str | None:
         return None
     article = "an" if maker[0] in "AEIOU" else "a"
     return (
-        f"this is {article} {maker} file, which SegLite does not read. Convert it to OME-TIFF, with "
-        f"Fiji (File > Import > Bio-Formats) or in a shell: bfconvert {path.name} "
+        f"this is {article} {maker} file, which SegLite does not read. Convert it to OME-TIFF, "
+        f"with Fiji (File > Import > Bio-Formats) or in a shell: bfconvert {path.name} "
         f"{path.stem}.ome.tif"
     )

@@ -117,10 +117,8 @@ def _reconciled(found: Stated, grid: Grid, resolution: Sequence[float], same: bo
     """Return what the exact record says, but for the fields that differ from it by now."""
     written, kept_resolution = fields(grid)
     before = _calibration(written, kept_resolution)
-    sizes, units, origin = (
-        dict(zip(grid.axes, values, strict=True))
-        for values in (grid.spacing, grid.units, grid.origin)
-    )
+    exact = Stated.of(grid)
+    sizes, units, origin = dict(exact.sizes), dict(exact.units), dict(exact.origin)
     edited = False
     for axis in grid.axes:
         same_unit = canonical_unit(found.units.get(axis, "")) == canonical_unit(

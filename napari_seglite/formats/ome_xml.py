@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from ..errors import ImageError
 from ..images import convert
@@ -67,12 +67,12 @@ def parse(text: str) -> Ome:
     """
     check_text(text)
     try:
-        root = ElementTree.fromstring(text)
+        root = ET.fromstring(text)
         for element in root:
             if _tag(element) == "BinaryOnly":
                 return Ome(elsewhere=element.attrib.get("MetadataFile", ""))
         found = [_image(element) for element in root if _tag(element) == "Image"]
-    except (ElementTree.ParseError, ValueError, KeyError) as error:
+    except (ET.ParseError, ValueError, KeyError) as error:
         raise ImageError(f"its OME metadata are damaged ({error!r:.200}).") from error
     return Ome(tuple(image for image in found if image is not None))
 

@@ -98,14 +98,15 @@ def _decoded(path: Path, kind: str, labels: bool) -> _Picture:
         frames = int(getattr(image, "n_frames", 1))
         held = frames if kind == "GIF" else 1
         check_in_memory((held, height, width, samples), f"u{max(bits // 8, 1)}", _ADVICE)
-        turned = _notices(image, kind, frames)
-        if kind == "GIF" and frames > 1 and not labels:
+        animated = kind == "GIF" and frames > 1 and not labels
+        notices = _notices(image, 1 if animated else frames)
+        if animated:
             picture = _animation(image, frames)
         elif kind == "JPEG 2000" or (kind == "PNG" and bits == 16 and samples > 1):
             picture = _by_imagecodecs(path, kind)
         else:
             picture = _by_pillow(image, labels, bits)
-    picture.notices += turned
+    picture.notices += notices
     return picture
 
 
@@ -122,10 +123,10 @@ def _stored(image: Any, kind: str, file: Any) -> tuple[int, int]:
     return bits, samples
 
 
-def _notices(image: Any, kind: str, frames: int) -> list[str]:
+def _notices(image: Any, frames: int) -> list[str]:
     """Return what is said of a picture's frames and its orientation."""
     said = []
-    if frames > 1 and kind != "GIF":
+    if frames > 1:
         said.append(f"The file holds {frames} pictures; the first is read.")
     try:
         orientation = int(image.getexif().get(_ORIENTATION, 1))

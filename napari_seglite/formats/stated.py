@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from ..images import LETTERS, guess_axes
+from ..images import LETTERS, Grid, guess_axes
 
 # Two frames are a regular distance apart if all distances agree to this fraction.
 REGULAR = 0.02
@@ -42,6 +42,16 @@ class Stated:
     affine: np.ndarray | None = None
     channels: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, grid: Grid) -> Stated:
+        """Return what a grid states."""
+        return cls(
+            dict(zip(grid.axes, grid.spacing, strict=True)),
+            dict(zip(grid.axes, grid.units, strict=True)),
+            dict(zip(grid.axes, grid.origin, strict=True)),
+            grid.affine,
+        )
 
     def along(self, renamed: Mapping[str, str]) -> Stated:
         """Return the same for axes that are called otherwise: their new letters and the old."""
@@ -157,8 +167,8 @@ def _guessed(letters: list[str], shape: Sequence[int], axes: Sequence[int]) -> L
     notices: tuple[str, ...] = ()
     if "C" in order:
         notices = (
-            f"The file does not name its axes; the last, of {shape[axes[-1]]} entries, is taken for "
-            "channels.",
+            f"The file does not name its axes; the last, of {shape[axes[-1]]} entries, is taken "
+            "for channels.",
         )
     return Layout("".join(found), {}, notices, ("axes",))
 

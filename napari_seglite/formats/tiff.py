@@ -40,8 +40,8 @@ class _Image:
 
 def scenes(path: Path) -> tuple[str, ...]:
     """Return the names of the images in a TIFF."""
-    with _opened(path) as (tiff, _):
-        return tuple(image.name for image in _images(tiff))
+    with _opened(path) as file:
+        return tuple(image.name for image in _images(file.tiff))
 
 
 def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
@@ -54,13 +54,13 @@ def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     ImageError
         If the file is damaged or parts of the image are missing.
     """
-    with _opened(path) as (tiff, notices):
-        images = _images(tiff)
+    with _opened(path) as file:
+        images, notices = _images(file.tiff), file.notices
         image = images[place(scene, (len(images),))[0]]
         empty = sum(check_series(level) for level in image.series.levels)
         if empty:
             notices = (*notices, f"{empty:,} empty tiles of this image are not stored; they are 0.")
-        shown = _shown(tiff, path, image, labels)
+        shown = _shown(file, path, image, labels)
     names = tuple(image.name for image in images)
     return ImageFile.from_levels(
         shown.levels,
@@ -78,29 +78,46 @@ def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
     )
 
 
+@dataclass
+class _File:
+    """An open TIFF.
+
+    Attributes
+    ----------
+    tiff : tifffile.TiffFile
+        The file, or the set that it is a part of.
+    notices : tuple of str
+        What a user should know about it.
+    kept : bool
+        Whether it stays open, for arrays that are read later.
+    """
+
+    tiff: Any
+    notices: tuple[str, ...] = ()
+    kept: bool = False
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, tuple[str, ...]]]:
-    """Open a TIFF, or the set that it is a part of; also yield notices."""
+def _opened(path: Path) -> Iterator[_File]:
+    """Open a TIFF, or the set that it is a part of."""
     import tifffile
 
     # The library goes by the name, which may be wrong.
-    kind = {} if check_directories(path) else {"is_ndpi": False}
-    notices: tuple[str, ...] = ()
-    tiff = tifffile.TiffFile(path, **kind)
+    kind: dict[str, Any] = {} if check_directories(path) else {"is_ndpi": False}
+    file = _File(tifffile.TiffFile(path, **kind))
     try:
-        check_text(tiff.pages.first.description)
-        if tiff.is_ome:
-            main, text = _metadata_file(path, str(tiff.ome_metadata))
+        check_text(file.tiff.pages.first.description)
+        if file.tiff.is_ome:
+            main, text = _metadata_file(path, str(file.tiff.ome_metadata))
             if main != path or text is not None:
                 name = main.name if text is None else "another file"
-                notices = (f"This file is a part of a set that {name} describes; all is read.",)
-                tiff.close()
-                tiff = tifffile.TiffFile(main, omexml=text)
-        yield tiff, notices
+                said = f"This file is a part of a set that {name} describes; all is read."
+                file.tiff.close()
+                file = _File(tifffile.TiffFile(main, omexml=text), (said,))
+        yield file
     finally:
-        # Arrays that are read later keep the file open.
-        if not getattr(tiff, "kept_open", False):
-            tiff.close()
+        if not file.kept:
+            file.tiff.close()
 
 
 def _metadata_file(path: Path, text: str) -> tuple[Path, str | None]:
@@ -204,7 +221,9 @@ def _positions(
 
 
 def _contradiction(tiff: Any, series: Any) -> tuple[str, ...]:
-    """Return a notice if the metadata name axes that do not fit the shape."""
+    """Return a notice if the metadata name axes or counts that do not fit the shape."""
+    if series.kind == "mmstack":
+        return _unfinished(tiff, series)
     if series.kind != "shaped":
         return ()
     said = str((tiff.shaped_metadata or [{}])[0].get("axes") or "")
@@ -216,7 +235,19 @@ def _contradiction(tiff: Any, series: Any) -> tuple[str, ...]:
     )
 
 
-def _shown(tiff: Any, path: Path, image: _Image, labels: bool) -> Shown:
+def _unfinished(tiff: Any, series: Any) -> tuple[str, ...]:
+    """Return a notice if an acquisition in Micro-Manager ended before its plan."""
+    summary = tiff.micromanager_metadata["Summary"]
+    counts = dict(zip(series.axes, series.shape, strict=True))
+    short = [
+        f"{counts.get(axis, 1)} of {summary[name]} {name.lower()}"
+        for axis, name in (("T", "Frames"), ("Z", "Slices"), ("C", "Channels"))
+        if int(summary.get(name, 1)) > counts.get(axis, 1)
+    ]
+    return (f"The acquisition ended early: there are {' and '.join(short)}.",) if short else ()
+
+
+def _shown(file: _File, path: Path, image: _Image, labels: bool) -> Shown:
     """Return the levels of an image as they are displayed."""
     series, letters = image.series, image.layout.letters
     page = series.keyframe
@@ -227,7 +258,7 @@ def _shown(tiff: Any, path: Path, image: _Image, labels: bool) -> Shown:
         levels = (_by_libtiff(path, page),)
         return Shown(levels, "YXS", rgb=True)
     if series.nbytes > LAZY_BYTES:
-        tiff.kept_open = True
+        file.kept = True
         levels = tuple(_lazy(series, k) for k in range(len(series.levels)))
     else:
         levels = tuple(level.asarray() for level in series.levels)
@@ -236,7 +267,7 @@ def _shown(tiff: Any, path: Path, image: _Image, labels: bool) -> Shown:
         where = tuple(next(index) if letter == "?" else slice(None) for letter in letters)
         levels = tuple(_indexed(level, where) for level in levels)
         letters = letters.replace("?", "")
-    shown = displayed(page, levels, letters, labels, bool(tiff.is_imagej))
+    shown = displayed(page, levels, letters, labels, bool(file.tiff.is_imagej))
     orientation = int(page.tags["Orientation"].value) if "Orientation" in page.tags else 1
     if orientation > 1:
         shown = shown.noting(turned(f"orientation {orientation}"))

@@ -174,7 +174,7 @@ def _opaque(shown: Shown, extra: int, kinds: tuple[int, ...]) -> Shown:
         letters = letters.replace("S", "")
     found = replace(shown, levels=tuple(levels), letters=letters)
     if isinstance(first, np.ndarray):
-        alpha = first[(*where, alphas)]
+        alpha = np.take(first, alphas, axis)
         if (alpha == alpha.flat[0]).all():
             return found
     return found.noting("The file's transparency (alpha channel) is left out.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..images import Grid
@@ -33,7 +34,12 @@ def stated(tiff: Any, series: Any, image: OmeImage | None) -> Stated:
         return image.stated
     if tiff.is_imagej:
         found = imagej.stated(tiff, series.shape)
-        return found if found.sizes or found.channels else _plain(series)
+        if {"X", "Y"} & set(found.sizes):
+            return found
+        plain = _plain(series)
+        return replace(
+            found, sizes={**found.sizes, **plain.sizes}, units={**found.units, **plain.units}
+        )
     for kind, reader in _READERS.items():
         if getattr(tiff, f"is_{kind}", False):
             try:
@@ -55,12 +61,7 @@ def _own(tiff: Any) -> Stated | None:
             dict(zip(said["axes"], said["spacing"], strict=True)),
             dict.fromkeys("ZYX", said["unit"]),
         )
-    grid = Grid.from_dict(said["grid"])
-    sizes, units, origin = (
-        dict(zip(grid.axes, values, strict=True))
-        for values in (grid.spacing, grid.units, grid.origin)
-    )
-    return Stated(sizes, units, origin, grid.affine)
+    return Stated.of(Grid.from_dict(said["grid"]))
 
 
 def _plain(series: Any) -> Stated:

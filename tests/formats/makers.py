@@ -1,5 +1,6 @@
 """Writers of Nikon's and Leica's files, as small as their libraries accept them."""
 
+import json
 import struct
 
 import numpy as np
@@ -167,3 +168,39 @@ def write_lif(path, images):
     ).encode("utf-16-le")
     head = struct.pack("<IIBI", 0x70, len(xml) + 5, 0x2A, len(xml) // 2)
     path.write_bytes(head + xml + blocks)
+
+
+def write_micromanager(path, planes, summary):
+    """Write a stack as Micro-Manager does: pages of 162 bytes before their pixels, and an index.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    planes : list of tuple
+        Channel, slice, frame and position, and the pixels, uint8.
+    summary : dict
+        Of the acquisition.
+    """
+    text = json.dumps(summary).encode()
+    head = struct.pack("<I", 2355492) + struct.pack("<I", len(text)) + text
+    start = 32 + len(head)
+    index, body = b"", b""
+    for k, (place, pixels) in enumerate(planes):
+        offset = start + len(body)
+        height, width = pixels.shape
+        after = 0 if k == len(planes) - 1 else offset + 162 + pixels.nbytes
+        longs = {
+            254: 0, 256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: offset + 162, 277: 1,
+            278: height, 279: pixels.nbytes, 284: 1, 339: 1,
+        }  # fmt: skip
+        tags = b"".join(struct.pack("<HHII", code, 4, 1, value) for code, value in longs.items())
+        tags += struct.pack("<HHII", 51123, 2, len(text), 40)
+        body += (
+            struct.pack("<H", len(longs) + 1) + tags + struct.pack("<I", after) + pixels.tobytes()
+        )
+        index += struct.pack("<5I", *place, offset)
+    where = start + len(body)
+    table = struct.pack("<II", 3453623, len(planes)) + index
+    pointers = struct.pack("<6I", 54773648, where, 483765892, 0, 99384722, 0)
+    path.write_bytes(b"II*\0" + struct.pack("<I", start) + pointers + head + body + table)

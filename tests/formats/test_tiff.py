@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
+from makers import write_micromanager
 from PIL import Image
 from skimage.color import rgb2lab
 
@@ -355,6 +356,27 @@ def test_pages_of_other_sizes_are_images(tmp_path, pixels):
             file.write(pixels[:rows], metadata=None)
     assert "image 1 of 3" in read_image(tmp_path / "a.tif").notices[0]
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", 2).array, pixels[:50])
+
+
+def test_positions_of_micromanager_are_images(tmp_path):
+    data = np.arange(2 * 3 * 2, dtype=np.uint8).reshape(2, 3, 2, 1, 1) + np.zeros((20, 30), "u1")
+    summary = {
+        "MicroManagerVersion": "1.4", "Frames": 2, "Positions": 3, "Slices": 2, "Channels": 1,
+        "PixelSize_um": 0.25, "z-step_um": 0.5, "Interval_ms": 100,
+    }  # fmt: skip
+    planes = [((0, z, t, p), data[t, p, z]) for t in range(2) for p in range(3) for z in range(2)]
+    path = tmp_path / "a_MMStack.tif"
+    write_micromanager(path, planes, summary)
+    assert len(list_scenes(path)) == 3
+    image = read_image(path, 2)
+    assert image.axes.order == "TZYX"
+    np.testing.assert_array_equal(image.array, data[:, 1])
+    assert image.spacing == (100, 0.5, 0.25, 0.25)
+    assert image.units == ("ms", "um", "um", "um")
+    write_micromanager(path, planes[:6], summary)
+    image = read_image(path, 3)
+    np.testing.assert_array_equal(image.array, data[0, 2])
+    assert "1 of 2 frames" in image.notices[0]
 
 
 # Sets of files, and what is missing
