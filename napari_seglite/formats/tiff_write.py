@@ -45,13 +45,18 @@ def write(
     large = labels.nbytes > LARGEST_CLASSIC
     said, resolution = imagej.fields(grid)
     record = imagej.info(recipe, grid, labels.shape)
-    options: dict[str, Any] = {"compression": "zlib", "resolution": resolution}
-    if labels.dtype in _IMAGEJ_TYPES and ordered and not large:
+    options: dict[str, Any] = {
+        "compression": "zlib",
+        "photometric": "minisblack",
+        "resolution": resolution,
+    }
+    # A width of one pixel is dropped from the shape of ImageJ's files.
+    if labels.dtype in _IMAGEJ_TYPES and ordered and not large and labels.shape[-1] > 1:
         options |= {"imagej": True, "metadata": {"axes": grid.axes, **said, "Info": record}}
     else:
         metadata = {"axes": grid.axes, "unit": grid.unit, "spacing": list(grid.spacing)}
         metadata |= {key: value for key, value in json.loads(record).items() if key != "shape"}
-        options |= {"metadata": metadata, "photometric": "minisblack", "bigtiff": large}
+        options |= {"metadata": metadata, "bigtiff": large}
     with replacing(path) as temporary:
         tifffile.imwrite(temporary, labels, **options)
 

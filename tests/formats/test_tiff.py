@@ -6,6 +6,8 @@ import struct
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from makers import write_micromanager
 from PIL import Image
 from skimage.color import rgb2lab
@@ -259,6 +261,27 @@ def test_inks_and_other_colour_spaces_become_red_green_blue(tmp_path, smooth):
     assert np.abs(read_image(path).array.astype(int) - smooth).mean() < 2
     tifffile.imwrite(path, smooth, photometric="rgb", tile=(32, 32), compression="jpeg")
     assert np.abs(read_image(path).array.astype(int) - smooth).mean() < 4
+
+
+def test_colours_of_fewer_pixels_than_the_picture(tmp_path, smooth):
+    path = tmp_path / "a.tif"
+    values = np.asarray(Image.fromarray(smooth).convert("YCbCr"))
+    tifffile.imwrite(
+        path, values, photometric="ycbcr", subsampling=(1, 1), metadata=None, rowsperstrip=60
+    )
+    light = values[..., 0].reshape(30, 2, 36, 2).transpose(0, 2, 1, 3).reshape(30, 36, 4)
+    units = np.concatenate([light, values[::2, ::2, 1:]], -1).astype(np.uint8).tobytes()
+    with tifffile.TiffFile(path) as file:
+        tags, start = file.pages.first.tags, file.pages.first.dataoffsets[0]
+        count, sampling = tags["StripByteCounts"].offset, tags["YCbCrSubSampling"].offset
+    data = bytearray(path.read_bytes())
+    data[start : start + len(units)] = units
+    struct.pack_into("<I", data, count + 8, len(units))
+    struct.pack_into("<HH", data, sampling + 8, 2, 2)
+    path.write_bytes(data)
+    image = read_image(path)
+    assert (image.axes.order, image.rgb) == ("YXC", True)
+    assert np.abs(image.array.astype(int) - smooth).mean() < 2
 
 
 def test_meanings_hold_for_images_read_piece_by_piece(tmp_path, stack, smooth, lazily):
@@ -553,6 +576,27 @@ def test_labels_keep_their_whole_grid(tmp_path, dtype, spacing, units):
     np.testing.assert_array_equal(found.grid.affine, affine)
     assert found.notices == ()
     assert read_recipe(tmp_path / "a.tif") == {"Å": ["µ", 1]}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_labels_come_back(tmp_path_factory, data):
+    axes = data.draw(st.sampled_from(["YX", "ZYX", "TYX", "TZYX", "XY", "ZTYX", "XYZ"]))
+    shape = [data.draw(st.integers(1 if axis in "YX" else 2, 5)) for axis in axes]
+    dtype = data.draw(st.sampled_from(["u1", "u2", "u4", "f4"]))
+    length = data.draw(st.sampled_from(["um", "Å", "in", "km", "pixel", "reference frame"]))
+    time = data.draw(st.sampled_from(["s", "ms", "d", "pixel"]))
+    units = tuple(time if axis == "T" else length for axis in axes)
+    spacing = [data.draw(st.floats(1e-9, 1e9)) for _ in axes]
+    origin = [0.0 if unit == "pixel" else data.draw(st.floats(-1e6, 1e6)) for unit in units]
+    labels = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    path = tmp_path_factory.getbasetemp() / "any.tif"
+    write_labels(path, labels, grid=Grid(axes, tuple(spacing), units, tuple(origin)))
+    found = read_image(path)
+    assert (found.axes.order, found.units, found.notices) == (axes, units, ())
+    np.testing.assert_array_equal(found.array, labels)
+    np.testing.assert_allclose(found.spacing, spacing, rtol=1e-9)
+    np.testing.assert_allclose(found.grid.origin, origin, rtol=1e-9)
 
 
 def test_imagej_sees_the_calibration_of_labels(tmp_path):
