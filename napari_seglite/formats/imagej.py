@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ImageError
 from ..images import Grid, canonical_unit
 from .stated import Stated
 
@@ -86,7 +87,7 @@ def stated(tiff: Any, shape: Sequence[int]) -> Stated:
         return found
     try:
         grid = Grid.from_dict(record["grid"])
-    except (ValueError, KeyError, TypeError):
+    except (ImageError, ValueError, KeyError, TypeError):
         return found
     return _reconciled(found, grid, resolution, list(shape) == record.get("shape"))
 
@@ -101,7 +102,7 @@ def _calibration(said: Mapping[str, Any], resolution: Sequence[float]) -> Stated
                 sizes[axis] = 1 / pixels
         units = {axis: _unescaped(said.get(f"{axis.lower()}unit")) or unit for axis in "XYZ"}
         if "spacing" in said:
-            sizes["Z"] = _float(said["spacing"])
+            sizes["Z"] = abs(_float(said["spacing"]))  # negative where Z runs downwards
     step = _float(said.get("finterval"))
     if step > 0:
         sizes["T"], units["T"] = step, _unescaped(said.get("tunit")) or "s"

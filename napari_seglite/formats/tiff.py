@@ -15,10 +15,12 @@ from ..errors import ImageError
 from ..images import ArrayLike
 from . import ome_xml
 from .image_file import ImageFile
+from .limits import check_in_memory
 from .pictures import turned
 from .stated import Layout, Stated, lay_out, place
-from .tiff_checks import check_directories, check_imagej, check_series, check_text
+from .tiff_checks import check_imagej, check_series, check_text
 from .tiff_colours import Shown, displayed
+from .tiff_directories import check_directories
 from .tiff_scale import stated
 
 # Bytes; larger images are read piece by piece when they are indexed.
@@ -41,7 +43,7 @@ class _Image:
 def scenes(path: Path) -> tuple[str, ...]:
     """Return the names of the images in a TIFF."""
     with _opened(path) as file:
-        return tuple(image.name for image in _images(file.tiff))
+        return tuple(image.name for image in _images(file))
 
 
 def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
@@ -55,7 +57,7 @@ def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
         If the file is damaged or parts of the image are missing.
     """
     with _opened(path) as file:
-        images, notices = _images(file.tiff), file.notices
+        images, notices = _images(file), file.notices
         image = images[place(scene, (len(images),))[0]]
         empty = sum(check_series(level) for level in image.series.levels)
         if empty:
@@ -88,12 +90,15 @@ class _File:
         The file, or the set that it is a part of.
     notices : tuple of str
         What a user should know about it.
+    mixed : bool
+        Whether there are pages of different size or kind.
     kept : bool
         Whether it stays open, for arrays that are read later.
     """
 
     tiff: Any
     notices: tuple[str, ...] = ()
+    mixed: bool = False
     kept: bool = False
 
 
@@ -102,9 +107,12 @@ def _opened(path: Path) -> Iterator[_File]:
     """Open a TIFF, or the set that it is a part of."""
     import tifffile
 
-    # The library goes by the name, which may be wrong.
-    kind: dict[str, Any] = {} if check_directories(path) else {"is_ndpi": False}
-    file = _File(tifffile.TiffFile(path, **kind))
+    pages = check_directories(path)
+    # The library goes by the name, which may be wrong, and compares only some of the pages.
+    known: dict[str, Any] = {} if pages.ndpi else {"is_ndpi": False}
+    if pages.mixed:
+        known["is_uniform"] = False
+    file = _File(tifffile.TiffFile(path, **known), mixed=pages.mixed)
     try:
         check_text(file.tiff.pages.first.description)
         if file.tiff.is_ome:
@@ -114,6 +122,9 @@ def _opened(path: Path) -> Iterator[_File]:
                 said = f"This file is a part of a set that {name} describes; all is read."
                 file.tiff.close()
                 file = _File(tifffile.TiffFile(main, omexml=text), (said,))
+        if file.tiff.is_shaped and _written_one_by_one(file.tiff.series):
+            file.tiff.close()
+            file = _File(tifffile.TiffFile(path, is_shaped=False, **known))
         yield file
     finally:
         if not file.kept:
@@ -139,11 +150,24 @@ def _metadata_file(path: Path, text: str) -> tuple[Path, str | None]:
     return path, main.read_text("utf-8")
 
 
+def _written_one_by_one(series: list[Any]) -> bool:
+    """Whether tifffile wrote pages of one stack in turn, each as an image without a name."""
+    first = series[0]
+    return len(series) > 1 and all(
+        one.kind == "shaped"
+        and not one.name
+        and len(one.levels) == 1
+        and one.shape == one.keyframe.shape
+        and (one.shape, one.dtype, one.axes) == (first.shape, first.dtype, first.axes)
+        for one in series
+    )
+
+
 def _ome(text: str) -> ome_xml.Ome:
     return ome_xml.parse(text)
 
 
-def _images(tiff: Any) -> list[_Image]:
+def _images(file: _File) -> list[_Image]:
     """Return all images in a TIFF.
 
     Raises
@@ -151,13 +175,14 @@ def _images(tiff: Any) -> list[_Image]:
     ImageError
         If the file does not hold what its metadata say.
     """
+    tiff = file.tiff
     described, notices = _described(tiff)
     series = [one for one in tiff.series if math.prod(one.shape)]
     if not series:
         raise ImageError("the file is damaged or not an image (it holds no pixels).")
     if series[0].kind == "lsm":
         series = series[:1]  # the others are thumbnails
-    check_imagej(tiff, series[0])
+    check_imagej(tiff, series[0], file.mixed)
     if series[0].kind == "ome" and len(series) != len(described):
         raise ImageError(
             f"its OME metadata describe {len(described)} images, of which {len(series)} are stored "
@@ -296,6 +321,7 @@ def _by_libtiff(path: Path, page: Any) -> np.ndarray:
     """Return a picture with fewer colours than pixels, which only libtiff decodes."""
     import imagecodecs
 
+    check_in_memory((*page.shape[:2], 4), np.uint8, "Save it in colours that are not subsampled.")
     pixels: np.ndarray = imagecodecs.tiff_decode(path.read_bytes(), index=page.index, asrgb=True)
     return pixels[..., :3]
 

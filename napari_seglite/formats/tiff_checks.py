@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,92 +13,8 @@ from .limits import BEST_RATIO, check_in_memory
 # How far a compression can shrink constant pixels; the key is the TIFF's number for it.
 _RATIOS = {1: 1.0, 5: 1500.0, 8: BEST_RATIO, 32946: BEST_RATIO, 32773: 130.0}
 _OTHER_RATIO = 40_000.0
-# Bytes of a value, by TIFF's number of its type.
-_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_NDPI = 65420
-_IMAGEJ = (50838, 50839)
 # Formats of slides, whose empty tiles are not stored.
 _SPARSE = ("svs", "ndpi", "bif", "scn", "qpi", "philips", "avs")
-
-
-def check_directories(path: Path) -> bool:
-    """Raise `ImageError` if the chain of a TIFF's directories is broken or a circle.
-
-    Returns
-    -------
-    bool
-        Whether the file is one of Hamamatsu's (NDPI), whose offsets are wider.
-
-    Raises
-    ------
-    ImageError
-        Or if the file is no TIFF at all.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        order = {b"II": "<", b"MM": ">"}.get(file.read(2))
-        version = struct.unpack(f"{order}H", file.read(2))[0] if order and size > 8 else 0
-        if version not in (42, 43):
-            raise ImageError("the file is damaged or not an image (it is no TIFF).")
-        big = version == 43
-        count_format, tag_size, offset_format = (
-            (f"{order}Q", 20, f"{order}Q") if big else (f"{order}H", 12, f"{order}I")
-        )
-        file.seek(8 if big else 4)
-        seen: set[int] = set()
-        while offset := _number(file, offset_format):
-            if offset in seen:
-                raise ImageError(
-                    f"the file is damaged: its list of pages is a circle after page {len(seen)}."
-                )
-            if offset >= size:
-                if not big and size >= 2**32:  # offsets of 32 bits do not reach so far
-                    return False
-                raise ImageError(_broken(len(seen)))
-            seen.add(offset)
-            file.seek(offset)
-            tags = _number(file, count_format)
-            if tags is None or tags > 4096:
-                raise ImageError(_broken(len(seen) - 1))
-            if len(seen) == 1 and _check_tags(file.read(tags * tag_size), order, big, size):
-                return True
-            file.seek(offset + struct.calcsize(count_format) + tags * tag_size)
-        if offset is None or not seen:
-            raise ImageError(_broken(len(seen)))
-    return False
-
-
-def _number(file: Any, form: str) -> int | None:
-    data = file.read(struct.calcsize(form))
-    return int(struct.unpack(form, data)[0]) if len(data) == struct.calcsize(form) else None
-
-
-def _check_tags(tags: bytes, order: str | None, big: bool, size: int) -> bool:
-    """Check that the values of the first directory's tags are in a file of a size.
-
-    Returns
-    -------
-    bool
-        Whether the file is one of Hamamatsu's.
-    """
-    entries = list(struct.iter_unpack(f"{order}HHQQ" if big else f"{order}HHII", tags))
-    if any(code == _NDPI for code, *_ in entries):
-        return True
-    for code, kind, count, offset in entries:
-        length = count * _SIZES.get(kind, 1)
-        public = code < 2**15 or code in _IMAGEJ
-        if public and length > (8 if big else 4) and offset + length > size:
-            raise ImageError(
-                f"tag {code} of its first page should reach to byte {offset + length:,}, and the "
-                f"file has {size:,}: it is incomplete."
-            )
-    return False
-
-
-def _broken(pages: int) -> str:
-    if not pages:
-        return "the file is damaged or not an image (it has no first page)."
-    return f"the file is incomplete: it ends after page {pages}, and its list of pages goes on."
 
 
 def check_text(text: str) -> None:
@@ -109,8 +23,16 @@ def check_text(text: str) -> None:
         raise ImageError("its metadata define XML entities, which no program needs there.")
 
 
-def check_imagej(tiff: Any, series: Any) -> None:
-    """Raise `ImageError` if an ImageJ file holds fewer images than its description says."""
+def check_imagej(tiff: Any, series: Any, mixed: bool) -> None:
+    """Raise `ImageError` if an ImageJ file holds fewer images than its description says.
+
+    Parameters
+    ----------
+    tiff, series
+        The open file and its image.
+    mixed : bool
+        Whether there are pages of different size or kind.
+    """
     said = tiff.imagej_metadata
     if not said or series.kind == "ome":
         return
@@ -122,6 +44,8 @@ def check_imagej(tiff: Any, series: Any) -> None:
             f"its description says {math.prod(counts):,} images, and the file holds {planes:,}: "
             "it is incomplete."
         )
+    if mixed and series.kind == "imagej":
+        raise ImageError("its description says one stack, and its pages differ in size or kind.")
 
 
 def check_series(series: Any) -> int:

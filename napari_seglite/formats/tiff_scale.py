@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..errors import ImageError
 from ..images import Grid
 from . import imagej
 from .ome_xml import OmeImage
@@ -61,7 +62,10 @@ def _own(tiff: Any) -> Stated | None:
             dict(zip(said["axes"], said["spacing"], strict=True)),
             dict.fromkeys("ZYX", said["unit"]),
         )
-    return Stated.of(Grid.from_dict(said["grid"]))
+    try:
+        return Stated.of(Grid.from_dict(said["grid"]))
+    except (ImageError, ValueError, KeyError, TypeError) as error:
+        return Stated(notices=(f"The calibration in the file is damaged ({error!r:.100}).",))
 
 
 def _plain(series: Any) -> Stated:

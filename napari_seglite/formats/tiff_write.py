@@ -65,7 +65,7 @@ def recipe_of(path: Path) -> dict[str, Any]:
     """Return the recipe stored by `write`; empty if there is none."""
     import tifffile
 
-    from .tiff_checks import check_directories
+    from .tiff_directories import check_directories
 
     check_directories(path)
     with tifffile.TiffFile(path) as tiff:

@@ -381,6 +381,25 @@ def test_pages_of_other_sizes_are_images(tmp_path, pixels):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", 2).array, pixels[:50])
 
 
+def test_one_page_of_another_size_is_an_image(tmp_path, pixels):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for k in range(12):
+            file.write(pixels[: 40 if k == 3 else 60] + k, metadata=None)
+    image = read_image(tmp_path / "a.tif")
+    assert image.array.shape == (11, 60, 72)
+    np.testing.assert_array_equal(image.array[3], pixels + 4)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", 2).array, pixels[:40] + 3)
+
+
+def test_pages_written_in_turn_are_a_stack(tmp_path, stack):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for plane in stack:
+            file.write(plane)
+    image = read_image(tmp_path / "a.tif")
+    assert (image.axes.order, image.scenes) == ("ZYX", ())
+    np.testing.assert_array_equal(image.array, stack)
+
+
 def test_positions_of_micromanager_are_images(tmp_path):
     data = np.arange(2 * 3 * 2, dtype=np.uint8).reshape(2, 3, 2, 1, 1) + np.zeros((20, 30), "u1")
     summary = {
