@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -124,6 +125,11 @@ class ImageFile:
         else:
             axes = guess_axes(tuple(levels[0].shape), more.get("rgb") or None)
             more["guesses"] = (*more.get("guesses", ()), "axes")
+        wrong = [a for a in axes.labels if not 0 < (sizes or {}).get(a, 1.0) < math.inf]
+        if wrong:
+            stated = " and ".join(f"{(sizes or {})[a]:g} along {a}" for a in wrong)
+            said = f"The file states a pixel size of {stated}, which is taken as unknown."
+            more["notices"] = (*more.get("notices", ()), said)
         grid = Grid.of(axes.labels, sizes or {}, units, origin, affine)
         return cls(levels[0], axes, grid, tuple(levels), **more)
 

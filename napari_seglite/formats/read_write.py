@@ -13,7 +13,7 @@ from ..errors import ImageError
 from ..images import Grid
 from .image_file import ImageFile
 from .label_values import whole_numbers
-from .registry import Format, format_of, stem, writer_of
+from .registry import Format, format_of, stem, unexpected, writer_of
 from .targets import check_target
 
 
@@ -126,6 +126,9 @@ def _read(path: str | Path, scene: int | str | None, labels: bool) -> ImageFile:
                 f"This is image 1 of {len(image.scenes)} in the file ({named}). "
                 "Choose another by its number or name."
             )
+        surprise = unexpected(path, kind)
+        if surprise is not None:
+            image = image.noting(surprise)
         image.axes.check(tuple(image.array.shape))
         return image
 

@@ -11,7 +11,20 @@ import numpy as np
 
 from ..errors import ImageError
 from ..images import Grid
-from . import cellpose, dicom, microscopes, nifti, ome_zarr, pictures, tiff
+from . import (
+    arrays_npy,
+    cellpose,
+    czi,
+    dicom,
+    foreign,
+    lif,
+    nd2,
+    nifti,
+    ome_zarr,
+    pictures,
+    tiff,
+    tiff_write,
+)
 from .image_file import ImageFile
 
 Recipe = dict[str, Any]
@@ -81,26 +94,51 @@ TIFF = Format(
     (".tif", ".tiff"),
     tiff.read,
     tiff.scenes,
-    tiff.write,
-    tiff.recipe_of,
+    tiff_write.write,
+    tiff_write.recipe_of,
 )
+# Others that are TIFF inside; labels are not written under their endings.
+MICROSCOPE_TIFF = Format(
+    "TIFF",
+    (
+        ".btf", ".tf2", ".tf8", ".lsm", ".stk", ".svs", ".qptiff", ".ndpi", ".scn", ".bif", ".flex",
+        ".gel", ".zif",
+    ),
+    tiff.read,
+    tiff.scenes,
+    recipe=tiff_write.recipe_of,
+)  # fmt: skip
 OME_ZARR = Format(
     "OME-Zarr", (".zarr",), ome_zarr.read, ome_zarr.scenes, ome_zarr.write, ome_zarr.recipe_of
 )
 NIFTI = Format("NIfTI", (".nii", ".nii.gz"), nifti.read)
 DICOM = Format("DICOM", (".dcm",), dicom.read)
 DICOM_SERIES = Format("DICOM series", (), dicom.read_series)
+CZI = Format("CZI", (".czi",), czi.read, czi.scenes)
+ND2 = Format("ND2", (".nd2",), nd2.read, nd2.scenes)
+LIF = Format("LIF", (".lif",), lif.read, lif.scenes)
+NUMPY = Format("NumPy", (".npy",), arrays_npy.read)
+PICTURE = Format(
+    "picture",
+    (
+        ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".j2c",
+        ".jpf", ".jpx",
+    ),
+    pictures.read,
+)  # fmt: skip
 FORMATS: tuple[Format, ...] = (
     TIFF,
+    MICROSCOPE_TIFF,
     OME_ZARR,
     NIFTI,
     DICOM,
     DICOM_SERIES,
-    Format("CZI", (".czi",), microscopes.read_czi, microscopes.czi_scenes),
-    Format("ND2", (".nd2",), microscopes.read_nd2, microscopes.nd2_scenes),
-    Format("LIF", (".lif",), microscopes.read_lif, microscopes.lif_scenes),
+    CZI,
+    ND2,
+    LIF,
     Format("Cellpose", ("_seg.npy",), cellpose.read),
-    Format("picture", (".png", ".jpg", ".jpeg", ".bmp"), pictures.read),
+    NUMPY,
+    PICTURE,
 )
 SUFFIXES = tuple(end for kind in FORMATS for end in kind.suffixes)
 _BY_SUFFIX = {end: kind for kind in FORMATS for end in kind.suffixes}
@@ -134,11 +172,44 @@ def format_of(path: Path) -> Format:
         if kind is OME_ZARR or ome_zarr.is_zarr(path):
             return OME_ZARR
         return DICOM_SERIES
-    if kind is not None:
-        return kind
-    if dicom.is_dicom(path):
-        return DICOM
-    raise ImageError(f"only {', '.join(SUFFIXES)} files can be read.")
+    advice = foreign.advice(path) if kind is None else None
+    if advice is not None:
+        raise ImageError(advice)
+    if kind is None or kind in (TIFF, MICROSCOPE_TIFF, PICTURE):
+        kind = _by_content(path) or kind
+    if kind is None:
+        raise ImageError(f"only {', '.join(SUFFIXES)} files can be read.")
+    return kind
+
+
+def _by_content(path: Path) -> Format | None:
+    """Return the format that a file begins like; None if it is not known."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return TIFF
+    if pictures.kind_of(start):
+        return PICTURE
+    begins = {b"ZISRAWFILE": CZI, b"\xda\xce\xbe\n": ND2, b"\x93NUMPY": NUMPY}
+    for magic, kind in begins.items():
+        if start.startswith(magic):
+            return kind
+    return DICOM if dicom.is_dicom(path) else None
+
+
+def unexpected(path: Path, kind: Format) -> str | None:
+    """Return a notice if a file's name has not the ending of its format."""
+    end = suffix(path)
+    if (
+        path.is_dir()
+        or kind is DICOM
+        or any(k.name == kind.name and end in k.suffixes for k in FORMATS)
+    ):
+        return None
+    named = f"ends in {end}" if end else "has no ending"
+    return f"The file's name {named}, but by its content it is a {kind.name}; it is read as that."
 
 
 def writer_of(path: Path) -> Writer:
