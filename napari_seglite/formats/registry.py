@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ImageError
 from ..images import Grid
-from . import cellpose, dicom, microscopes, nifti, ome_zarr, pictures, tiff
+from . import cellpose, dicom, microscopes, nifti, ome_zarr, ome_zarr_labels, pictures, tiff
 from .image_file import ImageFile
 
 Recipe = dict[str, Any]
@@ -85,7 +85,12 @@ TIFF = Format(
     tiff.recipe_of,
 )
 OME_ZARR = Format(
-    "OME-Zarr", (".zarr",), ome_zarr.read, ome_zarr.scenes, ome_zarr.write, ome_zarr.recipe_of
+    "OME-Zarr",
+    (".zarr", ".zarr.zip", ".ozx"),
+    ome_zarr.read,
+    ome_zarr.scenes,
+    ome_zarr_labels.write,
+    ome_zarr.recipe_of,
 )
 NIFTI = Format("NIfTI", (".nii", ".nii.gz"), nifti.read)
 DICOM = Format("DICOM", (".dcm",), dicom.read)
