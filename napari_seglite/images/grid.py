@@ -18,7 +18,7 @@ _SMALLEST, _LARGEST = 1e-100, 1e100
 
 def is_size(value: float | None) -> bool:
     """Whether a number can be the size of a pixel: finite, positive and not absurd."""
-    return value is not None and _SMALLEST <= value <= _LARGEST
+    return value is not None and _SMALLEST <= float(value) <= _LARGEST
 
 
 @dataclass(frozen=True, eq=False)
