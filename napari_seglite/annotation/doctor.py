@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AnnotationError, SegliteError
+from ..formats import stored_grid
 from ..images import Corrections, ImageAxes
 from . import index
 from .folder import recover_all
@@ -142,17 +143,12 @@ def _earlier_index(
 
 
 def _from_labels(folder: Path) -> Iterator[ProjectImage]:
-    import zarr
-
     for labels in sorted(folder.glob(f"{IMAGES}/*/labels*.zarr")):
         if labels.is_symlink() or not index.names_labels(labels.name):
             continue
         try:
-            group: Any = zarr.open_group(labels, mode="r")
-            scales = group.attrs["ome"]["multiscales"][0]
-            axes = ImageAxes("".join(axis["name"] for axis in scales["axes"]).upper())
-            shape = tuple(group["0"].shape)
-            scale = scales["datasets"][0]["coordinateTransformations"][0]["scale"]
+            grid, shape = stored_grid(labels)
+            axes = ImageAxes(grid.axes)
             size = (axes.frame_count(shape), *axes.frame_shape(shape))
         except Exception:
             continue  # whatever the file holds, it is no image of a project
@@ -160,7 +156,17 @@ def _from_labels(folder: Path) -> Iterator[ProjectImage]:
         path = str(copy.relative_to(folder)) if copy.is_file() else ""
         key = labels.parent.name
         yield ProjectImage(
-            key, key, path, axes, Corrections(size), shape, labels.name, spacing=tuple(scale)
+            key,
+            key,
+            path,
+            axes,
+            Corrections(size),
+            shape,
+            labels.name,
+            spacing=grid.spacing,
+            unit=grid.unit,
+            units=grid.units,
+            origin=grid.origin,
         )
 
 

@@ -75,10 +75,8 @@ def annotated_images(project: AnnotationProject) -> list[AnnotatedImage]:
 
 def pixel_size(image: ProjectImage) -> PixelSize | None:
     """Return height and width of an image's pixels in micrometres, if they are known."""
-    if not image.spacing or image.unit == "pixel":
-        return None
-    where = [image.axes.labels.index(axis) for axis in "YX"]
-    return micrometres([image.spacing[k] for k in where], image.unit)
+    grid = image.grid
+    return micrometres([grid.size("Y"), grid.size("X")], grid.unit)
 
 
 def _digest(pixels: Any) -> str:

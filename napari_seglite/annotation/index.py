@@ -44,6 +44,8 @@ class _StoredImage:
     channels: tuple[int, ...] | None = None
     spacing: tuple[float, ...] = ()
     unit: str = "pixel"
+    units: tuple[str, ...] = ()
+    origin: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not _KEY.fullmatch(self.key) or not names_labels(self.labels):
@@ -67,6 +69,8 @@ class _StoredImage:
                 raise ValueError(f"the region {tuple(region.box)} lies outside of the labels")
         if any(not math.isfinite(size) or size <= 0 for size in self.spacing):
             raise ValueError(f"pixels have no size of {self.spacing}")
+        if len(self.units) not in (0, len(axes.order)) or not all(map(math.isfinite, self.origin)):
+            raise ValueError(f"pixels have no place {self.origin} in {self.units}")
         if self.channels is not None and (not self.channels or min(self.channels) < 0):
             raise ValueError(f"there are no channels {self.channels}")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AnnotationError
-from ..formats import ome_zarr
+from ..formats import write_editable
 from ..images import ArrayLike, WritableArray
 from .index import IMAGES
 from .project_image import CHUNK, ProjectImage
@@ -71,9 +71,7 @@ def _link_inside(folder: Path, image: ProjectImage) -> Path | None:
 
 def write_labels(folder: Path, image: ProjectImage, labels: ArrayLike) -> None:
     """Write the labels of an image into its project, in place of earlier ones."""
-    axes = image.axes.labels
-    spacing = image.spacing or (1.0,) * len(axes)
-    ome_zarr.write_editable(labels_folder(folder, image), labels, spacing, image.unit, axes, CHUNK)
+    write_editable(labels_folder(folder, image), labels, image.grid, CHUNK)
 
 
 def widened(labels: ArrayLike, dtype: np.dtype[Any]) -> ArrayLike | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..images import Corrections, ImageAxes
+from ..images import Corrections, Grid, ImageAxes
 from .journal import Tile
 
 # Side in pixels of the chunks in which labels are saved.
@@ -56,7 +56,12 @@ class ProjectImage:
     spacing : tuple of float
         Size of a pixel along the axes of the labels; empty if unknown.
     unit : str
-        Of the spacing.
+        Of the spacing along Z, Y and X.
+    units : tuple of str
+        Of the spacing along every axis; empty if `unit` is all that is known, as in projects of
+        version 0.1.
+    origin : tuple of float
+        Place of the first pixel along every axis, in its unit; empty for 0.
     """
 
     key: str
@@ -70,6 +75,17 @@ class ProjectImage:
     channels: tuple[int, ...] | None = None
     spacing: tuple[float, ...] = ()
     unit: str = "pixel"
+    units: tuple[str, ...] = ()
+    origin: tuple[float, ...] = ()
+
+    @property
+    def grid(self) -> Grid:
+        """Where the pixels of the labels lie."""
+        axes = self.axes.labels
+        sizes = dict(zip(axes, self.spacing, strict=False))  # empty if unknown
+        places = dict(zip(axes, self.origin, strict=False))
+        units = dict(zip(axes, self.units, strict=True)) if self.units else self.unit
+        return Grid.of(axes, sizes, units, places)
 
     def chunks(self, corner: Sequence[int], end: Sequence[int]) -> Iterator[Tile]:
         """Yield the chunks of its labels that a box overlaps.

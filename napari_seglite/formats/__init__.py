@@ -4,13 +4,14 @@
 image, such as its normalisation, belongs to `checkpoints` and above.
 """
 
-from . import ome_zarr
 from .atomic import is_unfinished, recover, replacing, sync, sync_folder
 from .describe import describe, description
 from .exports import CocoAnnotations, write_rois, write_table
 from .folders import Inputs, find_images, label_stem, list_images, named_as_labels
 from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
+from .ome_zarr import stored_grid
+from .ome_zarr_labels import write_editable, write_into
 from .pairs import FilePairs, pair_files, pair_stem
 from .read_write import (
     list_scenes,
@@ -18,10 +19,10 @@ from .read_write import (
     read_label_file,
     read_labels,
     read_recipe,
-    split_scene,
     write_labels,
 )
 from .registry import SUFFIXES, stem, suffix
+from .scene_choice import split_scene
 from .targets import check_folder, check_target
 from .validated import parse_json, read_json
 from .zips import open_zip, read_member
@@ -43,7 +44,6 @@ __all__ = [
     "list_scenes",
     "name_problem",
     "named_as_labels",
-    "ome_zarr",
     "open_zip",
     "pair_files",
     "pair_stem",
@@ -59,10 +59,13 @@ __all__ = [
     "safe_name",
     "split_scene",
     "stem",
+    "stored_grid",
     "suffix",
     "sync",
     "sync_folder",
     "taken",
+    "write_editable",
+    "write_into",
     "write_labels",
     "write_rois",
     "write_table",

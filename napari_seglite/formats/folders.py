@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ImageError
-from .read_write import read_recipe, split_scene
+from .read_write import read_recipe
 from .registry import DICOM_SERIES, SUFFIXES, format_of, stem, suffix
+from .scene_choice import split_scene
 
 # How programs and people name labels after their image.
 _ENDINGS = re.compile(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ..images import LETTERS, ArrayLike, Grid, ImageAxes, guess_axes
+from ..images import LETTERS, ArrayLike, Grid, ImageAxes, guess_axes, is_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +124,19 @@ class ImageFile:
         else:
             axes = guess_axes(tuple(levels[0].shape), more.get("rgb") or None)
             more["guesses"] = (*more.get("guesses", ()), "axes")
-        wrong = [a for a in axes.labels if not 0 < (sizes or {}).get(a, 1.0) < math.inf]
-        if wrong:
-            stated = " and ".join(f"{(sizes or {})[a]:g} along {a}" for a in wrong)
-            said = f"The file states a pixel size of {stated}, which is taken as unknown."
-            more["notices"] = (*more.get("notices", ()), said)
         grid = Grid.of(axes.labels, sizes or {}, units, origin, affine)
+        more["notices"] = (*more.get("notices", ()), *_impossible(sizes or {}, axes.labels))
         return cls(levels[0], axes, grid, tuple(levels), **more)
+
+
+def _impossible(sizes: Mapping[str, float], axes: str) -> Iterator[str]:
+    """Yield a sentence for each size that is none; 0 between frames is a usual word for unknown."""
+    for axis in axes:
+        size = sizes.get(axis)
+        if size is not None and not is_size(size) and not (axis == "T" and size == 0):
+            what = f"time of {size:g} between frames" if axis == "T" else f"pixel size of {size:g}"
+            along = "" if axis == "T" else f" along {axis}"
+            yield f"The file gives a {what}{along}; it is taken as unknown."
 
 
 def _without_single(levels: Sequence[ArrayLike], letters: str) -> tuple[Sequence[ArrayLike], str]:

@@ -1,233 +1,320 @@
-"""OME-Zarr 0.4 and 0.5: multiscale images and stacks, and labels."""
+"""OME-Zarr 0.1 to 0.5: multiscale images and stacks, plates, series and labels, read lazily."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError
-from ..images import ArrayLike, Grid, blocks
-from .atomic import replacing
+from ..images import Grid
+from . import ome_zarr_metadata as metadata
 from .image_file import ImageFile
 
-# Names of units in OME-Zarr.
-_LONG = {"um": "micrometer", "nm": "nanometer", "mm": "millimeter"}
-_TYPES = {"T": "time", "Z": "space", "Y": "space", "X": "space"}
-# Side of the chunks in pixels.
-CHUNK = 512
+if TYPE_CHECKING:
+    from .zarr_files import Node, Pixels, Store
+
+# Where a group without metadata is looked for images, as bioformats2raw lays them out.
+_MOST_SERIES = 100_000
 
 
 def is_zarr(path: Path) -> bool:
     """Whether a folder is a Zarr array or group."""
-    return any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
+    return any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of the images in a store.
+
+    Attributes
+    ----------
+    name : str
+        As users choose it, such as ``"B/3/0"`` for a field of a plate.
+    node : Node
+        Its group, or its array if that is all there is.
+    entry : int
+        Number of the multiscale image in the group.
+    """
+
+    name: str
+    node: Node
+    entry: int = 0
 
 
 def scenes(path: Path) -> tuple[str, ...]:
-    """Return the names of the images in an OME-Zarr folder."""
-    return ()
+    """Return the names of the images in a Zarr folder: wells with fields, series, or labels.
+
+    Raises
+    ------
+    ImageError
+        If the metadata are not valid.
+    """
+    from .zarr_files import open_store
+
+    names, _ = _listed(*open_store(path))
+    return tuple(names) if len(names) > 1 else ()
 
 
 def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
-    """Open an OME-Zarr image, or a Zarr array without metadata on its axes; no pixels are read yet.
-
-    Raises
-    ------
-    ImageError
-        If the folder holds no image.
-    """
-    import zarr
-
-    node: Any = zarr.open(path, mode="r")
-    if isinstance(node, zarr.Array):
-        return ImageFile.from_levels([node], str(node.attrs.get("axes", "?")))
-    scales = _multiscales(node)
-    if scales is None and "0" in node:  # as bioformats2raw lays out its series
-        node = node["0"]
-        scales = _multiscales(node)
-    if scales is None:
-        raise ImageError("the folder holds no OME-Zarr image; give the folder of one image.")
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales["axes"]]
-    datasets = scales["datasets"]
-    factors = np.ones(len(axes))
-    for entry in [
-        *datasets[0].get("coordinateTransformations", ()),
-        *scales.get("coordinateTransformations", ()),
-    ]:
-        if entry["type"] == "scale":
-            factors *= entry["scale"]
-    letters = "".join(axis["name"] for axis in axes).upper()
-    levels = [node[dataset["path"]] for dataset in datasets]
-    sizes = dict(zip(letters, factors.tolist(), strict=True))
-    units = {
-        letter: str(axis["unit"])
-        for letter, axis in zip(letters, axes, strict=True)
-        if "unit" in axis
-    }
-    return ImageFile.from_levels(levels, letters, sizes, units)
-
-
-def _multiscales(node: Any) -> dict[str, Any] | None:
-    attributes = node.attrs.asdict()
-    multiscales = attributes.get("ome", attributes).get("multiscales")
-    return multiscales[0] if multiscales else None
-
-
-def write(
-    path: Path,
-    labels: np.ndarray,
-    recipe: dict[str, Any],
-    grid: Grid,
-    source: Path | None = None,
-    version: str = "0.5",
-) -> None:
-    """Write labels with levels for viewing, see `read_write.write_labels`.
-
-    Each level takes every other pixel of the finer one along Y and X, so that labels never mix.
+    """Open an image of a Zarr folder or zip file; no pixels are read yet.
 
     Parameters
     ----------
     path : Path
-        Of the folder; only one that SegLite wrote is replaced.
-    labels : ndarray
-        Integer.
-    recipe : dict
-        Plain JSON data that `recipe_of` returns.
-    grid : Grid
-        Where the labels lie.
-    source : Path, optional
+        Of an image, a plate, a well, a field, a folder of series or labels, or an array.
+    scene : int
+        Number of the image, see `scenes`.
+    labels : bool
         Not used.
-    version : str
-        Of OME-Zarr: ``"0.4"`` or ``"0.5"``.
 
     Raises
     ------
     ImageError
-        If the folder exists and SegLite did not write it.
+        If there is no image, or its metadata are not valid or do not fit its arrays.
     """
-    import zarr
+    from .zarr_files import open_store
 
-    axes, spacing, unit = grid.axes, grid.spacing, grid.unit
-    if path.exists() and not recipe_of(path):
-        raise ImageError(f"{path}: there is a folder of this name that SegLite did not write.")
-    with replacing(path) as scratch:
-        group = zarr.create_group(scratch, zarr_format=2 if version == "0.4" else 3)
-        levels = _write_levels(group, labels, spacing, axes, version)
-        name = path.name.split(".")[0]
-        group.attrs.update(
-            {
-                **_metadata(name, levels, unit, axes, version),
-                "seglite": recipe or {"labels": "painted"},
-            }
+    store, group = open_store(path)
+    names, missing = _listed(store, group)
+    place = _located(store, group, names[scene])
+    notices = []
+    if missing:
+        notices.append(
+            f"{len(missing)} images that the metadata list are not there: {_some(missing)}."
         )
+    more: dict[str, Any] = {"scenes": tuple(names) if len(names) > 1 else (), "scene": scene}
+    if place.node.kind == "array":
+        return _plain(path, store, place.node, notices, more)
+    return _multiscale(path, store, place, notices, more)
 
 
-def write_editable(
-    path: Path, labels: ArrayLike, spacing: tuple[float, ...], unit: str, axes: str, chunk: int
-) -> None:
-    """Write labels of one level in small chunks, which can be replaced one by one later.
+def _plain(
+    path: Path, store: Store, node: Node, notices: list[str], more: dict[str, Any]
+) -> ImageFile:
+    """Return an array that has no metadata of OME-Zarr."""
+    from .zarr_files import open_pixels
 
-    Parameters
-    ----------
-    path : Path
-        Of the folder, which is replaced.
-    labels : ArrayLike
-        Integer, of any size.
-    spacing : tuple of float
-        Size of a pixel along every axis.
-    unit : str
-        Of the spacing.
-    axes : str
-        One letter per axis of the labels.
-    chunk : int
-        Side of a chunk along Y and X in pixels; 1 along the other axes.
-    """
-    import zarr
+    pixels = open_pixels(store, node, path)
+    axes = node.attributes.get("axes")
+    named: Sequence[Any] = node.dimensions or (axes if isinstance(axes, str | list) else ())
+    letters = metadata.letters_of([metadata.Axis(str(name)) for name in named]) or "?"
+    notices += _emptiness(store, node, pixels)
+    return ImageFile.from_levels([pixels], letters, notices=tuple(notices), **more)
 
-    chunks = tuple(
-        min(n, chunk) if a in "YX" else 1 for n, a in zip(labels.shape, axes, strict=True)
+
+def _multiscale(
+    path: Path, store: Store, place: Place, notices: list[str], more: dict[str, Any]
+) -> ImageFile:
+    """Return a multiscale image."""
+    scales = metadata.multiscales(place.node.attributes)[place.entry]
+    nodes, missing = level_nodes(store, place.node, scales)
+    if missing:
+        notices.append(f"Levels that the metadata list are not there: {_some(missing)}.")
+    levels = [_level(path, store, node) for node, _ in nodes]
+    if len({len(level.shape) for level in levels}) > 1:
+        raise ImageError("its levels have different numbers of dimensions.")
+    said = metadata.calibration(scales, nodes[0][1], len(levels[0].shape))
+    if said.ignored:
+        notices.append(f"Transformations of the type {_some(said.ignored)} are not applied.")
+    notices += _emptiness(store, nodes[0][0], levels[0])
+    count = dict(zip(said.letters, levels[0].shape, strict=True)).get("C", 1)
+    if count > 1:
+        more["channels"] = metadata.channel_names(place.node.attributes, count)
+    return ImageFile.from_levels(
+        levels,
+        said.letters,
+        said.sizes,
+        said.units,
+        origin=said.origin,
+        notices=tuple(notices),
+        **more,
     )
-    transforms = [{"type": "scale", "scale": list(map(float, spacing))}]
-    level = {"path": "0", "coordinateTransformations": transforms}
-    with replacing(path) as scratch:
-        group = zarr.create_group(scratch)
-        stored = group.create_array("0", shape=labels.shape, dtype=labels.dtype, chunks=chunks)
-        for plane in np.ndindex(labels.shape[:-2]):
-            for block in blocks(labels.shape[-2:]):
-                stored[(*plane, *block)] = np.asarray(labels[(*plane, *block)])
-        group.attrs.update(
-            {**_metadata(path.name, [level], unit, axes, "0.5"), "seglite": {"labels": "painted"}}
+
+
+def _level(path: Path, store: Store, node: Node) -> Pixels:
+    from .zarr_files import open_pixels
+
+    return open_pixels(store, node, path)
+
+
+def level_nodes(
+    store: Store, group: Node, scales: metadata.Multiscale
+) -> tuple[list[tuple[Node, metadata.Level]], list[str]]:
+    """Return the arrays of a multiscale image, the finest first, and the paths of missing ones.
+
+    Raises
+    ------
+    ImageError
+        If the finest one is missing.
+    """
+    from .zarr_files import find, inside
+
+    found, missing = [], []
+    for level in scales.datasets:
+        node = find(store, inside(group.path, level.path))
+        if node is not None and node.kind == "array":
+            found.append((node, level))
+        else:
+            missing.append(level.path)
+    if scales.datasets[0].path in missing:
+        raise ImageError(
+            f"its finest level {scales.datasets[0].path!r}, which the metadata name, is not there: "
+            "the copy is incomplete."
         )
+    return found, missing
 
 
-def _metadata(
-    name: str, levels: list[dict[str, Any]], unit: str, axes: str, version: str
-) -> dict[str, Any]:
-    units = {} if unit == "pixel" else {"unit": _LONG.get(unit, unit)}
-    scales: dict[str, Any] = {
-        "name": name,
-        "axes": [
-            {"name": a.lower(), "type": _TYPES[a], **(units if a in "ZYX" else {})} for a in axes
-        ],
-        "datasets": levels,
-    }
-    metadata: dict[str, Any] = {"multiscales": [scales], "image-label": {"version": version}}
-    if version == "0.4":
-        scales["version"] = version
-        return metadata
-    return {"ome": {"version": version, **metadata}}
+def _emptiness(store: Store, node: Node, pixels: Pixels) -> list[str]:
+    """Return a sentence if no pixel of an array is stored."""
+    from .zarr_files import is_empty
+
+    if not math.prod(pixels.shape) or not is_empty(store, node, pixels):
+        return []
+    return [
+        f"None of the pixels of {node.path or 'the array'} are stored, so that all of them are "
+        f"{pixels.fill_value}: the copy may be incomplete."
+    ]
 
 
-def _write_levels(
-    group: Any, labels: np.ndarray, spacing: tuple[float, ...], axes: str, version: str
-) -> list[dict[str, Any]]:
-    """Write all levels and return their entries in the metadata."""
-    slashes = {"chunk_key_encoding": {"name": "v2", "separator": "/"}} if version == "0.4" else {}
-    step = np.array([2 if axis in "YX" else 1 for axis in axes])
-    level: ArrayLike = labels
-    scale = np.array(spacing)
-    entries: list[dict[str, Any]] = []
-    while True:
-        path = str(len(entries))
-        sizes = zip(level.shape, axes, strict=True)
-        chunks = tuple(min(n, CHUNK) if axis in "YX" else 1 for n, axis in sizes)
-        stored = group.create_array(
-            path, shape=level.shape, dtype=level.dtype, chunks=chunks, **slashes
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+# ------------------------------------------------------------------ the images in a store
+def place_of(store: Store, group: str, scene: int) -> Place:
+    """Return an image of a store by its number, see `scenes`.
+
+    Raises
+    ------
+    ImageError
+        If it is not there, or the metadata are not valid.
+    """
+    names, _ = _listed(store, group)
+    return _located(store, group, names[scene])
+
+
+def _listed(store: Store, group: str) -> tuple[list[str], list[str]]:
+    """Return the names of the images in a group, and of those that are listed but not there."""
+    from .zarr_files import find
+
+    node = find(store, group)
+    missing: list[str] = []
+    names = [] if node is None else list(dict.fromkeys(_names(store, node, missing)))
+    if not names:
+        raise ImageError(
+            "the folder holds no OME-Zarr image"
+            + (f": {_some(missing)} are not there." if missing else "; give that of one image.")
         )
-        for plane in np.ndindex(level.shape[:-2]):
-            for block in blocks(level.shape[-2:]):
-                stored[(*plane, *block)] = level[(*plane, *block)]
-        transforms = [{"type": "scale", "scale": scale.tolist()}]
-        entries.append({"path": path, "coordinateTransformations": transforms})
-        if max(level.shape[axes.index(axis)] for axis in "YX") <= CHUNK:
-            return entries
-        level, scale = _Thinned(stored, step), scale * step
+    return names, missing
 
 
-class _Thinned:
-    """Every n-th entry along each axis of an array, read when it is indexed."""
+def _names(store: Store, node: Node, missing: list[str]) -> Iterator[str]:
+    """Yield the names of the images in a group, which are paths in it except for multiscales."""
+    if node.kind == "array":
+        yield ""
+    elif metadata.ome(node.attributes).get("multiscales"):
+        yield from _entries(node)
+    elif plate := metadata.part(node.attributes, "plate", metadata.Plate):
+        for well in plate.wells:
+            inner = _child(store, node, well.path)
+            if inner is None:
+                missing.append(well.path)
+                continue
+            fields = _fields(inner)
+            if not fields:
+                missing.append(well.path)
+            yield from (f"{well.path}/{name}" for name in fields)
+    elif "well" in metadata.ome(node.attributes):
+        yield from _fields(node)
+    else:
+        for name in _series(store, node):
+            if _child(store, node, name) is None:
+                missing.append(name)
+            else:
+                yield name
 
-    def __init__(self, array: ArrayLike, step: np.ndarray) -> None:
-        self.array, self.step, self.dtype = array, step, array.dtype
-        self.shape = tuple(-(-n // int(k)) for n, k in zip(array.shape, step, strict=True))
 
-    def __getitem__(self, where: tuple[Any, ...]) -> np.ndarray:
-        finer = [
-            slice(index.start * int(n), (index.stop - 1) * int(n) + 1, int(n))
-            if isinstance(index, slice)
-            else index * int(n)
-            for index, n in zip(where, self.step, strict=True)
-        ]
-        return np.asarray(self.array[tuple(finer)])
+def _entries(node: Node) -> list[str]:
+    """Return the names of the multiscale images in a group; their numbers if names repeat."""
+    found = metadata.multiscales(node.attributes)
+    names = [str(scales.name or f"image {k}") for k, scales in enumerate(found, start=1)]
+    if len(set(names)) < len(names):
+        return [f"{name} ({k})" for k, name in enumerate(names, start=1)]
+    return names
 
 
+def _fields(well: Node) -> list[str]:
+    found = metadata.part(well.attributes, "well", metadata.Well)
+    return [] if found is None else [field.path for field in found.images]
+
+
+def _series(store: Store, node: Node) -> Iterator[str]:
+    """Yield the names of the groups of images in a group without an image of its own."""
+    kind: Any = list[str]
+    listed = metadata.part(node.attributes, "labels", kind)
+    if listed is None and (inner := _child(store, node, "OME")) is not None:
+        listed = metadata.part(inner.attributes, "series", kind)
+    if listed is not None:
+        yield from listed
+        return
+    for number in range(_MOST_SERIES):
+        inner = _child(store, node, str(number))
+        if inner is None or not metadata.ome(inner.attributes).get("multiscales"):
+            return
+        yield str(number)
+
+
+def _child(store: Store, node: Node, name: str) -> Node | None:
+    from .zarr_files import find, inside
+
+    return find(store, inside(node.path, name))
+
+
+def _located(store: Store, group: str, name: str) -> Place:
+    """Return the image of a name."""
+    from .zarr_files import find
+
+    node = find(store, group)
+    if node is not None and node.kind == "array":
+        return Place(name, node)
+    if node is not None and metadata.ome(node.attributes).get("multiscales"):
+        return Place(name, node, _entries(node).index(name))
+    inner = None if node is None else _child(store, node, name)
+    if inner is None or not metadata.multiscales(inner.attributes):
+        raise ImageError(f"its image {name} is not there: the copy is incomplete.")
+    return Place(name, inner)
+
+
+# ------------------------------------------------------------------ what SegLite wrote
 def recipe_of(path: Path) -> dict[str, Any]:
-    """Return the recipe stored by `write`; empty if there is none."""
-    import zarr
+    """Return the recipe that SegLite stored with labels; empty if there is none."""
+    from .zarr_files import find, open_store
 
     try:
-        node: Any = zarr.open(path, mode="r")
-        return dict(node.attrs.get("seglite", {}))
-    except (OSError, ValueError, TypeError):
+        node = find(*open_store(path))
+    except (ImageError, OSError, ValueError):
         return {}
+    recipe = {} if node is None else node.attributes.get("seglite")
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def stored_grid(path: Path) -> tuple[Grid, tuple[int, ...]]:
+    """Return where the pixels of labels lie, all axes included, and their shape.
+
+    Raises
+    ------
+    ImageError
+        If there are no labels.
+    """
+    from .zarr_files import open_store
+
+    store, group = open_store(path)
+    place = place_of(store, group, 0)
+    scales = metadata.multiscales(place.node.attributes)[0]
+    node, level = level_nodes(store, place.node, scales)[0][0]
+    shape = tuple(_level(path, store, node).shape)
+    said = metadata.calibration(scales, level, len(shape))
+    return Grid.of(said.letters, said.sizes, said.units, said.origin), shape

@@ -14,6 +14,7 @@ from ..images import Grid
 from .image_file import ImageFile
 from .label_values import whole_numbers
 from .registry import Format, format_of, stem, unexpected, writer_of
+from .scene_choice import scene_number, split_scene
 from .targets import check_target
 
 
@@ -102,15 +103,6 @@ def list_scenes(path: str | Path) -> tuple[str, ...]:
         return _format(path).scenes(path) or (stem(path),)
 
 
-def split_scene(path: str | Path) -> tuple[Path, str | None]:
-    """Return a path without the choice of an image after ``#``, and that choice."""
-    path = Path(path)
-    name, separator, scene = path.name.rpartition("#")
-    if separator and name and not path.exists() and path.with_name(name).exists():
-        return path.with_name(name), scene
-    return path, None
-
-
 def _read(path: str | Path, scene: int | str | None, labels: bool) -> ImageFile:
     path, chosen = split_scene(path)
     scene = chosen if scene is None else scene
@@ -118,7 +110,7 @@ def _read(path: str | Path, scene: int | str | None, labels: bool) -> ImageFile:
         kind = _format(path)
         number = 0
         if scene is not None:
-            number = _number(scene, kind.scenes(path) or (stem(path),))
+            number = scene_number(scene, kind.scenes(path) or (stem(path),))
         image = kind.read(path, number, labels)
         if len(image.scenes) > 1 and scene is None:
             named = ", ".join(f"{k} {name}" for k, name in enumerate(image.scenes[:10], start=1))
@@ -131,16 +123,6 @@ def _read(path: str | Path, scene: int | str | None, labels: bool) -> ImageFile:
             image = image.noting(surprise)
         image.axes.check(tuple(image.array.shape))
         return image
-
-
-def _number(scene: int | str, names: Sequence[str]) -> int:
-    """Return the number, from 0, of an image given by its name or its number from 1."""
-    if str(scene) in names:
-        return list(names).index(str(scene))
-    if str(scene).isdecimal() and 1 <= int(scene) <= len(names):
-        return int(scene) - 1
-    named = ", ".join(f"{k} {name}" for k, name in enumerate(names[:10], start=1))
-    raise ImageError(f"there is no image {scene} in this file; it holds {named}.")
 
 
 def _format(path: Path) -> Format:

@@ -21,6 +21,7 @@ from . import (
     nd2,
     nifti,
     ome_zarr,
+    ome_zarr_labels,
     pictures,
     tiff,
     tiff_write,
@@ -109,7 +110,12 @@ MICROSCOPE_TIFF = Format(
     recipe=tiff_write.recipe_of,
 )  # fmt: skip
 OME_ZARR = Format(
-    "OME-Zarr", (".zarr",), ome_zarr.read, ome_zarr.scenes, ome_zarr.write, ome_zarr.recipe_of
+    "OME-Zarr",
+    (".zarr", ".zarr.zip", ".ozx"),
+    ome_zarr.read,
+    ome_zarr.scenes,
+    ome_zarr_labels.write,
+    ome_zarr.recipe_of,
 )
 NIFTI = Format("NIfTI", (".nii", ".nii.gz"), nifti.read)
 DICOM = Format("DICOM", (".dcm",), dicom.read)

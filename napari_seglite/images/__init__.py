@@ -10,7 +10,7 @@ from .axes import LETTERS, ImageAxes, at_level, guess_axes
 from .box import Box
 from .chunked import Block, LabelFrames, blocks
 from .corrections import MODES, STATES, WHOLE, CorrectedRegion, Corrections, Mode, account
-from .grid import Grid
+from .grid import Grid, is_size
 from .normalisation import Normalisation
 from .region import Region, region_of
 from .training_image import TrainingImage
@@ -44,6 +44,7 @@ __all__ = [
     "convert",
     "guess_axes",
     "is_length",
+    "is_size",
     "long_unit",
     "micrometres",
     "region_of",

@@ -14,6 +14,13 @@ from .units import UNKNOWN, canonical_unit, convert
 
 # Names of the two ends of the axes of RAS+ millimetres.
 _ENDS = ("LR", "PA", "IS")
+# A size beyond these, in whatever unit, is none, and a volume of such pixels would be infinite.
+_SMALLEST, _LARGEST = 1e-100, 1e100
+
+
+def is_size(value: float | None) -> bool:
+    """Whether a number can be the size of a pixel: finite, positive and not absurd."""
+    return value is not None and _SMALLEST <= float(value) <= _LARGEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,36 +72,35 @@ class Grid:
         axes : str
             Of the labels.
         sizes : mapping
-            Size of a pixel by letter, as far as it is known. What is no positive number is unknown.
+            Size of a pixel by letter, as far as it is known. What is not `is_size` is unknown.
         units : mapping, str or None
-            By letter, in any spelling, or one for Z, Y and X. Z and Y are converted to that of X.
+            By letter, in any spelling, or one for Z, Y and X. Z and Y are converted to that of X,
+            or all to that of Y or Z where X has none.
         origin : mapping, optional
             Place of the first pixel by letter, in the units given.
         affine : ndarray, optional
             See `affine`.
         """
         given = dict.fromkeys("ZYX", units) if isinstance(units, str) else dict(units or {})
-        common = canonical_unit(given.get("X") or given.get("Y") or given.get("Z") or UNKNOWN)
+        named = {axis: canonical_unit(given.get(axis) or UNKNOWN) for axis in axes}
+        common = next((named[a] for a in "XYZ" if named.get(a, UNKNOWN) != UNKNOWN), UNKNOWN)
         spacing, names, places = [], [], []
         for axis in axes:
-            size = sizes.get(axis)
-            unit = canonical_unit(given.get(axis) or UNKNOWN)
-            if size is None or not math.isfinite(size) or size <= 0 or unit == UNKNOWN:
-                # A size without a unit is a number of pixels only where it has a proportion to
-                # state, as ImageJ's voxels without a unit do.
-                keep = size is not None and math.isfinite(size) and size > 0
-                spacing.append(float(size) if keep and size is not None else 1.0)
+            size, place = sizes.get(axis), (origin or {}).get(axis, 0.0)
+            if size is None or not is_size(size):
+                spacing.append(1.0)
                 names.append(UNKNOWN)
                 places.append(0.0)
                 continue
-            factor = 1.0
-            if axis in "ZYX" and unit != common:
+            # A size without a unit states a proportion, as that of ImageJ's voxels does.
+            factor, unit = 1.0, named[axis]
+            if axis in "ZYX" and unit not in (common, UNKNOWN):
                 converted = convert(1.0, unit, common)
-                factor, unit = (1.0, unit) if converted is None else (converted, common)
+                if converted is not None and is_size(size * converted):
+                    factor, unit = converted, common
             spacing.append(float(size) * factor)
             names.append(unit)
-            place = (origin or {}).get(axis, 0.0)
-            places.append(float(place) * factor if math.isfinite(place) else 0.0)
+            places.append(float(place) * factor if math.isfinite(place * factor) else 0.0)
         return cls(axes, tuple(spacing), tuple(names), tuple(places), affine)
 
     @property

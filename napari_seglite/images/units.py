@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 PixelSize = tuple[float, float]
-# Spellings that pint reads as something else, or not at all. ImageJ writes micrometres as "u".
-_MICRO = dict.fromkeys(("u", "µ", "μ", "micron", "microns", "micrometre", "micrometres"), "um")
-_SPELLINGS = {
-    **_MICRO,
-    **dict.fromkeys(("", "px", "pix", "pixels"), "pixel"),
-    **dict.fromkeys(("a", "å", "ångström", "angstroms"), "angstrom"),
-    **dict.fromkeys(("sec", "secs", "seconds"), "s"),
-    **dict.fromkeys(("frame", "frames", "slice", "slices"), "pixel"),
-}
 UNKNOWN = "pixel"
+_PREFIXES = {"": "", "centi": "c", "milli": "m", "micro": "u", "nano": "n", "pico": "p"}
+# What most files say, so that pint, which takes a moment to load, is asked for the others alone,
+# and spellings that pint reads as something else or not at all: "Min" as an inch times a million.
+_SPELLINGS = {
+    **{
+        long + name + plural: short + symbol
+        for long, short in _PREFIXES.items()
+        for name, symbol in (("meter", "m"), ("metre", "m"), ("second", "s"))
+        for plural in ("", "s")
+    },
+    **{short + symbol: short + symbol for short in _PREFIXES.values() for symbol in "ms"},
+    # ImageJ writes micrometres as "u".
+    **dict.fromkeys(("u", "μ", "μm", "micron", "microns"), "um"),
+    **dict.fromkeys(("A", "å", "angstrom", "angstroms"), "Å"),
+    **dict.fromkeys(("sec", "secs"), "s"),
+    **dict.fromkeys(("min", "Min", "mins", "minute", "minutes"), "min"),
+    **dict.fromkeys(("h", "hour", "hours"), "h"),
+    **dict.fromkeys(("", "px", "pix", "pixels", "unknown", "none"), UNKNOWN),
+    **dict.fromkeys(("pixel", "frame", "frames", "slice", "slices"), UNKNOWN),
+}
+# A word; pint would take anything longer for a formula and compute it.
+_WORD = re.compile(r"[^\W\d]\w{0,59}")
+# Characters; a longer text is no unit.
+_LONGEST = 200
 
 
 def _registry() -> Any:
@@ -25,9 +42,11 @@ def _registry() -> Any:
     return pint.get_application_registry()
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def canonical_unit(text: str) -> str:
     r"""Return the short name of a unit, the same for all of its spellings.
+
+    Upper and lower case are told apart where both are units: ``"Mm"`` is a megametre.
 
     Parameters
     ----------
@@ -45,17 +64,43 @@ def canonical_unit(text: str) -> str:
     >>> canonical_unit("Micrometre"), canonical_unit("seconds"), canonical_unit("")
     ('um', 's', 'pixel')
     """
-    plain = text.replace("\\u00B5", "µ").replace("\\u00C5", "Å").strip().strip("\0")
+    plain = _plain(text)
+    if len(plain) > _LONGEST:
+        return UNKNOWN
     for spelling in (plain, plain.lower()):
-        unit = _parsed(_SPELLINGS.get(spelling.lower(), spelling) if spelling != "A" else "Å")
-        if unit is not None:
-            short = f"{unit:~}".replace("µ", "u")
-            return "um" if short == "u" else short
-    return _SPELLINGS.get(plain.lower(), plain)
+        found = _SPELLINGS.get(spelling) or _short(spelling)
+        if found:
+            return found
+    return plain
 
 
+def _plain(text: str) -> str:
+    """Return a text with one code for each sign, whatever program wrote it."""
+    # ImageJ escapes what is not ASCII.
+    text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
+    # NFKC makes the micro sign the Greek letter and the sign of the angstrom the Swedish one. The
+    # letters removed are UTF-8 that was read as Latin-1.
+    text = unicodedata.normalize("NFKC", text).replace("Âμ", "μ").replace("Î¼", "μ")
+    return text.strip().strip("\0").strip()
+
+
+def _short(text: str) -> str | None:
+    """Return pint's symbol of a unit, or its name if the symbol has another meaning."""
+    unit = _parsed(text)
+    if unit is None:
+        return None
+    symbol = f"{unit:~}".replace("µ", "u").replace("μ", "u")
+    if _SPELLINGS.get(symbol, symbol) == symbol and _parsed(symbol) == unit:
+        return symbol
+    return f"{unit:D}"
+
+
+@lru_cache(maxsize=1024)
 def _parsed(text: str) -> Any:
     """Return a pint unit of length or time, or None."""
+    text = text.replace(" ", "_")
+    if not _WORD.fullmatch(text):
+        return None
     try:
         unit = _registry().Unit(text)
     except Exception:  # pint's parser raises anything at all on a text that is no unit
@@ -65,13 +110,13 @@ def _parsed(text: str) -> Any:
 
 def long_unit(unit: str) -> str:
     """Return the long name of a unit, such as ``"micrometer"``, as OME-Zarr wants it."""
-    parsed = _parsed(unit)
+    parsed = _parsed(canonical_unit(unit))
     return unit if parsed is None else f"{parsed:D}"
 
 
 def is_length(unit: Any) -> bool:
     """Whether a unit is one of length."""
-    parsed = _parsed(str(unit))
+    parsed = _parsed(canonical_unit(str(unit)))
     return parsed is not None and dict(parsed.dimensionality) == {"[length]": 1}
 
 

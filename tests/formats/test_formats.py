@@ -85,7 +85,7 @@ def test_an_empty_zarr_and_an_empty_folder_are_named(tmp_path):
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_labels_as_ome_zarr_come_back_with_levels(tmp_path, version):
-    from napari_seglite.formats import ome_zarr as writer
+    from napari_seglite.formats import ome_zarr_labels as writer
 
     labels = np.arange(2 * 1030 * 700).reshape(2, 1030, 700).astype(np.uint32)
     path = tmp_path / "l_labels.zarr"

@@ -328,6 +328,8 @@ class CorrectionTracker(QObject):
                 channels=layers.choice(image, "channels"),
                 spacing=tuple(map(float, labels.scale)),
                 unit=str(labels.units[-1]),
+                units=tuple(map(str, labels.units)),
+                origin=tuple(map(float, labels.translate)),
             )
         if known is not None:  # not painted on yet, so it may belong to another image
             known.image, known.entry = image, entry

@@ -64,13 +64,18 @@ def _add_image(viewer: ViewerModel, entry: ProjectImage, pixels: Any) -> Image:
     order = entry.axes.order
     rgb = order.endswith("C") and pixels.shape[-1] in (3, 4)
     axes = order.removesuffix("C") if rgb else order
-    spacing = dict(zip(entry.axes.labels, entry.spacing, strict=False))
+    grid = entry.grid
+    spacing, units, origin = (
+        dict(zip(grid.axes, values, strict=True))
+        for values in (grid.spacing, grid.units, grid.origin)
+    )
     image = viewer.add_image(
         pixels,
         name=entry.name,
         rgb=rgb,
         scale=[spacing.get(axis, 1.0) for axis in axes],
-        units=[entry.unit if axis in "ZYX" else "pixel" for axis in axes],
+        units=[units.get(axis, "pixel") for axis in axes],
+        translate=[origin.get(axis, 0.0) for axis in axes],
         axis_labels=[axis.lower() for axis in axes],
     )
     layers.choose(image, axes=order, channels=entry.channels)
