@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import ImageError
 from ...images import ImageAxes, PixelSize, guess_axes, micrometres
+from ..file_layers import facts_of, untouched
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -69,7 +70,9 @@ def pixels(layer: Image) -> Any:
 
 
 def layer_axes(layer: Image) -> ImageAxes:
-    """Return the axes of an image layer: chosen by the user, named by the layer, or guessed.
+    """Return the axes of an image layer.
+
+    They are chosen by the user, named by the layer, stated by its file, or guessed.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def layer_axes(layer: Image) -> ImageAxes:
             if layer.rgb and chosen[-1] != "C":
                 raise ImageError(f"the last axis holds colours, so {chosen} must end in C.")
         else:
-            axes = _named_axes(layer) or guess_axes(shape, bool(layer.rgb))
+            axes = _named_axes(layer) or _stated_axes(layer) or guess_axes(shape, bool(layer.rgb))
         axes.check(shape)
     except ImageError as error:
         raise ImageError(f"{layer.name}: {error}") from error
@@ -125,6 +128,10 @@ def pixel_size(layer: Image) -> PixelSize | None:
     """Return height and width in micrometres of a pixel of `pixels`, or None if unknown."""
     order = layer_axes(layer).order
     where = [order.index(axis) for axis in "YX"]
+    facts = facts_of(layer) if untouched(layer) else None
+    if facts is not None and facts.size is not None:
+        height, width = (s * f for s, f in zip(facts.size, _factors(layer)[where], strict=True))
+        return float(height), float(width)
     if len({str(layer.units[k]) for k in where}) > 1:
         return None
     sizes = np.asarray(layer.scale, float) * _factors(layer)
@@ -149,6 +156,25 @@ def _named_axes(layer: Image) -> ImageAxes | None:
     if layer.rgb and "C" in letters:
         return None
     return ImageAxes("".join(letters) + "C" * bool(layer.rgb))
+
+
+def _stated_axes(layer: Image) -> ImageAxes | None:
+    """Return the axes that the file of a layer states, if all have a meaning."""
+    facts = facts_of(layer)
+    if facts is None or "?" in facts.layer_axes or (layer.rgb and facts.layer_axes[-1] != "C"):
+        return None
+    return ImageAxes(facts.layer_axes)
+
+
+def file_of(layer: Image) -> str:
+    """Return the file of a layer, or else a name for it."""
+    return str(layer.source.path or f"{layer.name}.tif")
+
+
+def axes_in_file(layer: Image, axes: str) -> str:
+    """Return axes of a layer's pixels in the order of its file, which can be another one."""
+    facts = facts_of(layer)
+    return axes if facts is None else facts.in_file(axes)
 
 
 def is_stack(layer: Image | None) -> bool:

@@ -11,6 +11,7 @@ from ...annotation import AnnotationProject, ProjectImage
 from ...errors import Cancelled, SegliteError
 from ...images import blocks, chunked
 from ..common import StopSignal, layers
+from ..file_layers import layer_unit
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -62,7 +63,8 @@ def show_image(
 
 def _add_image(viewer: ViewerModel, entry: ProjectImage, pixels: Any) -> Image:
     order = entry.axes.order
-    rgb = order.endswith("C") and pixels.shape[-1] in (3, 4)
+    # Four channels are rarely red, green, blue and transparency.
+    rgb = order.endswith("C") and pixels.shape[-1] == 3
     axes = order.removesuffix("C") if rgb else order
     spacing = dict(zip(entry.axes.labels, entry.spacing, strict=False))
     image = viewer.add_image(
@@ -70,7 +72,7 @@ def _add_image(viewer: ViewerModel, entry: ProjectImage, pixels: Any) -> Image:
         name=entry.name,
         rgb=rgb,
         scale=[spacing.get(axis, 1.0) for axis in axes],
-        units=[entry.unit if axis in "ZYX" else "pixel" for axis in axes],
+        units=[layer_unit(entry.unit) if axis in "ZYX" else "pixel" for axis in axes],
         axis_labels=[axis.lower() for axis in axes],
     )
     layers.choose(image, axes=order, channels=entry.channels)

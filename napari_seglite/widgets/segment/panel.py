@@ -21,6 +21,7 @@ from ..common import (
     forms,
     label_shape,
     last_of,
+    layers,
 )
 from .form import Output, SegmentForm
 from .preview_layer import SegmentationPreview
@@ -289,7 +290,8 @@ class SegmentPanel(QWidget):
             self.say("Segment an image first. Then this button copies how to repeat it.")
             return
         request, image = shown.result.request, shown.image
-        path = image.source.path or f"{image.name}.tif"
+        path = layers.file_of(image)
+        request = replace(request, axes=layers.axes_in_file(image, request.axes))
         text = request.as_command([path], ".") if command else request.as_python(path)
         clipboard = QApplication.clipboard()
         assert clipboard is not None
