@@ -41,7 +41,7 @@ class SourceFiles(QObject):
         self.viewer = viewer
         self.runner = JobRunner(self)
         self._waiting: list[Layer] = []
-        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.inserted.connect(lambda event: self.look_at(event.value))
         for layer in list(viewer.layers):
             self.look_at(layer)
 
@@ -50,11 +50,7 @@ class SourceFiles(QObject):
         """Whether a file is being read."""
         return self.runner.busy
 
-    def _on_inserted(self, event: Any) -> None:
-        # napari has not shown the layer yet.
-        self.look_at(event.value, shown=False)
-
-    def look_at(self, layer: Layer, shown: bool = True) -> None:
+    def look_at(self, layer: Layer) -> None:
         """Read the file of a layer if napari itself opened it."""
         if not wants_facts(layer):
             return
@@ -62,7 +58,7 @@ class SourceFiles(QObject):
             self._waiting.append(layer)
             self._next()
         elif (facts := facts_of(layer)) is not None:
-            adopt(self.viewer, layer, facts, shown)
+            adopt(self.viewer, layer, facts)
 
     def _next(self) -> None:
         if self.busy or not self._waiting:

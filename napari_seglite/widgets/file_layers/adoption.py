@@ -35,7 +35,7 @@ def unnamed(layer: Layer) -> bool:
     return all(name.lstrip("-").isdecimal() for name in layer.axis_labels)
 
 
-def adopt(viewer: ViewerModel, layer: Layer, facts: FileFacts, shown: bool = True) -> None:
+def adopt(viewer: ViewerModel, layer: Layer, facts: FileFacts) -> None:
     """Place a layer where its file says, and with it what the user has drawn on it.
 
     What the user or another reader chose is kept. The viewer goes on showing the same pixels,
@@ -47,14 +47,12 @@ def adopt(viewer: ViewerModel, layer: Layer, facts: FileFacts, shown: bool = Tru
         The viewer, and a layer that napari opened.
     facts : FileFacts
         What its file says.
-    shown : bool
-        Whether the viewer shows the layer already.
     """
     axes = facts.layer_axes[: layer.ndim]
     if untouched(layer):
         companions = [other for other in viewer.layers if _lies_on(other, layer, facts)]
         alone = all(untouched(other) for other in viewer.layers)
-        with _same_view(viewer, layer) if shown and alone else nullcontext():
+        with _same_view(viewer, layer) if alone else nullcontext():
             _place(layer, facts.placement, range(layer.ndim))
             for other in companions:
                 _place(other, facts.placement, _shared_axes(other, layer, axes))
@@ -95,6 +93,9 @@ def _place(layer: Layer, placement: dict[str, Any], axes: Any) -> None:
 def _same_view(viewer: ViewerModel, layer: Layer) -> Iterator[None]:
     """Let the viewer show the same pixels of a layer after it was placed anew."""
     dims, camera = viewer.dims, viewer.camera
+    if dims.ndim < layer.ndim:  # napari has not shown the layer yet
+        yield
+        return
     offset = dims.ndim - layer.ndim
     shown = [k - offset for k in dims.displayed if k >= offset]
     point = np.array(dims.point, float)[-layer.ndim :]
