@@ -11,6 +11,7 @@ from .facts import (
     facts_of,
     find_facts,
     first_level,
+    has_pixels,
     is_quick,
     wants_facts,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "file_placement",
     "find_facts",
     "first_level",
+    "has_pixels",
     "is_quick",
     "layer_of_file",
     "layer_unit",

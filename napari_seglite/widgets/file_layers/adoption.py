@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .facts import FileFacts, first_level
+from .facts import FileFacts, first_level, has_pixels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -64,7 +64,7 @@ def _lies_on(other: Layer, layer: Layer, facts: FileFacts) -> bool:
     """Whether a layer without a file has been placed on another one by its pixels' numbers."""
     if other is layer or other.source.path or not untouched(other) or other.ndim > layer.ndim:
         return False
-    if not hasattr(other, "multiscale"):  # points and shapes
+    if not has_pixels(other):  # points and shapes
         return True
     shape, axes = facts.shape[: layer.ndim], facts.layer_axes[: layer.ndim]
     labels = tuple(n for n, axis in zip(shape, axes, strict=True) if axis != "C")

@@ -150,6 +150,13 @@ def facts_of(layer: Image | Labels) -> FileFacts | None:
     return None
 
 
+def has_pixels(layer: Any) -> bool:
+    """Whether a layer is an image or labels."""
+    from napari.layers import Image, Labels
+
+    return isinstance(layer, (Image, Labels))
+
+
 def wants_facts(layer: Any) -> bool:
     """Whether napari itself opened the file of a layer, and it has not been read again yet."""
     source = layer.source
@@ -157,7 +164,7 @@ def wants_facts(layer: Any) -> bool:
         KEY not in layer.metadata
         and bool(source.path)
         and source.reader_plugin == "napari"
-        and hasattr(layer, "multiscale")
+        and has_pixels(layer)
     )
 
 

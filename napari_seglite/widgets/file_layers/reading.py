@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import ImageError
 from ...formats import (
+    SUFFIXES,
     ImageFile,
     read_image,
     read_label_file,
@@ -81,7 +82,8 @@ def layer_of_file(path: str | Path, scene: int | None = None) -> LayerOfFile:
     file, chosen = split_scene(path)
     recipe = _recipe(file)
     image = None
-    if recipe or suffix(file) == "_seg.npy" or stem(file).lower().endswith(LABEL_ENDS):
+    named = suffix(file) == "_seg.npy" or stem(file).lower().endswith(LABEL_ENDS)
+    if recipe or named or _is_segmentation(file):
         image = _labels(path, scene)
     kind: Literal["image", "labels"] = "image" if image is None else "labels"
     if image is None:
@@ -121,11 +123,24 @@ def add_to_viewer(viewer: ViewerModel, layer: LayerOfFile) -> Layer:
 
 
 def _recipe(path: Path) -> dict[str, Any]:
-    """Return the recipe in a file, or a sign that it holds labels; empty for an image."""
+    """Return the recipe in a file; empty if there is none."""
     try:
         return read_recipe(path)
     except Exception:  # whatever is wrong with the file, reading it says so
         return {}
+
+
+def _is_segmentation(path: Path) -> bool:
+    """Whether a file is a DICOM segmentation."""
+    if not path.is_file() or (suffix(path) in SUFFIXES and suffix(path) != ".dcm"):
+        return False
+    import pydicom
+
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Modality"])
+    except Exception:  # whatever is wrong with the file, reading it says so
+        return False
+    return str(header.get("Modality", "")) == "SEG"
 
 
 def _labels(path: str | Path, scene: int | None) -> ImageFile | None:

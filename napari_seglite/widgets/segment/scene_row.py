@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ...formats import split_scene
 from ..common import JobRunner, StopSignal, forms
-from ..file_layers import FileFacts, LayerOfFile, add_to_viewer, facts_of, layer_of_file
+from ..file_layers import FileFacts, LayerOfFile, add_to_viewer, facts_of, has_pixels, layer_of_file
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -58,7 +58,7 @@ class SceneRow(QObject):
             return
         path, _ = split_scene(facts.path)
         for layer in self.viewer.layers:
-            other = facts_of(layer) if hasattr(layer, "multiscale") else None
+            other = facts_of(layer) if has_pixels(layer) else None
             if other and other.scene == scene and split_scene(other.path)[0] == path:
                 self.opened.emit(layer)
                 return
