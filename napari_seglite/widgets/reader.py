@@ -34,5 +34,5 @@ def layer_data(path: str) -> tuple[Any, dict[str, Any], str]:
     if layer.notices:
         from napari.utils.notifications import show_info
 
-        show_info("\n".join([f"{layer.settings['name']}:", *layer.notices]))
+        show_info(" ".join([f"{layer.settings['name']}:", *layer.notices]))
     return layer.as_tuple()

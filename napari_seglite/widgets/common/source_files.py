@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from ..file_layers import KEY, adopt, facts_of, find_facts, first_level, is_quick, wants_facts
+from ..file_layers import (
+    KEY,
+    READING,
+    adopt,
+    facts_of,
+    find_facts,
+    first_level,
+    is_quick,
+    wants_facts,
+)
 from .job_runner import JobRunner
 from .jobs import StopSignal
 
@@ -55,6 +64,7 @@ class SourceFiles(QObject):
         if not wants_facts(layer):
             return
         if not is_quick(layer):
+            layer.metadata[KEY] = READING
             self._waiting.append(layer)
             self._next()
         elif (facts := facts_of(layer)) is not None:

@@ -6,12 +6,14 @@ Nothing here needs Qt, so napari can read files without a window.
 from .adoption import adopt, untouched
 from .facts import (
     KEY,
+    READING,
     FileFacts,
     describe_file,
     facts_of,
     find_facts,
     first_level,
     has_pixels,
+    is_being_read,
     is_quick,
     wants_facts,
 )
@@ -20,6 +22,7 @@ from .reading import LayerOfFile, add_to_viewer, layer_of_file
 
 __all__ = [
     "KEY",
+    "READING",
     "FileFacts",
     "LayerOfFile",
     "add_to_viewer",
@@ -30,6 +33,7 @@ __all__ = [
     "find_facts",
     "first_level",
     "has_pixels",
+    "is_being_read",
     "is_quick",
     "layer_of_file",
     "layer_unit",

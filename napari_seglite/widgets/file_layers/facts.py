@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 # The key in a layer's metadata.
 KEY = "seglite_file"
+# In place of the facts as long as the file is being read.
+READING = "reading"
 # Files of these formats and sizes are read within the blink of an eye.
 QUICK = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
-QUICK_FILE, QUICK_PIXELS = 1_000_000, 16_000_000  # bytes
+QUICK_FILE, QUICK_PIXELS = 1_000_000, 4_000_000  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +168,11 @@ def wants_facts(layer: Any) -> bool:
         and source.reader_plugin == "napari"
         and has_pixels(layer)
     )
+
+
+def is_being_read(layer: Image | Labels) -> bool:
+    """Whether the file of a layer is being read, so that more will be known in a moment."""
+    return bool(layer.metadata.get(KEY) == READING)
 
 
 def is_quick(layer: Image | Labels) -> bool:
