@@ -13,9 +13,10 @@ from npe2 import PluginManifest
 from skimage.io import imsave
 
 from napari_seglite.formats import SUFFIXES, ImageFile, read_image
-from napari_seglite.images import micrometres
+from napari_seglite.images import ImageAxes, micrometres
 from napari_seglite.widgets.common import SourceFiles, layers
 from napari_seglite.widgets.file_layers import facts, facts_of, file_placement, layer_unit
+from napari_seglite.widgets.fine_tune.slices import whole_slices
 
 ROOT = Path(__file__).parents[2]
 GREY = np.random.default_rng(5).integers(0, 200, (40, 50), dtype=np.uint8)
@@ -230,6 +231,15 @@ def test_voxels_lie_on_their_mirrored_copies(viewer, turn, axes):
     viewer.dims.set_point(0, image.data_to_world(voxel)[0])
     for layer, z in ((image, 1), (other, there[0])):  # napari can slice both
         assert round(float(layer.world_to_data(viewer.dims.point)[0])) == z
+
+
+def test_training_reads_mirrored_labels_as_the_image_lies(viewer):
+    image, other = placed(viewer, AFFINE), placed(viewer, mirrored(AFFINE, 1, 2))
+    values = np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.uint16)
+    labels = viewer.add_labels(values[::-1, ::-1], **layers.placement(other, ImageAxes("ZYX")))
+    assert layers.mirrored_axes(labels, image) == (0, 1)
+    assert layers.mirrored_axes(labels, other) == ()
+    np.testing.assert_array_equal(whole_slices(image, labels, "all", 0).labels, values)
 
 
 def test_the_patient_is_seen_as_radiologists_do(viewer):

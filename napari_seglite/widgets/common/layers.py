@@ -124,6 +124,31 @@ def from_world(layer: Image, world: np.ndarray) -> np.ndarray:
     return np.asarray((np.asarray(layer.world_to_data(world)) - (factors - 1) / 2) / factors)
 
 
+def mirrored_axes(labels: Labels, image: Image | Labels) -> tuple[int, ...]:
+    """Return the axes along which labels run against an image, or against other labels.
+
+    So do two files of one volume that store its voxels in different orders.
+    """
+    from napari.layers import Image
+
+    mine, others = _directions(labels), _directions(image)
+    if isinstance(image, Image):
+        others = [
+            d for d, axis in zip(others, layer_axes(image).order, strict=False) if axis != "C"
+        ]
+    if len(mine) != len(others):
+        return ()
+    return tuple(k for k, (a, b) in enumerate(zip(mine, others, strict=True)) if a * b < 0)
+
+
+def _directions(layer: Image | Labels) -> list[float]:
+    """Return how far a layer's axes lead along the world's, per pixel."""
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
+    return [
+        float((layer.data_to_world(step) - origin)[k]) for k, step in enumerate(np.eye(layer.ndim))
+    ]
+
+
 def pixel_size(layer: Image) -> PixelSize | None:
     """Return height and width in micrometres of a pixel of `pixels`, or None if unknown."""
     order = layer_axes(layer).order

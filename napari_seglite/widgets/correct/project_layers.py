@@ -63,8 +63,7 @@ def show_image(
 
 def _add_image(viewer: ViewerModel, entry: ProjectImage, pixels: Any) -> Image:
     order = entry.axes.order
-    # Four channels are rarely red, green, blue and transparency.
-    rgb = order.endswith("C") and pixels.shape[-1] == 3
+    rgb = order.endswith("C") and pixels.shape[-1] in (3, 4)
     axes = order.removesuffix("C") if rgb else order
     spacing = dict(zip(entry.axes.labels, entry.spacing, strict=False))
     image = viewer.add_image(
