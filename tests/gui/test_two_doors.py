@@ -185,7 +185,7 @@ def test_a_picture_stays_a_picture_whatever_its_name(viewer, tmp_path, name):
 
 def test_labels_of_whole_floats_and_of_bits(viewer, tmp_path):
     tifffile.imwrite(tmp_path / "a_labels.tif", LABELS.astype(np.float32))
-    tifffile.imwrite(tmp_path / "b_labels.tif", LABELS > 0)
+    tifffile.imwrite(tmp_path / "b_labels.tif", LABELS > 0, photometric="minisblack")
     for name in "ab":
         (layer,) = viewer.open(tmp_path / f"{name}_labels.tif", plugin="napari-seglite")
         assert layer.data.dtype.kind == "u"
