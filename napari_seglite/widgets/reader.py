@@ -2,6 +2,16 @@
 
 It keeps what napari's own readers drop: which axis is which, the size of a pixel along each with
 its unit, the place of the image, and labels as labels.
+
+Where several readers are offered for a file, napari asks which to take, and can remember the answer
+for all files of that ending; SegLite comes first in its list and is chosen unless the user clicks
+another. A plugin could write such answers into napari's preferences itself, but they are the
+user's. Whoever takes napari's reader loses nothing: `file_layers` reads the file again for what
+that reader dropped.
+
+An image of several channels is one layer with a slider for them, because networks read several
+channels of one image, numbered in the panel as in the shell. napari's *Split Stack* makes a layer
+of each.
 """
 
 from __future__ import annotations

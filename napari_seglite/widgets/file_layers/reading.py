@@ -83,7 +83,8 @@ def layer_of_file(path: str | Path, scene: int | None = None) -> LayerOfFile:
     recipe = _recipe(file)
     image = None
     named = suffix(file) == "_seg.npy" or stem(file).lower().endswith(LABEL_ENDS)
-    if recipe or named or _is_segmentation(file):
+    made = recipe and not stem(file).endswith("_uncertainty")
+    if made or named or _is_segmentation(file):
         image = _labels(path, scene)
     kind: Literal["image", "labels"] = "image" if image is None else "labels"
     if image is None:
