@@ -24,6 +24,7 @@ FLOORS = (
     "annotation",
     "batch",
     "cli",
+    "widgets.file_layers",
     "widgets.common",
     ("widgets.segment", "widgets.correct", "widgets.fine_tune", "widgets.models", "widgets.tools"),
     "widgets",

@@ -11,9 +11,10 @@ from threading import Lock, RLock
 import numpy as np
 
 from ..errors import AnnotationError
-from ..formats import read_image, replacing, safe_name, taken
+from ..formats import read_image, replacing, safe_name, split_scene, taken
 from ..images import ArrayLike, WritableArray
 from . import index
+from .fitting_pixels import read_fitting
 from .folder import check_folder, recover_all
 from .index import INDEX
 from .journal import JOURNAL, Journal, StoredTile, Tile
@@ -306,25 +307,14 @@ class AnnotationProject:
         image = self.images[key]
         file = image.path  # read once: the thread that saves may store a copy
         path = self.folder / file
-        if not file or not path.exists():
+        if not file or not split_scene(path)[0].exists():
             raise AnnotationError(
                 f"The file of {image.name} is not there ({path if file else 'it had none'}). "
                 "Put it back, or remove the image from the project."
             )
-        pixels = read_image(path).array
         if self._is_copy(file):
-            return pixels
-        axes, size = image.axes, image.corrections.shape
-        frames, height, width = size
-        if (
-            len(pixels.shape) != len(axes.order)
-            or (axes.frame_count(pixels.shape), *axes.frame_shape(pixels.shape)) != size
-        ):
-            raise AnnotationError(
-                f"{path} has the shape {pixels.shape}, which does not fit the {frames} frames of "
-                f"{height} x {width} pixels that were corrected."
-            )
-        return pixels
+            return read_image(path).array
+        return read_fitting(path, image)
 
     def labels(self, key: str) -> WritableArray:
         """Return the labels of an image as a Zarr array, without the changes in the journal.

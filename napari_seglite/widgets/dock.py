@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..checkpoints import CheckpointInfo, CheckpointStore
-from .common import CorrectionTracker, allow_parallel_jobs, warm_colours_soon
+from .common import CorrectionTracker, SourceFiles, allow_parallel_jobs, warm_colours_soon
 from .correct import CorrectPanel
 from .fine_tune import FineTunePanel
 from .models import ModelsPanel
@@ -36,6 +36,7 @@ class SegliteDock(QWidget):
         allow_parallel_jobs()
         store = store or CheckpointStore()
         self.viewer = napari_viewer
+        self.source_files = SourceFiles(napari_viewer, self)
         self.tracker = CorrectionTracker(napari_viewer, self)
         self.segment_panel = SegmentPanel(napari_viewer, store)
         self.correct_panel = CorrectPanel(
@@ -45,7 +46,7 @@ class SegliteDock(QWidget):
         self.fine_tune_panel = FineTunePanel(napari_viewer, store, self.tracker, device)
         self.evaluate_panel = EvaluatePanel(napari_viewer)
         self.measure_panel = MeasurePanel()
-        self.batch_panel = BatchPanel(store, self.segment_panel.settings)
+        self.batch_panel = BatchPanel(napari_viewer, store, self.segment_panel.settings)
         self.models_panel = ModelsPanel(store)
         self.compare_panel = ComparePanel(napari_viewer, store, self.tracker, device)
         self.tabs, self.tools = QTabWidget(), QTabWidget()
@@ -75,6 +76,7 @@ class SegliteDock(QWidget):
         self.models_panel.changed.connect(self._on_models_changed)
         # napari may destroy the window without closing it; corrections must be on disk then.
         self.destroyed.connect(lambda: tracker.close_without_qt())
+        self.source_files.found.connect(lambda _: self.reset_choices())
         self._connect_layers()
 
     def show_panel(self, panel: QWidget) -> None:

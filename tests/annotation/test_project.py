@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_seglite.annotation import AnnotationProject, Autosave, ClassList, ProjectImage
 from napari_seglite.annotation.journal import Journal, Tile
@@ -301,3 +302,13 @@ def test_whose_name_is_stored(monkeypatch):
     monkeypatch.setenv("SEGLITE_USER", "")
     assert corrections.accept(0).regions[0].by == ""
     assert corrections.accept(0, "grace").regions[0].by == "grace"
+
+
+def test_an_image_is_found_again_in_a_file_of_several(project, tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 99, (40, 50, 5), dtype=np.uint8)
+    with tifffile.TiffWriter(tmp_path / "two.tif") as writer:
+        writer.write(pixels[:30, :, 0], metadata={"axes": "YX"})
+        writer.write(pixels, metadata={"axes": "YXC"}, photometric="minisblack")
+    entry = image((1, 40, 50), axes="CYX", path=f"{tmp_path / 'two.tif'}#2")
+    key = project.add(entry, np.zeros((40, 50), np.uint8))
+    np.testing.assert_array_equal(project.read_pixels(key), np.moveaxis(pixels, -1, 0))

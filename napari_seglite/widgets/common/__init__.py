@@ -10,6 +10,7 @@ from .job_runner import JobRunner
 from .jobs import StopSignal, allow_parallel_jobs, last_of
 from .layers import add_labels, add_uncertainty, current_frame, label_shape
 from .score_table import ScoreTable
+from .source_files import SourceFiles
 from .status import ERROR_STYLE, JobStatus, StatusLabel
 from .tracker import CorrectionTracker, TrackedLayer
 from .training_curves import TrainingCurves
@@ -24,6 +25,7 @@ __all__ = [
     "JobRunner",
     "JobStatus",
     "ScoreTable",
+    "SourceFiles",
     "StatusLabel",
     "StopSignal",
     "TrackedLayer",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton
 
 from .jobs import Job, Work
 from .status import JobStatus
@@ -23,8 +23,8 @@ class JobRunner(QObject):
 
     Parameters
     ----------
-    panel : QWidget
-        The owner.
+    panel : QObject
+        The owner, such as a panel.
     status : JobStatus, optional
         Shows progress, errors and the end of a job.
     start_button, stop_button : QPushButton, optional
@@ -52,7 +52,7 @@ class JobRunner(QObject):
 
     def __init__(
         self,
-        panel: QWidget,
+        panel: QObject,
         status: JobStatus | None = None,
         start_button: QPushButton | None = None,
         stop_button: QPushButton | None = None,

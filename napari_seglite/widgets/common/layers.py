@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import ImageError
 from ...images import ImageAxes, PixelSize, guess_axes, micrometres
+from ..file_layers import facts_of, untouched
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -69,7 +70,9 @@ def pixels(layer: Image) -> Any:
 
 
 def layer_axes(layer: Image) -> ImageAxes:
-    """Return the axes of an image layer: chosen by the user, named by the layer, or guessed.
+    """Return the axes of an image layer.
+
+    They are chosen by the user, named by the layer, stated by its file, or guessed.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def layer_axes(layer: Image) -> ImageAxes:
             if layer.rgb and chosen[-1] != "C":
                 raise ImageError(f"the last axis holds colours, so {chosen} must end in C.")
         else:
-            axes = _named_axes(layer) or guess_axes(shape, bool(layer.rgb))
+            axes = _named_axes(layer) or _stated_axes(layer) or guess_axes(shape, bool(layer.rgb))
         axes.check(shape)
     except ImageError as error:
         raise ImageError(f"{layer.name}: {error}") from error
@@ -121,10 +124,39 @@ def from_world(layer: Image, world: np.ndarray) -> np.ndarray:
     return np.asarray((np.asarray(layer.world_to_data(world)) - (factors - 1) / 2) / factors)
 
 
+def mirrored_axes(labels: Labels, image: Image | Labels) -> tuple[int, ...]:
+    """Return the axes along which labels run against an image, or against other labels.
+
+    So do two files of one volume that store its voxels in different orders.
+    """
+    from napari.layers import Image
+
+    mine, others = _directions(labels), _directions(image)
+    if isinstance(image, Image):
+        others = [
+            d for d, axis in zip(others, layer_axes(image).order, strict=False) if axis != "C"
+        ]
+    if len(mine) != len(others):
+        return ()
+    return tuple(k for k, (a, b) in enumerate(zip(mine, others, strict=True)) if a * b < 0)
+
+
+def _directions(layer: Image | Labels) -> list[float]:
+    """Return how far a layer's axes lead along the world's, per pixel."""
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
+    return [
+        float((layer.data_to_world(step) - origin)[k]) for k, step in enumerate(np.eye(layer.ndim))
+    ]
+
+
 def pixel_size(layer: Image) -> PixelSize | None:
     """Return height and width in micrometres of a pixel of `pixels`, or None if unknown."""
     order = layer_axes(layer).order
     where = [order.index(axis) for axis in "YX"]
+    facts = facts_of(layer) if untouched(layer) else None
+    if facts is not None and facts.size is not None:
+        height, width = (s * f for s, f in zip(facts.size, _factors(layer)[where], strict=True))
+        return float(height), float(width)
     if len({str(layer.units[k]) for k in where}) > 1:
         return None
     sizes = np.asarray(layer.scale, float) * _factors(layer)
@@ -149,6 +181,25 @@ def _named_axes(layer: Image) -> ImageAxes | None:
     if layer.rgb and "C" in letters:
         return None
     return ImageAxes("".join(letters) + "C" * bool(layer.rgb))
+
+
+def _stated_axes(layer: Image) -> ImageAxes | None:
+    """Return the axes that the file of a layer states, if all have a meaning."""
+    facts = facts_of(layer)
+    if facts is None or "?" in facts.layer_axes or (layer.rgb and facts.layer_axes[-1] != "C"):
+        return None
+    return ImageAxes(facts.layer_axes)
+
+
+def file_of(layer: Image) -> str:
+    """Return the file of a layer, or else a name for it."""
+    return str(layer.source.path or f"{layer.name}.tif")
+
+
+def axes_in_file(layer: Image, axes: str) -> str:
+    """Return axes of a layer's pixels in the order of its file, which can be another one."""
+    facts = facts_of(layer)
+    return axes if facts is None else facts.in_file(axes)
 
 
 def is_stack(layer: Image | None) -> bool:

@@ -165,7 +165,8 @@ class CorrectPanel(QWidget):
         if image is None or labels is None:
             return None
         try:
-            if tuple(labels.data.shape) != layers.label_shape(image):
+            unfit = tuple(labels.data.shape) != layers.label_shape(image)
+            if unfit or layers.mirrored_axes(labels, image):
                 return None
             tracked = self.tracker.find(labels)
             if tracked is None:
@@ -202,7 +203,7 @@ class CorrectPanel(QWidget):
             self.mode_box.blockSignals(False)
             self._show_classes()
         elif self.labels_box.value is not None and self.image_box.value is not None:
-            self.say("These labels do not have the size of the image.", error=True)
+            self.say("These labels do not have the size of the image, or lie mirrored.", error=True)
         self.show_regions()
 
     # ------------------------------------------------------------------ classes

@@ -11,6 +11,7 @@ from ...annotation import AnnotationProject, ProjectImage
 from ...errors import Cancelled, SegliteError
 from ...images import blocks, chunked
 from ..common import StopSignal, layers
+from ..file_layers import layer_unit
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -74,7 +75,7 @@ def _add_image(viewer: ViewerModel, entry: ProjectImage, pixels: Any) -> Image:
         name=entry.name,
         rgb=rgb,
         scale=[spacing.get(axis, 1.0) for axis in axes],
-        units=[units.get(axis, "pixel") for axis in axes],
+        units=[layer_unit(units.get(axis, "pixel")) for axis in axes],
         translate=[origin.get(axis, 0.0) for axis in axes],
         axis_labels=[axis.lower() for axis in axes],
     )

@@ -50,7 +50,7 @@ def whole_slices(image: Image, labels: Labels, text: str, current: int) -> Annot
         image.name,
         layers.pixels(image),
         # A copy: later strokes are not marked as corrections, so they do not count.
-        np.array(labels.data),
+        np.flip(labels.data, layers.mirrored_axes(labels, image)).copy(),
         axes,
         corrections,
         layers.choice(image, "channels"),

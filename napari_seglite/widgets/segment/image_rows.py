@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
 from ...errors import SegliteError
 from ...inference import parse_numbers
-from ..common import ERROR_STYLE, forms, layers
+from ..common import ERROR_STYLE, forms, layers, plain_tip
+from ..file_layers import facts_of
+from .scene_row import SceneRow
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 HINT_STYLE = "color: #9aa4b0"
 
@@ -16,10 +23,13 @@ HINT_STYLE = "color: #9aa4b0"
 class ImageRows(QObject):
     """Rows to choose an image layer and, where there is a choice, its level, axes and channels.
 
-    Choices are stored in the layer. Axes and channels can be typed, too.
+    Choices are stored in the layer. Axes and channels can be typed, too. If the layer's file holds
+    several images, another row opens the others.
 
     Parameters
     ----------
+    viewer : ViewerModel
+        Its image layers can be chosen.
     rows : QFormLayout
         The form to add the rows to.
 
@@ -31,7 +41,7 @@ class ImageRows(QObject):
 
     changed = Signal()
 
-    def __init__(self, rows: QFormLayout) -> None:
+    def __init__(self, viewer: ViewerModel, rows: QFormLayout) -> None:
         super().__init__(rows)
         self._rows = rows
         self.box = forms.layer_box(Image)
@@ -43,11 +53,15 @@ class ImageRows(QObject):
         self.channels_box = _typed(
             "Channels in the order of the checkpoint's inputs, such as 0 or 2,0"
         )
+        self.scenes = SceneRow(viewer, self)
         rows.addRow("Image", self.box.native)
         rows.addRow(self.info)
+        rows.addRow("Scene", self.scenes.box)
         rows.addRow("Level", self.level_box)
         rows.addRow("Axes", self.axes_box)
         rows.addRow("Channels", self.channels_box)
+        self.scenes.said.connect(self._say)
+        self.scenes.opened.connect(self._on_opened)
         self.box.changed.connect(self.refresh)
         self.level_box.activated.connect(self._level_chosen)
         for combo, chosen in (
@@ -75,6 +89,10 @@ class ImageRows(QObject):
         """Show the properties and choices of the layer."""
         layer = self.image
         self._say("Open an image to begin" if layer is None else layers.describe_layer(layer))
+        facts = None if layer is None else facts_of(layer)
+        self.info.setToolTip("" if facts is None else plain_tip(facts.text))
+        self.box.native.setToolTip(self.info.toolTip())
+        self._rows.setRowVisible(self.scenes.box, self.scenes.show_scenes(facts))
         several = layer is not None and layer.multiscale
         self._rows.setRowVisible(self.level_box, several)
         self.level_box.clear()
@@ -101,6 +119,9 @@ class ImageRows(QObject):
         self._rows.setRowVisible(self.channels_box, channels > 1)
         self.channels_box.clear()
         self.channels_box.addItems(["all", *map(str, range(channels))])
+        facts = None if layer is None else facts_of(layer)
+        for k, name in enumerate(() if facts is None else facts.channels[:channels]):
+            self.channels_box.setItemText(k + 1, f"{k} {name}")
         chosen = None if layer is None else layers.choice(layer, "channels")
         self.channels_box.setCurrentText("all" if chosen is None else ",".join(map(str, chosen)))
 
@@ -119,6 +140,8 @@ class ImageRows(QObject):
         layer, text = self.image, self.channels_box.currentText().strip().lower()
         if layer is None:
             return
+        if (row := self.channels_box.findText(text, Qt.MatchFlag.MatchFixedString)) > 0:
+            text = str(row - 1)  # without the channel's name
         try:
             chosen = None if text in ("", "all") else parse_numbers(text, "channels")
         except SegliteError as error:
@@ -126,6 +149,10 @@ class ImageRows(QObject):
             return
         if chosen != layers.choice(layer, "channels"):
             self._choose(layer, channels=chosen)
+
+    def _on_opened(self, layer: Image) -> None:
+        self.box.reset_choices()
+        self.box.value = layer
 
     def _choose(self, layer: Image, **choices: object) -> None:
         try:

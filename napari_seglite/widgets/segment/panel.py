@@ -21,7 +21,9 @@ from ..common import (
     forms,
     label_shape,
     last_of,
+    layers,
 )
+from ..file_layers import is_being_read
 from .form import Output, SegmentForm
 from .preview_layer import SegmentationPreview
 from .relabeller import Relabeller, summary
@@ -177,14 +179,18 @@ class SegmentPanel(QWidget):
     # ------------------------------------------------------------------ segmenting
     def segment(self) -> None:
         """Start segmenting; the result becomes a Labels layer."""
+        image = self.form.image
         if self.busy:
+            return
+        if image is not None and is_being_read(image):
+            self.say(f"Reading what the file says about {image.name} …")
+            QTimer.singleShot(50, self.segment)
             return
         try:
             request = self.form.request()
         except SegliteError as error:
             self.say(str(error), error=True)
             return
-        image = self.form.image
         assert image is not None
         earlier = self.results.find(image, request.checkpoint, label_shape(image))
         overwrite = False
@@ -289,7 +295,8 @@ class SegmentPanel(QWidget):
             self.say("Segment an image first. Then this button copies how to repeat it.")
             return
         request, image = shown.result.request, shown.image
-        path = image.source.path or f"{image.name}.tif"
+        path = layers.file_of(image)
+        request = replace(request, axes=layers.axes_in_file(image, request.axes))
         text = request.as_command([path], ".") if command else request.as_python(path)
         clipboard = QApplication.clipboard()
         assert clipboard is not None

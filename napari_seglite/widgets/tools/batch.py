@@ -22,8 +22,11 @@ from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
 from ...inference import SegmentRequest
 from ..common import JobRunner, JobStatus, StopSignal, forms
+from .opened_results import ResultOpener
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
     from ...batch import BatchEvent, BatchRequest
 
 FORMATS = {"tif": "TIFF", "zarr": "OME-Zarr"}
@@ -33,8 +36,12 @@ DONE, FAILED = "✓ ", "✗ "
 class BatchPanel(QWidget):
     """Choose files, click **Segment files**, find their labels in a folder.
 
+    **Open** shows the labels of a file on their image.
+
     Parameters
     ----------
+    viewer : ViewerModel
+        Shows results.
     store : CheckpointStore
         Shared by the panels.
     settings : callable
@@ -43,6 +50,7 @@ class BatchPanel(QWidget):
 
     def __init__(
         self,
+        viewer: ViewerModel,
         store: CheckpointStore,
         settings: Callable[[], dict[str, Any]],
         parent: QWidget | None = None,
@@ -50,6 +58,7 @@ class BatchPanel(QWidget):
         super().__init__(parent)
         self.store, self.settings = store, settings
         self.files: list[Path] = []
+        self._done: dict[int, Path] = {}  # labels by the number of their file
         self._failed = 0
         self._build()
         self.runner = JobRunner(
@@ -61,7 +70,12 @@ class BatchPanel(QWidget):
             runs_network=True,
             stopped_text="Cancelled. Files with a tick are done.",
         )
+        self.opener = ResultOpener(viewer, self)
+        self.opener.said.connect(self.status.say)
         self.runner.changed.connect(self._enable)
+        self.opener.runner.changed.connect(self._enable)
+        self.open_button.clicked.connect(self.open_results)
+        self.list.itemDoubleClicked.connect(self.open_results)
         self.add_button.clicked.connect(self._ask_for_files)
         self.clear_button.clicked.connect(lambda: self.set_files([]))
         self.folder_button.clicked.connect(self._ask_for_folder)
@@ -73,6 +87,10 @@ class BatchPanel(QWidget):
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.list.setToolTip("Hover over a failed file to see the reason.")
         self.add_button, self.clear_button = QPushButton("Add files …"), QPushButton("Clear")
+        self.open_button = QPushButton("Open")
+        self.open_button.setToolTip(
+            "Show the labels of the selected files on their images; double-click does the same"
+        )
         self.folder = QLineEdit()
         self.folder.setPlaceholderText("beside the first image")
         self.folder_button = QPushButton("…")
@@ -88,7 +106,7 @@ class BatchPanel(QWidget):
         form.addRow("", self.match)
         column = QVBoxLayout(self)
         column.addWidget(self.list, 1)
-        column.addLayout(forms.side_by_side(self.add_button, self.clear_button))
+        column.addLayout(forms.side_by_side(self.add_button, self.clear_button, self.open_button))
         column.addLayout(form)
         column.addLayout(forms.side_by_side(self.start_button, self.cancel_button))
         column.addWidget(self.status)
@@ -101,14 +119,17 @@ class BatchPanel(QWidget):
     def set_files(self, files: list[Path]) -> None:
         """List the files to segment, each once."""
         self.files = list(dict.fromkeys(files))
+        self._done = {}
         self.list.clear()
         for path in self.files:
             self.list.addItem(QListWidgetItem(path.name))
         self.runner.refresh()
+        self._enable()
 
     def _enable(self) -> None:
         for button in (self.add_button, self.clear_button):
             button.setEnabled(not self.busy)
+        self.open_button.setEnabled(bool(self._done) and not self.opener.runner.busy)
 
     def _ask_for_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Images to segment")
@@ -117,6 +138,12 @@ class BatchPanel(QWidget):
     def _ask_for_folder(self) -> None:
         if folder := QFileDialog.getExistingDirectory(self, "Folder for the labels"):
             self.folder.setText(folder)
+
+    def open_results(self, _: Any = None) -> None:
+        """Show the labels of the selected files, or else of the first one, on their images."""
+        selected = sorted(self.list.row(item) for item in self.list.selectedItems())
+        rows = selected or list(self._done)[:1]
+        self.opener.open([(self.files[k], self._done[k]) for k in rows if k in self._done])
 
     # ------------------------------------------------------------------ segmenting
     def request(self) -> BatchRequest:
@@ -172,6 +199,9 @@ class BatchPanel(QWidget):
             item.setToolTip(event.error)
             self.status.say(event.error, error=True)
         else:
+            if event.target is not None:
+                self._done[event.position - 1] = event.target
+                self._enable()
             item.setText(DONE + event.path.name)
             item.setToolTip(" ".join([str(event.target), *event.notices]))
 
