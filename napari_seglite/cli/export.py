@@ -19,9 +19,9 @@ from ..errors import ImageError, SegliteError, reason
 from ..formats import (
     CocoAnnotations,
     check_folder,
+    is_zarr,
     list_images,
     named_as_labels,
-    ome_zarr,
     pair_stem,
     read_image,
     read_label_file,
@@ -159,7 +159,7 @@ def _label_files(names: Iterable[Path]) -> list[Path]:
     """Return the label files that files, folders and patterns stand for."""
     found: dict[Path, None] = {}
     for name in names:
-        if name.is_dir() and not ome_zarr.is_zarr(name) and suffix(name) != ".zarr":
+        if name.is_dir() and not is_zarr(name) and suffix(name) != ".zarr":
             inside = list_images(name)
             # Of a folder of images and their labels, the labels.
             found |= dict.fromkeys(list(filter(named_as_labels, inside)) or inside)

@@ -10,7 +10,7 @@ from .exports import CocoAnnotations, write_rois, write_table
 from .folders import Inputs, find_images, label_stem, list_images, named_as_labels
 from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
-from .ome_zarr import stored_grid
+from .ome_zarr import is_zarr, stored_grid
 from .ome_zarr_labels import write_editable, write_into
 from .pairs import FilePairs, pair_files, pair_stem
 from .read_write import (
@@ -39,6 +39,7 @@ __all__ = [
     "description",
     "find_images",
     "is_unfinished",
+    "is_zarr",
     "label_stem",
     "list_images",
     "list_scenes",

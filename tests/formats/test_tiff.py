@@ -140,7 +140,7 @@ def test_an_impossible_pixel_size_is_unknown_and_said(tmp_path, stack, size):
     text = document(2).replace("SizeT", f'PhysicalSizeX="{size}" SizeT')
     image = read_image(described(tmp_path / "a.ome.tif", stack[:2], text))
     assert image.spacing == (1, 1, 1)
-    assert "along X, which is taken as unknown" in image.notices[0]
+    assert "along X; it is taken as unknown" in image.notices[0]
 
 
 def test_a_laser_scanning_microscope_file(tmp_path, stack):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...annotation import AnnotationProject, ProjectImage
 from ...errors import Cancelled, SegliteError
-from ...images import blocks, chunked
+from ...images import UNKNOWN, blocks, chunked
 from ..common import StopSignal, layers
 from ..file_layers import layer_unit
 
@@ -75,7 +75,7 @@ def _add_image(viewer: ViewerModel, entry: ProjectImage, pixels: Any) -> Image:
         name=entry.name,
         rgb=rgb,
         scale=[spacing.get(axis, 1.0) for axis in axes],
-        units=[layer_unit(units.get(axis, "pixel")) for axis in axes],
+        units=[layer_unit(str(units.get(axis, UNKNOWN))) for axis in axes],
         translate=[origin.get(axis, 0.0) for axis in axes],
         axis_labels=[axis.lower() for axis in axes],
     )
