@@ -10,6 +10,7 @@ from .exports import write_coco, write_rois, write_table
 from .folders import list_images
 from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
+from .orientation import in_order_of, read_label_pair, read_labels_for
 from .pairs import FilePairs, pair_files, pair_stem
 from .read_write import (
     list_scenes,
@@ -28,6 +29,7 @@ __all__ = [
     "SUFFIXES",
     "FilePairs",
     "ImageFile",
+    "in_order_of",
     "is_unfinished",
     "list_images",
     "list_scenes",
@@ -40,7 +42,9 @@ __all__ = [
     "read_image",
     "read_json",
     "read_label_file",
+    "read_label_pair",
     "read_labels",
+    "read_labels_for",
     "read_member",
     "read_recipe",
     "recover",

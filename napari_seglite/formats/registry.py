@@ -66,6 +66,9 @@ class Format:
         Writes labels to a path: labels, recipe, grid, and the image that was segmented.
     recipe : callable
         Returns the recipe in a file that `write` wrote, else an empty dictionary.
+    companions : tuple of str
+        Endings of files that belong to one of `suffixes`, such as the voxels beside a header. They
+        can be named as well, but a folder lists only the others.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Format:
     scenes: Callable[[Path], tuple[str, ...]] = _one
     write: Writer | None = None
     recipe: Callable[[Path], Recipe] = _no_recipe
+    companions: tuple[str, ...] = ()
 
 
 TIFF = Format(
@@ -87,7 +91,14 @@ TIFF = Format(
 OME_ZARR = Format(
     "OME-Zarr", (".zarr",), ome_zarr.read, ome_zarr.scenes, ome_zarr.write, ome_zarr.recipe_of
 )
-NIFTI = Format("NIfTI", (".nii", ".nii.gz"), nifti.read)
+NIFTI = Format(
+    "NIfTI",
+    (".nii", ".nii.gz", ".hdr"),
+    nifti.read,
+    write=nifti.write,
+    recipe=nifti.recipe_of,
+    companions=(".img",),
+)
 DICOM = Format("DICOM", (".dcm",), dicom.read)
 DICOM_SERIES = Format("DICOM series", (), dicom.read_series)
 FORMATS: tuple[Format, ...] = (
@@ -103,9 +114,9 @@ FORMATS: tuple[Format, ...] = (
     Format("picture", (".png", ".jpg", ".jpeg", ".bmp"), pictures.read),
 )
 SUFFIXES = tuple(end for kind in FORMATS for end in kind.suffixes)
-_BY_SUFFIX = {end: kind for kind in FORMATS for end in kind.suffixes}
+_BY_SUFFIX = {end: kind for kind in FORMATS for end in (*kind.suffixes, *kind.companions)}
 # The longest first, so that ".nii.gz" is not taken for ".gz".
-_ENDINGS = sorted(SUFFIXES, key=len, reverse=True)
+_ENDINGS = sorted(_BY_SUFFIX, key=len, reverse=True)
 
 
 def suffix(path: Path) -> str:
