@@ -61,7 +61,7 @@ def check_claim(
     if size > there * ratio + 4096:
         sizes = " x ".join(map(str, shape))
         raise ImageError(
-            f"it claims to hold {sizes} pixels, {size / 1e9:,.3g} GB, but has only {there:,} bytes: "
+            f"it claims {sizes} pixels, {size / 1e9:,.3g} GB, but has only {there:,} bytes: "
             "the file is damaged or incomplete."
         )
 
