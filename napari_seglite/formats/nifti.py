@@ -62,7 +62,7 @@ def _load(path: Path) -> Any:
         path.with_suffix(end).exists() for end in (".hdr", ".HDR")
     ):
         raise ImageError("its header is missing, a file of the same name that ends in .hdr.")
-    image: Any = nibabel.load(path)
+    image: Any = nibabel.load(path, mmap="r")
     if not isinstance(image, nibabel.AnalyzeImage):
         kind = type(image).__name__.removesuffix("Image")
         raise ImageError(f"it holds {kind} data, which are no image of voxels.")
