@@ -221,7 +221,7 @@ def write(
     theirs = _header_of(source)
     volume = volume.reshape(_shape(volume.shape, grid, theirs))
     volume = volume.astype(_dtype(labels), copy=False)
-    kind = nibabel.Nifti2Image if max(volume.shape) > 32767 else nibabel.Nifti1Image
+    kind: Any = nibabel.Nifti2Image if max(volume.shape) > 32767 else nibabel.Nifti1Image
     image = kind(volume, None, dtype=volume.dtype)
     _place(image.header, grid, theirs)
     text = json.dumps({"seglite": recipe}).encode()

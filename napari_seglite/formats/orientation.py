@@ -139,7 +139,7 @@ def _check_place(ours: np.ndarray, theirs: np.ndarray, shape: tuple[int, ...]) -
         return
     sizes = [np.linalg.norm(affine[:3, :3], axis=0) for affine in (ours, theirs)]
     several = np.array(shape) > 1
-    if not np.allclose(*(size[several] for size in sizes), rtol=_SHARE):
+    if not np.allclose(sizes[0][several], sizes[1][several], rtol=_SHARE):
         first, second = (" x ".join(f"{n:.4g}" for n in size) for size in sizes)
         what = f"its voxels are {first} mm large and those of the image {second} mm"
     elif (angle := _angle(ours, theirs, several)) > _DEGREES:

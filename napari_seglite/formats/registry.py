@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import ImageError
 from ..images import Grid
-from . import cellpose, dicom, microscopes, nifti, ome_zarr, pictures, tiff
+from . import cellpose, dicom, dicom_seg, microscopes, nifti, ome_zarr, pictures, tiff
+from .dicom_scenes import is_dicom
 from .image_file import ImageFile
 
 Recipe = dict[str, Any]
@@ -99,8 +100,8 @@ NIFTI = Format(
     recipe=nifti.recipe_of,
     companions=(".img",),
 )
-DICOM = Format("DICOM", (".dcm",), dicom.read)
-DICOM_SERIES = Format("DICOM series", (), dicom.read_series)
+DICOM = Format("DICOM", (".dcm",), dicom.read, dicom.scenes, dicom_seg.write, dicom_seg.recipe_of)
+DICOM_SERIES = Format("DICOM series", (), dicom.read, dicom.scenes)
 FORMATS: tuple[Format, ...] = (
     TIFF,
     OME_ZARR,
@@ -147,7 +148,7 @@ def format_of(path: Path) -> Format:
         return DICOM_SERIES
     if kind is not None:
         return kind
-    if dicom.is_dicom(path):
+    if is_dicom(path):
         return DICOM
     raise ImageError(f"only {', '.join(SUFFIXES)} files can be read.")
 
