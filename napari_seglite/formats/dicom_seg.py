@@ -114,11 +114,7 @@ def _planes(frames: list[Frame], own: dict[str, Any]) -> tuple[Grid, list[int], 
         return grid, [order[_reference(f)] for f in frames], len(order)
     groups = levels(frames)
     positions = np.array([group[0].position for group in groups])
-    step = float(np.diff(positions).min(initial=np.inf))
-    if not np.isfinite(step):
-        step = float(
-            frames[0].find("SpacingBetweenSlices") or frames[0].find("SliceThickness") or 1
-        )
+    step = _step(frames[0], np.diff(positions))
     numbers = np.rint((positions - positions[0]) / step).astype(int).tolist()
     affine = np.eye(4)
     first, last = groups[0][0], groups[-1][0]
@@ -135,6 +131,16 @@ def _planes(frames: list[Frame], own: dict[str, Any]) -> tuple[Grid, list[int], 
         affine=TO_RAS @ affine if sizes else None,
     )  # fmt: skip
     return grid, [plane_of[id(f)] for f in frames], depth
+
+
+def _step(frame: Frame, gaps: np.ndarray) -> float:
+    """Return the distance of planes, of which a segmentation leaves out those that are empty."""
+    stated = abs(float(frame.find("SpacingBetweenSlices") or 0))
+    if stated and np.allclose(gaps / stated, np.rint(gaps / stated), atol=0.05):
+        return stated
+    if gaps.size:
+        return float(gaps.min())
+    return stated or abs(float(frame.find("SliceThickness") or 0)) or 1.0
 
 
 def _reference(frame: Frame) -> tuple[str, int]:
@@ -202,21 +208,30 @@ def write(
         for word in _PATIENT:
             if word not in image:
                 setattr(image, word, None)
-    result = highdicom.seg.Segmentation(
-        source_images=images,
-        pixel_array=planes,
-        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=_segments(max(most, 1), recipe),
-        series_instance_uid=highdicom.UID(),
-        series_number=1000 + int(images[0].SeriesNumber or 0),
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer="SegLite",
-        manufacturer_model_name="napari-seglite",
-        software_versions=version("napari-seglite"),
-        device_serial_number="none",
-        series_description=f"{path.stem}"[:64],
-    )
+        if image.get("SliceThickness") is None:
+            image.SliceThickness = round(grid.size("Z"), 6)
+    try:
+        result = highdicom.seg.Segmentation(
+            source_images=images,
+            pixel_array=planes,
+            segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=_segments(max(most, 1), recipe),
+            series_instance_uid=highdicom.UID(),
+            series_number=1000 + int(images[0].SeriesNumber or 0),
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer="SegLite",
+            manufacturer_model_name="napari-seglite",
+            software_versions=version("napari-seglite"),
+            device_serial_number="none",
+            series_description=path.stem[:64],
+            pixel_measures=_measures(frames, grid),
+        )
+    except Exception as error:  # highdicom wants much that old and anonymous files lack
+        raise ImageError(
+            f"{path}: no DICOM segmentation can lie on this image ({str(error)[:300]}). Write the "
+            "labels as NIfTI or TIFF."
+        ) from error
     block = result.private_block(_GROUP, _CREATOR, create=True)
     block.add_new(_ELEMENT, "UT", json.dumps(own))
     with replacing(path) as temporary:
@@ -267,6 +282,19 @@ def _described(frames: list[Frame]) -> list[Any]:
     if frames[0].place is not None:
         return [frame.at.tolist() for frame in frames]
     return [[str(frame.header.get("SOPInstanceUID")), frame.number + 1] for frame in frames]
+
+
+def _measures(frames: list[Frame], grid: Grid) -> Any:
+    """Return the sizes of voxels; None if the source says nothing of them."""
+    import highdicom
+
+    first = frames[0]
+    spacing = first.find("PixelSpacing")
+    if spacing is None or first.place is None:
+        return None
+    distance = grid.size("Z") if "Z" in grid.axes else None
+    thickness = first.find("SliceThickness") or distance or 1.0
+    return highdicom.PixelMeasuresSequence([float(n) for n in spacing], float(thickness), distance)
 
 
 def _segments(number: int, recipe: dict[str, Any]) -> list[Any]:
