@@ -11,7 +11,18 @@ import numpy as np
 
 from ..errors import ImageError
 from ..images import Grid
-from . import cellpose, dicom, dicom_seg, microscopes, nifti, ome_zarr, pictures, tiff
+from . import (
+    cellpose,
+    dicom,
+    dicom_seg,
+    itk,
+    microscopes,
+    mrc,
+    nifti,
+    ome_zarr,
+    pictures,
+    tiff,
+)
 from .dicom_scenes import is_dicom
 from .image_file import ImageFile
 
@@ -108,6 +119,9 @@ FORMATS: tuple[Format, ...] = (
     NIFTI,
     DICOM,
     DICOM_SERIES,
+    Format("NRRD", (".nrrd", ".nhdr"), itk.read, write=itk.write, recipe=itk.recipe_of),
+    Format("MetaImage", (".mha", ".mhd"), itk.read, write=itk.write, recipe=itk.recipe_of),
+    Format("MRC", (".mrc", ".map", ".rec"), mrc.read),
     Format("CZI", (".czi",), microscopes.read_czi, microscopes.czi_scenes),
     Format("ND2", (".nd2",), microscopes.read_nd2, microscopes.nd2_scenes),
     Format("LIF", (".lif",), microscopes.read_lif, microscopes.lif_scenes),
