@@ -68,8 +68,10 @@ def arrange(frames: Sequence[Frame]) -> Layout:
         If some of the frames are missing.
     """
     frames, notices = _distinct(frames)
-    placed = all(f.place is not None for f in frames)
     turned = all(f.directions is not None for f in frames)
+    if any(f.place is None for f in frames):
+        frames, turned = _numbered(frames), False
+    placed = all(f.place is not None for f in frames)
     if placed and not turned:
         frames = _with_directions(frames)
     layout = _by_place(frames) if placed else _by_number(frames)
@@ -125,6 +127,20 @@ def _is_stack(frame: Frame) -> bool:
 
 
 # ------------------------------------------------------------------ with places
+def _numbered(frames: list[Frame]) -> list[Frame]:
+    """Return frames that state only their number in a stack at places in this order."""
+    numbers = [frame.find("InStackPositionNumber") for frame in frames]
+    if None in numbers:
+        return frames
+    first = frames[0]
+    step = first.find("SpacingBetweenSlices") or first.find("SliceThickness") or 1
+    axis = np.array([0.0, 0.0, abs(float(step))])
+    return [
+        replace(frame, place=axis * int(number), directions=None)
+        for frame, number in zip(frames, numbers, strict=True)
+    ]
+
+
 def _with_directions(frames: list[Frame]) -> list[Frame]:
     """Return frames of unknown direction as lying across the direction in which they spread."""
     spread = np.ptp([frame.at for frame in frames], axis=0)

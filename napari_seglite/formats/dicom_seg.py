@@ -12,10 +12,10 @@ import numpy as np
 from ..errors import ImageError
 from ..images import Grid
 from .atomic import replacing
-from .dicom_frames import Frame, count, frames_of, read_header
+from .dicom_frames import Frame, count, frames_of, is_segmentation, read_header
 from .dicom_layout import TO_RAS, arrange, levels
 from .dicom_pixels import read_frames
-from .dicom_scenes import find_scenes
+from .dicom_scenes import find_scenes, is_dicom
 from .dicom_sizes import plane_sizes
 from .image_file import ImageFile
 from .limits import check_in_memory
@@ -69,6 +69,14 @@ def read(path: Path) -> ImageFile:
         affine=grid.affine,
         notices=tuple(notices),
     )
+
+
+def leaves_out_planes(path: Path) -> bool:
+    """Whether a file is a segmentation that may lack the planes without any segment."""
+    if not path.is_file() or not is_dicom(path):
+        return False
+    header = read_header(path)
+    return is_segmentation(header) and not _own(header)
 
 
 def _fill(

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ImageError
 from ..images import Grid, ImageAxes
+from .dicom_seg import leaves_out_planes
 from .image_file import ImageFile
 from .read_write import read_label_file
 
@@ -51,18 +52,20 @@ def read_label_pair(prediction: str | Path, reference: str | Path) -> tuple[Imag
     ImageError
         If a file cannot be read, or the two lie in different places.
     """
-    second = read_label_file(reference)
-    return _placed(read_label_file(prediction), second, prediction), second
+    first, second = read_label_file(prediction), read_label_file(reference)
+    if leaves_out_planes(Path(reference)) and not leaves_out_planes(Path(prediction)):
+        return first, _placed(second, first, reference)
+    return _placed(first, second, prediction), second
 
 
 def _placed(labels: ImageFile, image: ImageFile, path: str | Path) -> ImageFile:
     try:
-        return in_order_of(labels, image)
+        return in_order_of(labels, image, partial=leaves_out_planes(Path(path)))
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
 
 
-def in_order_of(labels: ImageFile, image: ImageFile) -> ImageFile:
+def in_order_of(labels: ImageFile, image: ImageFile, partial: bool = False) -> ImageFile:
     """Return labels with their voxels in the order of those of an image.
 
     Files of one volume may store it from left to right or from right to left, or slice by slice in
@@ -74,6 +77,8 @@ def in_order_of(labels: ImageFile, image: ImageFile) -> ImageFile:
         Without channels, in memory.
     image : ImageFile
         The image, or other labels. If the affine of either is unknown, the labels stay as they are.
+    partial : bool
+        Whether planes of the image that the labels lack are empty.
 
     Raises
     ------
@@ -93,11 +98,33 @@ def in_order_of(labels: ImageFile, image: ImageFile) -> ImageFile:
     turned = apply_orientation(volume, orientation)
     affine = labels.grid.affine @ inv_ornt_aff(orientation, volume.shape[:3])
     shape = tuple(_sizes(image).get(axis, 1) for axis in "XYZ")
+    if partial:
+        turned, affine = _filled(turned, affine, image.grid.affine, shape)
     if turned.shape[:3] != shape:
         theirs, ours = (" x ".join(map(str, each)) for each in (turned.shape[:3], shape))
         raise ImageError(f"it has {theirs} voxels along X, Y and Z of the image, which has {ours}.")
     _check_place(affine, image.grid.affine, shape)
     return _as_image(labels, turned, affine, image)
+
+
+def _filled(
+    volume: np.ndarray, affine: np.ndarray, theirs: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels ``(X, Y, Z, T)`` with the empty planes that they lack, if they fit."""
+    between = np.linalg.inv(theirs) @ affine
+    steps, first = np.diag(between)[:3], between[:3, 3]
+    planes = [
+        np.rint(start + step * np.arange(n)).astype(int)
+        for start, step, n in zip(first, steps, volume.shape, strict=False)
+    ]
+    skewed = (between[:3, :3] - np.diag(steps)) * (np.array(volume.shape[:3]) - 1)
+    inside = all(k.min() >= 0 and k.max() < n for k, n in zip(planes, shape, strict=True))
+    apart = np.abs(skewed).sum() + max(np.abs(first - [k[0] for k in planes]))
+    if not inside or apart >= _APART:
+        return volume, affine
+    whole = np.zeros((*shape, volume.shape[3]), volume.dtype)
+    whole[np.ix_(*planes)] = volume
+    return whole, theirs
 
 
 def _sizes(image: ImageFile) -> dict[str, int]:

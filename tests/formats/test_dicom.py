@@ -18,6 +18,7 @@ from napari_seglite.formats import (
     list_scenes,
     read_image,
     read_label_file,
+    read_label_pair,
     read_labels_for,
     read_recipe,
     write_labels,
@@ -274,6 +275,15 @@ def test_enhanced_times_and_stacks(tmp_path, pixels):
     np.testing.assert_array_equal(read_image(path, 2).array, pixels[2:].astype(int) * 2 - 1000)
 
 
+def test_frames_with_a_number_instead_of_a_place(tmp_path, pixels):
+    frames = [{"FrameContentSequence": {"StackID": "1", "InStackPositionNumber": k}}
+              for k in (2, 1, 4, 3)]  # fmt: skip
+    found = read_image(save(tmp_path / "e.dcm", enhanced(pixels, frames)))
+    np.testing.assert_array_equal(found.array, pixels[[1, 0, 3, 2]].astype(int) * 2 - 1000)
+    assert (found.axes.order, found.spacing) == ("ZYX", (2.5, 0.5, 0.25))
+    assert found.grid.affine is None
+
+
 def test_doses_are_slices(tmp_path, pixels):
     dose = image(pixels, Modality="RTDOSE", GridFrameOffsetVector=[0, 3, 6, 9], PixelSpacing=[2, 2],
                  ImagePositionPatient=[0, 0, 5], DoseGridScaling=0.5, **PLACE)  # fmt: skip
@@ -443,6 +453,14 @@ def test_a_segmentation_of_another_program_lies_where_its_frames_lie(tmp_path, p
     np.testing.assert_allclose(back.grid.affine[:, 3], corner, atol=1e-5)
     np.testing.assert_allclose(back.grid.affine[:, :3], found.grid.affine[:, :3], atol=1e-5)
     assert read_recipe(path) == {}
+    # Planes that a segmentation leaves out are empty.
+    np.testing.assert_array_equal(read_labels_for(found, path).array, labels)
+    write_labels(tmp_path / "l.nii", labels, grid=found.grid)
+    prediction, reference = read_label_pair(tmp_path / "l.nii", path)
+    np.testing.assert_array_equal(prediction.array, reference.array)
+    del dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_labels_for(found, path).array, labels)
 
 
 def test_enhanced_files_and_single_pictures_are_segmented(tmp_path, pixels):
