@@ -10,7 +10,7 @@ from .exports import write_coco, write_rois, write_table
 from .folders import list_images
 from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
-from .orientation import in_order_of, read_label_pair, read_labels_for
+from .orientation import in_order_of, orientation_of, read_label_pair, read_labels_for
 from .pairs import FilePairs, pair_files, pair_stem
 from .read_write import (
     list_scenes,
@@ -36,6 +36,7 @@ __all__ = [
     "name_problem",
     "ome_zarr",
     "open_zip",
+    "orientation_of",
     "pair_files",
     "pair_stem",
     "parse_json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +20,15 @@ TIMES = (
 )  # fmt: skip
 OTHERS = (
     "AcquisitionNumber", "EchoTime", "EffectiveEchoTime", "DiffusionBValue",
-    "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "InstanceNumber",
+    "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "DimensionIndexValues",
+    "InstanceNumber",
 )  # fmt: skip
 # Frames whose positions differ by less, in mm, are at one place.
 _SAME = 1e-3
 # Distances between slices may differ by this share, and slices lie this far from a line, in mm.
 _EVEN, _STRAIGHT = 0.1, 0.5
+# Places are rounded to so many mm by some programs.
+_ROUNDED = 0.02
 # Slices that are sheared by more degrees are said to be.
 _TILT = 1.0
 # From DICOM's directions to those of NIfTI.
@@ -113,6 +117,8 @@ def _by_number(frames: list[Frame]) -> Layout:
         )
         return Layout([frames], notices=notices)
     seconds, notices = frame_time(frames[0].header)
+    if not seconds and frames[1:]:
+        notices = ["The file does not say what its frames are; they are read as times (T)."]
     known = {"T": seconds} if seconds else {}
     return Layout([[f] for f in frames], known, {"T": "s"} if seconds else {}, notices=notices)
 
@@ -185,7 +191,7 @@ def levels(frames: list[Frame]) -> list[list[Frame]]:
 def _timed(places: list[list[Frame]], layout: Layout) -> list[list[Frame]]:
     """Sort the frames at each place by time, or else by what tells them apart."""
     for word in (*TIMES, *OTHERS):
-        values = [[frame.find(word) for frame in level] for level in places]
+        values = [[_sortable(frame.find(word)) for frame in level] for level in places]
         if all(None not in row and len({str(v) for v in row}) == len(row) for row in values):
             break
     else:
@@ -203,6 +209,11 @@ def _timed(places: list[list[Frame]], layout: Layout) -> list[list[Frame]]:
     ]  # fmt: skip
 
 
+def _sortable(value: Any) -> Any:
+    """Return a value, or several as a tuple."""
+    return tuple(value) if np.ndim(value) else value
+
+
 def _check_places(slices: list[Frame], layout: Layout) -> None:
     """Note the distance of slices; if they are not evenly spaced on a line there is no affine."""
     if len(slices) < 2:
@@ -212,7 +223,7 @@ def _check_places(slices: list[Frame], layout: Layout) -> None:
     gaps = np.diff(positions)
     step = float(gaps.mean())
     layout.units["Z"] = "mm"
-    if np.abs(gaps - step).max() > _EVEN * step:
+    if np.abs(gaps - step).max() > max(_EVEN * step, _ROUNDED):
         step = _note_gaps(slices, gaps, layout)
         layout.affine = None
     layout.sizes["Z"] = step

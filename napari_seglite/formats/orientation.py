@@ -107,6 +107,19 @@ def in_order_of(labels: ImageFile, image: ImageFile, partial: bool = False) -> I
     return _as_image(labels, turned, affine, image)
 
 
+def orientation_of(grid: Grid) -> str:
+    """Return where X, Y and Z point, such as ``"LPS"``; empty where it is unknown.
+
+    The letters are those of nibabel: left or right, posterior or anterior, inferior or superior;
+    of axes that are turned, the closest ones.
+    """
+    if grid.affine is None:
+        return ""
+    from nibabel.orientations import aff2axcodes
+
+    return "".join(str(code or "?") for code in aff2axcodes(grid.affine))
+
+
 def _filled(
     volume: np.ndarray, affine: np.ndarray, theirs: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:

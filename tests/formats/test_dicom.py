@@ -8,6 +8,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLosslessSV1,
     RLELossless,
     generate_uid,
@@ -348,6 +350,23 @@ def test_compressed_pixels_are_read_or_the_decoder_is_named(tmp_path, pixels):
     dataset = image(pixels)
     dataset.compress(RLELossless)
     np.testing.assert_array_equal(read_image(save(tmp_path / "r.dcm", dataset)).array, pixels)
+    import imagecodecs
+
+    dataset = image(pixels[0])
+    dataset.PixelData = encapsulate(
+        [imagecodecs.jpeg2k_encode(pixels[0], level=0, codecformat="J2K")]
+    )
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    np.testing.assert_array_equal(read_image(save(tmp_path / "j.dcm", dataset)).array, pixels[0])
+    smooth = np.add.outer(np.arange(20), np.arange(30))[..., None] * [4, 2, 1] % 256
+    smooth = smooth.astype(np.uint8)
+    dataset = image(smooth, PhotometricInterpretation="YBR_FULL")
+    dataset.PixelData = encapsulate([imagecodecs.jpeg8_encode(smooth, level=99, subsampling="444")])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    decoded = read_image(save(tmp_path / "b.dcm", dataset)).array
+    assert np.abs(decoded.astype(int) - smooth).mean() < 3
     dataset = image(pixels[0])
     dataset.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
     dataset["PixelData"].is_undefined_length = True
@@ -436,6 +455,18 @@ def test_a_series_gets_its_segmentation_voxel_for_voxel(tmp_path, pixels):
     again = read_image(source)
     np.testing.assert_array_equal(again.array, pixels)
     assert "1 segmentations" in said(again)
+
+
+def test_labels_as_nifti_lie_on_a_series_for_itk(tmp_path, pixels):
+    itk = pytest.importorskip("SimpleITK", reason="SimpleITK is not installed")
+    oblique(tmp_path / "ct", pixels)
+    found = read_image(tmp_path / "ct")
+    write_labels(tmp_path / "l.nii.gz", (pixels > 2000).astype(np.uint8), grid=found.grid)
+    names = itk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path / "ct"))
+    volume, labels = itk.ReadImage(names), itk.ReadImage(str(tmp_path / "l.nii.gz"))
+    for index in ((0, 0, 0), (29, 0, 3), (7, 19, 1)):
+        there = labels.TransformPhysicalPointToIndex(volume.TransformIndexToPhysicalPoint(index))
+        assert labels[there] == (volume[index] > 2000)
 
 
 def test_a_segmentation_of_another_program_lies_where_its_frames_lie(tmp_path, pixels):

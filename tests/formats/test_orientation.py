@@ -12,6 +12,7 @@ from napari_seglite.cli.fine_tune import read_pairs
 from napari_seglite.errors import ImageError
 from napari_seglite.formats import (
     in_order_of,
+    orientation_of,
     read_image,
     read_label_file,
     read_label_pair,
@@ -113,6 +114,15 @@ def test_less_than_half_a_voxel_is_nothing(tmp_path, mask):
     np.testing.assert_array_equal(
         read_labels_for(image, tmp_path / "labels.nii").array, image.array
     )
+
+
+def test_where_the_axes_point(tmp_path, mask):
+    image = read_image(save(tmp_path / "image.nii", mask, np.diag([-1.0, -1, 2, 1])))
+    assert orientation_of(image.grid) == "LPS"
+    stored_otherwise(tmp_path / "b.nii", mask, np.eye(4), np.array([(2, 1), (0, -1), (1, 1)]))
+    assert orientation_of(read_image(tmp_path / "b.nii").grid) == "PSR"
+    write_labels(tmp_path / "c.nii", mask)
+    assert orientation_of(read_image(tmp_path / "c.nii").grid) == ""
 
 
 def test_labels_without_a_place_stay_as_they_are(tmp_path, mask):
