@@ -16,7 +16,7 @@ import src_models
 from ..annotation import AnnotationProject, prepare_project
 from ..checkpoints import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError, SegliteError
-from ..formats import pair_files, read_image, read_labels
+from ..formats import pair_files, read_image, read_labels_for
 from ..images import PixelSize, TrainingImage, micrometres
 from ..inference import parse_channels
 from ..training import (
@@ -231,7 +231,8 @@ def read_pairs(
     AnnotationError
         If no image has labels or a pair does not fit.
     ImageError
-        If a file cannot be read, or two files of a folder have the same stem.
+        If a file cannot be read, two files of a folder have the same stem, or labels lie elsewhere
+        than their image.
     """
     pairs = pair_files(images, labels).pairs.values()
     if not pairs:
@@ -243,7 +244,7 @@ def read_pairs(
         examples += image_examples(
             image_path.name,
             image.array,
-            read_labels(labels_path),
+            read_labels_for(image, labels_path).array,
             image.axes,
             info,
             channels=channels,

@@ -12,6 +12,7 @@ from .image_file import ImageFile
 from .names import name_problem, safe_name, taken
 from .ome_zarr import is_zarr, stored_grid
 from .ome_zarr_labels import write_editable, write_into
+from .orientation import in_order_of, orientation_of, read_label_pair, read_labels_for
 from .pairs import FilePairs, pair_files, pair_stem
 from .read_write import (
     list_scenes,
@@ -38,6 +39,7 @@ __all__ = [
     "describe",
     "description",
     "find_images",
+    "in_order_of",
     "is_unfinished",
     "is_zarr",
     "label_stem",
@@ -46,13 +48,16 @@ __all__ = [
     "name_problem",
     "named_as_labels",
     "open_zip",
+    "orientation_of",
     "pair_files",
     "pair_stem",
     "parse_json",
     "read_image",
     "read_json",
     "read_label_file",
+    "read_label_pair",
     "read_labels",
+    "read_labels_for",
     "read_member",
     "read_recipe",
     "recover",

@@ -16,8 +16,11 @@ from . import (
     cellpose,
     czi,
     dicom,
+    dicom_seg,
     foreign,
+    itk,
     lif,
+    mrc,
     nd2,
     nifti,
     ome_zarr,
@@ -26,6 +29,7 @@ from . import (
     tiff,
     tiff_write,
 )
+from .dicom_scenes import is_dicom
 from .image_file import ImageFile
 
 Recipe = dict[str, Any]
@@ -80,6 +84,9 @@ class Format:
         Writes labels to a path: labels, recipe, grid, and the image that was segmented.
     recipe : callable
         Returns the recipe in a file that `write` wrote, else an empty dictionary.
+    companions : tuple of str
+        Endings of files that belong to one of `suffixes`, such as the voxels beside a header. They
+        can be named as well, but a folder lists only the others.
     """
 
     name: str
@@ -88,6 +95,7 @@ class Format:
     scenes: Callable[[Path], tuple[str, ...]] = _one
     write: Writer | None = None
     recipe: Callable[[Path], Recipe] = _no_recipe
+    companions: tuple[str, ...] = ()
 
 
 TIFF = Format(
@@ -117,9 +125,16 @@ OME_ZARR = Format(
     ome_zarr_labels.write,
     ome_zarr.recipe_of,
 )
-NIFTI = Format("NIfTI", (".nii", ".nii.gz"), nifti.read)
-DICOM = Format("DICOM", (".dcm",), dicom.read)
-DICOM_SERIES = Format("DICOM series", (), dicom.read_series)
+NIFTI = Format(
+    "NIfTI",
+    (".nii", ".nii.gz", ".hdr"),
+    nifti.read,
+    write=nifti.write,
+    recipe=nifti.recipe_of,
+    companions=(".img",),
+)
+DICOM = Format("DICOM", (".dcm",), dicom.read, dicom.scenes, dicom_seg.write, dicom_seg.recipe_of)
+DICOM_SERIES = Format("DICOM series", (), dicom.read, dicom.scenes)
 CZI = Format("CZI", (".czi",), czi.read, czi.scenes)
 ND2 = Format("ND2", (".nd2",), nd2.read, nd2.scenes)
 LIF = Format("LIF", (".lif",), lif.read, lif.scenes)
@@ -142,14 +157,17 @@ FORMATS: tuple[Format, ...] = (
     CZI,
     ND2,
     LIF,
+    Format("NRRD", (".nrrd", ".nhdr"), itk.read, write=itk.write, recipe=itk.recipe_of),
+    Format("MetaImage", (".mha", ".mhd"), itk.read, write=itk.write, recipe=itk.recipe_of),
+    Format("MRC", (".mrc", ".map", ".rec"), mrc.read),
     Format("Cellpose", ("_seg.npy",), cellpose.read),
     NUMPY,
     PICTURE,
 )
 SUFFIXES = tuple(end for kind in FORMATS for end in kind.suffixes)
-_BY_SUFFIX = {end: kind for kind in FORMATS for end in kind.suffixes}
+_BY_SUFFIX = {end: kind for kind in FORMATS for end in (*kind.suffixes, *kind.companions)}
 # The longest first, so that ".nii.gz" is not taken for ".gz".
-_ENDINGS = sorted(SUFFIXES, key=len, reverse=True)
+_ENDINGS = sorted(_BY_SUFFIX, key=len, reverse=True)
 
 
 def suffix(path: Path) -> str:
@@ -202,7 +220,7 @@ def _by_content(path: Path) -> Format | None:
     for magic, kind in begins.items():
         if start.startswith(magic):
             return kind
-    return DICOM if dicom.is_dicom(path) else None
+    return DICOM if is_dicom(path) else None
 
 
 def unexpected(path: Path, kind: Format) -> str | None:

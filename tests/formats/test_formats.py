@@ -153,55 +153,6 @@ def test_a_large_tiff_is_read_piece_by_piece(tmp_path, stack, monkeypatch, compr
     np.testing.assert_array_equal(image.axes.frame(image.array, 2)[0], stack[2])
 
 
-def test_nifti_is_a_stack_of_slices(tmp_path, stack):
-    import nibabel
-
-    volume = nibabel.Nifti1Image(stack.T.astype(np.int16), np.diag([0.5, 0.75, 3.0, 1]))
-    volume.header.set_xyzt_units("mm")
-    for name in ("v.nii", "v.nii.gz"):
-        nibabel.save(volume, tmp_path / name)
-        image = read_image(tmp_path / name)
-        np.testing.assert_array_equal(image.array, stack)
-        assert (image.axes.order, image.spacing, image.unit) == ("ZYX", (3.0, 0.75, 0.5), "mm")
-    assert stem(tmp_path / "v.nii.gz") == "v"
-
-
-def dicom(path, pixels, number, place, series="1.2.3"):
-    """Write one slice as a scanner does."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    slice_ = Dataset()
-    slice_.file_meta = meta
-    slice_.SOPClassUID, slice_.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-    slice_.SeriesInstanceUID, slice_.InstanceNumber = series, number
-    slice_.ImagePositionPatient, slice_.ImageOrientationPatient = [0, 0, place], [1, 0, 0, 0, 1, 0]
-    slice_.PixelSpacing, slice_.SliceThickness = [0.5, 0.25], 1.0
-    slice_.RescaleSlope, slice_.RescaleIntercept = 2, -1000
-    slice_.Rows, slice_.Columns = pixels.shape
-    slice_.BitsAllocated = slice_.BitsStored = 16
-    slice_.HighBit, slice_.PixelRepresentation, slice_.SamplesPerPixel = 15, 0, 1
-    slice_.PhotometricInterpretation = "MONOCHROME2"
-    slice_.PixelData = pixels.tobytes()
-    slice_.save_as(path, enforce_file_format=True)
-
-
-def test_a_dicom_series_is_sorted_by_place(tmp_path, stack):
-    for k, order in enumerate((2, 0, 3, 1)):
-        dicom(tmp_path / f"{k}.dcm", stack[order], k, 2.5 * order)
-    image = read_image(tmp_path)
-    np.testing.assert_array_equal(image.array, stack * 2.0 - 1000)
-    assert (image.axes.order, image.spacing, image.unit) == ("ZYX", (2.5, 0.5, 0.25), "mm")
-    one = read_image(tmp_path / "1.dcm")
-    assert (one.axes.order, one.spacing) == ("YX", (0.5, 0.25))
-    dicom(tmp_path / "other.dcm", stack[0], 1, 0.0, series="9.9")
-    with pytest.raises(ImageError, match="2 DICOM series"):
-        read_image(tmp_path)
-
-
 def test_czi_with_channels_and_slices(tmp_path, stack):
     czi = pytest.importorskip("pylibCZIrw.czi", reason="pylibCZIrw is not installed")
     with czi.create_czi(str(tmp_path / "a.czi")) as file:
