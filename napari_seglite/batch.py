@@ -14,12 +14,14 @@ from .formats import (
     ImageFile,
     check_folder,
     check_target,
+    is_zarr,
     list_scenes,
     read_image,
     safe_name,
     split_scene,
     stem,
     suffix,
+    write_into,
     write_labels,
 )
 from .images import Grid, ImageAxes, micrometres
@@ -36,9 +38,15 @@ if TYPE_CHECKING:
     from .inference import Progress
     from .runtime import Stop
 
-LabelFormat = Literal["auto", "tif", "zarr", "nifti", "dicom-seg"]
+LabelFormat = Literal["auto", "tif", "zarr", "nifti", "dicom-seg", "nrrd", "inside"]
 FORMATS: tuple[LabelFormat, ...] = get_args(LabelFormat)
-_ENDINGS = {"tif": ".tif", "zarr": ".zarr", "nifti": ".nii.gz", "dicom-seg": ".dcm"}
+_ENDINGS = {
+    "tif": ".tif",
+    "zarr": ".zarr",
+    "nifti": ".nii.gz",
+    "dicom-seg": ".dcm",
+    "nrrd": ".nrrd",
+}
 ALL = "all"
 
 
@@ -55,8 +63,8 @@ class BatchRequest:
     axes : str or None
         Axes of all images; None to read them from each file.
     format : str
-        ``"tif"``, ``"zarr"`` (OME-Zarr), ``"nifti"``, ``"dicom-seg"``, or ``"auto"``: NIfTI for
-        NIfTI images, else TIFF.
+        ``"tif"``, ``"zarr"`` (OME-Zarr), ``"nifti"``, ``"dicom-seg"``, ``"nrrd"``; ``"inside"`` for
+        labels in the OME-Zarr image itself; or ``"auto"``: NIfTI for NIfTI images, else TIFF.
     uncertainty : bool
         Whether to write ``<stem>_uncertainty.tif``, too.
     match : bool
@@ -99,6 +107,8 @@ class BatchRequest:
         if kind == "auto":
             kind = "nifti" if suffix(path) in (".nii", ".nii.gz") else "tif"
         name = stem(path) + (f"_{safe_name(scene, 'image')}" if scene else "")
+        if kind == "inside":
+            return path / "labels" / "seglite"
         return self.output / f"{name}_labels{_ENDINGS[kind]}"
 
 
@@ -217,7 +227,10 @@ def _segmented(
     target = request.target(path, scene or "")
     if target in used:
         raise SegliteError(f"{path}: another file of this batch wrote {target.name}.")
-    check_target(target, _plain(path.name))
+    if request.format != "inside":
+        check_target(target, _plain(path.name))
+    elif not is_zarr(split_scene(path)[0]):
+        raise SegliteError(f"{path}: only OME-Zarr images hold labels. Choose another format.")
     image = read_image(path, scene)
     settings = _request(image, request, segmenter)
     steps = WithResult(segmenter.run(image.levels, settings, stop))
@@ -225,7 +238,7 @@ def _segmented(
         yield replace(event, progress=replace(progress, finished=None))
     if not steps.result.complete:
         raise Cancelled
-    _write(target, steps.result, image, request.uncertainty, path)
+    target = _write(target, steps.result, image, request, path)
     used.add(target)
     yield replace(event, target=target, notices=(*image.notices, *steps.result.notices))
 
@@ -252,17 +265,22 @@ def _plain(name: str) -> str:
 
 
 def _write(
-    target: Path, result: Segmentation, image: ImageFile, with_uncertainty: bool, source: Path
-) -> None:
-    """Write the labels and, if asked for, their uncertainty."""
+    target: Path, result: Segmentation, image: ImageFile, batch: BatchRequest, source: Path
+) -> Path:
+    """Write the labels and, if asked for, their uncertainty; return where the labels are."""
     request = result.request
     axes = ImageAxes(request.axes).labels
     # Axes that the user named differ from the file's: what it says of others does not apply.
     grid = image.grid_at(request.level) if axes == image.axes.labels else Grid(axes)
     recipe = {**result.recipe(), "image": _plain(source.name)}
-    write_labels(target, result.labels, recipe=recipe, grid=grid, source=split_scene(source)[0])
-    if with_uncertainty:
+    if batch.format == "inside":
+        target = write_into(source, target.name, result.labels, recipe, grid, image.scene + 1)
+    else:
+        write_labels(target, result.labels, recipe=recipe, grid=grid, source=split_scene(source)[0])
+    if batch.uncertainty:
         *_, uncertainty = measure_uncertainty(result)
-        name = f"{stem(target).removesuffix('_labels')}_uncertainty.tif"
+        plain = stem(split_scene(source)[0]) if batch.format == "inside" else stem(target)
+        name = f"{plain.removesuffix('_labels')}_uncertainty.tif"
         values = np.asarray(uncertainty.values[:], np.float32)
-        write_labels(target.with_name(name), values, recipe=recipe, grid=grid)
+        write_labels(batch.output / name, values, recipe=recipe, grid=grid)
+    return target

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AnnotationError, SegliteError
-from ..formats import stored_grid
+from ..formats import split_scene, stored_grid
 from ..images import Corrections, ImageAxes
 from . import index
 from .folder import recover_all
@@ -173,7 +173,7 @@ def _from_labels(folder: Path) -> Iterator[ProjectImage]:
 # ------------------------------------------------------------------ an image
 def _examine_image(folder: Path, image: ProjectImage, repair: bool) -> Iterator[Finding]:
     path = Path(image.path) if Path(image.path).is_absolute() else folder / image.path
-    if image.path and not path.exists():
+    if image.path and not split_scene(path)[0].exists():
         yield Finding(f"The file of {image.name} is missing ({path}).", "put it back.")
     try:
         labels = open_labels(folder, image)

@@ -255,6 +255,12 @@ def _table(labels: _Labels, image: Path | None) -> pd.DataFrame:
 def _pixels(path: Path, labels: _Labels) -> np.ndarray:
     """Read an image with the axes of labels, channels last."""
     image = read_image(path)
+    affines = image.grid.affine, labels.grid.affine
+    if all(a is not None for a in affines) and not np.allclose(*affines, atol=1e-3):
+        raise ImageError(
+            f"{path} and {labels.path} store their voxels in different orders or lie in different "
+            "places. Segment the image again, or save the labels in its order."
+        )
     own = "".join(axis for axis in "TZYX" if axis in image.axes.order)
     # Where a file does not name its axes, those of the labels are the better guess.
     same = dict(zip(own, labels.axes, strict=True)) if len(own) == len(labels.axes) else {}

@@ -234,11 +234,15 @@ def read_pairs(
         If a file cannot be read, two files of a folder have the same stem, or labels lie elsewhere
         than their image.
     """
-    pairs = pair_files(images, labels).pairs.values()
-    if not pairs:
-        raise AnnotationError(f"No image in {images} has labels of the same name in {labels}.")
+    found = pair_files(images, labels)
+    if not found.pairs:
+        raise AnnotationError(
+            f"No image in {images} has labels of the same name in {labels}. {found.hint}"
+        )
+    for path in found.unpaired:
+        print(f"seglite: {path}: no file of that name on the other side, left out", file=sys.stderr)
     examples, sizes = [], set()
-    for image_path, labels_path in pairs:
+    for image_path, labels_path in found.pairs.values():
         image = read_image(image_path)
         sizes.add(micrometres(image.spacing, image.unit))
         examples += image_examples(

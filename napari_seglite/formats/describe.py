@@ -8,6 +8,7 @@ import numpy as np
 
 from ..images import UNKNOWN
 from .image_file import ImageFile
+from .orientation import orientation_of
 
 _KINDS = {"T": "time points", "Z": "slices", "C": "channels", "Y": "rows", "X": "columns"}
 
@@ -39,7 +40,7 @@ def describe(image: ImageFile) -> dict[str, Any]:
         "spacing": dict(zip(letters, grid.spacing, strict=True)),
         "units": dict(zip(letters, grid.units, strict=True)),
         "origin": dict(zip(letters, grid.origin, strict=True)),
-        "orientation": grid.orientation,
+        "orientation": orientation_of(grid),
         "affine": None if grid.affine is None else grid.affine.tolist(),
         "rgb": image.rgb,
         "channels": list(image.channels),

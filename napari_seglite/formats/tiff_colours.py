@@ -121,10 +121,10 @@ def _positive(shown: Shown, page: Any, labels: bool, imagej: bool) -> Shown:
 def _is_mask(array: ArrayLike, imagej: bool) -> bool:
     """Whether labels are a mask drawn in black and white, in which colours are what counts.
 
-    ImageJ's masks are foreground where they are not 0, whatever way they are displayed.
+    ImageJ's masks are foreground where they are not 0, whatever way they are displayed. So are
+    those of one bit: in black and white ink is what counts, and programs that save a boolean array
+    as such a file store it as it is.
     """
-    if array.dtype.kind == "b":
-        return True
     if imagej or array.dtype.kind != "u":
         return False
     first = np.asarray(array)

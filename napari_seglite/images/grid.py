@@ -12,8 +12,6 @@ import numpy as np
 from .axes import ImageAxes
 from .units import UNKNOWN, canonical_unit, convert
 
-# Names of the two ends of the axes of RAS+ millimetres.
-_ENDS = ("LR", "PA", "IS")
 # A size beyond these, in whatever unit, is none, and a volume of such pixels would be infinite.
 _SMALLEST, _LARGEST = 1e-100, 1e100
 
@@ -112,17 +110,6 @@ class Grid:
     def known(self) -> bool:
         """Whether the size of a pixel along X is known."""
         return self.unit != UNKNOWN
-
-    @property
-    def orientation(self) -> str:
-        """Where the x, y and z of the array lead, such as ``"LPS"`` for left, posterior, superior.
-
-        Empty without an affine. Of an oblique image, the nearest directions.
-        """
-        if self.affine is None:
-            return ""
-        along = [int(np.argmax(np.abs(column))) for column in self.affine[:3, :3].T]
-        return "".join(_ENDS[k][int(self.affine[k, column] > 0)] for column, k in enumerate(along))
 
     def size(self, axis: str) -> float:
         """Return the size of a pixel along an axis, in its unit; 1 if there is no such axis."""

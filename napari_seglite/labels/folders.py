@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AnnotationError, reason
-from ..formats import pair_files, read_label_file
+from ..formats import pair_files, read_label_pair
 from ..images import UNKNOWN, Grid, convert
 from .conventions import in_order, labelled_times, parts_as_objects, pixel_sizes, same_classes
 from .evaluation import Pair, Scores, mean_over_time
@@ -168,7 +168,7 @@ def _text(sizes: dict[str, float], unit: str) -> str:
 
 def _read_pair(files: tuple[Path, Path]) -> _Pair:
     """Read a prediction and its reference."""
-    predicted, reference = images = [read_label_file(path) for path in files]
+    predicted, reference = images = read_label_pair(*files)
     letters = [image.axes.labels for image in images]
     if set(letters[0]) != set(letters[1]) and len(letters[0]) == len(letters[1]):
         # A plain stack is taken for slices; a file that says that they are time points knows it.

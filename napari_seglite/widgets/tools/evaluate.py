@@ -101,7 +101,8 @@ class EvaluatePanel(QWidget):
             self.status.say(str(error), error=True)
             return
         # Copies, because the user may paint during the job.
-        pair = np.array(labels.data), np.array(truth.data)
+        mirrored = layers.mirrored_axes(labels, truth)  # two files of one volume may be
+        pair = np.flip(np.array(labels.data), mirrored), np.array(truth.data)
         sizes, unit = pixel_sizes(grid)
         options: dict[str, Any] = {
             "axes": grid.axes,
