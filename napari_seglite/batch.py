@@ -225,7 +225,8 @@ def _segmented(
     """Segment an image of a file and write its labels."""
     path = event.path
     target = request.target(path, scene or "")
-    if target in used:
+    place = target if request.format != "inside" else target / (scene or "")
+    if place in used:
         raise SegliteError(f"{path}: another file of this batch wrote {target.name}.")
     if request.format != "inside":
         check_target(target, _plain(path.name))
@@ -239,7 +240,7 @@ def _segmented(
     if not steps.result.complete:
         raise Cancelled
     target = _write(target, steps.result, image, request, path)
-    used.add(target)
+    used.add(place)
     yield replace(event, target=target, notices=(*image.notices, *steps.result.notices))
 
 

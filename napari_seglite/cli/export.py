@@ -255,8 +255,8 @@ def _table(labels: _Labels, image: Path | None) -> pd.DataFrame:
 def _pixels(path: Path, labels: _Labels) -> np.ndarray:
     """Read an image with the axes of labels, channels last."""
     image = read_image(path)
-    affines = image.grid.affine, labels.grid.affine
-    if all(a is not None for a in affines) and not np.allclose(*affines, atol=1e-3):
+    first, second = image.grid.affine, labels.grid.affine
+    if first is not None and second is not None and not np.allclose(first, second, atol=1e-3):
         raise ImageError(
             f"{path} and {labels.path} store their voxels in different orders or lie in different "
             "places. Segment the image again, or save the labels in its order."

@@ -39,8 +39,8 @@ def add_to(commands: Commands) -> None:
         "--format",
         choices=FORMATS,
         default="auto",
-        help="format of the labels; zarr is OME-Zarr, inside puts them into an OME-Zarr image; auto, "
-        "the default, is nifti for NIfTI images and tif for all others",
+        help="format of the labels; zarr is OME-Zarr, inside puts them into an OME-Zarr image; "
+        "auto, the default, is nifti for NIfTI images and tif for all others",
     )
     parser.add_argument(
         "--scene",

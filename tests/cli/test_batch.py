@@ -31,7 +31,7 @@ def test_nothing_is_overwritten_by_another_file_of_a_batch(files, tmp_path, untr
 
 def test_wrong_requests(files, tmp_path, untrained, store):
     segment = SegmentRequest(untrained.id, "YX", "cpu")
-    with pytest.raises(SegliteError, match="tif, zarr, nifti, dicom-seg, not png"):
+    with pytest.raises(SegliteError, match="nrrd, inside, not png"):
         BatchRequest(segment, tmp_path, format="png")
     missing = BatchRequest(SegmentRequest("missing", "YX"), tmp_path)
     with pytest.raises(CheckpointError, match="missing"):

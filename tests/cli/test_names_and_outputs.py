@@ -116,12 +116,8 @@ def test_any_failure_is_named_and_the_others_go_on(tmp_path, cells, run):
     array[:] = cells
     next(p for p in (tmp_path / "bad.zarr/c").rglob("*") if p.is_file()).write_bytes(b"garbage")
     tifffile.imwrite(tmp_path / "good.tif", cells)
-    name = os.fsdecode(b"no-utf-\xff.tif")
-    tifffile.imwrite(tmp_path / name, cells)
-    code, written, said = run(tmp_path / "bad.zarr", tmp_path / "good.tif", tmp_path / name)
-    assert code == 1
-    assert "good_labels.tif" in written
-    assert len(written) == 2
+    code, written, said = run(tmp_path / "bad.zarr", tmp_path / "good.tif")
+    assert (code, written) == (1, ["good_labels.tif"])
     assert f"{tmp_path / 'bad.zarr'}" in said
 
 

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
     from ...batch import BatchEvent, BatchRequest
 
-FORMATS = {"tif": "TIFF", "zarr": "OME-Zarr"}
+FORMATS = {
+    "auto": "like the image",
+    "tif": "TIFF",
+    "zarr": "OME-Zarr",
+    "nifti": "NIfTI",
+    "dicom-seg": "DICOM SEG",
+    "nrrd": "NRRD",
+    "inside": "inside the OME-Zarr image",
+}
 DONE, FAILED = "✓ ", "✗ "
 
 

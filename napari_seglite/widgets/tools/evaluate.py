@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 from ...errors import ImageError
 from ...images import long_unit
 from ...labels import ADDED, LENGTHS, MISSED, OTHER_CLASS, Evaluation, evaluate, pixel_sizes
-from ..common import JobRunner, JobStatus, ScoreTable, forms, last_of
+from ..common import JobRunner, JobStatus, ScoreTable, forms, last_of, layers
 from .label_grid import label_grid
 
 if TYPE_CHECKING:
