@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ class TrackedLayer:
         Whether the entry is in the project and saved on every change.
     history : tuple of int
         Lengths of the layer's lists of steps to undo and to redo, when they were last seen.
+    connections : list
+        The layers' events that are followed, and what they call.
     """
 
     image: Image
@@ -50,6 +53,18 @@ class TrackedLayer:
     entry: ProjectImage
     registered: bool = False
     history: tuple[int, int] = (0, 0)
+    connections: list[tuple[Any, Callable[..., None]]] = field(default_factory=list)
+
+    def connect(self, emitter: Any, callback: Callable[..., None]) -> None:
+        """Call a function on an event of the layers until `disconnect`."""
+        emitter.connect(callback)
+        self.connections.append((emitter, callback))
+
+    def disconnect(self) -> None:
+        """Follow the layers no more."""
+        for emitter, callback in self.connections:
+            emitter.disconnect(callback)
+        self.connections.clear()
 
     @property
     def axes(self) -> ImageAxes:
@@ -222,6 +237,14 @@ class CorrectionTracker(QObject):
         self._timer.stop()
         return self.close_without_qt()
 
+    def shut(self) -> str:
+        """Do what `close` does, and follow no layer any more."""
+        for tracked in self._tracked:
+            tracked.disconnect()
+        problem = self.close()
+        self._tracked, self._drawing = [], []
+        return problem
+
     def close_without_qt(self) -> str:
         """Do what `close` does once Qt has destroyed the window and this object's Qt part."""
         problem = ""
@@ -335,10 +358,10 @@ class CorrectionTracker(QObject):
         tracked = TrackedLayer(image, labels, entry)
         self._tracked.append(tracked)
         events = labels.events
-        events.paint.connect(lambda event: self._on_paint(tracked, event.value))
-        events.data.connect(lambda: self._on_replaced(tracked))
-        events.set_data.connect(lambda: self._on_refreshed(tracked))
-        events.labels_update.connect(lambda event: self._on_drawing(tracked, event))
+        tracked.connect(events.paint, lambda event: self._on_paint(tracked, event.value))
+        tracked.connect(events.data, lambda: self._on_replaced(tracked))
+        tracked.connect(events.set_data, lambda: self._on_refreshed(tracked))
+        tracked.connect(events.labels_update, lambda event: self._on_drawing(tracked, event))
         return tracked
 
     def register(self, tracked: TrackedLayer) -> bool:

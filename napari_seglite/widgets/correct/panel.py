@@ -64,6 +64,7 @@ class CorrectPanel(QWidget):
         self.viewer, self.tracker, self._segmentation_of = viewer, tracker, segmentation_of
         self.learning: dict[str, str] = {}
         self._checkpoint = ""
+        self._bound: WeakKeyDictionary[Labels, list[str]] = WeakKeyDictionary()
         self._coloured: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
         self.next_slice = NextSlice(self, viewer)
         self._build()
@@ -80,7 +81,8 @@ class CorrectPanel(QWidget):
         self._layers_changed()
 
     def _build(self) -> None:
-        self.image_box, self.labels_box = forms.layer_box(Image), forms.layer_box(Labels)
+        self.image_box = forms.layer_box(self.viewer, Image)
+        self.labels_box = forms.layer_box(self.viewer, Labels)
         self.mode_box = forms.combo(
             MODES,
             "Whole slices: once you paint into a slice, all of its pixels count as correct.\n"
@@ -135,6 +137,16 @@ class CorrectPanel(QWidget):
         """Show a sentence at the bottom, errors in red."""
         self.status.say(text, error)
 
+    def shut(self) -> None:
+        """Leave the layers' keys and events alone; see `SegliteDock.shut`."""
+        self._refresh.stop()
+        self.tracker.changed.disconnect(self._refresh.start)
+        for labels, keys in self._bound.items():
+            labels.events.selected_label.disconnect(self._on_label)
+            for key in keys:
+                labels.bind_key(key, None, overwrite=True)
+        self._bound.clear()
+
     def may_close(self) -> bool:
         """Save everything, or ask what to do; returns whether the window may close."""
         return self.project.may_close()
@@ -171,7 +183,6 @@ class CorrectPanel(QWidget):
             if tracked is None:
                 tracked = self.tracker.follow(image, labels, self._checkpoint)
                 self._bind_keys(labels)
-                labels.events.selected_label.connect(self._on_label)
                 self._adopt_classes(labels)
             return tracked
         except SegliteError:
@@ -184,10 +195,13 @@ class CorrectPanel(QWidget):
             self.tracker.set_class_list(ClassList(result.info.class_names))
 
     def _bind_keys(self, labels: Labels) -> None:
+        labels.events.selected_label.connect(self._on_label)
+        keys = self._bound.setdefault(labels, [])
         acts = {"accept": self.accept, "next": self.next, "back": self.back_asked.emit}
         for name, act in acts.items():
             try:
                 labels.bind_key(KEYS[name], lambda _, act=act: act())
+                keys.append(KEYS[name])
             except ValueError:  # the user bound this key to something else
                 continue
 

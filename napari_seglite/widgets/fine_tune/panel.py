@@ -134,7 +134,7 @@ class FineTunePanel(QWidget):
         self._layers_changed()
 
     def _build(self) -> None:
-        self.form = FineTuneForm(self.store)
+        self.form = FineTuneForm(self.viewer, self.store)
         self.start_button = QPushButton("Fine-tune")
         self.pause_button, self.stop_button = QPushButton("Pause"), QPushButton("Stop")
         self.pause_button.setCheckable(True)
@@ -199,6 +199,13 @@ class FineTunePanel(QWidget):
     def say(self, text: str, error: bool = False) -> None:
         """Show a sentence under the buttons, errors in red."""
         self.status.say(text, error)
+
+    def shut(self) -> None:
+        """End training without a word and follow the viewer no more; see `SegliteDock.shut`."""
+        self.runner.abandon()
+        self._on_end()
+        self.viewer.dims.events.point.disconnect(self._on_moved)
+        self.viewer.camera.events.disconnect(self._on_moved)
 
     # ------------------------------------------------------------------ training
     def request(self) -> FineTuneRequest:

@@ -120,7 +120,7 @@ class SegmentForm(QWidget):
 
     def _lay_out(self) -> None:
         self._rows = rows = forms.form_layout(self)
-        self.image_rows = ImageRows(rows)
+        self.image_rows = ImageRows(self.viewer, rows)
         rows.addRow("Checkpoint", self.checkpoint_box)
         rows.addRow(self.checkpoint_info)
         rows.addRow("Depth", self.depth_box)

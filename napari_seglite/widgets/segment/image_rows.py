@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
@@ -9,6 +11,9 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 from ...errors import SegliteError
 from ...inference import parse_numbers
 from ..common import ERROR_STYLE, forms, layers
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 HINT_STYLE = "color: #9aa4b0"
 
@@ -20,6 +25,8 @@ class ImageRows(QObject):
 
     Parameters
     ----------
+    viewer : ViewerModel
+        Whose layers can be chosen.
     rows : QFormLayout
         The form to add the rows to.
 
@@ -31,10 +38,10 @@ class ImageRows(QObject):
 
     changed = Signal()
 
-    def __init__(self, rows: QFormLayout) -> None:
+    def __init__(self, viewer: ViewerModel, rows: QFormLayout) -> None:
         super().__init__(rows)
         self._rows = rows
-        self.box = forms.layer_box(Image)
+        self.box = forms.layer_box(viewer, Image)
         self.info = hint()
         self.level_box = forms.combo(
             tip="Coarser levels are faster; objects are smaller for the network"

@@ -227,9 +227,18 @@ class SegmentPanel(QWidget):
         # napari takes a while to remove the preview's layer and to add the result's. One after
         # the other, the window can react in between. Added before the other is removed, napari
         # 0.9 crashed when it drew the layer that was opened next.
+        run = self._run
+        if run is not None:
+            run.preview.close()
+        QTimer.singleShot(0, lambda: act() if run is self._run else None)
+
+    def shut(self) -> None:
+        """End the run without a word; see `SegliteDock.shut`."""
+        for runner in (self.runner, self.explaining):
+            runner.abandon()
         if self._run is not None:
             self._run.preview.close()
-        QTimer.singleShot(0, act)
+        self._run = None
 
     def _on_result(self, run: _Run, result: Segmentation, copies: Copies | None) -> None:
         image = run.image
