@@ -181,6 +181,25 @@ class Corrections:
         """Remove all marks from a frame; its labels are not affected."""
         return replace(self, regions=tuple(r for r in self.regions if r.frame != frame))
 
+    def undone(self, before: Corrections, after: Corrections) -> Corrections:
+        """Return these corrections without a change that was made to them.
+
+        Regions that changed again since then stay as they are.
+
+        Parameters
+        ----------
+        before, after : Corrections
+            The corrections before and after the change. In the other order, the change is made
+            again.
+        """
+        old, new, now = ({(r.frame, r.box): r for r in c.regions} for c in (before, after, self))
+        for place in old.keys() | new.keys():
+            if old.get(place) != new.get(place) == now.get(place):
+                now.pop(place, None)
+                if place in old:
+                    now[place] = old[place]
+        return replace(self, regions=tuple(now.values()))
+
     def _at(self, frame: int, box: Box) -> CorrectedRegion | None:
         return next((r for r in self.regions if (r.frame, r.box) == (frame, box)), None)
 

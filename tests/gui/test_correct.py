@@ -75,8 +75,11 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
     corrected.undo()
     np.testing.assert_array_equal(corrected.data, before)
     np.testing.assert_array_equal(saved_labels(tracker), before)
+    assert states(dock) == ["predicted"] * 4
+    assert tracker.annotated() == ()
     corrected.redo()
     assert (saved_labels(tracker) != before).any()
+    assert states(dock) == ["predicted", "touched", "predicted", "predicted"]
 
     # Another window is told, and writes nothing.
     from napari_seglite.errors import AnnotationError
@@ -118,6 +121,14 @@ def test_helpers_are_undone_in_one_step(viewer, dock, click, qtbot, corrected):
     np.testing.assert_array_equal(corrected.data[[0, 2, 3]], before[[0, 2, 3]])
     assert states(dock)[1] == "touched"
     corrected.undo()
+    np.testing.assert_array_equal(corrected.data, before)
+    assert states(dock)[1] == "predicted"
+    paint(corrected, 1)
+    painted = corrected.data.copy()
+    use("fill")
+    assert "Nothing to change" in panel.status.text()
+    np.testing.assert_array_equal(corrected.data, painted)
+    corrected.undo()  # takes back the stroke: the helper left no step
     np.testing.assert_array_equal(corrected.data, before)
     use("shrink", "all")
     assert all((corrected.data[k] > 0).sum() < (before[k] > 0).sum() for k in (0, 1, 3))
