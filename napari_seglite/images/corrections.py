@@ -227,6 +227,14 @@ class Corrections:
             for x in range(max(0, left) // SQUARE * SQUARE, min(right, width), SQUARE)
         ]
 
+    def inside(self, frame: int) -> np.ndarray:
+        """Return where a frame is corrected: a boolean mask of its height and width."""
+        mask = np.zeros(self.plane, bool)
+        for region in self.regions:
+            if region.frame == frame:
+                mask[region.box.slices] = True
+        return mask
+
     # ------------------------------------------------------------------ learning
     def truth(self, frame: int, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the true classes of a frame, and a mask of the pixels where they are known.

@@ -39,7 +39,7 @@ class SegliteDock(QWidget):
         store = store or CheckpointStore()
         self.viewer = napari_viewer
         self.tracker = CorrectionTracker(napari_viewer, self)
-        self.segment_panel = SegmentPanel(napari_viewer, store)
+        self.segment_panel = SegmentPanel(napari_viewer, store, self.tracker)
         self.correct_panel = CorrectPanel(
             napari_viewer, self.tracker, self.segment_panel.results.segmentation_of
         )
@@ -72,6 +72,7 @@ class SegliteDock(QWidget):
         self.fine_tune_panel.trained.connect(self.segment_panel.select_checkpoint)
         self.correct_panel.back_asked.connect(self.fine_tune_panel.go_back)
         self.fine_tune_panel.learnt.connect(self._on_learnt)
+        self.fine_tune_panel.again_asked.connect(self._on_again)
         self.models_panel.chosen.connect(self._on_chosen)
         self.compare_panel.chosen.connect(self._on_start_chosen)
         self.models_panel.changed.connect(self._on_models_changed)
@@ -166,6 +167,12 @@ class SegliteDock(QWidget):
         self.correct_panel.offer(image, labels, checkpoint)
         self.fine_tune_panel.offer(image, labels, checkpoint)
         self.measure_panel.offer(image, labels)
+
+    def _on_again(self, image: Image) -> None:
+        """Segment an image with the checkpoint that was just trained."""
+        self.segment_panel.form.image_rows.box.value = image
+        self.show_panel(self.segment_panel)
+        self.segment_panel.segment()
 
     def _on_learnt(self, info: CheckpointInfo) -> None:
         self.models_panel.refresh(info.id)

@@ -170,6 +170,8 @@ class CorrectPanel(QWidget):
         self._checkpoint = checkpoint
         self.reset_choices()
         self.image_box.value, self.labels_box.value = image, labels
+        if (tracked := self.tracked()) is not None:
+            tracked.entry.checkpoint = checkpoint
 
     def tracked(self) -> TrackedLayer | None:
         """Return the chosen layers, or None if the labels do not fit the image."""
