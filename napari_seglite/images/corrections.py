@@ -35,7 +35,7 @@ class CorrectedRegion:
     box : Box
         In pixels of the frame.
     state : str
-        ``"touched"`` by the brush, ``"accepted"`` as predicted, or drawn as ``"complete"``.
+        ``"touched"`` by the brush, ``"accepted"`` as it is, or drawn as ``"complete"``.
     by : str
         Name of the person who corrected it last, by default the account's; may be empty.
     when : str
@@ -148,7 +148,7 @@ class Corrections:
         return marked
 
     def accept(self, frame: int, by: str | None = None) -> Corrections:
-        """Mark a frame as correct as predicted; regions corrected before keep their state.
+        """Mark a frame as correct as it is; regions drawn as complete stay so.
 
         Parameters
         ----------
@@ -159,8 +159,10 @@ class Corrections:
         """
         marked = self
         for square in self.squares(Box.whole(self.plane)):
-            if self._at(frame, square) is None:
-                marked = marked._mark(frame, square, "accepted", by, 0)
+            before = self._at(frame, square)
+            if before is None or before.state == "touched":
+                strokes = before.strokes if before else 0
+                marked = marked._mark(frame, square, "accepted", by, strokes)
         return marked
 
     def complete(self, frame: int, box: Box, by: str | None = None) -> Corrections:

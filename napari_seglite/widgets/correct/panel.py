@@ -96,7 +96,8 @@ class CorrectPanel(QWidget):
         self.complete_button = QPushButton("Box is complete")
         self.accept_button.setToolTip(f"This slice is correct as it is ({KEYS['accept']})")
         self.next_button.setToolTip(
-            f"Go to an uncertain slice that is unlike the corrected ones ({KEYS['next']})"
+            f"Go to an uncertain slice that is unlike the corrected ones; again for another "
+            f"({KEYS['next']})"
         )
         self.complete_button.setToolTip("Every pixel inside the drawn rectangle is correct")
         self.tools = MaskTools(self.viewer, self.tracked)
@@ -328,18 +329,23 @@ class CorrectPanel(QWidget):
         frame = layers.current_frame(self.viewer, tracked.image)
         tracked.entry.corrections = tracked.entry.corrections.accept(frame, self.tracker.author)
         self.tracker.mark_changed()
-        self.next()
+        done = f"Slice {frame} is accepted." if tracked.axes.stacked else "Accepted."
+        self.say(done)
+        self._show_next(tracked, done)
 
     def next(self) -> None:
         """Go to the slice that is worth correcting next."""
-        tracked = self.tracked()
-        if tracked is None or self.busy:
-            return
+        if (tracked := self.tracked()) is not None:
+            self._show_next(tracked)
+
+    def _show_next(self, tracked: TrackedLayer, done: str = "") -> None:
         result = self._segmentation_of(tracked.labels)
+        if self.busy:
+            return
         if result is None:
-            self.say("Segment the image first: the next slice is the most uncertain one.")
+            self.say(f"{done} Segment the image to be shown what is most uncertain.".strip())
         else:
-            self.next_slice.show(tracked, result)
+            self.next_slice.show(tracked, result, done)
 
     def complete(self) -> None:
         """Mark drawn rectangles as completely labelled; offer to draw one if there is none."""
