@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -116,6 +117,13 @@ class Segmentation:
     @property
     def _plane(self) -> tuple[int, int]:
         return ImageAxes(self.request.axes).frame_shape(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of requested pixels, of all requested frames."""
+        inside = self.inside
+        pixels = math.prod(self._plane) if inside is None else int(np.count_nonzero(inside))
+        return pixels * len(self.frames)
 
     def frames_in(self, array: Any) -> LabelFrames:
         """Return the segmented frames of an array of the labels' shape, cropped to the box."""

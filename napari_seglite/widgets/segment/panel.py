@@ -270,6 +270,9 @@ class SegmentPanel(QWidget):
         if image not in self.viewer.layers:
             self.say("The image was removed during the run, so its labels were dropped.")
             return
+        if label_shape(image) != tuple(result.labels.shape):
+            self.say(f"{image.name} was replaced during the run, so its labels were dropped.")
+            return
         # Searched again: the user may have painted on the layer, locked or removed it.
         target = self._current(image, result.request)
         if target is not run.replaces:
