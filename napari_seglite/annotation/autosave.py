@@ -79,7 +79,7 @@ class Autosave:
         self.saved = self.written = self._number = 0
         self.problem = ""
         self._failed, self._tried, self._moved = failed, 0.0, False
-        self._new: list[tuple[ProjectImage, np.ndarray | None]] = []
+        self._new: list[tuple[ProjectImage, ArrayLike | None]] = []
         self._arrays: dict[str, Callable[[], ArrayLike | None]] = {}
         self._waiting: dict[Place, Tile] = {}
         self._touched: dict[Place, Tile] = {}  # the last changed at the end
@@ -94,7 +94,7 @@ class Autosave:
         self,
         image: ProjectImage,
         array: Callable[[], ArrayLike | None],
-        pixels: np.ndarray | None = None,
+        pixels: ArrayLike | None = None,
     ) -> None:
         """Save changes of an image's labels from now on.
 
@@ -104,7 +104,7 @@ class Autosave:
             Added to the project if it is not in it.
         array : callable
             Returns the labels, or None once they are gone; called in the thread.
-        pixels : ndarray, optional
+        pixels : ArrayLike, optional
             The pixels of an image without a file, of which the project then keeps a copy.
         """
         key = self.project.reserve(image)

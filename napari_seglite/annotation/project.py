@@ -264,15 +264,15 @@ class AnnotationProject:
         # A folder that the index does not name may hold labels of an interrupted program.
         return bool(taken(key, others)) or image_folder(self.folder, key).exists()
 
-    def store_pixels(self, key: str, pixels: np.ndarray) -> None:
+    def store_pixels(self, key: str, pixels: ArrayLike) -> None:
         """Store a copy of an image that has no file, and make that its file.
 
         Parameters
         ----------
         key : str
             Of the image.
-        pixels : ndarray
-            The whole image.
+        pixels : ArrayLike
+            The whole image; read into memory.
         """
         import tifffile
 
@@ -281,7 +281,7 @@ class AnnotationProject:
         self._lock.check()
         with replacing(target) as scratch:
             # Without metadata about the axes, which the index states.
-            tifffile.imwrite(scratch, pixels, compression="zlib", metadata=None)
+            tifffile.imwrite(scratch, np.asarray(pixels), compression="zlib", metadata=None)
         with self._writing:
             image.path = str(target.relative_to(self.folder))
             self.save_index()

@@ -35,7 +35,7 @@ class CorrectedRegion:
     box : Box
         In pixels of the frame.
     state : str
-        ``"touched"`` by the brush, ``"accepted"`` as predicted, or drawn as ``"complete"``.
+        ``"touched"`` by the brush, ``"accepted"`` as it is, or drawn as ``"complete"``.
     by : str
         Name of the person who corrected it last, by default the account's; may be empty.
     when : str
@@ -148,7 +148,7 @@ class Corrections:
         return marked
 
     def accept(self, frame: int, by: str | None = None) -> Corrections:
-        """Mark a frame as correct as predicted; regions corrected before keep their state.
+        """Mark a frame as correct as it is; regions drawn as complete stay so.
 
         Parameters
         ----------
@@ -159,8 +159,10 @@ class Corrections:
         """
         marked = self
         for square in self.squares(Box.whole(self.plane)):
-            if self._at(frame, square) is None:
-                marked = marked._mark(frame, square, "accepted", by, 0)
+            before = self._at(frame, square)
+            if before is None or before.state == "touched":
+                strokes = before.strokes if before else 0
+                marked = marked._mark(frame, square, "accepted", by, strokes)
         return marked
 
     def complete(self, frame: int, box: Box, by: str | None = None) -> Corrections:
@@ -180,6 +182,25 @@ class Corrections:
     def forget(self, frame: int) -> Corrections:
         """Remove all marks from a frame; its labels are not affected."""
         return replace(self, regions=tuple(r for r in self.regions if r.frame != frame))
+
+    def undone(self, before: Corrections, after: Corrections) -> Corrections:
+        """Return these corrections without a change that was made to them.
+
+        Regions that changed again since then stay as they are.
+
+        Parameters
+        ----------
+        before, after : Corrections
+            The corrections before and after the change. In the other order, the change is made
+            again.
+        """
+        old, new, now = ({(r.frame, r.box): r for r in c.regions} for c in (before, after, self))
+        for place in old.keys() | new.keys():
+            if old.get(place) != new.get(place) == now.get(place):
+                now.pop(place, None)
+                if place in old:
+                    now[place] = old[place]
+        return replace(self, regions=tuple(now.values()))
 
     def _at(self, frame: int, box: Box) -> CorrectedRegion | None:
         return next((r for r in self.regions if (r.frame, r.box) == (frame, box)), None)
@@ -207,6 +228,14 @@ class Corrections:
             for y in range(max(0, top) // SQUARE * SQUARE, min(bottom, height), SQUARE)
             for x in range(max(0, left) // SQUARE * SQUARE, min(right, width), SQUARE)
         ]
+
+    def inside(self, frame: int) -> np.ndarray:
+        """Return where a frame is corrected: a boolean mask of its height and width."""
+        mask = np.zeros(self.plane, bool)
+        for region in self.regions:
+            if region.frame == frame:
+                mask[region.box.slices] = True
+        return mask
 
     # ------------------------------------------------------------------ learning
     def truth(self, frame: int, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

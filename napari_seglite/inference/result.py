@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -117,6 +118,13 @@ class Segmentation:
     def _plane(self) -> tuple[int, int]:
         return ImageAxes(self.request.axes).frame_shape(self.shape)
 
+    @property
+    def size(self) -> int:
+        """Number of requested pixels, of all requested frames."""
+        inside = self.inside
+        pixels = math.prod(self._plane) if inside is None else int(np.count_nonzero(inside))
+        return pixels * len(self.frames)
+
     def frames_in(self, array: Any) -> LabelFrames:
         """Return the segmented frames of an array of the labels' shape, cropped to the box."""
         box = self.region.box(self._plane)
@@ -133,7 +141,9 @@ class Segmentation:
             frames[frame, rows.start + done :] = False
         return axes.join(frames, shape)
 
-    def insert_labels(self, existing: Any, top: int) -> None:
+    def insert_labels(
+        self, existing: Any, top: int, kept: Callable[[int], np.ndarray] | None = None
+    ) -> None:
         """Write the requested part into other labels, block by block.
 
         Parameters
@@ -142,16 +152,21 @@ class Segmentation:
             Labels of the same shape, which may be too large for memory; changed in place.
         top : int
             Objects are numbered above this.
+        kept : callable, optional
+            Returns a boolean mask ``(H, W)`` of the pixels of a frame that stay as they are.
         """
         inside = self.region.mask(self._plane)
         old, new = self.frames_in(existing), self.frames_in(self.labels)
         above = top if self.request.output == "instances" else 0
         for position in range(len(self.frames)):
             done = self.rows[position] if self.rows else len(inside)
+            wanted = inside
+            if kept is not None:
+                wanted = inside & ~kept(self.frames[position])[self.region.box(self._plane).slices]
             for block in blocks((done, inside.shape[1])):
                 fresh = new.read(position, block[0], block[1])
                 fresh = np.where(fresh > 0, fresh.astype(np.int64) + above, 0)
-                merged = np.where(inside[block], fresh, old.read(position, block[0], block[1]))
+                merged = np.where(wanted[block], fresh, old.read(position, block[0], block[1]))
                 old.write(position, block[0], block[1], merged.astype(existing.dtype))
 
     def relabel(self, **changes: Any) -> Segmentation:

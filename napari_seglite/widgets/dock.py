@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..checkpoints import CheckpointInfo, CheckpointStore
-from .common import CorrectionTracker, SourceFiles, allow_parallel_jobs, warm_colours_soon
+from .common import (
+    CorrectionTracker,
+    JobRunner,
+    SourceFiles,
+    allow_parallel_jobs,
+    warm_colours_soon,
+)
 from .correct import CorrectPanel
 from .fine_tune import FineTunePanel
 from .models import ModelsPanel
@@ -33,19 +40,20 @@ class SegliteDock(QWidget):
 
     def __init__(self, napari_viewer: ViewerModel, store: CheckpointStore | None = None) -> None:
         super().__init__()
+        self._was_shown = self._is_shut = False
         allow_parallel_jobs()
         store = store or CheckpointStore()
         self.viewer = napari_viewer
         self.source_files = SourceFiles(napari_viewer, self)
         self.tracker = CorrectionTracker(napari_viewer, self)
-        self.segment_panel = SegmentPanel(napari_viewer, store)
+        self.segment_panel = SegmentPanel(napari_viewer, store, self.tracker)
         self.correct_panel = CorrectPanel(
             napari_viewer, self.tracker, self.segment_panel.results.segmentation_of
         )
         device = self.segment_panel.device
         self.fine_tune_panel = FineTunePanel(napari_viewer, store, self.tracker, device)
         self.evaluate_panel = EvaluatePanel(napari_viewer)
-        self.measure_panel = MeasurePanel()
+        self.measure_panel = MeasurePanel(napari_viewer)
         self.batch_panel = BatchPanel(napari_viewer, store, self.segment_panel.settings)
         self.models_panel = ModelsPanel(store)
         self.compare_panel = ComparePanel(napari_viewer, store, self.tracker, device)
@@ -71,6 +79,7 @@ class SegliteDock(QWidget):
         self.fine_tune_panel.trained.connect(self.segment_panel.select_checkpoint)
         self.correct_panel.back_asked.connect(self.fine_tune_panel.go_back)
         self.fine_tune_panel.learnt.connect(self._on_learnt)
+        self.fine_tune_panel.again_asked.connect(self._on_again)
         self.models_panel.chosen.connect(self._on_chosen)
         self.compare_panel.chosen.connect(self._on_start_chosen)
         self.models_panel.changed.connect(self._on_models_changed)
@@ -94,14 +103,51 @@ class SegliteDock(QWidget):
         return QSize(350, 560)
 
     def _connect_layers(self) -> None:
+        for event in self._layer_events():
+            event.connect(self.reset_choices)
+
+    def _layer_events(self) -> list[Any]:
         events = self.viewer.layers.events
-        for name in ("inserted", "removed", "reordered", "renamed"):
-            if hasattr(events, name):
-                getattr(events, name).connect(self.reset_choices)
+        names = ("inserted", "removed", "reordered", "renamed")
+        return [getattr(events, name) for name in names if hasattr(events, name)]
+
+    def shut(self) -> None:
+        """Save everything, end all jobs and follow the viewer no more.
+
+        napari takes a dock out of its window without deleting it, so that it would live on.
+        """
+        if self._is_shut:
+            return
+        self._is_shut = True
+        for event in self._layer_events():
+            event.disconnect(self.reset_choices)
+        for runner in self.findChildren(JobRunner):
+            if runner not in (self.segment_panel.runner, self.fine_tune_panel.runner):
+                runner.abandon()
+        self.source_files.shut()
+        self.segment_panel.shut()
+        self.fine_tune_panel.shut()
+        self.correct_panel.shut()
+        if problem := self.tracker.shut():
+            show_error(problem)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Shut the dock when it is taken out of its window."""
+        if (
+            event is not None
+            and event.type() == QEvent.Type.ParentChange
+            and self._was_shown
+            and self.parent() is None
+        ):
+            self.shut()
+        return bool(super().event(event))
 
     def showEvent(self, event: Any) -> None:
         """Read the lists of layers once the dock is in a window, where they find the viewer."""
         super().showEvent(event)
+        if self._is_shut:
+            return
+        self._was_shown = True
         self.reset_choices()
         if (window := self.window()) is not None:
             window.installEventFilter(self)
@@ -130,6 +176,12 @@ class SegliteDock(QWidget):
         self.correct_panel.offer(image, labels, checkpoint)
         self.fine_tune_panel.offer(image, labels, checkpoint)
         self.measure_panel.offer(image, labels)
+
+    def _on_again(self, image: Image) -> None:
+        """Segment an image with the checkpoint that was just trained."""
+        self.segment_panel.form.image_rows.box.value = image
+        self.show_panel(self.segment_panel)
+        self.segment_panel.segment()
 
     def _on_learnt(self, info: CheckpointInfo) -> None:
         self.models_panel.refresh(info.id)

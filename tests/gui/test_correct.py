@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
     before = corrected.data.copy()
     paint(corrected, 1)
     assert (corrected.data != before).any()
-    assert states(dock) == ["predicted", "touched", "predicted", "predicted"]
+    assert states(dock) == ["predicted", "corrected", "predicted", "predicted"]
     qtbot.waitUntil(lambda: "saved" in panel.project.name.text(), timeout=PATIENCE)
     np.testing.assert_array_equal(saved_labels(tracker), corrected.data)
     (region,) = tracker.corrected()[0].entry.corrections.regions
@@ -75,8 +76,11 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
     corrected.undo()
     np.testing.assert_array_equal(corrected.data, before)
     np.testing.assert_array_equal(saved_labels(tracker), before)
+    assert states(dock) == ["predicted"] * 4
+    assert tracker.annotated() == ()
     corrected.redo()
     assert (saved_labels(tracker) != before).any()
+    assert states(dock) == ["predicted", "corrected", "predicted", "predicted"]
 
     # Another window is told, and writes nothing.
     from napari_seglite.errors import AnnotationError
@@ -89,14 +93,25 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     first = viewer.dims.current_step[0]
     assert first != 1
-    assert "left" in panel.status.text()
+    assert re.search(r"most uncertain of 3 left", panel.status.text())
+    click(panel.next_button)  # skips
+    second = viewer.dims.current_step[0]
+    assert second not in (1, first)
+    click(panel.next_button)
+    assert viewer.dims.current_step[0] not in (1, first, second)
+    click(panel.next_button)
+    assert viewer.dims.current_step[0] == first  # all were shown once
     click(panel.accept_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert states(dock)[first] == "accepted"
+    assert panel.status.text().startswith(f"Slice {first} is accepted. Slice ")
     assert viewer.dims.current_step[0] not in (1, first)
     for _ in range(4):
         click(panel.accept_button)
     assert "Everything" in panel.status.text()
+    viewer.dims.set_current_step(0, 1)
+    click(panel.accept_button)  # what was painted is accepted, too
+    assert states(dock) == ["accepted"] * 4
     item = panel.list.topLevelItem(0).child(1)
     panel.list.itemClicked.emit(item, 0)
     assert viewer.dims.current_step[0] == 1
@@ -116,8 +131,16 @@ def test_helpers_are_undone_in_one_step(viewer, dock, click, qtbot, corrected):
     use("grow")
     assert (corrected.data > 0).sum() > (before > 0).sum()
     np.testing.assert_array_equal(corrected.data[[0, 2, 3]], before[[0, 2, 3]])
-    assert states(dock)[1] == "touched"
+    assert states(dock)[1] == "corrected"
     corrected.undo()
+    np.testing.assert_array_equal(corrected.data, before)
+    assert states(dock)[1] == "predicted"
+    paint(corrected, 1)
+    painted = corrected.data.copy()
+    use("fill")
+    assert "Nothing to change" in panel.status.text()
+    np.testing.assert_array_equal(corrected.data, painted)
+    corrected.undo()  # takes back the stroke: the helper left no step
     np.testing.assert_array_equal(corrected.data, before)
     use("shrink", "all")
     assert all((corrected.data[k] > 0).sum() < (before[k] > 0).sum() for k in (0, 1, 3))
@@ -153,9 +176,9 @@ def test_a_project_is_opened_again(viewer, dock, click, qtbot, corrected, tmp_pa
     layer = viewer.layers["cells corrected"]
     np.testing.assert_array_equal(layer.data, painted)
     np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
-    assert states(dock)[0] == "touched"
+    assert states(dock)[0] == "corrected"
     paint(layer, 3)
-    assert states(dock)[3] == "touched"
+    assert states(dock)[3] == "corrected"
     np.testing.assert_array_equal(saved_labels(dock.tracker), layer.data)
 
 
@@ -165,12 +188,12 @@ def test_marks_and_images_are_taken_back(viewer, dock, qtbot, corrected, monkeyp
         paint(corrected, number)
     tracker.flush()
     painted = corrected.data.copy()
-    assert states(dock) == ["touched", "touched", "predicted", "predicted"]
+    assert states(dock) == ["corrected", "corrected", "predicted", "predicted"]
     top = panel.list.topLevelItem(0)
     assert [a.text() for a in panel.list.menu_of(top.child(2)).actions()] == []
     (forget,) = panel.list.menu_of(top.child(1)).actions()
     forget.trigger()
-    assert states(dock) == ["touched", "predicted", "predicted", "predicted"]
+    assert states(dock) == ["corrected", "predicted", "predicted", "predicted"]
     tracker.flush()
     stored = json.loads((tracker.project.folder / "project.json").read_text())
     assert [r["frame"] for r in stored["images"][0]["corrections"]["regions"]] == [0]
@@ -185,7 +208,7 @@ def test_marks_and_images_are_taken_back(viewer, dock, qtbot, corrected, monkeyp
     np.testing.assert_array_equal(corrected.data, painted)
     # The next stroke takes it in again, with everything that is painted by then.
     paint(corrected, 2)
-    assert states(dock) == ["predicted", "predicted", "touched", "predicted"]
+    assert states(dock) == ["predicted", "predicted", "corrected", "predicted"]
     np.testing.assert_array_equal(saved_labels(tracker), corrected.data)
 
 

@@ -87,26 +87,62 @@ def test_the_slice_that_is_seen_is_labelled_first(viewer, dock, segment, qtbot, 
     np.testing.assert_array_equal(layer.data, expected)
 
 
-def test_segmenting_again_asks_before_it_replaces_edits(viewer, dock, segment, nuclei):
-    viewer.add_image(nuclei)
+def test_segmenting_again_keeps_what_was_corrected(viewer, dock, segment, qtbot, click, nuclei):
+    stack = np.stack([nuclei, nuclei[::-1], nuclei[:, ::-1]])
+    viewer.add_image(stack, name="stack")
+    panel = dock.segment_panel
     layer = segment()
-    original = layer.data.copy()
-    assert segment() == layer  # no edits, no question
-    layer.paint((2, 140), 1)
-    edited = layer.data.copy()
-    answer("Cancel")
-    dock.segment_panel.segment()
-    assert not dock.segment_panel.busy
-    np.testing.assert_array_equal(layer.data, edited)
-    answer("New layer")
-    other = segment()
-    assert other != layer
-    np.testing.assert_array_equal(layer.data, edited)
-    np.testing.assert_array_equal(other.data, original)
-    other.paint((2, 140), 1)
-    answer("Replace edits")
-    assert segment() == other
-    np.testing.assert_array_equal(other.data, original)
+    assert not panel.replace_box.isVisible()
+    assert segment() == layer  # there are no corrections to keep
+    first = layer.data.copy()
+    layer.paint((1, 2, 140), 1)
+    viewer.dims.set_current_step(0, 2)
+    layer.data[2][:] = 0  # as a tool that writes without a stroke
+    click(dock.correct_panel.accept_button)
+    corrected = layer.data.copy()
+    assert panel.replace_box.isVisible()
+
+    # With another checkpoint, into the same layer.
+    panel.select_checkpoint("general-unet-sharp")
+    assert segment() == layer
+    assert [each.name for each in viewer.layers] == ["stack", "stack general-unet-sharp"]
+    np.testing.assert_array_equal(layer.data[1:], corrected[1:])
+    whole = segment_array(stack, panel.last.result.request).labels
+    np.testing.assert_array_equal(layer.data[0], whole[0])
+    assert (layer.data[0] != corrected[0]).any()
+    assert "What you corrected stayed as it is: slices 1, 2." in panel.status.text()
+    tracked = dock.correct_panel.tracked()
+    assert [tracked.entry.corrections.state(k) for k in range(3)] == ["", "touched", "accepted"]
+    assert tracked.entry.checkpoint == "general-unet-sharp"
+    panel.form.threshold.setValue(0.9)
+    relabelled(qtbot, panel)
+    np.testing.assert_array_equal(layer.data[1:], corrected[1:])
+
+    # The labels before are a key away, and back.
+    after = layer.data.copy()
+    click(panel.before_button)
+    shown = viewer.layers["stack general-unet-sharp before"]
+    np.testing.assert_array_equal(shown.data, corrected)
+    assert not shown.editable
+    assert not layer.visible
+    panel._flip()
+    assert layer.visible
+    assert [each.name for each in viewer.layers] == ["stack", "stack general-unet-sharp"]
+    np.testing.assert_array_equal(layer.data, after)
+
+    # Corrections are replaced only on request, and after a question.
+    panel.replace_box.setChecked(True)
+    answer("No")
+    panel.segment()
+    assert not panel.busy
+    np.testing.assert_array_equal(layer.data, after)
+    panel.select_checkpoint("nuclei-s-net")
+    panel.form.threshold.setValue(0.5)
+    answer("Yes")
+    assert segment() == layer
+    np.testing.assert_array_equal(layer.data, first)
+    assert not dock.correct_panel.tracked().entry.corrections.regions
+    assert not panel.replace_box.isVisible()
 
 
 def test_locked_layers_are_left_alone(viewer, segment, nuclei):

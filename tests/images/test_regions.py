@@ -9,7 +9,7 @@ import tifffile
 from napari_seglite import SegmentRequest, segment
 from napari_seglite.cli import main
 from napari_seglite.errors import ImageError
-from napari_seglite.images import Box, Region
+from napari_seglite.images import Box, Corrections, Region
 
 TRIANGLE = "10,10 10,90.5 70,50"
 
@@ -101,3 +101,17 @@ def test_the_shell_takes_a_region(blobs, untrained, tmp_path):
     labels = tifffile.imread(tmp_path / "blobs_labels.tif")
     np.testing.assert_array_equal(labels, segment(image, request).labels)
     assert SegmentRequest.from_dict(request.as_dict()) == request
+
+
+def test_the_marks_of_a_stroke_go_and_come_back_with_it():
+    empty = Corrections((3, 64, 64))
+    first = empty.touch(1, Box(1, 1, 4, 4))
+    second = first.touch(1, Box(9, 9, 12, 12))
+    assert second.undone(first, second) == first
+    assert first.undone(empty, first) == empty
+    assert empty.undone(first, empty) == first
+    # Marks that were made since then stay: of another slice, and a stronger one of the same.
+    later = second.accept(2)
+    assert later.undone(first, second).undone(empty, first).frames == [2]
+    complete = first.complete(1, Box(0, 0, 64, 64))
+    assert complete.undone(empty, first) == complete

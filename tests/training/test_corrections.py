@@ -40,10 +40,10 @@ def test_a_stroke_marks_its_frame_or_the_squares_of_a_large_one():
 def test_states():
     found = Corrections((3, 100, 100))
     found = found.touch(0, Box(0, 0, 5, 5))
-    found = found.accept(0)  # painting says more than a look
+    found = found.accept(0)  # what was painted, too, is correct then
     found = found.accept(1)
     found = found.complete(1, Box(10, 10, 40, 300))
-    assert [found.state(k) for k in range(3)] == ["touched", "complete", ""]
+    assert [found.state(k) for k in range(3)] == ["accepted", "complete", ""]
     assert found.regions[-1].box == (10, 10, 40, 100)
     found = found.forget(1)
     assert found.frames == [0]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, create_widget
+from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -14,6 +14,9 @@ from qtpy.QtWidgets import (
     QTreeWidget,
     QWidget,
 )
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:
@@ -55,11 +58,14 @@ def select(box: QComboBox, value: Any) -> bool:
     return bool(index >= 0)
 
 
-def layer_box(kind: type, optional: bool = False, tip: str = "") -> ComboBox:
-    """Return a list of the viewer's layers of a kind.
+def layer_box(viewer: ViewerModel, kind: type, optional: bool = False, tip: str = "") -> ComboBox:
+    """Return a list of a viewer's layers of a kind.
 
     Parameters
     ----------
+    viewer : ViewerModel
+        Whose layers are listed, wherever the box is: napari's own lists show those of the current
+        viewer once their window is closed.
     kind : type
         `Image` or `Labels`.
     optional : bool
@@ -67,8 +73,10 @@ def layer_box(kind: type, optional: bool = False, tip: str = "") -> ComboBox:
     tip : str
         Shown under the pointer.
     """
-    box = create_widget(annotation=kind, options={"nullable": optional})
-    assert isinstance(box, ComboBox)
+    box = ComboBox(
+        choices=lambda _: [layer for layer in viewer.layers if isinstance(layer, kind)],
+        nullable=optional,
+    )
     keep_narrow(box.native)
     box.native.setToolTip(tip)
     return box

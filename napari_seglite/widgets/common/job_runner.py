@@ -163,6 +163,15 @@ class JobRunner(QObject):
                 self._status.say(self._stopping_text)
             self._enter("stopping")
 
+    def abandon(self) -> None:
+        """End the job, whose outcome nobody waits for any more."""
+        if self._job is not None:
+            self._job.close()
+            self._job = None
+            if self._status is not None:
+                self._status.rest()
+            self._enter("idle")
+
     def show(self, text: str, done: int | None = None, total: int = 1) -> None:
         """Show progress, unless the user stopped the job.
 

@@ -122,6 +122,10 @@ class Job(QObject):
         """Ask the generator to end; `ended` tells when it has."""
         self._stop.request()
 
+    def close(self) -> None:
+        """End the generator as at the end of the program: nobody waits for its outcome."""
+        self._stop.close()
+
     def _on_returned(self, outcome: tuple[str, Any] | None) -> None:
         kind, value = outcome or ("cancelled", None)
         if kind == "succeeded":

@@ -50,7 +50,7 @@ class SourceFiles(QObject):
         self.viewer = viewer
         self.runner = JobRunner(self)
         self._waiting: list[Layer] = []
-        viewer.layers.events.inserted.connect(lambda event: self.look_at(event.value))
+        viewer.layers.events.inserted.connect(self._on_inserted)
         for layer in list(viewer.layers):
             self.look_at(layer)
 
@@ -58,6 +58,15 @@ class SourceFiles(QObject):
     def busy(self) -> bool:
         """Whether a file is being read."""
         return self.runner.busy
+
+    def shut(self) -> None:
+        """Look at no more layers."""
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self.runner.abandon()
+        self._waiting.clear()
+
+    def _on_inserted(self, event: Any) -> None:
+        self.look_at(event.value)
 
     def look_at(self, layer: Layer) -> None:
         """Read the file of a layer if napari itself opened it."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,10 @@ LARGEST_COPY = 2_000_000_000
 INTERVAL = 500
 
 
+# Corrections before and after a stroke.
+Change = tuple[Corrections, Corrections]
+
+
 @dataclass
 class TrackedLayer:
     """An image layer, the labels that are corrected on it, and their entry in the project.
@@ -43,6 +49,12 @@ class TrackedLayer:
         Whether the entry is in the project and saved on every change.
     history : tuple of int
         Lengths of the layer's lists of steps to undo and to redo, when they were last seen.
+    went_back : int
+        Steps that `edits_since` found undone; below 0, redone.
+    marks, unmarks : list
+        Corrections before and after each stroke that can be undone, and redone.
+    connections : list
+        The layers' events that are followed, and what they call.
     """
 
     image: Image
@@ -50,6 +62,21 @@ class TrackedLayer:
     entry: ProjectImage
     registered: bool = False
     history: tuple[int, int] = (0, 0)
+    went_back: int = 0
+    marks: list[Change] = field(default_factory=list)
+    unmarks: list[Change] = field(default_factory=list)
+    connections: list[tuple[Any, Callable[..., None]]] = field(default_factory=list)
+
+    def connect(self, emitter: Any, callback: Callable[..., None]) -> None:
+        """Call a function on an event of the layers until `disconnect`."""
+        emitter.connect(callback)
+        self.connections.append((emitter, callback))
+
+    def disconnect(self) -> None:
+        """Follow the layers no more."""
+        for emitter, callback in self.connections:
+            emitter.disconnect(callback)
+        self.connections.clear()
 
     @property
     def axes(self) -> ImageAxes:
@@ -67,6 +94,32 @@ class TrackedLayer:
             "what was saved before is kept. Add them as a layer of their own to correct them."
         )
 
+    def note_stroke(self, before: Corrections) -> None:
+        """Remember what a stroke marked, so that the marks go when it is undone."""
+        self.marks.append((before, self.entry.corrections))
+        self.unmarks.clear()
+
+    def undo_marks(self, count: int) -> bool:
+        """Take the marks of strokes back that the user undid, or, below 0, redid.
+
+        Returns
+        -------
+        bool
+            Whether marks changed.
+        """
+        before = self.entry.corrections
+        for _ in range(count):
+            if self.marks:
+                change = self.marks.pop()
+                self.unmarks.append(change)
+                self.entry.corrections = self.entry.corrections.undone(*change)
+        for _ in range(-count):
+            if self.unmarks:
+                change = self.unmarks.pop()
+                self.marks.append(change)
+                self.entry.corrections = self.entry.corrections.undone(*reversed(change))
+        return self.entry.corrections != before
+
     def edits_since(self) -> list[Any] | None:
         """Return the edits that were made, undone or redone since this was last called.
 
@@ -79,6 +132,7 @@ class TrackedLayer:
             return None
         self.history = len(undo), len(redo)
         made, back = len(undo) - undone, len(redo) - redone
+        self.went_back = back
         return [*list(undo)[len(undo) - max(made, 0) :], *list(redo)[len(redo) - max(back, 0) :]]
 
 
@@ -222,6 +276,14 @@ class CorrectionTracker(QObject):
         self._timer.stop()
         return self.close_without_qt()
 
+    def shut(self) -> str:
+        """Do what `close` does, and follow no layer any more."""
+        for tracked in self._tracked:
+            tracked.disconnect()
+        problem = self.close()
+        self._tracked, self._drawing = [], []
+        return problem
+
     def close_without_qt(self) -> str:
         """Do what `close` does once Qt has destroyed the window and this object's Qt part."""
         problem = ""
@@ -337,10 +399,10 @@ class CorrectionTracker(QObject):
         tracked = TrackedLayer(image, labels, entry)
         self._tracked.append(tracked)
         events = labels.events
-        events.paint.connect(lambda event: self._on_paint(tracked, event.value))
-        events.data.connect(lambda: self._on_replaced(tracked))
-        events.set_data.connect(lambda: self._on_refreshed(tracked))
-        events.labels_update.connect(lambda event: self._on_drawing(tracked, event))
+        tracked.connect(events.paint, lambda event: self._on_paint(tracked, event.value))
+        tracked.connect(events.data, lambda: self._on_replaced(tracked))
+        tracked.connect(events.set_data, lambda: self._on_refreshed(tracked))
+        tracked.connect(events.labels_update, lambda event: self._on_drawing(tracked, event))
         return tracked
 
     def register(self, tracked: TrackedLayer) -> bool:
@@ -356,7 +418,8 @@ class CorrectionTracker(QObject):
         assert self._autosave is not None
         layer, entry = tracked.labels, tracked.entry
         pixels = layers.pixels(tracked.image)
-        small = isinstance(pixels, np.ndarray) and pixels.nbytes <= LARGEST_COPY
+        size = math.prod(pixels.shape) * np.dtype(pixels.dtype).itemsize
+        small = size <= LARGEST_COPY
         if not entry.path and not small:
             self.failed.emit(
                 f"{entry.name} has no file and is too large to be copied. Its labels are saved. To "
@@ -369,8 +432,10 @@ class CorrectionTracker(QObject):
     # ------------------------------------------------------------------ edits
     def _on_paint(self, tracked: TrackedLayer, value: Any) -> None:
         self._drawing = []
+        before = tracked.entry.corrections
         for span in edited_spans(value, tracked.entry.shape):
             self.mark(tracked, span)
+        tracked.note_stroke(before)
 
     def mark(self, tracked: TrackedLayer, span: Span) -> None:
         """Mark the frames of a span of changed labels as corrected, and save the labels."""
@@ -421,6 +486,8 @@ class CorrectionTracker(QObject):
     def _on_refreshed(self, tracked: TrackedLayer) -> None:
         """Check earlier edits again: after an undo, napari only announces a redraw."""
         edits = tracked.edits_since()
+        if edits is not None and tracked.went_back and tracked.undo_marks(tracked.went_back):
+            self.mark_changed()
         if self._autosave is None or not tracked.registered:
             return
         self._autosave.recheck(everything=edits is None)

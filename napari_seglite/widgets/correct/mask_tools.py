@@ -43,6 +43,8 @@ _WITH_PIXELS: tuple[Tool, ...] = ("grow", "shrink", "smooth")
 # Number of a frame, and its new labels.
 EditedFrame = tuple[int, np.ndarray]
 
+NOTHING = "Nothing to change here: the labels are as the tool would make them."
+
 
 class MaskTools(QWidget):
     """A list of tools, a list of slices to use them on, and a button.
@@ -154,7 +156,9 @@ class MaskTools(QWidget):
     def _write(self, tracked: TrackedLayer, edited: list[EditedFrame]) -> None:
         if tracked.labels in self.viewer.layers:
             count = write_frames(tracked, edited)
-            self.said.emit(f"{count:,} pixels changed. Ctrl+Z undoes it.", False)
+            pixels = "pixel" if count == 1 else "pixels"
+            text = f"{count:,} {pixels} changed. Ctrl+Z undoes it." if count else NOTHING
+            self.said.emit(text, False)
 
 
 def write_frames(tracked: TrackedLayer, edited: list[EditedFrame]) -> int:
@@ -162,11 +166,12 @@ def write_frames(tracked: TrackedLayer, edited: list[EditedFrame]) -> int:
     layer: Labels = tracked.labels
     axes, count = tracked.axes, 0
     sizes = axes.stack_shape(layer.data.shape)
+    changed = [(k, new) for k, new in edited if (axes.frame(layer.data, k)[0] != new).any()]
+    if not changed:  # a step that changes nothing would take the place of the user's last stroke
+        return 0
     with layer.block_history():
-        for frame, new in edited:
+        for frame, new in changed:
             y, x = np.nonzero(axes.frame(layer.data, frame)[0] != new)
-            if not y.size:
-                continue
             places = dict(zip(axes.stack, np.unravel_index(frame, sizes or (1,)), strict=False))
             at = {"Y": y, "X": x, **{a: np.full(y.shape, k) for a, k in places.items()}}
             layer.data_setitem(tuple(at[a] for a in axes.order), new[y, x], refresh=False)

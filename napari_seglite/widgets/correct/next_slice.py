@@ -40,14 +40,18 @@ class NextSlice(QObject):
         self.viewer, self.runner = viewer, JobRunner(panel)
         self._result: Segmentation | None = None
         self._candidates: list[Candidate] = []
+        self._seen: list[Candidate] = []  # shown and not corrected since
+        self._done = ""
 
     @property
     def busy(self) -> bool:
         """Whether the search runs."""
         return self.runner.busy
 
-    def show(self, tracked: TrackedLayer, result: Segmentation) -> None:
+    def show(self, tracked: TrackedLayer, result: Segmentation, done: str = "") -> None:
         """Show the best candidate; the first call for a result searches for candidates.
+
+        One that was shown before and was not corrected since is skipped, until all were.
 
         Parameters
         ----------
@@ -55,15 +59,18 @@ class NextSlice(QObject):
             The image; corrected parts of it are no candidates.
         result : Segmentation
             Its segmentation, with probabilities.
+        done : str
+            A sentence about what was done just now, said before the one about the next slice.
         """
         if self.busy:
             return
+        self._done = done
         if result is self._result:
             self._show_best(tracked)
             return
 
         def keep(found: list[Candidate]) -> None:
-            self._result, self._candidates = result, found
+            self._result, self._candidates, self._seen = result, found, []
             self._show_best(tracked)
 
         image, corrections = layers.pixels(tracked.image), tracked.entry.corrections
@@ -77,10 +84,22 @@ class NextSlice(QObject):
     def _show_best(self, tracked: TrackedLayer) -> None:
         order = ranked(self._candidates, tracked.entry.corrections)
         if not order:
-            self.said.emit("Everything is corrected or accepted.", False)
+            self.said.emit(f"{self._done} Everything is corrected or accepted.".strip(), False)
             return
-        best = order[0]
+        fresh = [c for c in order if c not in self._seen]
+        if not fresh:
+            self._seen, fresh = [], order
+        best = fresh[0]
+        self._seen.append(best)
         layers.show_frame(self.viewer, tracked.image, best.frame, best.box)
         name = f"Slice {best.frame}" if tracked.axes.stacked else "This part"
-        text = f"{name}: uncertainty {best.uncertainty:.2f}, {len(order)} left."
-        self.said.emit(text, False)
+        place = 1 + sum(c.uncertainty > best.uncertainty for c in order)
+        text = f"{self._done} {name}: {_nth(place)}most uncertain of {len(order)} left."
+        self.said.emit(text.strip(), False)
+
+
+def _nth(place: int) -> str:
+    if place == 1:
+        return "the "
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(place % 10 if place % 100 not in (11, 12, 13) else 0)
+    return f"{place}{ending or 'th'} "

@@ -64,6 +64,7 @@ class CorrectPanel(QWidget):
         self.viewer, self.tracker, self._segmentation_of = viewer, tracker, segmentation_of
         self.learning: dict[str, str] = {}
         self._checkpoint = ""
+        self._bound: WeakKeyDictionary[Labels, list[str]] = WeakKeyDictionary()
         self._coloured: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
         self.next_slice = NextSlice(self, viewer)
         self._build()
@@ -80,7 +81,8 @@ class CorrectPanel(QWidget):
         self._layers_changed()
 
     def _build(self) -> None:
-        self.image_box, self.labels_box = forms.layer_box(Image), forms.layer_box(Labels)
+        self.image_box = forms.layer_box(self.viewer, Image)
+        self.labels_box = forms.layer_box(self.viewer, Labels)
         self.mode_box = forms.combo(
             MODES,
             "Whole slices: once you paint into a slice, all of its pixels count as correct.\n"
@@ -94,7 +96,8 @@ class CorrectPanel(QWidget):
         self.complete_button = QPushButton("Box is complete")
         self.accept_button.setToolTip(f"This slice is correct as it is ({KEYS['accept']})")
         self.next_button.setToolTip(
-            f"Go to an uncertain slice that is unlike the corrected ones ({KEYS['next']})"
+            f"Go to an uncertain slice that is unlike the corrected ones; again for another "
+            f"({KEYS['next']})"
         )
         self.complete_button.setToolTip("Every pixel inside the drawn rectangle is correct")
         self.tools = MaskTools(self.viewer, self.tracked)
@@ -135,6 +138,16 @@ class CorrectPanel(QWidget):
         """Show a sentence at the bottom, errors in red."""
         self.status.say(text, error)
 
+    def shut(self) -> None:
+        """Leave the layers' keys and events alone; see `SegliteDock.shut`."""
+        self._refresh.stop()
+        self.tracker.changed.disconnect(self._refresh.start)
+        for labels, keys in self._bound.items():
+            labels.events.selected_label.disconnect(self._on_label)
+            for key in keys:
+                labels.bind_key(key, None, overwrite=True)
+        self._bound.clear()
+
     def may_close(self) -> bool:
         """Save everything, or ask what to do; returns whether the window may close."""
         return self.project.may_close()
@@ -158,6 +171,8 @@ class CorrectPanel(QWidget):
         self._checkpoint = checkpoint
         self.reset_choices()
         self.image_box.value, self.labels_box.value = image, labels
+        if (tracked := self.tracked()) is not None:
+            tracked.entry.checkpoint = checkpoint
 
     def tracked(self) -> TrackedLayer | None:
         """Return the chosen layers, or None if the labels do not fit the image."""
@@ -172,7 +187,6 @@ class CorrectPanel(QWidget):
             if tracked is None:
                 tracked = self.tracker.follow(image, labels, self._checkpoint)
                 self._bind_keys(labels)
-                labels.events.selected_label.connect(self._on_label)
                 self._adopt_classes(labels)
             return tracked
         except SegliteError:
@@ -185,10 +199,13 @@ class CorrectPanel(QWidget):
             self.tracker.set_class_list(ClassList(result.info.class_names))
 
     def _bind_keys(self, labels: Labels) -> None:
+        labels.events.selected_label.connect(self._on_label)
+        keys = self._bound.setdefault(labels, [])
         acts = {"accept": self.accept, "next": self.next, "back": self.back_asked.emit}
         for name, act in acts.items():
             try:
                 labels.bind_key(KEYS[name], lambda _, act=act: act())
+                keys.append(KEYS[name])
             except ValueError:  # the user bound this key to something else
                 continue
 
@@ -313,18 +330,23 @@ class CorrectPanel(QWidget):
         frame = layers.current_frame(self.viewer, tracked.image)
         tracked.entry.corrections = tracked.entry.corrections.accept(frame, self.tracker.author)
         self.tracker.mark_changed()
-        self.next()
+        done = f"Slice {frame} is accepted." if tracked.axes.stacked else "Accepted."
+        self.say(done)
+        self._show_next(tracked, done)
 
     def next(self) -> None:
         """Go to the slice that is worth correcting next."""
-        tracked = self.tracked()
-        if tracked is None or self.busy:
-            return
+        if (tracked := self.tracked()) is not None:
+            self._show_next(tracked)
+
+    def _show_next(self, tracked: TrackedLayer, done: str = "") -> None:
         result = self._segmentation_of(tracked.labels)
+        if self.busy:
+            return
         if result is None:
-            self.say("Segment the image first: the next slice is the most uncertain one.")
+            self.say(f"{done} Segment the image to be shown what is most uncertain.".strip())
         else:
-            self.next_slice.show(tracked, result)
+            self.next_slice.show(tracked, result, done)
 
     def complete(self) -> None:
         """Mark drawn rectangles as completely labelled; offer to draw one if there is none."""

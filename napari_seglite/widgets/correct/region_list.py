@@ -19,6 +19,8 @@ COLOURS = {
     "complete": QColor("#7fd68a"),
     "predicted": QColor("#8a93a0"),
 }
+# What users call the states.
+NAMES = {"touched": "corrected"}
 # Longer stacks list only the slices that were corrected.
 LONGEST = 300
 
@@ -80,12 +82,12 @@ class RegionList(QTreeWidget):
             self.addTopLevelItem(top)
             if not stacked:
                 _, state, learnt = frames[0] if frames else (0, "predicted", "")
-                top.setText(1, state)
+                top.setText(1, NAMES.get(state, state))
                 top.setText(2, learnt)
                 top.setForeground(1, COLOURS[state])
                 continue
             for frame, state, learnt in frames:
-                item = QTreeWidgetItem([f"slice {frame}", state, learnt])
+                item = QTreeWidgetItem([f"slice {frame}", NAMES.get(state, state), learnt])
                 item.setData(0, Qt.ItemDataRole.UserRole, (key, frame))
                 item.setForeground(1, COLOURS[state])
                 top.addChild(item)
@@ -114,7 +116,7 @@ class RegionList(QTreeWidget):
         key, frame = item.data(0, Qt.ItemDataRole.UserRole)
         menu = QMenu(self)
         is_frame = item.parent() is not None or item.childCount() == 0
-        if is_frame and item.text(1) in STATES:
+        if is_frame and item.text(1) in {NAMES.get(state, state) for state in STATES}:
             forget = QAction("Not corrected: exclude from training", menu)
             forget.triggered.connect(lambda: self.forgotten.emit(key, frame))
             menu.addAction(forget)

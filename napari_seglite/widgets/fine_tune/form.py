@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import (
@@ -19,6 +19,9 @@ from ...checkpoints import CheckpointStore
 from ...training import FineTuneRequest, Retention, Schedule
 from ..common import CheckpointBox, forms, layers
 
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
 Replay = Literal["automatic", "always", "never"]
 REPLAYS: dict[Replay, str] = {"automatic": "automatic", "always": "always", "never": "never"}
 # Share of the patches of a batch that come from the replay buffer.
@@ -30,13 +33,17 @@ class FineTuneForm(QWidget):
 
     Parameters
     ----------
+    viewer : ViewerModel
+        Whose layers can be chosen.
     store : CheckpointStore
         Its checkpoints can be chosen to start from.
     """
 
-    def __init__(self, store: CheckpointStore, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, viewer: ViewerModel, store: CheckpointStore, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self.store = store
+        self.viewer, self.store = viewer, store
         self._add_layers()
         self._add_names()
         self._add_numbers()
@@ -46,9 +53,9 @@ class FineTuneForm(QWidget):
         self.suggest_name()
 
     def _add_layers(self) -> None:
-        self.image_box = forms.layer_box(Image)
+        self.image_box = forms.layer_box(self.viewer, Image)
         self.labels_box = forms.layer_box(
-            Labels, tip="Labels you corrected; the network is trained to predict them"
+            self.viewer, Labels, tip="Labels you corrected; the network is trained to predict them"
         )
         self.frames = QLineEdit()
         self.frames.setPlaceholderText("those you corrected")

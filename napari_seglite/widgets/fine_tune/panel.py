@@ -101,10 +101,13 @@ class FineTunePanel(QWidget):
         goes back to.
     learnt(object)
         The card of every new checkpoint.
+    again_asked(object)
+        This image should be segmented with the selected checkpoint.
     """
 
     trained = Signal(str)
     learnt = Signal(object)
+    again_asked = Signal(object)
 
     def __init__(
         self,
@@ -134,11 +137,14 @@ class FineTunePanel(QWidget):
         self._layers_changed()
 
     def _build(self) -> None:
-        self.form = FineTuneForm(self.store)
+        self.form = FineTuneForm(self.viewer, self.store)
         self.start_button = QPushButton("Fine-tune")
         self.pause_button, self.stop_button = QPushButton("Pause"), QPushButton("Stop")
         self.pause_button.setCheckable(True)
         self.stop_button.setToolTip("End at once and keep the best weights so far")
+        self.again_button = QPushButton("Segment again with it")
+        self.again_button.setToolTip("Segment the image; what you corrected stays as it is")
+        self.again_button.hide()
         self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
         self.pair, self.curve = BeforeAfterView(), TrainingCurves()
         buttons = self.start_button, self.pause_button, self.stop_button
@@ -146,6 +152,7 @@ class FineTunePanel(QWidget):
         column.addWidget(self.form)
         column.addLayout(forms.side_by_side(*buttons, stretches=(2, 1, 1)))
         column.addWidget(self.status)
+        column.addWidget(self.again_button)
         column.addWidget(self.pair)
         column.addWidget(self.curve, 1)
 
@@ -155,6 +162,7 @@ class FineTunePanel(QWidget):
         form.labels_box.changed.connect(self._layers_changed)
         form.live.toggled.connect(self._on_live)
         form.back_button.clicked.connect(self.go_back)
+        self.again_button.clicked.connect(lambda: self.again_asked.emit(form.image_box.value))
         self.start_button.clicked.connect(self.fine_tune)
         self.pause_button.toggled.connect(self._on_pause)
         self.runner.changed.connect(self._enable)
@@ -200,6 +208,13 @@ class FineTunePanel(QWidget):
         """Show a sentence under the buttons, errors in red."""
         self.status.say(text, error)
 
+    def shut(self) -> None:
+        """End training without a word and follow the viewer no more; see `SegliteDock.shut`."""
+        self.runner.abandon()
+        self._on_end()
+        self.viewer.dims.events.point.disconnect(self._on_moved)
+        self.viewer.camera.events.disconnect(self._on_moved)
+
     # ------------------------------------------------------------------ training
     def request(self) -> FineTuneRequest:
         """Return the settings; classes without names in the form are those of the project."""
@@ -239,6 +254,7 @@ class FineTunePanel(QWidget):
         except SegliteError as error:
             self.say(str(error), error=True)
             return
+        self.again_button.hide()
         self.curve.clear()
         self.pair.clear()
         run = self._run = _Run(
@@ -272,6 +288,7 @@ class FineTunePanel(QWidget):
         if self.busy or not self._back_to:
             return
         start, self._back_to = self._back_to, ""
+        self.again_button.hide()
         self.select_checkpoint(start)
         self.trained.emit(start)
         self.say(f"Back to {start}. The new checkpoint stays in the list.")
@@ -330,6 +347,7 @@ class FineTunePanel(QWidget):
         if event.checkpoint is not None and better:
             self.select_checkpoint(event.checkpoint.id)
             self.trained.emit(event.checkpoint.id)
+            self.again_button.show()
         else:
             self.select_checkpoint(run.start)
         self.form.suggest_name()

@@ -29,7 +29,7 @@ class ImageRows(QObject):
     Parameters
     ----------
     viewer : ViewerModel
-        Its image layers can be chosen.
+        Whose layers can be chosen.
     rows : QFormLayout
         The form to add the rows to.
 
@@ -44,7 +44,7 @@ class ImageRows(QObject):
     def __init__(self, viewer: ViewerModel, rows: QFormLayout) -> None:
         super().__init__(rows)
         self._rows = rows
-        self.box = forms.layer_box(Image)
+        self.box = forms.layer_box(viewer, Image)
         self.info = hint()
         self.level_box = forms.combo(
             tip="Coarser levels are faster; objects are smaller for the network"

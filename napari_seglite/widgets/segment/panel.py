@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QCheckBox, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
@@ -24,6 +24,7 @@ from ..common import (
     layers,
 )
 from ..file_layers import is_being_read
+from .before_layer import BeforeLayer
 from .form import Output, SegmentForm
 from .preview_layer import SegmentationPreview
 from .relabeller import Relabeller, summary
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from ...images import Corrections
     from ...inference import Progress, Segmentation, Uncertainty
+    from ..common import CorrectionTracker, TrackedLayer
     from .result_layers import Copies
 
 
@@ -46,9 +49,9 @@ class _Run:
     image : Image
         The layer that is segmented.
     replaces : ResultLayer or None
-        The earlier result of the same image and checkpoint.
+        The earlier result of the same image, which the new one goes into.
     overwrite : bool
-        Whether the user agreed to lose the edits in it.
+        Whether the user agreed to lose the corrections in it.
     preview : SegmentationPreview
         Shows the labels so far.
     """
@@ -59,12 +62,15 @@ class _Run:
     preview: SegmentationPreview
 
 
+BEFORE_KEY = "Shift-V"
+
+
 class SegmentPanel(QWidget):
     """Choose an image and a checkpoint, click **Segment**, get an editable Labels layer.
 
     Parameters
     ----------
-    viewer, store : ViewerModel, CheckpointStore
+    viewer, store, tracker : ViewerModel, CheckpointStore, CorrectionTracker
         Shared by the panels.
 
     Signals
@@ -76,14 +82,20 @@ class SegmentPanel(QWidget):
     segmented = Signal(object, object)
 
     def __init__(
-        self, viewer: ViewerModel, store: CheckpointStore, parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        store: CheckpointStore,
+        tracker: CorrectionTracker,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.viewer, self.store = viewer, store
+        self.viewer, self.store, self.tracker = viewer, store, tracker
         self.results = ResultLayers(viewer)
         self._segmenter = Segmenter(store)
         self._run: _Run | None = None
         self._last: ResultLayer | None = None
+        self.before = BeforeLayer(viewer)
+        self.before.closed.connect(lambda: self.before_button.setChecked(False))
         self._build()
         self.runner = JobRunner(
             self,
@@ -105,6 +117,15 @@ class SegmentPanel(QWidget):
         self.form = SegmentForm(self.viewer, self.store)
         self.segment_button, self.cancel_button = QPushButton("Segment"), QPushButton("Cancel")
         self.status = JobStatus()
+        self.replace_box = QCheckBox("Replace my corrections, too")
+        self.replace_box.setToolTip(
+            "Otherwise slices and parts that you corrected or accepted stay as they are"
+        )
+        self.before_button = QPushButton("Show the labels before")
+        self.before_button.setCheckable(True)
+        self.before_button.setToolTip(
+            f"The labels before the last segmentation, and back ({BEFORE_KEY})"
+        )
         self.copy_command = QPushButton("Copy as command")
         self.copy_python = QPushButton("Copy as Python")
         column = QVBoxLayout(self)
@@ -112,7 +133,9 @@ class SegmentPanel(QWidget):
         column.addLayout(
             forms.side_by_side(self.segment_button, self.cancel_button, stretches=(2, 1))
         )
+        column.addWidget(self.replace_box)
         column.addWidget(self.status)
+        column.addWidget(self.before_button)
         column.addStretch(1)
         column.addLayout(forms.side_by_side(self.copy_command, self.copy_python))
 
@@ -121,6 +144,8 @@ class SegmentPanel(QWidget):
         self.form.labelling_changed.connect(self.relabel)
         for runner in (self.runner, self.explaining):
             runner.changed.connect(self._enable)
+        self.tracker.changed.connect(self._show_choices)
+        self.before_button.toggled.connect(self._on_before)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         self.copy_command.clicked.connect(lambda: self._copy(command=True))
@@ -168,6 +193,7 @@ class SegmentPanel(QWidget):
         self.form.reset_choices()
 
     def _enable(self) -> None:
+        self._show_choices()
         self.runner.refresh()
         states = self.runner.state, self.explaining.state
         self.cancel_button.setEnabled("running" in states)
@@ -192,13 +218,11 @@ class SegmentPanel(QWidget):
             self.say(str(error), error=True)
             return
         assert image is not None
-        earlier = self.results.find(image, request.checkpoint, label_shape(image))
-        overwrite = False
-        if earlier is not None and earlier.edited:
-            answer = self._ask_about_edits(earlier)
-            if answer == "cancel":
-                return
-            overwrite = answer == "replace"
+        earlier = self._current(image, request)
+        overwrite = self.replace_box.isChecked() and not self.replace_box.isHidden()
+        if overwrite and not self._may_replace(earlier):
+            return
+        self.before.close()
         self.form.remember(request)
         self.explaining.stop()
         data, preview = image.data, SegmentationPreview(self.viewer, image, request)
@@ -233,23 +257,39 @@ class SegmentPanel(QWidget):
         # napari takes a while to remove the preview's layer and to add the result's. One after
         # the other, the window can react in between. Added before the other is removed, napari
         # 0.9 crashed when it drew the layer that was opened next.
+        run = self._run
+        if run is not None:
+            run.preview.close()
+        QTimer.singleShot(0, lambda: act() if run is self._run else None)
+
+    def shut(self) -> None:
+        """End the run without a word; see `SegliteDock.shut`."""
+        for runner in (self.runner, self.explaining):
+            runner.abandon()
         if self._run is not None:
             self._run.preview.close()
-        QTimer.singleShot(0, act)
+        self._run = None
+        self.before.close()
 
     def _on_result(self, run: _Run, result: Segmentation, copies: Copies | None) -> None:
         image = run.image
         if image not in self.viewer.layers:
             self.say("The image was removed during the run, so its labels were dropped.")
             return
+        if label_shape(image) != tuple(result.labels.shape):
+            self.say(f"{image.name} was replaced during the run, so its labels were dropped.")
+            return
         # Searched again: the user may have painted on the layer, locked or removed it.
-        target = self.results.find(image, result.request.checkpoint, result.labels.shape)
-        edited = target is not None and target.edited and not run.overwrite
-        if target is not run.replaces or edited:
+        target = self._current(image, result.request)
+        if target is not run.replaces:
             target = None
-        self._last = self.results.show(image, result, target, copies)
-        self.say(" ".join([summary(result), *result.notices]))
+        kept = None if target is None else self._corrections(target, result, run.overwrite)
+        self._last = self.results.show(image, result, target, copies, kept)
+        self.replace_box.setChecked(False)
+        self.say(" ".join([summary(result), *_kept_text(kept, result), *result.notices]))
         self._list_devices(result.request.device)
+        self._last.layer.bind_key(BEFORE_KEY, self._flip, overwrite=True)
+        self._show_choices()
         self.segmented.emit(image, self._last.layer)
         if self.form.uncertainty.currentData():
             self.explaining.start(
@@ -257,6 +297,11 @@ class SegmentPanel(QWidget):
                 succeeded=lambda uncertainty: self._on_uncertainty(image, result, uncertainty),
                 failed=lambda text: self.say(text, error=True),
             )
+
+    def _flip(self, _: Any = None) -> None:
+        """Show the labels before the last segmentation, or those after it again."""
+        if not self.before_button.isHidden():
+            self.before_button.toggle()
 
     def _on_uncertainty(self, image: Image, result: Segmentation, uncertainty: Uncertainty) -> None:
         if image in self.viewer.layers:
@@ -275,18 +320,60 @@ class SegmentPanel(QWidget):
         if self.form.image is not None and not self.busy:
             self.relabeller.relabel(self.form.image, self.checkpoint, self.form.labelling())
 
-    def _ask_about_edits(self, shown: ResultLayer) -> Literal["replace", "keep", "cancel"]:
-        """Return the user's answer; "keep" is to segment into a new layer."""
-        box = QMessageBox(self)
-        box.setWindowTitle("SegLite")
-        box.setText(f"You edited the labels in {shown.layer.name!r}.")
-        box.setInformativeText("Segment into a new layer, or replace your edits?")
-        keep = box.addButton("New layer", QMessageBox.ButtonRole.AcceptRole)
-        overwrite = box.addButton("Replace edits", QMessageBox.ButtonRole.DestructiveRole)
-        box.addButton(QMessageBox.StandardButton.Cancel)
-        box.exec()
-        clicked = box.clickedButton()
-        return "keep" if clicked == keep else "replace" if clicked == overwrite else "cancel"
+    # ------------------------------------------------------------------ corrections
+    def _current(self, image: Image, request: SegmentRequest) -> ResultLayer | None:
+        """Return the layer that a segmentation of an image goes into."""
+        try:
+            classes = self.store.info(request.checkpoint).classes
+        except SegliteError:  # the run says so
+            return None
+        return self.results.current(image, label_shape(image), request.output, classes)
+
+    def _corrected(self, shown: ResultLayer | None) -> TrackedLayer | None:
+        """Return the record of a layer, if something in it is corrected."""
+        tracked = None if shown is None else self.tracker.find(shown.layer)
+        return tracked if tracked is not None and tracked.entry.corrections.regions else None
+
+    def _corrections(
+        self, target: ResultLayer, result: Segmentation, overwrite: bool
+    ) -> Corrections | None:
+        """Return the regions that stay as they are; with `overwrite`, forget those replaced."""
+        tracked = self._corrected(target)
+        if tracked is None:
+            return None
+        if overwrite:
+            for frame in result.frames:
+                self.tracker.forget(tracked.entry.key, frame)
+        corrections = tracked.entry.corrections
+        return corrections if corrections.regions else None
+
+    def _may_replace(self, shown: ResultLayer | None) -> bool:
+        """Ask whether corrections may be replaced."""
+        tracked = self._corrected(shown)
+        if shown is None or tracked is None:
+            return True
+        count = len(tracked.entry.corrections.frames)
+        where = "1 slice" if count == 1 else f"{count} slices"
+        answer = QMessageBox.question(
+            self,
+            "Replace corrections",
+            f"You corrected {where} in {shown.layer.name}. Replace your corrections by what the "
+            "network predicts?",
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _show_choices(self) -> None:
+        """Offer to replace corrections, and to look at earlier labels, where there are any."""
+        last = self.last
+        self.replace_box.setVisible(self._corrected(last) is not None)
+        self.before_button.setVisible(last is not None and last.before is not None)
+
+    def _on_before(self, on: bool) -> None:
+        last = self.last
+        if not on or last is None or last.before is None:
+            self.before.close()
+        else:
+            self.before.show(last.layer, last.before)
 
     # ------------------------------------------------------------------ the rest
     def _copy(self, command: bool) -> None:
@@ -329,6 +416,17 @@ def _segmented(
             preview.write(progress.finished)
         yield replace(progress, finished=None)
     return steps.result, ResultLayers.copies(steps.result)
+
+
+def _kept_text(kept: Corrections | None, result: Segmentation) -> list[str]:
+    """Return a sentence about corrected slices that stayed as they are, or nothing."""
+    frames = [] if kept is None else [k for k in kept.frames if k in result.frames]
+    if not frames:
+        return []
+    if kept is not None and kept.shape[0] == 1:
+        return ["What you corrected stayed as it is."]
+    listed = ", ".join(map(str, frames[:8])) + (" …" if len(frames) > 8 else "")
+    return [f"What you corrected stayed as it is: slice{'s' * (len(frames) > 1)} {listed}."]
 
 
 def _duration(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -126,8 +125,11 @@ def summary(result: Segmentation) -> str:
     """Return a sentence about a segmentation: its objects, or the share of labelled pixels."""
     if not result.complete:
         return f"Stopped at {result.share:.0%}. Segment again to continue from there."
-    where = "" if result.request.frames is None else f" in slice {result.frames[0]}"
+    whole = result.request.frames is None
     if result.request.output == "instances":
-        return f"Found {result.counts.objects} objects{where}."
-    share = result.counts.pixels / max(1, math.prod(result.labels.shape))
-    return f"Labelled {share:.1%} of the pixels{where}."
+        count = result.counts.objects
+        where = "" if whole else f" in slice {result.frames[0]}"
+        return f"Found {count:,} {'object' if count == 1 else 'objects'}{where}."
+    part = "the pixels" if whole else f"slice {result.frames[0]}"
+    part = "the area" if result.request.region else part
+    return f"Labelled {result.counts.pixels / max(1, result.size):.1%} of {part}."

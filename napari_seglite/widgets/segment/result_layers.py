@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...images import Corrections, ImageAxes
 from ...labels import edited_pixels, relabel_around_edits, replace_region
 from ..common import add_labels
 
@@ -39,6 +40,8 @@ class ResultLayer:
         The highest id in labels that are too large to be compared.
     source : array
         The data of the image when it was segmented.
+    before : ndarray or None
+        The labels before the last segmentation; None before the second, or if they are too large.
     """
 
     image: Image
@@ -49,6 +52,7 @@ class ResultLayer:
     painted: bool = False
     top: int = 0
     source: Any = None
+    before: np.ndarray | None = None
 
     def edits(self) -> np.ndarray:
         """Return where the user changed the labels, which must be in memory; boolean."""
@@ -83,11 +87,19 @@ class ResultLayer:
         self.layer.data = labels
         self._store_recipe()
 
-    def write_large(self, result: Segmentation) -> None:
-        """Write labels that are too large for memory into the layer."""
+    def write_large(self, result: Segmentation, kept: Corrections | None = None) -> None:
+        """Write labels that are too large for memory into the layer.
+
+        Parameters
+        ----------
+        result : Segmentation
+            The segmentation that the layer now shows.
+        kept : Corrections, optional
+            Regions that stay as they are.
+        """
         self.result = result
-        if result.partial:
-            result.insert_labels(self.layer.data, self.top)
+        if result.partial or kept is not None:
+            result.insert_labels(self.layer.data, self.top, kept.inside if kept else None)
             self.top += result.counts.objects
             self.layer.refresh(extent=False)
         else:
@@ -97,6 +109,17 @@ class ResultLayer:
 
     def _store_recipe(self) -> None:
         self.layer.metadata = {**self.layer.metadata, "seglite": self.result.recipe()}
+
+
+def _name(image: Image, result: Segmentation) -> str:
+    return f"{image.name} {result.info.id}"
+
+
+def corrected_mask(corrections: Corrections, result: Segmentation) -> np.ndarray:
+    """Return where labels are corrected; boolean, of the shape of the labels of a result."""
+    axes = ImageAxes(result.request.axes)
+    frames = np.stack([corrections.inside(k) for k in range(corrections.shape[0])])
+    return axes.join(frames, result.shape)
 
 
 class ResultLayers:
@@ -112,9 +135,7 @@ class ResultLayers:
         self.viewer = viewer
         self._results: list[ResultLayer] = []
 
-    def find(
-        self, image: Image, checkpoint: str, shape: tuple[int, ...] | None = None
-    ) -> ResultLayer | None:
+    def find(self, image: Image, checkpoint: str) -> ResultLayer | None:
         """Return the layer that shows an image segmented by a checkpoint, if it still exists.
 
         Locked layers belong to the user and are left out, as are labels of another shape.
@@ -125,18 +146,47 @@ class ResultLayers:
             The image.
         checkpoint : str
             Id of the checkpoint.
-        shape : tuple of int, optional
-            That the labels must have; by default, that of the result.
         """
-        self._results = [r for r in self._results if r.layer in self.viewer.layers]
-        for result_layer in reversed(self._results):
-            result, layer = result_layer.result, result_layer.layer
-            if result_layer.image == image and result.request.checkpoint == checkpoint:
-                own = result.labels.shape
-                free = not getattr(layer, "locked", False)
-                if free and layer.data.shape == own == (shape or own):
-                    return result_layer
+        shown = self._free(image)
+        return next((r for r in shown if r.result.request.checkpoint == checkpoint), None)
+
+    def current(
+        self, image: Image, shape: tuple[int, ...], output: str, classes: int
+    ) -> ResultLayer | None:
+        """Return the layer that a new segmentation of an image goes into; None for a new one.
+
+        It is the last one in which labels mean the same, whichever checkpoint made them.
+
+        Parameters
+        ----------
+        image : Image
+            The image.
+        shape : tuple of int
+            Of the new labels.
+        output : str
+            ``"semantic"`` or ``"instances"``.
+        classes : int
+            Number of classes of the checkpoint.
+        """
+        for shown in self._free(image):
+            result = shown.result
+            same = result.request.output == output and (
+                output == "instances" or result.info.classes == classes
+            )
+            if same and result.labels.shape == shape:
+                return shown
         return None
+
+    def _free(self, image: Image) -> list[ResultLayer]:
+        """Return the layers with results of an image that can be written, the last one first."""
+        self._results = [r for r in self._results if r.layer in self.viewer.layers]
+        return [
+            r
+            for r in reversed(self._results)
+            if r.image == image
+            and not getattr(r.layer, "locked", False)
+            and r.layer.data.shape == r.result.labels.shape
+        ]
 
     def segmentation_of(self, layer: Labels) -> Segmentation | None:
         """Return the segmentation that a Labels layer shows, or None for another layer."""
@@ -157,6 +207,7 @@ class ResultLayers:
         result: Segmentation,
         replace: ResultLayer | None,
         copies: Copies | None = None,
+        kept: Corrections | None = None,
     ) -> ResultLayer:
         """Show a segmentation in a new layer, or in one that `find` returned.
 
@@ -170,18 +221,27 @@ class ResultLayers:
             The layer to write into; None for a new one.
         copies : tuple of ndarray, optional
             From `copies`.
+        kept : Corrections, optional
+            Regions of `replace` that stay as they are.
         """
         if replace is None:
             return self._add(image, result, copies)
+        if replace.layer.name == _name(image, replace.result):
+            replace.layer.name = _name(image, result)
         replace.source = image.data
         if replace.written is None:
-            replace.write_large(result)
+            replace.write_large(result, kept)
         else:
             labels, edited = result.labels, np.zeros(result.labels.shape, bool)
-            if result.partial:
-                before = np.asarray(replace.layer.data)
-                labels, edited = replace_region(before, replace.edits(), labels, result.asked())
+            before = np.array(replace.layer.data)
+            if result.partial or kept is not None:
+                mask = None if kept is None else corrected_mask(kept, result)
+                asked = result.asked() if mask is None else result.asked() & ~mask
+                labels, edited = replace_region(before, replace.edits(), labels, asked)
+                # Other settings must leave all of a corrected region alone, not its strokes only.
+                edited = edited if mask is None else edited | mask
             replace.write(result, labels, edited)
+            replace.before = before
         self.viewer.layers.selection.active = replace.layer
         return replace
 
@@ -189,7 +249,7 @@ class ResultLayers:
         labels = result.labels
         in_memory = isinstance(labels, np.ndarray)
         own, written = copies or self.copies(result) or (labels, None)
-        name = f"{image.name} {result.info.id}"
+        name = _name(image, result)
         layer = add_labels(self.viewer, image, name, own, result.recipe())
         touched = np.zeros(labels.shape, bool) if in_memory else None
         added = ResultLayer(image, layer, result, written, touched, top=result.counts.objects)

@@ -53,7 +53,8 @@ class EvaluatePanel(QWidget):
         self.runner.refresh()
 
     def _build(self) -> None:
-        self.labels_box, self.truth_box = forms.layer_box(Labels), forms.layer_box(Labels)
+        self.labels_box = forms.layer_box(self.viewer, Labels)
+        self.truth_box = forms.layer_box(self.viewer, Labels)
         self.classes, self.slices = QCheckBox("Each class"), QCheckBox("Each slice")
         self.objects, self.overlay = QCheckBox("Objects"), QCheckBox("Show errors")
         self.objects.setToolTip("F1 at IoU 0.5 to 0.9, AP50 and AJI, for labels that are objects")

@@ -16,19 +16,25 @@ from .label_grid import label_grid
 
 if TYPE_CHECKING:
     import pandas as pd
+    from napari.components import ViewerModel
 
 
 class MeasurePanel(QWidget):
     """Choose labels, click **Measure**, get one row per object, in a table and in the layer.
 
     The Labels layer's ``features`` hold the same table; napari shows them under the pointer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose layers can be chosen.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.labels_box = forms.layer_box(Labels)
+        self.labels_box = forms.layer_box(viewer, Labels)
         self.image_box = forms.layer_box(
-            Image, optional=True, tip="For intensities; its size must be that of the labels"
+            viewer, Image, optional=True, tip="For intensities; its size must be that of the labels"
         )
         self.measure_button, self.cancel_button = QPushButton("Measure"), QPushButton("Cancel")
         self.status = JobStatus("Size, shape and intensity of every object.")
