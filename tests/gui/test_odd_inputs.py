@@ -142,7 +142,7 @@ def files(tmp_path):
              "spaces and ünïcode.tif", "pages.tif"),
             (96, 128),
         ),
-        "complex.tif": "complex64 cannot be segmented",
+        "complex.tif": "images of complex64 are not read",
         "nan.tif": "no finite number",
         "missing.tif": "no such file",
         "a.xyz": "",

@@ -52,12 +52,8 @@ def test_segment_correct_fine_tune_segment(
     assert dock.segment_panel.form.checkpoint_box.checkpoint == "nuclei-s-net-tuned-1"
     assert dock.tabs.currentIndex() == 0
     second = segment()
-    assert second.name == "cells nuclei-s-net-tuned-1"
-    assert [image.name for image in viewer.layers] == [
-        "cells",
-        "cells nuclei-s-net",
-        "cells nuclei-s-net-tuned-1",
-    ]
+    assert second == layer
+    assert [each.name for each in viewer.layers] == ["cells", "cells nuclei-s-net-tuned-1"]
 
 
 @pytest.mark.parametrize("tab", [0, 1])
