@@ -63,7 +63,8 @@ tests-gui: setup
 # The same windows with the other Qt binding, but for what is about numbers alone.
 tests-pyside: setup
 	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAYED) $(BIN)/python -m pytest tests/gui \
-		--ignore tests/gui/test_three_doors.py --ignore tests/gui/test_large_results.py \
+		--ignore tests/gui/test_two_doors.py --ignore tests/gui/test_three_doors.py \
+		--ignore tests/gui/test_large_results.py \
 		--ignore tests/gui/test_odd_inputs.py --ignore tests/gui/test_same_weights.py \
 		-k "not works_while and not software_opengl and not cancel_ and not stop_keeps"
 
