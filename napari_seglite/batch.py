@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from .errors import Cancelled, SegliteError
+from .errors import Cancelled, SegliteError, reason
 from .formats import (
     ImageFile,
     check_folder,
@@ -190,7 +190,7 @@ def run_batch(
             except Cancelled:
                 raise
             except Exception as error:  # whatever it is, the other files go on
-                yield replace(event, scene=str(scene or ""), error=_reason(path, error))
+                yield replace(event, scene=str(scene or ""), error=reason(error, path))
 
 
 def _scenes(path: Path, scene: str | None) -> list[str | Exception | None]:
@@ -202,16 +202,6 @@ def _scenes(path: Path, scene: str | None) -> list[str | Exception | None]:
     except SegliteError as error:
         return [error]
     return [*map(str, range(1, len(names) + 1))] if len(names) > 1 else [None]
-
-
-def _reason(path: Path, error: Exception) -> str:
-    """Return a sentence that names the file."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        text = f"{error.strerror} ({error.filename})" if error.filename else error.strerror
-    elif not isinstance(error, SegliteError):
-        text = f"{type(error).__name__}: {text}"[:1000]
-    return text if str(path) in text else f"{path}: {text}"
 
 
 def _segmented(

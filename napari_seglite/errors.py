@@ -40,7 +40,7 @@ def reason(error: Exception, *paths: Path) -> str:
         The file, or all files that were used together; the first is named if the message names
         none.
     """
-    text = str(error)
+    text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror} ({error.filename})" if error.filename else error.strerror
     elif isinstance(error, MemoryError):

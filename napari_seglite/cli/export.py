@@ -20,12 +20,12 @@ from ..formats import (
     CocoAnnotations,
     check_folder,
     is_zarr,
+    known_recipe,
     list_images,
     named_as_labels,
     pair_stem,
     read_image,
     read_label_file,
-    read_recipe,
     stem,
     suffix,
     write_rois,
@@ -207,7 +207,7 @@ def _image_of(path: Path, folder: Path | None) -> Path | None:
     found = [p for p in _images_in(folder or path.parent) if stem(p) in (name, f"{name}_0000")]
     found = [p for p in found if p != path]
     if len(found) > 1:  # the labels may know their image by its whole name
-        found = [p for p in found if p.name == _recipe(path).get("image")] or found
+        found = [p for p in found if p.name == known_recipe(path).get("image")] or found
     if len(found) > 1:
         raise ImageError(f"{path}: {found[0]} and {found[1].name} both have the name of its image.")
     if not found and folder is not None:
@@ -220,18 +220,11 @@ def _images_in(folder: Path) -> list[Path]:
     return list_images(folder)
 
 
-def _recipe(path: Path) -> dict[str, Any]:
-    try:
-        return read_recipe(path)
-    except Exception:  # another program's file
-        return {}
-
-
 def _image_name(path: Path, image: Path | None) -> str:
     """Return the name of the image that labels belong to, for COCO."""
     if image is not None:
         return image.name
-    if known := _recipe(path).get("image"):
+    if known := known_recipe(path).get("image"):
         return str(known)
     name = pair_stem(path) + path.name[len(stem(path)) :]
     _say(f"{path}: its image was not found, so COCO calls it {name}; --images DIR says where it is")

@@ -22,7 +22,7 @@ from .read_write import (
     read_recipe,
     write_labels,
 )
-from .registry import SUFFIXES, stem, suffix
+from .registry import SUFFIXES, known_recipe, stem, suffix
 from .scene_choice import split_scene
 from .targets import check_folder, check_target
 from .validated import parse_json, read_json
@@ -42,6 +42,7 @@ __all__ = [
     "in_order_of",
     "is_unfinished",
     "is_zarr",
+    "known_recipe",
     "label_stem",
     "list_images",
     "list_scenes",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ImageError
-from .read_write import read_recipe
-from .registry import DICOM_SERIES, SUFFIXES, format_of, stem, suffix
+from .registry import DICOM_SERIES, SUFFIXES, format_of, known_recipe, stem, suffix
 from .scene_choice import split_scene
 
 # How programs and people name labels after their image.
@@ -152,13 +151,6 @@ def _no_input(path: Path) -> str:
     """Return why a path is no image to segment; an empty string if it is one."""
     if path.name.startswith("._"):
         return "a companion file of macOS"
-    if named_as_labels(path) and _safely(read_recipe, path):
+    if named_as_labels(path) and known_recipe(path):
         return "made by SegLite"
     return ""
-
-
-def _safely(function: Callable[[Path], object], path: Path) -> object:
-    try:
-        return function(path)
-    except Exception:  # a damaged file is reported when it is read
-        return None

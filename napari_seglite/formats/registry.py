@@ -236,6 +236,14 @@ def unexpected(path: Path, kind: Format) -> str | None:
     return f"The file's name {named}, but by its content it is a {kind.name}; it is read as that."
 
 
+def known_recipe(path: Path) -> Recipe:
+    """Return the recipe in a file; empty for files of others, damaged and missing ones."""
+    try:
+        return format_of(path).recipe(path)
+    except Exception:  # readers raise anything at all on a damaged file
+        return {}
+
+
 def writer_of(path: Path) -> Writer:
     """Return the function that writes labels of a file's name.
 

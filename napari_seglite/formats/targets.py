@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from ..errors import ImageError
-from .registry import format_of, suffix
+from .registry import known_recipe, suffix
 
 
 def check_folder(folder: Path) -> None:
@@ -58,7 +57,7 @@ def check_target(target: Path, image: str = "") -> None:
     if target.is_dir() != (suffix(target) == ".zarr"):
         kind = "folder" if target.is_dir() else "file"
         raise ImageError(f"{target}: there is a {kind} of this name. Choose another folder.")
-    recipe = _recipe(target)
+    recipe = known_recipe(target)  # a damaged file is protected, too: nobody knows whose it is
     if not recipe:
         raise ImageError(
             f"{target}: there is a {'folder' if target.is_dir() else 'file'} of this name that "
@@ -69,10 +68,3 @@ def check_target(target: Path, image: str = "") -> None:
             f"{target}: it holds the labels of another file, {recipe['image']}. Choose another "
             "folder."
         )
-
-
-def _recipe(target: Path) -> dict[str, Any]:
-    try:
-        return format_of(target).recipe(target)
-    except Exception:  # a damaged file is protected, too: nobody knows whose it is
-        return {}
