@@ -122,14 +122,17 @@ def ranked(regions: list[Candidate], corrections: Corrections) -> list[Candidate
     corrections : Corrections
         Of the image.
     """
-    corrected = {(r.frame, r.box) for r in corrections.regions}
-    frames = set(corrections.frames)
-    remaining = [c for c in regions if (c.frame, c.box) not in corrected]
-    if not remaining:
-        return []
-    if whole := all(c.box[:2] == (0, 0) for c in regions):
-        remaining = [c for c in remaining if c.frame not in frames]
-    known = [c for c in regions if (c.frame, c.box) in corrected or (whole and c.frame in frames)]
+    boxes: dict[int, list[Box]] = {}
+    for region in corrections.regions:
+        boxes.setdefault(region.frame, []).append(region.box)
+    whole = all(c.box[:2] == (0, 0) for c in regions)  # frames are not cut into squares
+
+    def corrected(candidate: Candidate) -> bool:
+        here = boxes.get(candidate.frame, [])
+        return bool(here) if whole else any(candidate.box.meets(box) for box in here)
+
+    known = [c for c in regions if corrected(c)]
+    remaining = [c for c in regions if not corrected(c)]
     if not remaining:
         return []
     score = _rank(np.array([c.uncertainty for c in remaining]))

@@ -9,7 +9,7 @@ from .arrays import ArrayLike, WritableArray
 from .axes import LETTERS, ImageAxes, at_level, guess_axes
 from .box import Box
 from .chunked import Block, LabelFrames, blocks
-from .corrections import MODES, STATES, WHOLE, CorrectedRegion, Corrections, Mode, account
+from .corrections import MODES, STATES, TILES, WHOLE, CorrectedRegion, Corrections, Mode, account
 from .grid import Grid, is_size
 from .normalisation import Normalisation
 from .region import Region, region_of
@@ -20,6 +20,7 @@ __all__ = [
     "LETTERS",
     "MODES",
     "STATES",
+    "TILES",
     "UNKNOWN",
     "WHOLE",
     "ArrayLike",

@@ -46,6 +46,29 @@ class Box(NamedTuple):
         """Height and width in pixels."""
         return self.bottom - self.top, self.right - self.left
 
+    @property
+    def first_pixel(self) -> Box:
+        """The box of the pixel in the first row and column."""
+        return Box(self.top, self.left, self.top + 1, self.left + 1)
+
+    def holds(self, inner: Box) -> bool:
+        """Whether another box lies in this one."""
+        return (
+            self.top <= inner.top
+            and self.left <= inner.left
+            and inner.bottom <= self.bottom
+            and inner.right <= self.right
+        )
+
+    def meets(self, other: Box) -> bool:
+        """Whether the boxes have pixels in common."""
+        return (
+            self.top < other.bottom
+            and other.top < self.bottom
+            and self.left < other.right
+            and other.left < self.right
+        )
+
     def grown(self, margin: int, shape: tuple[int, int]) -> Box:
         """Return the box enlarged by a margin on every side and clipped to the frame.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,8 +21,10 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 # The environment variable with the name to store with corrections; empty for none.
 USER = "SEGLITE_USER"
 # Frames of up to WHOLE pixels per side are marked as a whole, larger ones in squares of SQUARE
-# pixels that the strokes lie in.
+# pixels that the strokes lie in, unless strokes are marked in tiles.
 WHOLE, SQUARE = 1024, 512
+# Least and largest side of a tile, in pixels.
+TILES = 32, 256
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,14 @@ class Corrections:
         background.
     regions : tuple of CorrectedRegion
         Sorted by frame and box; at most one per box of a frame.
+    tile : int
+        Side in pixels of the tiles that a brush stroke marks; 0 if it marks the whole frame, or
+        squares of a large one.
 
     Raises
     ------
     AnnotationError
-        If the mode is unknown.
+        If the mode is unknown, or the tile has no size.
 
     Examples
     --------
@@ -99,8 +105,11 @@ class Corrections:
     shape: tuple[int, int, int]
     mode: Mode = "dense"
     regions: tuple[CorrectedRegion, ...] = field(default=())
+    tile: int = 0
 
     def __post_init__(self) -> None:
+        if self.tile < 0:
+            raise AnnotationError(f"A tile has a side of 1 pixel or more, not {self.tile}.")
         if self.mode not in MODES:
             raise AnnotationError(f"Corrections are {' or '.join(MODES)}, not {self.mode!r}.")
         last = {(region.frame, region.box): region for region in self.regions}
@@ -127,25 +136,35 @@ class Corrections:
         return next((s for s in ("complete", "touched", "accepted") if s in states), "")
 
     # ------------------------------------------------------------------ changes
-    def touch(self, frame: int, box: Box, by: str | None = None) -> Corrections:
-        """Mark the surroundings of a brush stroke, see `squares`, as touched.
+    def touch(
+        self, frame: int, *boxes: Box, by: str | None = None, exactly: bool = False
+    ) -> Corrections:
+        """Mark the surroundings of a brush stroke as touched, see `around`.
 
         Parameters
         ----------
         frame : int
             Number of the frame.
-        box : Box
+        *boxes : Box
             The pixels that the stroke changed.
         by : str, optional
             Who painted it; the account name if not given.
+        exactly : bool
+            Whether to mark the boxes alone: their surroundings were not seen.
         """
-        marked = self
-        for number, square in enumerate(self.squares(box)):
-            before = self._at(frame, square)
-            strokes = (before.strokes if before else 0) + (number == 0)
-            state: State = "complete" if before and before.state == "complete" else "touched"
-            marked = marked._mark(frame, square, state, by, strokes)
-        return marked
+        here = {region.box: region for region in self.regions if region.frame == frame}
+        marked: dict[Box, CorrectedRegion] = {}
+        for box in boxes:
+            for square in [box.grown(0, self.plane)] if exactly else self.around(box):
+                if square not in here:
+                    square = next((outer for outer in here if outer.holds(square)), square)
+                if square not in marked:
+                    before = here.get(square)
+                    strokes = (before.strokes if before else 0) + (not marked)
+                    complete = before is not None and before.state == "complete"
+                    state: State = "complete" if complete else "touched"
+                    marked[square] = self._region(frame, square, state, by, strokes)
+        return replace(self, regions=(*self.regions, *marked.values()))
 
     def accept(self, frame: int, by: str | None = None) -> Corrections:
         """Mark a frame as correct as it is; regions drawn as complete stay so.
@@ -157,13 +176,21 @@ class Corrections:
         by : str, optional
             Who accepted it; the account name if not given.
         """
-        marked = self
-        for square in self.squares(Box.whole(self.plane)):
-            before = self._at(frame, square)
-            if before is None or before.state == "touched":
-                strokes = before.strokes if before else 0
-                marked = marked._mark(frame, square, "accepted", by, strokes)
-        return marked
+        touched = [r for r in self.regions if r.frame == frame and r.state == "touched"]
+        kept = [r for r in self.regions if r not in touched]
+        boxes = [r.box for r in kept if r.frame == frame]
+        accepted = [
+            self._region(
+                frame,
+                square,
+                "accepted",
+                by,
+                sum(r.strokes for r in touched if square.holds(r.box.first_pixel)),
+            )
+            for square in self.squares(Box.whole(self.plane))
+            if square not in boxes
+        ]
+        return replace(self, regions=(*kept, *accepted))
 
     def complete(self, frame: int, box: Box, by: str | None = None) -> Corrections:
         """Mark a box, clipped to the frame, as completely labelled.
@@ -177,7 +204,8 @@ class Corrections:
         by : str, optional
             Who labelled it; the account name if not given.
         """
-        return self._mark(frame, Box(*box).grown(0, self.plane), "complete", by, 0)
+        region = self._region(frame, Box(*box).grown(0, self.plane), "complete", by, 0)
+        return replace(self, regions=(*self.regions, region))
 
     def forget(self, frame: int) -> Corrections:
         """Remove all marks from a frame; its labels are not affected."""
@@ -202,17 +230,13 @@ class Corrections:
                     now[place] = old[place]
         return replace(self, regions=tuple(now.values()))
 
-    def _at(self, frame: int, box: Box) -> CorrectedRegion | None:
-        return next((r for r in self.regions if (r.frame, r.box) == (frame, box)), None)
-
-    def _mark(
+    def _region(
         self, frame: int, box: Box, state: State, by: str | None, strokes: int
-    ) -> Corrections:
+    ) -> CorrectedRegion:
         if not 0 <= frame < self.shape[0]:
             raise AnnotationError(f"There is no frame {frame}; there are {self.shape[0]}, from 0.")
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        region = CorrectedRegion(frame, box, state, _user() if by is None else by, when, strokes)
-        return replace(self, regions=(*self.regions, region))
+        return CorrectedRegion(frame, box, state, _user() if by is None else by, when, strokes)
 
     def squares(self, box: Box) -> list[Box]:
         """Return the regions that a box lies in: the whole frame, or squares of a large one.
@@ -228,6 +252,30 @@ class Corrections:
             for y in range(max(0, top) // SQUARE * SQUARE, min(bottom, height), SQUARE)
             for x in range(max(0, left) // SQUARE * SQUARE, min(right, width), SQUARE)
         ]
+
+    def around(self, box: Box) -> list[Box]:
+        """Return the regions that a stroke marks: the tiles near it, or as `squares` says.
+
+        Parameters
+        ----------
+        box : Box
+            The pixels that the stroke changed.
+        """
+        if not self.tile:
+            return self.squares(box)
+        side, (height, width) = self.tile, self.plane
+        top, left, bottom, right = Box(*box).grown(side // 4, self.plane)
+        return [
+            Box(y, x, min(y + side, height), min(x + side, width))
+            for y in range(top // side * side, bottom, side)
+            for x in range(left // side * side, right, side)
+        ]
+
+    def whole(self, frame: int) -> bool:
+        """Whether every pixel of a frame is in a corrected region."""
+        areas = [math.prod(r.box.shape) for r in self.regions if r.frame == frame]
+        # Regions may overlap, so the sum of their areas alone does not tell.
+        return sum(areas) >= math.prod(self.plane) and bool(self.inside(frame).all())
 
     def inside(self, frame: int) -> np.ndarray:
         """Return where a frame is corrected: a boolean mask of its height and width."""
@@ -274,6 +322,7 @@ class Corrections:
         return {
             "mode": self.mode,
             "shape": list(self.shape),
+            "tile": self.tile,
             "regions": [asdict(region) for region in self.regions],
         }
 

@@ -19,6 +19,7 @@ from .merging import (
 from .metrics import LENGTHS, instance_scores, mask_scores, overlap, overlap_per_class
 from .objects import labelling_text
 from .output import OUTPUTS, Output, label_dtype
+from .sizes import object_diameter
 
 __all__ = [
     "ADDED",
@@ -48,6 +49,7 @@ __all__ = [
     "mask_scores",
     "measure",
     "measure_series",
+    "object_diameter",
     "overlap",
     "overlap_per_class",
     "pixel_sizes",

@@ -18,6 +18,7 @@ from .common import (
 )
 from .correct import CorrectPanel
 from .fine_tune import FineTunePanel
+from .keys import FINE_TUNE, SEGMENT, ViewerKeys
 from .models import ModelsPanel
 from .segment import SegmentPanel
 from .tools import BatchPanel, ComparePanel, EvaluatePanel, MeasurePanel
@@ -76,6 +77,7 @@ class SegliteDock(QWidget):
         self.tabs.currentChanged.connect(lambda _: warm_colours_soon())
         tracker = self.tracker
         self.segment_panel.segmented.connect(self._on_segmented)
+        self.correct_panel.live_asked.connect(self.fine_tune_panel.learn_live)
         self.fine_tune_panel.trained.connect(self.segment_panel.select_checkpoint)
         self.correct_panel.back_asked.connect(self.fine_tune_panel.go_back)
         self.fine_tune_panel.learnt.connect(self._on_learnt)
@@ -87,6 +89,8 @@ class SegliteDock(QWidget):
         self.destroyed.connect(lambda: tracker.close_without_qt())
         self.source_files.found.connect(lambda _: self.reset_choices())
         self._connect_layers()
+        acts = {SEGMENT: self.segment_panel.segment, FINE_TUNE: self.fine_tune_panel.fine_tune}
+        self.keys = ViewerKeys(napari_viewer, acts)
 
     def show_panel(self, panel: QWidget) -> None:
         """Bring a panel to the front."""
@@ -125,6 +129,7 @@ class SegliteDock(QWidget):
             if runner not in (self.segment_panel.runner, self.fine_tune_panel.runner):
                 runner.abandon()
         self.source_files.shut()
+        self.keys.release()
         self.segment_panel.shut()
         self.fine_tune_panel.shut()
         self.correct_panel.shut()

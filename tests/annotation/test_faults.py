@@ -86,7 +86,7 @@ class Session:
         self.saver.labels_changed(
             self.image, (rows.start, columns.start), (rows.stop, columns.stop)
         )
-        self.mark(lambda c: c.touch(0, Box(0, 0, 1, 1), "ada"))
+        self.mark(lambda c: c.touch(0, Box(0, 0, 1, 1), by="ada"))
         self.save()
 
     def undo(self):

@@ -91,7 +91,7 @@ class ProjectMachine(RuleBasedStateMachine):
         self.saver.labels_changed(
             image, (frame, box.top, box.left), (frame + 1, box.bottom, box.right)
         )
-        image.corrections = image.corrections.touch(frame, box, "")
+        image.corrections = image.corrections.touch(frame, box, by="")
         self.saver.index_changed()
         self.marks[key].add(frame)
 

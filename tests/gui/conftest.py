@@ -1,5 +1,6 @@
 """A real napari window with the plugin in it."""
 
+import numpy as np
 import pytest
 from npe2 import PluginManifest
 from qtpy.QtCore import Qt
@@ -56,3 +57,25 @@ def segment(qtbot, dock, click):
         return panel.last.layer if panel.last else None
 
     return run
+
+
+@pytest.fixture
+def stack(nuclei):
+    """Return a stack of four slices, uint8 (4, 80, 96), the third of them blurred."""
+    from scipy.ndimage import gaussian_filter
+
+    crops = [nuclei[k : k + 80, 10 * k : 10 * k + 96] for k in range(4)]
+    crops[2] = gaussian_filter(crops[2], 4)
+    return np.stack(crops)
+
+
+@pytest.fixture
+def corrected(viewer, dock, click, qtbot, stack):
+    """Return the labels of a segmented stack in a window."""
+    viewer.add_image(stack, name="cells", axis_labels=("z", "y", "x"), scale=(2, 0.5, 0.5))
+    panel = dock.segment_panel
+    panel.form.scope_box.setCurrentIndex(panel.form.scope_box.findData("all"))
+    click(panel.segment_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=300_000)
+    dock.show_panel(dock.correct_panel)
+    return panel.last.layer

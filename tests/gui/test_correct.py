@@ -13,29 +13,8 @@ from napari_seglite import CheckpointStore
 from napari_seglite.annotation import AnnotationProject, ProjectImage
 from napari_seglite.images import Corrections, ImageAxes
 
+PART = "corrected in part"
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
-
-
-@pytest.fixture
-def stack(nuclei):
-    """Return a stack of four slices, uint8 (4, 80, 96), the third of them blurred."""
-    from scipy.ndimage import gaussian_filter
-
-    crops = [nuclei[k : k + 80, 10 * k : 10 * k + 96] for k in range(4)]
-    crops[2] = gaussian_filter(crops[2], 4)
-    return np.stack(crops)
-
-
-@pytest.fixture
-def corrected(viewer, dock, click, qtbot, stack):
-    """Return the labels of a segmented stack in a window."""
-    viewer.add_image(stack, name="cells", axis_labels=("z", "y", "x"), scale=(2, 0.5, 0.5))
-    panel = dock.segment_panel
-    panel.form.scope_box.setCurrentIndex(panel.form.scope_box.findData("all"))
-    click(panel.segment_button)
-    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-    dock.show_panel(dock.correct_panel)
-    return panel.last.layer
 
 
 def paint(layer, number):
@@ -67,7 +46,7 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
     before = corrected.data.copy()
     paint(corrected, 1)
     assert (corrected.data != before).any()
-    assert states(dock) == ["predicted", "corrected", "predicted", "predicted"]
+    assert states(dock) == ["predicted", PART, "predicted", "predicted"]
     qtbot.waitUntil(lambda: "saved" in panel.project.name.text(), timeout=PATIENCE)
     np.testing.assert_array_equal(saved_labels(tracker), corrected.data)
     (region,) = tracker.corrected()[0].entry.corrections.regions
@@ -80,7 +59,7 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
     assert tracker.annotated() == ()
     corrected.redo()
     assert (saved_labels(tracker) != before).any()
-    assert states(dock) == ["predicted", "corrected", "predicted", "predicted"]
+    assert states(dock) == ["predicted", PART, "predicted", "predicted"]
 
     # Another window is told, and writes nothing.
     from napari_seglite.errors import AnnotationError
@@ -89,28 +68,28 @@ def test_painting_is_marked_saved_and_undone(viewer, dock, click, qtbot, correct
         AnnotationProject.open(tracker.project.folder)
 
     viewer.dims.set_current_step(0, 0)
-    click(panel.next_button)
+    click(panel.slices.next_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     first = viewer.dims.current_step[0]
     assert first != 1
     assert re.search(r"most uncertain of 3 left", panel.status.text())
-    click(panel.next_button)  # skips
+    click(panel.slices.next_button)  # skips
     second = viewer.dims.current_step[0]
     assert second not in (1, first)
-    click(panel.next_button)
+    click(panel.slices.next_button)
     assert viewer.dims.current_step[0] not in (1, first, second)
-    click(panel.next_button)
+    click(panel.slices.next_button)
     assert viewer.dims.current_step[0] == first  # all were shown once
-    click(panel.accept_button)
+    click(panel.slices.accept_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert states(dock)[first] == "accepted"
     assert panel.status.text().startswith(f"Slice {first} is accepted. Slice ")
     assert viewer.dims.current_step[0] not in (1, first)
     for _ in range(4):
-        click(panel.accept_button)
+        click(panel.slices.accept_button)
     assert "Everything" in panel.status.text()
     viewer.dims.set_current_step(0, 1)
-    click(panel.accept_button)  # what was painted is accepted, too
+    click(panel.slices.accept_button)  # what was painted is accepted, too
     assert states(dock) == ["accepted"] * 4
     item = panel.list.topLevelItem(0).child(1)
     panel.list.itemClicked.emit(item, 0)
@@ -131,7 +110,7 @@ def test_helpers_are_undone_in_one_step(viewer, dock, click, qtbot, corrected):
     use("grow")
     assert (corrected.data > 0).sum() > (before > 0).sum()
     np.testing.assert_array_equal(corrected.data[[0, 2, 3]], before[[0, 2, 3]])
-    assert states(dock)[1] == "corrected"
+    assert states(dock)[1] == PART
     corrected.undo()
     np.testing.assert_array_equal(corrected.data, before)
     assert states(dock)[1] == "predicted"
@@ -150,10 +129,10 @@ def test_helpers_are_undone_in_one_step(viewer, dock, click, qtbot, corrected):
     use("interpolate")
     assert "between two" in panel.status.text()
     assert "ff7a7a" in panel.status.styleSheet()
-    click(panel.complete_button)
+    click(panel.slices.complete_button)
     shapes = viewer.layers["complete"]
     shapes.add_rectangles(np.array([[10, 10], [10, 60], [40, 60], [40, 10]]))
-    click(panel.complete_button)
+    click(panel.slices.complete_button)
     assert states(dock)[1] == "complete"
     use("delete")
     gone = corrected.data[1] != before[1]
@@ -176,9 +155,9 @@ def test_a_project_is_opened_again(viewer, dock, click, qtbot, corrected, tmp_pa
     layer = viewer.layers["cells corrected"]
     np.testing.assert_array_equal(layer.data, painted)
     np.testing.assert_allclose(layer.scale, (2, 0.5, 0.5))
-    assert states(dock)[0] == "corrected"
+    assert states(dock)[0] == PART
     paint(layer, 3)
-    assert states(dock)[3] == "corrected"
+    assert states(dock)[3] == PART
     np.testing.assert_array_equal(saved_labels(dock.tracker), layer.data)
 
 
@@ -188,12 +167,12 @@ def test_marks_and_images_are_taken_back(viewer, dock, qtbot, corrected, monkeyp
         paint(corrected, number)
     tracker.flush()
     painted = corrected.data.copy()
-    assert states(dock) == ["corrected", "corrected", "predicted", "predicted"]
+    assert states(dock) == [PART, PART, "predicted", "predicted"]
     top = panel.list.topLevelItem(0)
     assert [a.text() for a in panel.list.menu_of(top.child(2)).actions()] == []
     (forget,) = panel.list.menu_of(top.child(1)).actions()
     forget.trigger()
-    assert states(dock) == ["corrected", "predicted", "predicted", "predicted"]
+    assert states(dock) == [PART, "predicted", "predicted", "predicted"]
     tracker.flush()
     stored = json.loads((tracker.project.folder / "project.json").read_text())
     assert [r["frame"] for r in stored["images"][0]["corrections"]["regions"]] == [0]
@@ -208,7 +187,7 @@ def test_marks_and_images_are_taken_back(viewer, dock, qtbot, corrected, monkeyp
     np.testing.assert_array_equal(corrected.data, painted)
     # The next stroke takes it in again, with everything that is painted by then.
     paint(corrected, 2)
-    assert states(dock) == ["predicted", "predicted", "corrected", "predicted"]
+    assert states(dock) == ["predicted", "predicted", PART, "predicted"]
     np.testing.assert_array_equal(saved_labels(tracker), corrected.data)
 
 

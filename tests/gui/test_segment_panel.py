@@ -98,7 +98,7 @@ def test_segmenting_again_keeps_what_was_corrected(viewer, dock, segment, qtbot,
     layer.paint((1, 2, 140), 1)
     viewer.dims.set_current_step(0, 2)
     layer.data[2][:] = 0  # as a tool that writes without a stroke
-    click(dock.correct_panel.accept_button)
+    click(dock.correct_panel.slices.accept_button)
     corrected = layer.data.copy()
     assert panel.replace_box.isVisible()
 

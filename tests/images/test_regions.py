@@ -115,3 +115,30 @@ def test_the_marks_of_a_stroke_go_and_come_back_with_it():
     assert later.undone(first, second).undone(empty, first).frames == [2]
     complete = first.complete(1, Box(0, 0, 64, 64))
     assert complete.undone(empty, first) == complete
+
+
+def test_a_stroke_marks_the_tiles_around_it_and_accepting_the_whole_slice():
+    empty = Corrections((2, 100, 90), tile=32)
+    dab = empty.touch(0, Box(40, 40, 44, 44))
+    assert [r.box for r in dab.regions] == [(32, 32, 64, 64)]
+    assert dab.touch(0, Box(42, 42, 43, 43)).strokes == 2
+    near_the_corner = empty.touch(0, Box(60, 28, 66, 33))
+    assert [r.box for r in near_the_corner.regions] == [
+        (32, 0, 64, 32),
+        (32, 32, 64, 64),
+        (64, 0, 96, 32),
+        (64, 32, 96, 64),
+    ]
+    assert near_the_corner.strokes == 1
+    assert dab.inside(0).sum() == 32 * 32
+    assert not dab.whole(0)
+    accepted = near_the_corner.accept(0)
+    assert [r.state for r in accepted.regions] == ["accepted"]
+    assert accepted.whole(0)
+    assert accepted.strokes == 1
+    # A stroke on an accepted slice is a correction of the whole slice.
+    again = accepted.touch(0, Box(0, 0, 4, 4))
+    assert [(r.box, r.state, r.strokes) for r in again.regions] == [((0, 0, 100, 90), "touched", 2)]
+    # Of a slice that is not seen, nothing around the paint counts.
+    unseen = empty.touch(1, Box(40, 40, 44, 50), exactly=True)
+    assert [r.box for r in unseen.regions] == [(40, 40, 44, 50)]

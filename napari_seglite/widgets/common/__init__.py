@@ -12,7 +12,8 @@ from .layers import add_labels, add_uncertainty, current_frame, label_shape
 from .score_table import ScoreTable
 from .source_files import SourceFiles
 from .status import ERROR_STYLE, JobStatus, StatusLabel
-from .tracker import CorrectionTracker, TrackedLayer
+from .tracked_layer import TrackedLayer
+from .tracker import CorrectionTracker
 from .training_curves import TrainingCurves
 from .training_jobs import ready_to_train
 from .viewed_patch import viewed_patch

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...annotation import AnnotationProject, Autosave, ClassList, ProjectImage, open_default
 from ...errors import SegliteError
-from ...images import Box, Corrections, ImageAxes, Mode
+from ...images import Box, Corrections, Mode
 from ...training import AnnotatedImage
 from . import layers, preferences
 from .paint_events import Span, edited_spans, frames_of, joined, span_in_frame
+from .tracked_layer import TrackedLayer
+from .viewer_region import shows_slices
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -29,111 +30,6 @@ log = logging.getLogger(__name__)
 LARGEST_COPY = 2_000_000_000
 # Milliseconds between two checks of strokes in progress, and of what is saved.
 INTERVAL = 500
-
-
-# Corrections before and after a stroke.
-Change = tuple[Corrections, Corrections]
-
-
-@dataclass
-class TrackedLayer:
-    """An image layer, the labels that are corrected on it, and their entry in the project.
-
-    Attributes
-    ----------
-    image, labels : napari layer
-        The layers.
-    entry : ProjectImage
-        The image in the project, with its corrected regions.
-    registered : bool
-        Whether the entry is in the project and saved on every change.
-    history : tuple of int
-        Lengths of the layer's lists of steps to undo and to redo, when they were last seen.
-    went_back : int
-        Steps that `edits_since` found undone; below 0, redone.
-    marks, unmarks : list
-        Corrections before and after each stroke that can be undone, and redone.
-    connections : list
-        The layers' events that are followed, and what they call.
-    """
-
-    image: Image
-    labels: Labels
-    entry: ProjectImage
-    registered: bool = False
-    history: tuple[int, int] = (0, 0)
-    went_back: int = 0
-    marks: list[Change] = field(default_factory=list)
-    unmarks: list[Change] = field(default_factory=list)
-    connections: list[tuple[Any, Callable[..., None]]] = field(default_factory=list)
-
-    def connect(self, emitter: Any, callback: Callable[..., None]) -> None:
-        """Call a function on an event of the layers until `disconnect`."""
-        emitter.connect(callback)
-        self.connections.append((emitter, callback))
-
-    def disconnect(self) -> None:
-        """Follow the layers no more."""
-        for emitter, callback in self.connections:
-            emitter.disconnect(callback)
-        self.connections.clear()
-
-    @property
-    def axes(self) -> ImageAxes:
-        """The axes of the labels."""
-        return ImageAxes(self.entry.axes.labels)
-
-    @property
-    def problem(self) -> str:
-        """Why its paint cannot be saved, as a sentence for the user; empty if it can."""
-        if not self.registered or self.labels.data.shape == self.entry.shape:
-            return ""
-        return (
-            f"The labels in {self.labels.name} were replaced by others of the shape "
-            f"{self.labels.data.shape}, which do not fit {self.entry.name}. They are not saved; "
-            "what was saved before is kept. Add them as a layer of their own to correct them."
-        )
-
-    def note_stroke(self, before: Corrections) -> None:
-        """Remember what a stroke marked, so that the marks go when it is undone."""
-        self.marks.append((before, self.entry.corrections))
-        self.unmarks.clear()
-
-    def undo_marks(self, count: int) -> bool:
-        """Take the marks of strokes back that the user undid, or, below 0, redid.
-
-        Returns
-        -------
-        bool
-            Whether marks changed.
-        """
-        before = self.entry.corrections
-        for _ in range(count):
-            if self.marks:
-                change = self.marks.pop()
-                self.unmarks.append(change)
-                self.entry.corrections = self.entry.corrections.undone(*change)
-        for _ in range(-count):
-            if self.unmarks:
-                change = self.unmarks.pop()
-                self.marks.append(change)
-                self.entry.corrections = self.entry.corrections.undone(*reversed(change))
-        return self.entry.corrections != before
-
-    def edits_since(self) -> list[Any] | None:
-        """Return the edits that were made, undone or redone since this was last called.
-
-        As napari's paint events describe them; None if napari does not tell.
-        """
-        layer, (undone, redone) = self.labels, self.history
-        try:
-            undo, redo = layer._undo_history, layer._redo_history
-        except AttributeError:  # another version of napari
-            return None
-        self.history = len(undo), len(redo)
-        made, back = len(undo) - undone, len(redo) - redone
-        self.went_back = back
-        return [*list(undo)[len(undo) - max(made, 0) :], *list(redo)[len(redo) - max(back, 0) :]]
 
 
 class CorrectionTracker(QObject):
@@ -347,7 +243,16 @@ class CorrectionTracker(QObject):
 
     def annotated(self) -> tuple[AnnotatedImage, ...]:
         """Return the corrected layers of the viewer as training data."""
-        return tuple(_annotated(tracked) for tracked in self.corrected())
+        return tuple(tracked.annotated() for tracked in self.corrected())
+
+    def corrections_of(self, tracked: TrackedLayer) -> Corrections:
+        """Return what is corrected in any of the layers on the same image."""
+        corrections = tracked.entry.corrections
+        for other in self.corrected():
+            if other.image == tracked.image and other is not tracked:
+                regions = corrections.regions + other.entry.corrections.regions
+                corrections = replace(corrections, regions=regions)
+        return corrections
 
     def follow(
         self,
@@ -433,18 +338,34 @@ class CorrectionTracker(QObject):
     def _on_paint(self, tracked: TrackedLayer, value: Any) -> None:
         self._drawing = []
         before = tracked.entry.corrections
-        for span in edited_spans(value, tracked.entry.shape):
-            self.mark(tracked, span)
+        self.mark(tracked, *edited_spans(value, tracked.entry.shape))
         tracked.note_stroke(before)
 
-    def mark(self, tracked: TrackedLayer, span: Span) -> None:
-        """Mark the frames of a span of changed labels as corrected, and save the labels."""
+    def mark(self, tracked: TrackedLayer, *spans: Span) -> None:
+        """Mark where labels changed as corrected, and save the labels there.
+
+        Parameters
+        ----------
+        tracked : TrackedLayer
+            The layers.
+        *spans : Span
+            Boxes of the labels, all of one stroke.
+        """
         if tracked.labels.data.shape != tracked.entry.shape or not self.register(tracked):
             return
-        for frame, box in frames_of(span, tracked.axes, tracked.entry.shape):
-            tracked.entry.corrections = tracked.entry.corrections.touch(frame, box, self.author)
-        self._save(tracked, span)
+        axes, shape = tracked.axes, tracked.entry.shape
+        places = [place for span in spans for place in frames_of(span, axes, shape)]
+        if places:
+            tracked.touch(places, self.frame_in_view(tracked), self.author)
+        for span in spans:
+            self._save(tracked, span)
         self.mark_changed()
+
+    def frame_in_view(self, tracked: TrackedLayer) -> int | None:
+        """Return the frame that the viewer shows, or None if it shows another cut."""
+        if not shows_slices(self.viewer, tracked.image):
+            return None
+        return layers.current_frame(self.viewer, tracked.image)
 
     def _save(self, tracked: TrackedLayer, span: Span) -> None:
         if self._autosave is not None and tracked.registered:
@@ -516,19 +437,3 @@ class CorrectionTracker(QObject):
 def _author() -> str | None:
     name = str(preferences.load({"author": ""})["author"]).strip()
     return "" if name == "-" else name or None
-
-
-def _annotated(tracked: TrackedLayer) -> AnnotatedImage:
-    """Return layers as training data, with the channels that are chosen now."""
-    image, entry = tracked.image, tracked.entry
-    entry.channels = layers.choice(image, "channels")
-    return AnnotatedImage(
-        entry.key or entry.name,
-        layers.pixels(image),
-        tracked.labels.data,
-        entry.axes,
-        entry.corrections,
-        entry.channels,
-        layers.pixel_size(image),
-        str(image.source.path or image.name),
-    )

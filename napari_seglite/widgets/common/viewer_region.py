@@ -51,11 +51,26 @@ def viewed_region(viewer: ViewerModel, layer: Image, area: Area) -> str | None:
     return str(_visible(viewer, layer) if area == "visible" else _drawn(viewer, layer))
 
 
+def shows_slices(viewer: ViewerModel, layer: Image) -> bool:
+    """Whether the viewer shows slices of an image: in 2-D, along Y and X."""
+    axes = layer_axes(layer)
+    plane = {axes.order.index(letter) for letter in "YX"}
+    displayed = set(np.array(viewer.dims.displayed) - (viewer.dims.ndim - layer.ndim))
+    return viewer.dims.ndisplay == 2 and displayed == plane
+
+
+def slices_hidden(layer: Image) -> str:
+    """Return a sentence for the user who acts on a slice that the viewer does not show."""
+    return (
+        f"The viewer does not show the slices of {layer.name}. Switch to 2-D, and to Y and X under "
+        "the image."
+    )
+
+
 def _visible(viewer: ViewerModel, layer: Image) -> Region:
     axes = layer_axes(layer)
     plane = [axes.order.index(letter) for letter in "YX"]
-    displayed = set(np.array(viewer.dims.displayed) - (viewer.dims.ndim - layer.ndim))
-    if viewer.dims.ndisplay != 2 or displayed != set(plane):
+    if not shows_slices(viewer, layer):
         raise ImageError(
             f"The viewer does not show the slices of {layer.name}. Switch to 2-D and to Y and X, "
             "or segment the whole image."
@@ -75,6 +90,13 @@ def _visible(viewer: ViewerModel, layer: Image) -> Region:
     if bottom <= top or right <= left:
         raise ImageError(f"No part of {layer.name} is visible. Move it into view.")
     return Region.rectangle(top, left, bottom, right)
+
+
+def anything_drawn(viewer: ViewerModel) -> bool:
+    """Whether there are shapes in the viewer."""
+    from napari.layers import Shapes
+
+    return any(isinstance(other, Shapes) and other.nshapes for other in viewer.layers)
 
 
 def _drawn(viewer: ViewerModel, layer: Image) -> Region:

@@ -43,6 +43,7 @@ _WITH_PIXELS: tuple[Tool, ...] = ("grow", "shrink", "smooth")
 # Number of a frame, and its new labels.
 EditedFrame = tuple[int, np.ndarray]
 
+NO_SHAPE = "Draw a shape around the objects to {} in a Shapes layer, then click Apply."
 NOTHING = "Nothing to change here: the labels are as the tool would make them."
 
 
@@ -126,10 +127,15 @@ class MaskTools(QWidget):
         value, axes, data = tracked.labels.selected_label, tracked.axes, tracked.labels.data
         if not tracked.labels.editable:
             raise AnnotationError(f"{tracked.labels.name} is locked. Unlock the layer first.")
+        one_slice = name == "interpolate" or self.where.currentData() == "slice"
+        if one_slice and not viewer_region.shows_slices(self.viewer, tracked.image):
+            raise AnnotationError(viewer_region.slices_hidden(tracked.image))
         if name == "interpolate":
             return _between(tracked, layers.current_frame(self.viewer, tracked.image))
         frames = self._frames(tracked)
         if name in _OF_SHAPES:
+            if not viewer_region.anything_drawn(self.viewer):
+                raise AnnotationError(NO_SHAPE.format(name))
             text = viewer_region.viewed_region(self.viewer, tracked.image, "shapes")
             assert text is not None
             plane = tracked.entry.corrections.shape[1:]

@@ -13,6 +13,7 @@ from ..common import JobRunner, last_of, layers
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from ...images import Corrections
     from ...inference import Segmentation
     from ..common import TrackedLayer
 
@@ -48,7 +49,13 @@ class NextSlice(QObject):
         """Whether the search runs."""
         return self.runner.busy
 
-    def show(self, tracked: TrackedLayer, result: Segmentation, done: str = "") -> None:
+    def show(
+        self,
+        tracked: TrackedLayer,
+        result: Segmentation,
+        corrections: Corrections,
+        done: str = "",
+    ) -> None:
         """Show the best candidate; the first call for a result searches for candidates.
 
         One that was shown before and was not corrected since is skipped, until all were.
@@ -56,9 +63,11 @@ class NextSlice(QObject):
         Parameters
         ----------
         tracked : TrackedLayer
-            The image; corrected parts of it are no candidates.
+            The image.
         result : Segmentation
             Its segmentation, with probabilities.
+        corrections : Corrections
+            Of the image, in all of its layers: corrected parts are no candidates.
         done : str
             A sentence about what was done just now, said before the one about the next slice.
         """
@@ -66,14 +75,14 @@ class NextSlice(QObject):
             return
         self._done = done
         if result is self._result:
-            self._show_best(tracked)
+            self._show_best(tracked, corrections)
             return
 
         def keep(found: list[Candidate]) -> None:
             self._result, self._candidates, self._seen = result, found, []
-            self._show_best(tracked)
+            self._show_best(tracked, corrections)
 
-        image, corrections = layers.pixels(tracked.image), tracked.entry.corrections
+        image = layers.pixels(tracked.image)
         self.said.emit("Looking for the next slice …", False)
         self.runner.start(
             lambda stop: last_of(candidates(result, image, corrections, stop)),
@@ -81,8 +90,8 @@ class NextSlice(QObject):
             failed=lambda text: self.said.emit(text, True),
         )
 
-    def _show_best(self, tracked: TrackedLayer) -> None:
-        order = ranked(self._candidates, tracked.entry.corrections)
+    def _show_best(self, tracked: TrackedLayer, corrections: Corrections) -> None:
+        order = ranked(self._candidates, corrections)
         if not order:
             self.said.emit(f"{self._done} Everything is corrected or accepted.".strip(), False)
             return

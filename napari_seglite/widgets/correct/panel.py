@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
-import numpy as np
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QMessageBox, QVBoxLayout, QWidget
+from superqt import QCollapsible
 
 from ...annotation import ClassList, known_projects
 from ...errors import SegliteError
-from ...images import Region
-from ..common import StatusLabel, forms, layers, viewer_region
+from ..common import StatusLabel, forms, layers
 from .class_row import ClassRow, colours_of, stand_for_classes
 from .mask_tools import MaskTools
-from .next_slice import NextSlice
+from .outline import CorrectedOutline
 from .project_row import ProjectRow
 from .region_list import RegionList
+from .scribbles import FirstSteps, add_scribbles
+from .slice_buttons import KEYS, SliceButtons
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -29,8 +30,26 @@ if TYPE_CHECKING:
     from ...inference import Segmentation
     from ..common import CorrectionTracker, TrackedLayer
 
-MODES: dict[Mode, str] = {"dense": "Whole slices", "scribble": "Scribbles only"}
-KEYS = {"accept": "Shift-A", "next": "Shift-N", "back": "Shift-B"}
+Counts = Literal["around", "whole", "scribble"]
+COUNTS: dict[Counts, str] = {
+    "around": "Around strokes",
+    "whole": "Whole slices",
+    "scribble": "Scribbles only",
+}
+BACK_KEY = "Shift-B"
+LISTED = {
+    "Shift-S": "segment, or segment again",
+    KEYS["next"]: "next slice worth correcting",
+    KEYS["accept"]: "accept this slice",
+    "Shift-F": "fine-tune, or continue",
+    "Shift-V": "labels before the last segmentation",
+    BACK_KEY: "back to the checkpoint before",
+    "1  2  3": "erase, paint, outline",
+    "4  5": "fill, pick an object",
+    "M": "new object",
+    "[  ]": "smaller, larger brush",
+    "Ctrl+Z": "undo",
+}
 
 
 class CorrectPanel(QWidget):
@@ -49,9 +68,12 @@ class CorrectPanel(QWidget):
     -------
     back_asked()
         The key that goes back to the previous checkpoint was pressed.
+    live_asked(object, object)
+        Scribbles in this Labels layer on this image should be learnt live.
     """
 
     back_asked = Signal()
+    live_asked = Signal(object, object)
 
     def __init__(
         self,
@@ -63,10 +85,9 @@ class CorrectPanel(QWidget):
         super().__init__(parent)
         self.viewer, self.tracker, self._segmentation_of = viewer, tracker, segmentation_of
         self.learning: dict[str, str] = {}
-        self._checkpoint = ""
+        self._checkpoint = self._error = ""
         self._bound: WeakKeyDictionary[Labels, list[str]] = WeakKeyDictionary()
         self._coloured: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
-        self.next_slice = NextSlice(self, viewer)
         self._build()
         self._connect()
         # Strokes come faster than a list can be read.
@@ -75,61 +96,71 @@ class CorrectPanel(QWidget):
         self._refresh.setInterval(150)
         self._refresh.timeout.connect(self.show_regions)
         self._refresh.timeout.connect(self._show_classes)
+        # Not while napari is adding or removing a layer: this adds and removes one, too.
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.timeout.connect(self._show_outline)
         tracker.changed.connect(self._refresh.start)
         if projects := known_projects():
             self.say(f"Your last corrections are in {projects[0].name}. To continue, click Open …")
         self._layers_changed()
 
     def _build(self) -> None:
-        self.image_box = forms.layer_box(self.viewer, Image)
-        self.labels_box = forms.layer_box(self.viewer, Labels)
+        self.image_box = forms.layer_box(self.viewer, Image, tip="The image to correct labels of")
+        self.labels_box = forms.layer_box(
+            self.viewer, Labels, tip="The labels to correct; of the image's size"
+        )
         self.mode_box = forms.combo(
-            MODES,
-            "Whole slices: once you paint into a slice, all of its pixels count as correct.\n"
-            "Scribbles only: only painted pixels count; label 1 is background, label 2 the "
-            "first class.",
+            COUNTS,
+            "What counts as correct, and is learnt, when you paint.\n"
+            "Around strokes: the outlined area near them, a few objects wide.\n"
+            "Whole slices: all of a slice that you paint in, so correct all of its errors.\n"
+            "Scribbles only: painted pixels alone; label 1 is background, label 2 the first "
+            "class.\n"
+            "Accept makes a whole slice count in any case.",
         )
         self.classes = ClassRow()
         self.project = ProjectRow(self.viewer, self.tracker)
         self.list = RegionList()
-        self.accept_button, self.next_button = QPushButton("Accept"), QPushButton("Next")
-        self.complete_button = QPushButton("Box is complete")
-        self.accept_button.setToolTip(f"This slice is correct as it is ({KEYS['accept']})")
-        self.next_button.setToolTip(
-            f"Go to an uncertain slice that is unlike the corrected ones; again for another "
-            f"({KEYS['next']})"
+        self.slices = SliceButtons(self.viewer, self.tracker, self.tracked, self._segmentation_of)
+        self.first_steps, self.outline = FirstSteps(), CorrectedOutline(self.viewer)
+        self.outline_box = QCheckBox("Outline what counts as correct")
+        self.outline_box.setChecked(True)
+        self.outline_box.setToolTip(
+            "Orange: around your strokes. Green: accepted, or drawn as complete"
         )
-        self.complete_button.setToolTip("Every pixel inside the drawn rectangle is correct")
         self.tools = MaskTools(self.viewer, self.tracked)
-        self.status = StatusLabel()
+        self.keys, self.status = QCollapsible("Keys"), StatusLabel()
+        self.keys.addWidget(QLabel(_table(LISTED)))
         form = forms.form_layout()
         form.addRow("Image", self.image_box.native)
         form.addRow("Labels", self.labels_box.native)
         form.addRow("Learn from", self.mode_box)
         form.addRow("Class", self.classes)
         form.addRow("Project", self.project)
-        buttons = self._buttons = self.accept_button, self.next_button, self.complete_button
         column = QVBoxLayout(self)
         column.addLayout(form)
+        column.addWidget(self.first_steps)
         column.addWidget(self.list, 1)
-        column.addLayout(forms.side_by_side(*buttons))
+        column.addWidget(self.outline_box)
+        column.addWidget(self.slices)
         column.addWidget(self.tools)
         column.addWidget(self.status)
+        column.addWidget(self.keys)
 
     def _connect(self) -> None:
-        self.image_box.changed.connect(self._layers_changed)
-        self.labels_box.changed.connect(self._layers_changed)
+        self.image_box.changed.connect(self._on_chosen)
+        self.labels_box.changed.connect(self._on_chosen)
         self.mode_box.currentIndexChanged.connect(self._on_mode)
+        self.outline_box.toggled.connect(lambda _: self._redraw.start())
+        self.first_steps.asked.connect(self._scribble_live)
         self.classes.chosen.connect(self._on_class)
         self.classes.edited.connect(self._on_class_list)
         self.project.opened.connect(self._on_opened)
         self.list.chosen.connect(self._go_to)
         self.list.forgotten.connect(self.tracker.forget)
         self.list.taken_out.connect(self._remove_image)
-        self.accept_button.clicked.connect(self.accept)
-        self.next_button.clicked.connect(self.next)
-        self.complete_button.clicked.connect(self.complete)
-        for source in (self.project, self.tools, self.next_slice):
+        for source in (self.project, self.tools, self.slices):
             source.said.connect(self.say)
         self.tracker.failed.connect(lambda text: self.say(text, error=True))
 
@@ -137,10 +168,13 @@ class CorrectPanel(QWidget):
     def say(self, text: str, error: bool = False) -> None:
         """Show a sentence at the bottom, errors in red."""
         self.status.say(text, error)
+        self._error = text if error else ""
 
     def shut(self) -> None:
         """Leave the layers' keys and events alone; see `SegliteDock.shut`."""
         self._refresh.stop()
+        self._redraw.stop()
+        self.outline.remove()
         self.tracker.changed.disconnect(self._refresh.start)
         for labels, keys in self._bound.items():
             labels.events.selected_label.disconnect(self._on_label)
@@ -201,22 +235,32 @@ class CorrectPanel(QWidget):
     def _bind_keys(self, labels: Labels) -> None:
         labels.events.selected_label.connect(self._on_label)
         keys = self._bound.setdefault(labels, [])
-        acts = {"accept": self.accept, "next": self.next, "back": self.back_asked.emit}
-        for name, act in acts.items():
+        acts = {
+            KEYS["accept"]: self.slices.accept,
+            KEYS["next"]: self.slices.next,
+            BACK_KEY: self.back_asked.emit,
+        }
+        for key, act in acts.items():
             try:
-                labels.bind_key(KEYS[name], lambda _, act=act: act())
-                keys.append(KEYS[name])
+                labels.bind_key(key, lambda _, act=act: act())
+                keys.append(key)
             except ValueError:  # the user bound this key to something else
                 continue
 
+    def _on_chosen(self, _: Any = None) -> None:
+        if self._error and self.status.text() == self._error:
+            self.say("")  # it was about the layers before
+        self._layers_changed()
+
     def _layers_changed(self, _: Any = None) -> None:
         tracked = self.tracked()
-        for widget in (*self._buttons, self.tools):
+        for widget in (self.slices, self.tools):
             widget.setEnabled(tracked is not None)
         self.tools.show_stack(layers.is_stack(self.image_box.value))
+        self.first_steps.show_for(self.image_box.value, self.labels_box.value is not None)
         if tracked is not None:
             self.mode_box.blockSignals(True)
-            forms.select(self.mode_box, tracked.entry.corrections.mode)
+            forms.select(self.mode_box, _counts(tracked))
             self.mode_box.blockSignals(False)
             self._show_classes()
         elif self.labels_box.value is not None and self.image_box.value is not None:
@@ -250,26 +294,39 @@ class CorrectPanel(QWidget):
             tracked.labels.selected_label = label
 
     def _on_mode(self, _: Any = None) -> None:
-        tracked, mode = self.tracked(), self.mode_box.currentData()
-        if tracked is None or tracked.entry.corrections.mode == mode:
+        tracked, counts = self.tracked(), self.mode_box.currentData()
+        if tracked is None or _counts(tracked) == counts:
             return
-        if mode == "scribble" and not tracked.entry.corrections.regions:
-            self._add_scribbles(tracked)
+        corrections = tracked.entry.corrections
+        if counts == "scribble" and not corrections.regions:
+            self._add_scribbles(tracked.image)
             return
-        tracked.entry.corrections = replace(tracked.entry.corrections, mode=mode)
+        tracked.whole = counts == "whole"
+        mode: Mode = "scribble" if counts == "scribble" else "dense"
+        tile = 0 if tracked.whole else tracked.tile()
+        tracked.entry.corrections = replace(corrections, mode=mode, tile=tile)
         self.tracker.mark_changed()
 
-    def _add_scribbles(self, tracked: TrackedLayer) -> None:
-        """Add a layer of its own for scribbles, in which nothing counts but paint."""
-        image = tracked.image
-        empty = np.zeros(layers.label_shape(image), np.uint8)
-        self.tracker.mode = "scribble"
-        scribbles = layers.add_labels(self.viewer, image, f"{image.name} scribbles", empty, {})
-        scribbles.selected_label = 2
+    def _add_scribbles(self, image: Image) -> Labels:
+        scribbles = add_scribbles(self.viewer, self.tracker, image)
         self.reset_choices()
-        self.labels_box.value = scribbles
-        self.tracker.mode = "dense"
+        self.image_box.value, self.labels_box.value = image, scribbles
         self.say("Choose background or an object under Class. A few strokes of each are enough.")
+        return scribbles
+
+    def _scribble_live(self) -> None:
+        """Begin without a mask: scribbles that are learnt as they are painted."""
+        image = self.image_box.value
+        try:
+            scribbles = self._add_scribbles(image)
+        except SegliteError as error:
+            self.say(str(error), error=True)
+            return
+        self.say(
+            "Paint some background (label 1) and some objects (label 2): the prediction follows. "
+            "Fine-tune has a button to stop and keep it."
+        )
+        self.live_asked.emit(image, scribbles)
 
     # ------------------------------------------------------------------ the list
     def show_regions(self) -> None:
@@ -284,7 +341,11 @@ class CorrectPanel(QWidget):
         if self.tracker.project is not None:
             images += [i for i in self.tracker.project.images.values() if i not in images]
         self.list.show_images(images, predicted, self.learning)
+        self._redraw.start()
         self.project.show_state()
+
+    def _show_outline(self) -> None:
+        self.outline.show(self.tracked() if self.outline_box.isChecked() else None)
 
     def _predicted(self, tracked: TrackedLayer) -> list[int]:
         result = self._segmentation_of(tracked.labels)
@@ -316,67 +377,30 @@ class CorrectPanel(QWidget):
             self.tracker.remove_image(key)
             self.say(f"{key} is no longer in the project.")
 
-    # ------------------------------------------------------------------ going through a stack
+    # ------------------------------------------------------------------ the rest
     @property
     def busy(self) -> bool:
         """Whether the next slice is being searched for."""
-        return self.next_slice.busy
-
-    def accept(self) -> None:
-        """Mark the current slice as correct, and go to the next."""
-        tracked = self.tracked()
-        if tracked is None or not self.tracker.register(tracked):
-            return
-        frame = layers.current_frame(self.viewer, tracked.image)
-        tracked.entry.corrections = tracked.entry.corrections.accept(frame, self.tracker.author)
-        self.tracker.mark_changed()
-        done = f"Slice {frame} is accepted." if tracked.axes.stacked else "Accepted."
-        self.say(done)
-        self._show_next(tracked, done)
-
-    def next(self) -> None:
-        """Go to the slice that is worth correcting next."""
-        if (tracked := self.tracked()) is not None:
-            self._show_next(tracked)
-
-    def _show_next(self, tracked: TrackedLayer, done: str = "") -> None:
-        result = self._segmentation_of(tracked.labels)
-        if self.busy:
-            return
-        if result is None:
-            self.say(f"{done} Segment the image to be shown what is most uncertain.".strip())
-        else:
-            self.next_slice.show(tracked, result, done)
-
-    def complete(self) -> None:
-        """Mark drawn rectangles as completely labelled; offer to draw one if there is none."""
-        tracked = self.tracked()
-        if tracked is None:
-            return
-        if not any(isinstance(layer, Shapes) and layer.nshapes for layer in self.viewer.layers):
-            shapes = self.viewer.add_shapes(name="complete", ndim=2, face_color="transparent")
-            shapes.mode = "add_rectangle"
-            self.say("Draw a rectangle around the completely labelled part, then click again.")
-            return
-        plane = tracked.entry.corrections.shape[1:]
-        try:
-            text = viewer_region.viewed_region(self.viewer, tracked.image, "shapes")
-            assert text is not None
-            boxes = [Region((polygon,)).box(plane) for polygon in Region.parse(text).polygons]
-        except SegliteError as error:
-            self.say(str(error), error=True)
-            return
-        if not self.tracker.register(tracked):
-            return
-        frame = layers.current_frame(self.viewer, tracked.image)
-        for box in boxes:
-            tracked.entry.corrections = tracked.entry.corrections.complete(
-                frame, box, self.tracker.author
-            )
-        self.tracker.mark_changed()
-        self.say(f"{len(boxes)} complete box{'es' if len(boxes) > 1 else ''} on this slice.")
+        return self.slices.busy
 
     def _on_opened(self, tracked: TrackedLayer) -> None:
         self._bind_keys(tracked.labels)
         self.offer(tracked.image, tracked.labels, tracked.entry.checkpoint)
         self.say(f"Opened {tracked.entry.name}.")
+
+
+def _table(rows: dict[str, str]) -> str:
+    """Return rows as rich text."""
+    cells = (
+        f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{act}</td></tr>" for key, act in rows.items()
+    )
+    return f"With the pointer in the image:<table>{''.join(cells)}</table>"
+
+
+def _counts(tracked: TrackedLayer) -> Counts:
+    """Return what counts as correct when the user paints."""
+    corrections = tracked.entry.corrections
+    if corrections.mode == "scribble":
+        return "scribble"
+    whole = corrections.tile == 0 if corrections.regions else tracked.whole
+    return "whole" if whole else "around"

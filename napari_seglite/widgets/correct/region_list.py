@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor, QContextMenuEvent
 from qtpy.QtWidgets import QAction, QMenu, QTreeWidget, QTreeWidgetItem, QWidget
 
 from ...annotation import ProjectImage
-from ...images import STATES
+from ...images import Corrections
 from ..common import forms
 
 COLOURS = {
@@ -21,6 +21,16 @@ COLOURS = {
 }
 # What users call the states.
 NAMES = {"touched": "corrected"}
+PARTLY = "corrected in part"
+TIP = (
+    "corrected: you painted there, and the outlined area counts as correct\n"
+    "accepted: the whole slice is correct as it is\n"
+    "complete: everything in a rectangle that you drew is labelled\n"
+    "predicted: as the network made it; nothing is learnt from it\n"
+    "used, held out: fine-tuning learnt from the slice, or tested the result on it"
+)
+_STATES = {"corrected": "touched", PARTLY: "touched"}
+_CORRECTED = {*_STATES, "accepted", "complete"}
 # Longer stacks list only the slices that were corrected.
 LONGEST = 300
 
@@ -48,6 +58,7 @@ class RegionList(QTreeWidget):
         self.setRootIsDecorated(False)
         self.setIndentation(12)
         self.setMinimumHeight(110)
+        self.setToolTip(TIP)
         self.itemClicked.connect(self._on_clicked)
         self._content: Any = None
 
@@ -82,14 +93,14 @@ class RegionList(QTreeWidget):
             self.addTopLevelItem(top)
             if not stacked:
                 _, state, learnt = frames[0] if frames else (0, "predicted", "")
-                top.setText(1, NAMES.get(state, state))
+                top.setText(1, state)
                 top.setText(2, learnt)
-                top.setForeground(1, COLOURS[state])
+                top.setForeground(1, COLOURS[_STATES.get(state, state)])
                 continue
             for frame, state, learnt in frames:
-                item = QTreeWidgetItem([f"slice {frame}", NAMES.get(state, state), learnt])
+                item = QTreeWidgetItem([f"slice {frame}", state, learnt])
                 item.setData(0, Qt.ItemDataRole.UserRole, (key, frame))
-                item.setForeground(1, COLOURS[state])
+                item.setForeground(1, COLOURS[_STATES.get(state, state)])
                 top.addChild(item)
             top.setExpanded(True)
 
@@ -105,7 +116,7 @@ class RegionList(QTreeWidget):
         return [
             (
                 frame,
-                corrections.state(frame) or "predicted",
+                _state(corrections, frame),
                 learning.get(f"{image.key}, slice {frame}" if stacked else image.key, ""),
             )
             for frame in sorted(listed)
@@ -116,7 +127,7 @@ class RegionList(QTreeWidget):
         key, frame = item.data(0, Qt.ItemDataRole.UserRole)
         menu = QMenu(self)
         is_frame = item.parent() is not None or item.childCount() == 0
-        if is_frame and item.text(1) in {NAMES.get(state, state) for state in STATES}:
+        if is_frame and item.text(1) in _CORRECTED:
             forget = QAction("Not corrected: exclude from training", menu)
             forget.triggered.connect(lambda: self.forgotten.emit(key, frame))
             menu.addAction(forget)
@@ -134,3 +145,11 @@ class RegionList(QTreeWidget):
     def _on_clicked(self, item: QTreeWidgetItem, _: int) -> None:
         key, frame = item.data(0, Qt.ItemDataRole.UserRole)
         self.chosen.emit(key, frame)
+
+
+def _state(corrections: Corrections, frame: int) -> str:
+    """Return what the list says about a frame."""
+    state = corrections.state(frame) or "predicted"
+    if state == "touched" and corrections.mode == "dense" and not corrections.whole(frame):
+        return PARTLY
+    return NAMES.get(state, state)

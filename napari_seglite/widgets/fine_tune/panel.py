@@ -238,7 +238,9 @@ class FineTunePanel(QWidget):
         if image is None or labels is None:
             raise AnnotationError("Choose an image and a Labels layer that you corrected.")
         text = self.form.frames.text().strip().lower()
-        if not text and any(tracked.labels == labels for tracked in self.tracker.corrected()):
+        if self.form.live.isChecked() or (
+            not text and any(t.labels == labels for t in self.tracker.corrected())
+        ):
             return self.tracker.annotated()
         current = layers.current_frame(self.viewer, image) if layers.is_stack(image) else 0
         return (whole_slices(image, labels, text, current),)
@@ -282,6 +284,13 @@ class FineTunePanel(QWidget):
             succeeded=lambda _: None if run.finished else self.say(NOTHING_LEARNT),
             ended=self._on_end,
         )
+
+    def learn_live(self, image: Image, labels: Labels) -> None:
+        """Learn from every stroke in a Labels layer as it is painted."""
+        self.reset_choices()
+        self.form.image_box.value, self.form.labels_box.value = image, labels
+        self.form.live.setChecked(True)
+        self.fine_tune()
 
     def go_back(self) -> None:
         """Select the checkpoint that the last run started from."""

@@ -1,0 +1,141 @@
+"""Outlines of the corrected regions, in the viewer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...images import Corrections
+from ..common import layers
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Vectors
+
+    from ..common import TrackedLayer
+
+NAME = "corrected area"
+# Of corrected and of accepted regions, visible on dark and on bright images.
+COLOURS = np.array([[0.94, 0.55, 0.2, 1], [0.3, 0.8, 0.4, 1]])
+# Share of the frame's longer side that a line is wide.
+WIDTH = 1 / 400
+
+
+class CorrectedOutline:
+    """A layer of lines around what counts as correct in a Labels layer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self._layer: Vectors | None = None
+        self._shown: Any = None
+
+    def show(self, tracked: TrackedLayer | None) -> None:
+        """Show the outlines of the regions of a layer; without regions, none.
+
+        Parameters
+        ----------
+        tracked : TrackedLayer or None
+            The layers. Scribbles have no outline: only paint counts there.
+        """
+        if self._layer is not None and self._layer not in self.viewer.layers:
+            self._layer = self._shown = None
+        if tracked is None or tracked.labels not in self.viewer.layers:
+            corrections = None
+        else:
+            corrections = tracked.entry.corrections
+        if tracked is None or corrections is None or not corrections.regions:
+            self.remove()
+            return
+        state = tracked.labels, corrections
+        if state == self._shown:
+            return
+        lines, accepted = edges(corrections)
+        if not lines.size:
+            self.remove()
+            return
+        sizes = tracked.axes.stack_shape(tracked.entry.shape)
+        vectors = _in_stack(lines, sizes, tracked.axes.order, tracked.axes.stack)
+        self._shown = state
+        self._draw(tracked, vectors, COLOURS[accepted.astype(int)], max(corrections.plane) * WIDTH)
+
+    def remove(self) -> None:
+        """Remove the layer."""
+        if self._layer is not None and self._layer in self.viewer.layers:
+            self.viewer.layers.remove(self._layer)
+        self._layer = self._shown = None
+
+    def _draw(
+        self, tracked: TrackedLayer, vectors: np.ndarray, colours: np.ndarray, width: float
+    ) -> None:
+        if self._layer is not None and self._layer.ndim == vectors.shape[-1]:
+            self._layer.data = vectors
+            self._layer.edge_color = colours
+            return
+        if self._layer is not None:
+            self.viewer.layers.remove(self._layer)
+        selected = set(self.viewer.layers.selection)
+        active = self.viewer.layers.selection.active
+        self._layer = self.viewer.add_vectors(
+            vectors,
+            name=f"{tracked.image.name} {NAME}",
+            edge_color=colours,
+            edge_width=max(1.0, width),
+            vector_style="line",
+            metadata={"seglite_outline": True},
+            **layers.placement(tracked.image, layers.layer_axes(tracked.image)),
+        )
+        self.viewer.layers.selection.active = active
+        self.viewer.layers.selection.update(selected)
+
+
+def edges(corrections: Corrections) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lines around corrected regions; regions that touch have one outline.
+
+    Parameters
+    ----------
+    corrections : Corrections
+        The regions.
+
+    Returns
+    -------
+    lines : ndarray
+        ``(N, 2, 3)`` float32: frame, row and column of the beginning, and the same of the way to
+        the end, in pixels.
+    accepted : ndarray
+        ``(N,)`` boolean: whether what lies inside was accepted or drawn as complete.
+    """
+    lines: list[list[list[float]]] = []
+    accepted: list[bool] = []
+    for frame in corrections.frames:
+        boxes = [r.box for r in corrections.regions if r.frame == frame]
+        rows = np.unique([end for box in boxes for end in (box.top, box.bottom)])
+        columns = np.unique([end for box in boxes for end in (box.left, box.right)])
+        cells = np.zeros((len(rows) + 1, len(columns) + 1), bool)
+        for box in boxes:
+            top, bottom = np.searchsorted(rows, (box.top, box.bottom))
+            left, right = np.searchsorted(columns, (box.left, box.right))
+            cells[top + 1 : bottom + 1, left + 1 : right + 1] = True
+        # Half a pixel off: the first pixel's centre is at 0.
+        y, x = rows - 0.5, columns - 0.5
+        for i, j in np.argwhere(cells[1:, 1:-1] != cells[:-1, 1:-1]):
+            lines.append([[frame, y[i], x[j]], [0, 0, x[j + 1] - x[j]]])
+        for i, j in np.argwhere(cells[1:-1, 1:] != cells[1:-1, :-1]):
+            lines.append([[frame, y[i], x[j]], [0, y[i + 1] - y[i], 0]])
+        accepted += [corrections.state(frame) != "touched"] * (len(lines) - len(accepted))
+    return np.array(lines, np.float32).reshape(-1, 2, 3), np.array(accepted, bool)
+
+
+def _in_stack(lines: np.ndarray, sizes: tuple[int, ...], order: str, stack: str) -> np.ndarray:
+    """Return lines with a coordinate per axis of the labels in place of the frame's number."""
+    places = np.unravel_index(lines[:, 0, 0].astype(int), sizes or (1,))
+    columns = {"Y": lines[:, :, 1], "X": lines[:, :, 2]}
+    for axis, place in zip(stack, places, strict=False):
+        columns[axis] = np.stack([place, np.zeros_like(place)], axis=1)
+    return np.stack([columns[axis] for axis in order], axis=-1).astype(np.float32)
