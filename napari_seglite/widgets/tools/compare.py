@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from ..common import CorrectionTracker
 
 # Shorter names of columns, for a narrow dock.
-TITLES = {"Dice held out": "Dice", "s / megapixel": "s/MP", "parameters": "weights"}
+TITLES = {"Dice held out": "Dice", "s / megapixel": "s/MP", "parameters": "size"}
 # Width of the names of rows, in characters; longer ones are cut in the middle.
-NAME_WIDTH = 16
+NAME_WIDTH = 14
 
 
 class ComparePanel(QWidget):
@@ -216,7 +216,9 @@ class ComparePanel(QWidget):
         table = self.results.table
         words.explain(table, list(ranking), words.ranking)
         if len(ranking) > 1:
-            for row, start in enumerate(ranking.index):
+            size = list(ranking).index("parameters")
+            for row, (start, weights) in enumerate(ranking["parameters"].items()):
+                cast("QTableWidgetItem", table.item(row, size)).setText(f"{weights / 1e6:.1f} M")
                 cast("QTableWidgetItem", table.verticalHeaderItem(row)).setToolTip(plain_tip(start))
 
     def _on_result(self) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPainter, QPixmap
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 
 class Legend(QWidget):
-    """A row of coloured squares, each with what it stands for.
+    """Coloured squares in two columns, each with what it stands for.
 
     Parameters
     ----------
@@ -22,17 +22,17 @@ class Legend(QWidget):
 
     def __init__(self, entries: Mapping[str, str], tip: str = "") -> None:
         super().__init__()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
         side = self.fontMetrics().ascent()
-        for colour, text in entries.items():
+        for number, (colour, text) in enumerate(entries.items()):
             square = QLabel()
             square.setPixmap(_square(colour, side))
-            row.addWidget(square)
-            row.addWidget(QLabel(text))
-            row.addSpacing(6)
-        row.addStretch()
+            row, column = divmod(number, 2)
+            grid.addWidget(square, row, 2 * column)
+            grid.addWidget(QLabel(text), row, 2 * column + 1)
         self.setToolTip(tip)
 
 

@@ -124,7 +124,7 @@ class MeasurePanel(QWidget):
     def _on_result(self, labels: Labels, table: pd.DataFrame, units: str) -> None:
         self.results.show_frame(table)
         words.explain(self.results.table, list(table), words.measure)
-        text = f"{len(table)} objects, {units}"
+        text = f"{len(table)} object{'' if len(table) == 1 else 's'}, {units}"
         if table.index.is_unique:
             # napari finds a label's row by the column of this name.
             labels.features = table.rename_axis("index").reset_index()

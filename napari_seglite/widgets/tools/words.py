@@ -47,7 +47,7 @@ RANKING = {
     "identical to your corrections, 0 shares nothing. The higher, the better it learnt.",
     "before": "The same Dice before training; empty for a network from scratch",
     "s / megapixel": "Seconds that this computer needs to segment a million pixels",
-    "parameters": "Number of weights: more need more memory and more corrections",
+    "parameters": "Number of weights, in millions: more need more memory and more corrections",
     "steps": "Weight updates that fitted into the time: a slow network gets fewer",
 }
 
