@@ -58,8 +58,8 @@ class BatchRequest:
     ----------
     segment : SegmentRequest
         Settings of every segmentation, but for the axes.
-    output : Path
-        Folder for ``<stem>_labels`` and the ending of the format.
+    output : Path or None
+        Folder for ``<stem>_labels`` and the ending of the format; None for each image's own.
     axes : str or None
         Axes of all images; None to read them from each file.
     format : str
@@ -80,7 +80,7 @@ class BatchRequest:
     """
 
     segment: SegmentRequest
-    output: Path
+    output: Path | None
     axes: str | None = None
     format: LabelFormat = "auto"
     uncertainty: bool = False
@@ -109,7 +109,11 @@ class BatchRequest:
         name = stem(path) + (f"_{safe_name(scene, 'image')}" if scene else "")
         if kind == "inside":
             return path / "labels" / "seglite"
-        return self.output / f"{name}_labels{_ENDINGS[kind]}"
+        return self.folder(path) / f"{name}_labels{_ENDINGS[kind]}"
+
+    def folder(self, path: Path) -> Path:
+        """Return the folder for the results of an image."""
+        return split_scene(path)[0].parent if self.output is None else self.output
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,20 @@ class BatchEvent:
     error: str = ""
     notices: tuple[str, ...] = ()
     scene: str = ""
+
+
+def labelled_already(paths: Sequence[Path], request: BatchRequest) -> dict[Path, Path]:
+    """Return the labels that a batch would replace, by image; a person may have corrected them.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The images.
+    request : BatchRequest
+        Says where their labels go.
+    """
+    targets = {path: request.target(path) for path in paths}
+    return {path: target for path, target in targets.items() if target.exists()}
 
 
 def run_batch(
@@ -178,7 +196,8 @@ def run_batch(
         If `stop` returned True.
     """
     segmenter.store.info(request.segment.checkpoint)  # a wrong name is one error, not one per file
-    check_folder(request.output)
+    if request.output is not None:
+        check_folder(request.output)
     used: set[Path] = set()
     for position, path in enumerate(paths, start=1):
         event = BatchEvent(path, position, len(paths))
@@ -218,6 +237,8 @@ def _segmented(
     place = target if request.format != "inside" else target / (scene or "")
     if place in used:
         raise SegliteError(f"{path}: another file of this batch wrote {target.name}.")
+    if request.output is None:
+        check_folder(request.folder(path))
     if request.format != "inside":
         check_target(target, _plain(path.name))
     elif not is_zarr(split_scene(path)[0]):
@@ -273,5 +294,5 @@ def _write(
         plain = stem(split_scene(source)[0]) if batch.format == "inside" else stem(target)
         name = f"{plain.removesuffix('_labels')}_uncertainty.tif"
         values = np.asarray(uncertainty.values[:], np.float32)
-        write_labels(batch.output / name, values, recipe=recipe, grid=grid)
+        write_labels(batch.folder(source) / name, values, recipe=recipe, grid=grid)
     return target

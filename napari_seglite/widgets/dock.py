@@ -14,6 +14,7 @@ from .common import (
     JobRunner,
     SourceFiles,
     allow_parallel_jobs,
+    free_in_own_context,
     warm_colours_soon,
 )
 from .correct import CorrectPanel
@@ -43,6 +44,7 @@ class SegliteDock(QWidget):
         super().__init__()
         self._was_shown = self._is_shut = False
         allow_parallel_jobs()
+        free_in_own_context(napari_viewer)
         store = store or CheckpointStore()
         self.viewer = napari_viewer
         self.source_files = SourceFiles(napari_viewer, self)

@@ -5,11 +5,13 @@ import json
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_seglite.cli import main
 from napari_seglite.formats import write_labels
-from napari_seglite.labels import ADDED, MISSED
+from napari_seglite.inference import Uncertainty
+from napari_seglite.labels import ADDED, MISSED, OTHER_CLASS
+from napari_seglite.widgets.common import layers
 
 
 @pytest.fixture
@@ -68,8 +70,6 @@ def test_a_table_and_an_overlay(viewer, panel, pair, qtbot, click, tmp_path):
 
 
 def test_what_cannot_be_compared_is_said(viewer, panel, pair, qtbot, click):
-    compare(qtbot, panel, click, (pair[0], pair[0]))
-    assert "two different layers" in panel.status.text()
     other = viewer.add_labels(np.zeros((3, 4), np.uint8), name="small")
     compare(qtbot, panel, click, (pair[0], other))
     assert "found, small:" in panel.status.text()
@@ -108,3 +108,76 @@ def test_panel_and_shell_agree(viewer, panel, qtbot, click, tmp_path, capsys, ax
     assert scores == pytest.approx(ours)
     assert "micrometer" in panel.status.text()
     assert "255, so its" in panel.status.text()
+
+
+def test_no_layer_is_chosen_twice_and_choosing_the_other_swaps(viewer, panel, pair):
+    found, truth = pair
+    assert panel.labels_box.value is not panel.truth_box.value
+    panel.labels_box.value, panel.truth_box.value = found, truth
+    panel.labels_box.value = truth
+    assert (panel.labels_box.value, panel.truth_box.value) == (truth, found)
+    panel.truth_box.value = truth
+    assert (panel.labels_box.value, panel.truth_box.value) == (found, truth)
+    viewer.layers.remove(truth)
+    assert panel.labels_box.value is found
+    assert panel.truth_box.value is not found
+    panel.truth_box.value = found
+    assert (panel.labels_box.value, panel.truth_box.value) == (found, None)
+    assert not panel.compare_button.isEnabled()
+
+
+def test_the_errors_have_a_legend_in_their_colours(viewer, panel, pair, qtbot, click):
+    compare(qtbot, panel, click, pair)
+    errors = viewer.layers["found errors"]
+    # Overlays are no labels to compare.
+    assert errors not in panel.labels_box.choices + panel.truth_box.choices
+    shown = panel.legend.findChildren(QLabel)
+    meanings = dict(zip(shown[1::2], shown[0::2], strict=True))
+    colours = {
+        text.text(): square.pixmap().toImage().pixelColor(4, 4).getRgbF()
+        for text, square in meanings.items()
+    }
+    for number, meaning in ((MISSED, "missed"), (ADDED, "false"), (OTHER_CLASS, "wrong class")):
+        expected = errors.get_color(number)
+        np.testing.assert_allclose(colours[meaning], expected, atol=0.01, err_msg=meaning)
+    assert colours["right"][3] == 0
+    assert panel.legend.isVisible()
+    click(panel.overlay)
+    assert not panel.legend.isVisible()
+
+
+def test_one_click_hides_all_but_images_and_their_current_labels(
+    viewer, dock, panel, nuclei, segment, qtbot, click
+):
+    image = viewer.add_image(nuclei, name="cells")
+    mine = viewer.add_labels(np.zeros(nuclei.shape, np.uint8), name="mine")
+    layers.add_labels(viewer, image, "cells old", np.ones(nuclei.shape, np.uint8), {})
+    dock.segment_panel.form.image_rows.box.value = image
+    dock.show_panel(dock.segment_panel)
+    current = segment()
+    layers.add_uncertainty(
+        viewer, image, "cells unsure", Uncertainty(np.zeros(nuclei.shape, np.float16), {0: 0.5})
+    )
+    dock.show_panel(panel)
+    compare(qtbot, panel, click, (current, viewer.layers["cells old"]))
+    viewer.layers.selection.active = image
+    click(panel.tidy_button)
+    assert {layer for layer in viewer.layers if layer.visible} == {image, mine, current}
+    assert panel.status.text().startswith("Hidden: cells old, cells unsure, ")
+    assert len(viewer.layers) == 6
+    click(panel.tidy_button)
+    assert panel.status.text() == "There is nothing older to hide."
+
+
+@pytest.mark.parametrize("slices", [False, True])
+def test_scores_are_explained_where_they_stand(viewer, panel, pair, qtbot, click, slices):
+    panel.slices.setChecked(slices)
+    panel.objects.setChecked(True)
+    compare(qtbot, panel, click, pair)
+    table = panel.results.table
+    heading = table.horizontalHeaderItem if slices else table.verticalHeaderItem
+    tips = {heading(k).text(): heading(k).toolTip() for k in range(panel.results.frame.shape[1])}
+    assert "shared area" in tips["Dice"]
+    assert "IoU of at least 0.5" in tips["F1 at 0.5"]
+    assert "HD95" in next(tip for title, tip in tips.items() if "Hausdorff" in title)
+    assert all(tips.values()), tips

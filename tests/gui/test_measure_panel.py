@@ -33,6 +33,10 @@ def test_objects_get_a_table_and_the_layer_gets_features(viewer, panel, qtbot, c
     assert list(table["area"]) == [25.0, 50.0]
     assert list(table["intensity_mean"]) == [10.0, 90.0]
     assert panel.results.table.verticalHeaderItem(1).text() == "7"
+    headings = map(panel.results.table.horizontalHeaderItem, range(len(table.columns)))
+    tips = {heading.text(): heading.toolTip() for heading in headings}
+    assert "convex hull" in tips["solidity"]
+    assert all(tips.values()), tips
     assert list(layer.features["index"]) == [3, 7]
     # What napari says under the pointer.
     assert "area: 50" in layer.get_status((12, 15), world=True)["value"]

@@ -6,6 +6,7 @@
 from . import forms, layers, preferences, viewer_region
 from .checkpoint_box import DEFAULT, CheckpointBox, describe_checkpoint, plain_tip
 from .colours import warm_colours_soon
+from .gl_context import free_in_own_context
 from .job_runner import JobRunner
 from .jobs import StopSignal, allow_parallel_jobs, last_of
 from .layers import add_labels, add_uncertainty, current_frame, label_shape
@@ -37,6 +38,7 @@ __all__ = [
     "current_frame",
     "describe_checkpoint",
     "forms",
+    "free_in_own_context",
     "label_shape",
     "last_of",
     "layers",

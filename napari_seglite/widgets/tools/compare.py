@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDoubleSpinBox,
+    QHeaderView,
     QListWidget,
     QListWidgetItem,
     QPushButton,
+    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -31,7 +33,8 @@ from ...training import (
     prepare_training,
     ranking_table,
 )
-from ..common import JobRunner, JobStatus, ScoreTable, StopSignal, forms
+from ..common import JobRunner, JobStatus, ScoreTable, StopSignal, forms, plain_tip
+from . import words
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,7 +43,9 @@ if TYPE_CHECKING:
     from ..common import CorrectionTracker
 
 # Shorter names of columns, for a narrow dock.
-TITLES = {"Dice held out": "Dice", "s / megapixel": "s/megapixel"}
+TITLES = {"Dice held out": "Dice", "s / megapixel": "s/MP", "parameters": "size"}
+# Width of the names of rows, in characters; longer ones are cut in the middle.
+NAME_WIDTH = 14
 
 
 class ComparePanel(QWidget):
@@ -95,13 +100,29 @@ class ComparePanel(QWidget):
         self.starts = QListWidget()
         self.starts.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.starts.setMaximumHeight(150)
+        self.starts.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.starts.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.starts.setToolTip(
+            "What to train: your checkpoints first, then networks from scratch. Trained "
+            "checkpoints learn from few corrections, networks from scratch need many."
+        )
         self.minutes = QDoubleSpinBox()
         self.minutes.setRange(0.1, 600)
         self.minutes.setValue(2)
         self.minutes.setSuffix(" min each")
+        self.minutes.setToolTip(
+            "Training time of each, the parts that are held out in turn included. 2 min give an "
+            "idea, 10 min a ranking to rely on."
+        )
         self.compare_button, self.cancel_button = QPushButton("Compare"), QPushButton("Stop")
+        self.compare_button.setToolTip(
+            "Train all that are ticked on your corrections, each on the same parts and for the "
+            "same time, and rank them by the Dice on parts held out. No checkpoint is saved."
+        )
+        self.cancel_button.setToolTip("Stop; the ranking so far stays")
         self.status = JobStatus("Which network learns your corrections best?")
         self.results = ScoreTable("networks.csv")
+        self._fit_columns()
         form = forms.form_layout()
         form.addRow(self.starts)
         form.addRow("Time", self.minutes)
@@ -111,30 +132,51 @@ class ComparePanel(QWidget):
         column.addWidget(self.status)
         column.addWidget(self.results, 1)
 
+    def _fit_columns(self) -> None:
+        """Let the table fit into a narrow dock: equal columns, long names cut in the middle."""
+        rows, columns = self.results.table.verticalHeader(), self.results.table.horizontalHeader()
+        assert rows is not None
+        assert columns is not None
+        rows.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        rows.setMaximumWidth(NAME_WIDTH * self.fontMetrics().averageCharWidth())
+        columns.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        columns.setMinimumSectionSize(20)
+
     @property
     def busy(self) -> bool:
         """Whether networks are being compared."""
         return self.runner.busy
 
     def refresh(self) -> None:
-        """Read the list of checkpoints again; ticks stay."""
-        before = self.ticked() if self.starts.count() else src_models.names()
+        """Read the list of checkpoints again; ticks stay, and trained ones are ticked at first."""
+        known = {name: name in self.ticked() for name in self._names()}
         self.starts.clear()
-        networks = [(name, f"{name} (from scratch)") for name in src_models.names()]
-        for name, title in [*networks, *((info.id, info.id) for info in self.store.list())]:
+        networks = [(name, f"{name} (from scratch)", False) for name in src_models.names()]
+        for name, title, trained in [
+            *((info.id, info.id, True) for info in self.store.list()),
+            *networks,
+        ]:
             item = QListWidgetItem(title)
             item.setData(Qt.ItemDataRole.UserRole, name)
-            ticked = Qt.CheckState.Checked if name in before else Qt.CheckState.Unchecked
-            item.setCheckState(ticked)
+            item.setToolTip(plain_tip(title))
+            ticked = known.get(name, trained)
+            item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
             self.starts.addItem(item)
+
+    def _items(self) -> list[QListWidgetItem]:
+        items = (self.starts.item(k) for k in range(self.starts.count()))
+        return [item for item in items if item is not None]
+
+    def _names(self) -> list[str]:
+        return [str(item.data(Qt.ItemDataRole.UserRole)) for item in self._items()]
 
     def ticked(self) -> list[str]:
         """Return the networks and checkpoints to compare."""
-        items = [self.starts.item(k) for k in range(self.starts.count())]
         return [
             str(item.data(Qt.ItemDataRole.UserRole))
-            for item in items
-            if item is not None and item.checkState() == Qt.CheckState.Checked
+            for item in self._items()
+            if item.checkState() == Qt.CheckState.Checked
         ]
 
     def requests(self) -> list[FineTuneRequest]:
@@ -169,9 +211,15 @@ class ComparePanel(QWidget):
 
     def _on_event(self, event: ComparisonEvent) -> None:
         self.runner.show(event.text, round(event.progress * 1000), 1000)
-        self.results.show_frame(
-            ranking_table(event.ranking), {"Dice held out": "Dice", "s / megapixel": "s/megapixel"}
-        )
+        ranking = ranking_table(event.ranking)
+        self.results.show_frame(ranking, TITLES)
+        table = self.results.table
+        words.explain(table, list(ranking), words.ranking)
+        if len(ranking) > 1:
+            size = list(ranking).index("parameters")
+            for row, (start, weights) in enumerate(ranking["parameters"].items()):
+                cast("QTableWidgetItem", table.item(row, size)).setText(f"{weights / 1e6:.1f} M")
+                cast("QTableWidgetItem", table.verticalHeaderItem(row)).setToolTip(plain_tip(start))
 
     def _on_result(self) -> None:
         if self.results.frame is not None:

@@ -14,7 +14,10 @@ from ...errors import ImageError
 from ...images import long_unit
 from ...labels import ADDED, LENGTHS, MISSED, OTHER_CLASS, Evaluation, evaluate, pixel_sizes
 from ..common import JobRunner, JobStatus, ScoreTable, forms, last_of, layers
+from . import words
 from .label_grid import label_grid
+from .legend import Legend
+from .older_layers import ERRORS, choosable, hide_older
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -30,6 +33,23 @@ TITLES = {
     "aji": "AJI",
 }
 COLOURS: dict[int | None, str] = {MISSED: "#ff4040", ADDED: "#40a0ff", OTHER_CLASS: "#ffd040"}
+MEANINGS = {
+    COLOURS[MISSED]: "missed",
+    COLOURS[ADDED]: "false",
+    COLOURS[OTHER_CLASS]: "wrong class",
+    "transparent": "right",
+}
+
+
+LEGEND_TIP = (
+    "The colours of the layer of errors. Missed: only in the reference; false: only in the labels; "
+    "wrong class: in both, with another number; right: not coloured."
+)
+LABELS_TIP = "The labels to judge, such as those of a segmentation"
+TRUTH_TIP = (
+    "The labels that you trust, such as those that an expert drew. They must have the same size; "
+    "choose the layer of the other list to swap the two."
+)
 
 
 class EvaluatePanel(QWidget):
@@ -38,6 +58,7 @@ class EvaluatePanel(QWidget):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
+        self._chosen: tuple[Labels | None, Labels | None] = (None, None)
         self._build()
         self.runner = JobRunner(
             self,
@@ -47,20 +68,42 @@ class EvaluatePanel(QWidget):
             ready=lambda: None not in (self.labels_box.value, self.truth_box.value),
         )
         for box in (self.labels_box, self.truth_box):
-            box.changed.connect(self.runner.refresh)
+            box.changed.connect(self._on_chosen)
+        self.tidy_button.clicked.connect(self.hide_older)
         self.compare_button.clicked.connect(self.evaluate)
         self.results.said.connect(self.status.say)
         self.runner.refresh()
 
     def _build(self) -> None:
-        self.labels_box = forms.layer_box(self.viewer, Labels)
-        self.truth_box = forms.layer_box(self.viewer, Labels)
+        self.labels_box = forms.layer_box(self.viewer, Labels, tip=LABELS_TIP)
+        self.truth_box = forms.layer_box(self.viewer, Labels, optional=True, tip=TRUTH_TIP)
+        for box in (self.labels_box, self.truth_box):
+            box.choices = lambda _: choosable(self.viewer.layers)
         self.classes, self.slices = QCheckBox("Each class"), QCheckBox("Each slice")
         self.objects, self.overlay = QCheckBox("Objects"), QCheckBox("Show errors")
-        self.objects.setToolTip("F1 at IoU 0.5 to 0.9, AP50 and AJI, for labels that are objects")
-        self.overlay.setToolTip("Missed in red, added in blue, wrong class in yellow")
+        self.classes.setToolTip(
+            "Also a row of scores for each class. Tick it where labels are classes, not objects."
+        )
+        self.slices.setToolTip(
+            "Also a row of scores for each slice, to find the slices that are still wrong"
+        )
+        self.objects.setToolTip(
+            "Also match objects one to one: F1 at an IoU of 0.5 to 0.9, AP50 and AJI. Tick it "
+            "where every object has its own number, such as nuclei."
+        )
+        self.overlay.setToolTip("Add a layer that shows where labels and reference differ")
+        self.legend = Legend(MEANINGS, LEGEND_TIP)
+        self.overlay.toggled.connect(self.legend.setVisible)
         self.overlay.setChecked(True)
         self.compare_button, self.cancel_button = QPushButton("Compare"), QPushButton("Cancel")
+        self.compare_button.setToolTip("Score the labels against the reference; changes neither")
+        self.cancel_button.setToolTip("Stop comparing; nothing is shown")
+        self.tidy_button = QPushButton("Hide older layers")
+        self.tidy_button.setToolTip(
+            "Hide previews, uncertainty, errors and earlier labels of SegLite, so that the images "
+            "and their current labels remain. Nothing is removed: the eyes in the layer list show "
+            "them again."
+        )
         self.status = JobStatus("Compare labels with others that you trust.")
         self.results = ScoreTable("scores.csv")
         form = forms.form_layout()
@@ -71,7 +114,9 @@ class EvaluatePanel(QWidget):
         for row in (
             (self.classes, self.slices),
             (self.objects, self.overlay),
+            (self.legend,),
             (self.compare_button, self.cancel_button),
+            (self.tidy_button,),
         ):
             column.addLayout(forms.side_by_side(*row))
         column.addWidget(self.status)
@@ -86,15 +131,33 @@ class EvaluatePanel(QWidget):
         """Read the lists of layers again."""
         self.labels_box.reset_choices()
         self.truth_box.reset_choices()
+        self._on_chosen()
+
+    def _on_chosen(self, _: Any = None) -> None:
+        """Keep the two apart: to choose the layer of the other list swaps them."""
+        labels, truth = self.labels_box.value, self.truth_box.value
+        if labels is not None and labels is truth:
+            was_labels, was_truth = self._chosen
+            to_labels = labels is was_labels
+            before = was_truth if to_labels else was_labels
+            others = [layer for layer in self.labels_box.choices if layer is not labels]
+            other = before if before in others else next(iter(others), None)
+            box = self.labels_box if to_labels and other is not None else self.truth_box
+            with box.changed.blocked():
+                box.value = other
+        self._chosen = self.labels_box.value, self.truth_box.value
         self.runner.refresh()
+
+    def hide_older(self) -> None:
+        """Hide everything of SegLite but the current labels."""
+        hidden = hide_older(self.viewer)
+        names = ", ".join(hidden[:4]) + (", …" if len(hidden) > 4 else "")
+        self.status.say(f"Hidden: {names}." if hidden else "There is nothing older to hide.")
 
     def evaluate(self) -> None:
         """Start comparing the chosen layers."""
         labels, truth = self.labels_box.value, self.truth_box.value
         if self.busy or labels is None or truth is None:
-            return
-        if labels == truth:
-            self.status.say("Choose two different layers.", error=True)
             return
         try:
             grid = label_grid(truth)
@@ -125,6 +188,7 @@ class EvaluatePanel(QWidget):
         titles = {name: TITLES.get(name, name.replace("f1_", "F1 at ")) for name in table}
         titles |= {name: f"{titles[name]} ({unit})" for name in LENGTHS}
         self.results.show_frame(table, titles)
+        words.explain(self.results.table, list(table), words.score)
         distance = f"95 % Hausdorff distance {scores['hausdorff95']:.3g} {unit}"
         lines = [f"Dice {scores['dice']:.3f}, {distance}", *evaluation.notices]
         self.status.say("\n".join(lines))
@@ -143,7 +207,9 @@ class EvaluatePanel(QWidget):
         }
         colours = {0: "transparent", **COLOURS, None: "transparent"}
         colormap = DirectLabelColormap(color_dict=colours)
-        self.viewer.add_labels(errors, name=name, colormap=colormap, **placement)
+        self.viewer.add_labels(
+            errors, name=name, colormap=colormap, metadata={ERRORS: True}, **placement
+        )
 
     def save(self, path: Path) -> None:
         """Write the table as CSV."""

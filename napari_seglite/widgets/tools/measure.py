@@ -12,7 +12,9 @@ from ...errors import ImageError
 from ...images import long_unit
 from ...labels import frame_interval, measure_series, pixel_sizes
 from ..common import JobRunner, JobStatus, ScoreTable, forms, last_of, layers
+from . import words
 from .label_grid import label_grid
+from .older_layers import choosable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +34,22 @@ class MeasurePanel(QWidget):
 
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.labels_box = forms.layer_box(viewer, Labels)
+        self.labels_box = forms.layer_box(
+            viewer, Labels, tip="The labels to measure; every number is one object"
+        )
+        self.labels_box.choices = lambda _: choosable(viewer.layers)
         self.image_box = forms.layer_box(
-            viewer, Image, optional=True, tip="For intensities; its size must be that of the labels"
+            viewer,
+            Image,
+            optional=True,
+            tip="The image whose intensities are measured inside the objects; its size must be "
+            "that of the labels. Without one, only size and shape are measured.",
         )
         self.measure_button, self.cancel_button = QPushButton("Measure"), QPushButton("Cancel")
+        self.measure_button.setToolTip(
+            "Measure every object: a row in the table below, and under the pointer in the view"
+        )
+        self.cancel_button.setToolTip("Stop measuring; nothing is shown")
         self.status = JobStatus("Size, shape and intensity of every object.")
         self.results = ScoreTable("objects.csv")
         form = forms.form_layout()
@@ -110,7 +123,8 @@ class MeasurePanel(QWidget):
 
     def _on_result(self, labels: Labels, table: pd.DataFrame, units: str) -> None:
         self.results.show_frame(table)
-        text = f"{len(table)} objects, {units}"
+        words.explain(self.results.table, list(table), words.measure)
+        text = f"{len(table)} object{'' if len(table) == 1 else 's'}, {units}"
         if table.index.is_unique:
             # napari finds a label's row by the column of this name.
             labels.features = table.rename_axis("index").reset_index()
