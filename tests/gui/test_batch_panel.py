@@ -134,11 +134,13 @@ def test_files_and_folders_are_dropped_and_deleted(
     qtbot.waitUntil(lambda: panel.list.count() == 3, timeout=20_000)
     assert names(panel) == ["c.png", "a.png", "b.png"]
     assert panel.status.text() == "3 files added."
+    qtbot.waitUntil(lambda: not panel.finder.busy)
     chosen = str(tmp_path / "two")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: chosen)
     click(panel.add_folder_button)
     qtbot.waitUntil(lambda: panel.list.count() == 4, timeout=20_000)
     assert names(panel) == ["c.png", "one/a.png", "b.png", "two/a.png"]
+    qtbot.waitUntil(lambda: not panel.finder.busy)
     for row in (0, 2):
         panel.list.item(row).setSelected(True)
     qtbot.keyClick(panel.list, Qt.Key.Key_Delete)
