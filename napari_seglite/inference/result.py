@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints import CheckpointInfo
-from ..images import ImageAxes, LabelFrames, Region, blocks, chunked, region_of
-from ..labels import Counts, Foreground, label_dtype, label_frames
+from ..images import Box, ImageAxes, LabelFrames, Region, blocks, chunked, region_of
+from ..labels import Counts, Foreground, label_dtype, label_frames, typical_width
 from ..runtime import versions
 from .request import SegmentRequest
+
+# Side in pixels of the part of a frame that tells how wide objects are.
+SAMPLE = 1024
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,20 @@ class Segmentation:
                 merged = np.where(wanted[block], fresh, old.read(position, block[0], block[1]))
                 old.write(position, block[0], block[1], merged.astype(existing.dtype))
 
+    def typical_width(self, frame: int | None = None) -> float | None:
+        """Return the width of typical objects in the middle of a frame, see `typical_width`.
+
+        Parameters
+        ----------
+        frame : int, optional
+            Its number; the middle one if it was not segmented.
+        """
+        count = len(self.frames)
+        position = self.frames.index(frame) if frame in self.frames else count // 2
+        box = Box.whole(self.probabilities.shape[-2:]).middle(SAMPLE)
+        labels = self.frames_in(self.labels).read(position, box.rows, box.columns)
+        return typical_width(labels, self.request.output_for(self.info))
+
     def relabel(self, **changes: Any) -> Segmentation:
         """Label again from the same probabilities, without running the network.
 
@@ -220,9 +237,8 @@ def _write(
         request.smooth,
         result.rows or None,
     )
-    return label_frames(
-        foreground, groups, target, request.min_size, request.output, request.fill_holes
-    )
+    output, min_size = request.output_for(result.info), request.min_size_for(result.info)
+    return label_frames(foreground, groups, target, min_size, output, request.fill_holes)
 
 
 def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
@@ -236,14 +252,16 @@ def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
         The same as the result's, but for the settings of labelling.
     """
     shape = result.shape
+    request = request.resolved(result.info)
+    output = request.output_for(result.info)
     axes = ImageAxes(request.axes)
     # Objects extend across slices only where all slices were segmented.
     whole = request.frames is None and "Z" in axes.stack
     groups = axes.volumes(shape) if whole else [[k] for k in range(len(result.frames))]
 
-    semantic = request.output == "semantic"
+    semantic = output == "semantic"
     labels = chunked.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
     counts = _write(result, request, groups, result.frames_in(labels))
     if isinstance(labels, np.ndarray):
-        labels = labels.astype(label_dtype(request.output, counts.objects), copy=False)
+        labels = labels.astype(label_dtype(output, counts.objects), copy=False)
     return replace(result, request=request, labels=labels, counts=counts)

@@ -144,6 +144,7 @@ class Segmenter:
         yield Progress("Loading the network …", frames=len(frames))
         request = replace(request, device=devices.resolve(request.device))
         loaded = self._load(request)
+        request = request.resolved(loaded.info)
         if needs_compiling(loaded.info.network, request.device):
             yield Progress(COMPILING, frames=len(frames))
         warm_up(loaded.info.network, request.device)
@@ -156,7 +157,7 @@ class Segmenter:
         outputs = _resume_or_begin(image_pass, resume)
         complete = yield from self._predict(image_pass, outputs, loaded, stop)
 
-        yield Progress(labelling_text(request.output), frames=len(frames))
+        yield Progress(labelling_text(request.output_for(loaded.info)), frames=len(frames))
         result = Segmentation(
             labels=None,
             probabilities=outputs.probabilities,

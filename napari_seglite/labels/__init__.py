@@ -19,6 +19,7 @@ from .merging import (
 from .metrics import LENGTHS, instance_scores, mask_scores, overlap, overlap_per_class
 from .objects import labelling_text
 from .output import OUTPUTS, Output, label_dtype
+from .sizes import typical_width
 
 __all__ = [
     "ADDED",
@@ -54,4 +55,5 @@ __all__ = [
     "relabel_around_edits",
     "replace_region",
     "score_folders",
+    "typical_width",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QCheckBox, QMessageBox, QPushButton, QVBoxLayout, QWidget
@@ -25,10 +25,10 @@ from ..common import (
 )
 from ..file_layers import is_being_read
 from .before_layer import BeforeLayer
-from .form import Output, SegmentForm
+from .form import SegmentForm
 from .preview_layer import SegmentationPreview
 from .relabeller import Relabeller, summary
-from .result_layers import ResultLayer, ResultLayers
+from .result_layers import ResultLayer, ResultLayers, prepare
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ...images import Corrections
     from ...inference import Progress, Segmentation, Uncertainty
     from ..common import CorrectionTracker, TrackedLayer
-    from .result_layers import Copies
+    from .result_layers import Prepared
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class SegmentPanel(QWidget):
         """Read the list of checkpoints again."""
         self.form.checkpoint_box.refresh()
 
-    def select_output(self, output: Output) -> None:
+    def select_output(self, output: Literal["semantic", "instances"]) -> None:
         """Ask for a mask or for objects."""
         forms.select(self.form.output_box, output)
 
@@ -271,7 +271,7 @@ class SegmentPanel(QWidget):
         self._run = None
         self.before.close()
 
-    def _on_result(self, run: _Run, result: Segmentation, copies: Copies | None) -> None:
+    def _on_result(self, run: _Run, result: Segmentation, prepared: Prepared) -> None:
         image = run.image
         if image not in self.viewer.layers:
             self.say("The image was removed during the run, so its labels were dropped.")
@@ -284,7 +284,7 @@ class SegmentPanel(QWidget):
         if target is not run.replaces:
             target = None
         kept = None if target is None else self._corrections(target, result, run.overwrite)
-        self._last = self.results.show(image, result, target, copies, kept)
+        self._last = self.results.show(image, result, target, prepared, kept)
         self.replace_box.setChecked(False)
         self.say(" ".join([summary(result), *_kept_text(kept, result), *result.notices]))
         self._list_devices(result.request.device)
@@ -324,10 +324,11 @@ class SegmentPanel(QWidget):
     def _current(self, image: Image, request: SegmentRequest) -> ResultLayer | None:
         """Return the layer that a segmentation of an image goes into."""
         try:
-            classes = self.store.info(request.checkpoint).classes
+            info = self.store.info(request.checkpoint)
         except SegliteError:  # the run says so
             return None
-        return self.results.current(image, label_shape(image), request.output, classes)
+        output = request.output_for(info)
+        return self.results.current(image, label_shape(image), output, info.classes)
 
     def _corrected(self, shown: ResultLayer | None) -> TrackedLayer | None:
         """Return the record of a layer, if something in it is corrected."""
@@ -408,14 +409,14 @@ def _segmented(
     before: Segmentation | None,
     preview: SegmentationPreview,
     stop: StopSignal,
-) -> Generator[Progress, None, tuple[Segmentation, Copies | None]]:
+) -> Generator[Progress, None, tuple[Segmentation, Prepared]]:
     """Segment in the job's thread; finished tiles go into the preview and no further."""
     steps = WithResult(segmenter.run(data, request, stop, before))
     for progress in steps:
         if progress.finished is not None:
             preview.write(progress.finished)
         yield replace(progress, finished=None)
-    return steps.result, ResultLayers.copies(steps.result)
+    return steps.result, prepare(steps.result)
 
 
 def _kept_text(kept: Corrections | None, result: Segmentation) -> list[str]:
