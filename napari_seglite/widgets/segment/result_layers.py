@@ -340,8 +340,8 @@ class ResultLayers:
         before = labels.read(position, *box)
         inside = result.inside
         unchanged = np.zeros(fresh.shape, bool) if inside is None else ~inside
-        if result.rows:
-            unchanged[result.rows[position] :] = True
+        if result.coverage is not None:
+            unchanged |= ~result.coverage.frame(position)
         if shown.written is not None and shown.touched is not None:
             written, touched = result.frames_in(shown.written), result.frames_in(shown.touched)
             edited = edited_pixels(
