@@ -1,10 +1,28 @@
-"""Which pixels of a cancelled segmentation are finished."""
+"""What of a segmentation is done: tiles, and the pixels that they finish."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from .mosaic import Place
+
+
+@dataclass
+class Tiles:
+    """What is done of a pass.
+
+    Attributes
+    ----------
+    done : ndarray
+        ``(slabs, rows, columns)`` boolean: the computed tiles.
+    waiting : dict
+        For slabs in work, the values of tiles that unfinished pixels need.
+    """
+
+    done: np.ndarray
+    waiting: dict[int, dict[Place, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

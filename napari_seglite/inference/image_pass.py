@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from ..checkpoints import CheckpointInfo, prepare_slices
 from ..errors import DeviceError
 from ..images import Box, ImageAxes, region_of
 from ..runtime import devices, warm_up
-from .coverage import Coverage
+from .coverage import Coverage, Tiles
 from .mosaic import Mosaic, Patch, Place, TileGrid
 from .predictor import Predictor
+from .progress import Finished, Progress, View
 from .request import SMALLEST_TILE, SegmentRequest
 from .rescaling import Resampling
 from .slabs import Slab, plan_slabs
@@ -35,86 +36,6 @@ MOST_WAITING = 400
 # A frame that is not in memory is read at once if the network's input for it has at most so many
 # bytes, since a lazy array may have to compute all of it for every tile.
 READ_AT_ONCE = 300_000_000
-
-
-class View(NamedTuple):
-    """What the user sees of an image, and what is computed first; it changes no result.
-
-    Attributes
-    ----------
-    frame : int
-        Number of the frame.
-    box : Box or None
-        The visible part of it; None if unknown.
-    """
-
-    frame: int
-    box: Box | None = None
-
-
-@dataclass
-class Tiles:
-    """What is done of a pass.
-
-    Attributes
-    ----------
-    done : ndarray
-        ``(slabs, rows, columns)`` boolean: the computed tiles.
-    waiting : dict
-        For slabs in work, the values of tiles that unfinished pixels need.
-    """
-
-    done: np.ndarray
-    waiting: dict[int, dict[Place, np.ndarray]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Finished probabilities of a box of a frame.
-
-    Attributes
-    ----------
-    frame : int
-        Number of the frame.
-    box : Box
-        The box in pixels of the frame.
-    values : ndarray
-        ``(K, rows, columns)`` float16.
-    """
-
-    frame: int
-    box: Box
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a segmentation.
-
-    Attributes
-    ----------
-    text : str
-        Text for the status line.
-    done, total : int
-        Finished tiles and all tiles; `total` is 0 until it is known.
-    frame, frames : int
-        How many frames are finished or in work, and the number of frames.
-    seconds_left : float or None
-        Estimated time; None until it is known.
-    pixels_per_second : float or None
-        Speed in pixels of the image; None until it is known.
-    finished : Finished or None
-        Probabilities that this step has finished.
-    """
-
-    text: str
-    done: int = 0
-    total: int = 0
-    frame: int = 0
-    frames: int = 0
-    seconds_left: float | None = None
-    pixels_per_second: float | None = None
-    finished: Finished | None = None
 
 
 @dataclass

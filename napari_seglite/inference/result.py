@@ -13,8 +13,7 @@ from ..checkpoints import CheckpointInfo
 from ..images import Box, ImageAxes, LabelFrames, Region, blocks, chunked, region_of
 from ..labels import Counts, Foreground, label_dtype, label_frames, typical_width
 from ..runtime import versions
-from .coverage import Coverage
-from .image_pass import Tiles
+from .coverage import Coverage, Tiles
 from .request import SegmentRequest
 
 # Side in pixels of the part of a frame that tells how wide objects are.

@@ -26,8 +26,9 @@ from ..runtime import (
     never,
     warm_up,
 )
-from .image_pass import ImagePass, Progress, View
+from .image_pass import ImagePass
 from .mosaic import Patch
+from .progress import Progress, View
 from .request import SegmentRequest
 from .result import Segmentation, labelled
 

@@ -8,6 +8,7 @@ from .checkpoint_box import DEFAULT, CheckpointBox, describe_checkpoint, plain_t
 from .colours import warm_colours_soon
 from .job_runner import JobRunner
 from .jobs import StopSignal, allow_parallel_jobs, last_of
+from .key_slider import KeySlider
 from .layers import add_labels, add_uncertainty, current_frame, label_shape
 from .score_table import ScoreTable
 from .source_files import SourceFiles
@@ -24,6 +25,7 @@ __all__ = [
     "CorrectionTracker",
     "JobRunner",
     "JobStatus",
+    "KeySlider",
     "ScoreTable",
     "SourceFiles",
     "StatusLabel",

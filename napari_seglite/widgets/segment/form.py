@@ -77,28 +77,47 @@ class SegmentForm(QWidget):
 
     def _build(self) -> None:
         self.checkpoint_box = CheckpointBox(self.store)
+        self.checkpoint_box.setToolTip(
+            "The trained weights to segment with. Choose what was trained on images like yours, or "
+            "fine-tune the nearest; Dice is the overlap with hand-made labels, 1 at best"
+        )
         self.checkpoint_info = hint()
         self.checkpoint_info.setTextFormat(Qt.TextFormat.PlainText)
-        self.device_box = forms.combo(tip="auto takes the fastest device of this computer")
+        self.device_box = forms.combo(
+            tip="auto takes the fastest device of this computer: a GPU if there is one"
+        )
         self.device_box.addItems(["auto", "cpu"])
-        self.scope_box = forms.combo(SCOPES)
+        self.scope_box = forms.combo(
+            SCOPES,
+            "All slices of the stack, or the one in view alone: a quick way to try settings",
+        )
         self.area_box = forms.combo(
-            viewer_region.AREAS, "Labels outside this part of the image do not change"
+            viewer_region.AREAS,
+            "The part of every slice to segment; labels outside of it do not change. A small area "
+            "is a quick way to try settings",
         )
         self.depth_box = forms.combo(
-            tip="Pruned levels of the network are faster and coarser; it was trained for this"
+            tip="How much of the network computes. Pruned to level 1 leaves out its inner levels: "
+            "faster and coarser, and trained for this. Full is the most exact"
         )
         self.uncertainty = forms.combo(
-            UNCERTAINTIES, "Adds an image that is bright where the network is uncertain"
+            UNCERTAINTIES,
+            "Adds an image that is bright where the network is uncertain, and mistakes are likely. "
+            "Of the probabilities needs no further run; mirror images take four",
         )
         self.rescale = QDoubleSpinBox()
         self.rescale.setRange(*RESCALE)
         self.rescale.setSingleStep(0.1)
         self.rescale.setPrefix("× ")
         self.rescale.setValue(1)
-        self.rescale.setToolTip("Enlarges the image for the network; the labels keep its size")
+        self.rescale.setToolTip(
+            "Enlarges the image for the network; the labels keep its size. Good is what gives "
+            "objects the size of those it learnt; 1 changes nothing"
+        )
         self.match_button = QPushButton()
-        self.match_button.setToolTip("Rescale to the pixel size of the training images")
+        self.match_button.setToolTip(
+            "Rescales to the pixel size of the images that the checkpoint learnt from"
+        )
 
     def _lay_out(self) -> None:
         self._rows = rows = forms.form_layout(self)

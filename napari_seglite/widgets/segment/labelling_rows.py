@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QSpinBox
-from superqt import QLabeledDoubleSlider
 
 from ...checkpoints import CheckpointInfo
 from ...inference import SegmentRequest
 from ...labels import Output
-from ..common import DEFAULT, forms, preferences
+from ..common import DEFAULT, KeySlider, forms, preferences
 
 OUTPUTS: dict[Output, str] = {
     "semantic": "Mask: one label per class",
@@ -70,11 +69,7 @@ class LabellingRows(QObject):
             "A mask numbers classes. Objects are numbered one by one, and split where they touch. "
             "At first what the checkpoint is for: objects for nuclei",
         )
-        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        self.threshold.setRange(0.01, 0.99)
-        self.threshold.setDecimals(2)
-        self.threshold.setSingleStep(0.01)  # type: ignore[arg-type]  # superqt says int
-        self.threshold.setPageStep(0.1)  # type: ignore[arg-type]
+        self.threshold = KeySlider(0.01, 0.99)
         self.threshold.setToolTip(
             "Probability from which a pixel is foreground. 0.5 is usual; lower finds more and "
             "wider objects. Arrow keys move it by 0.01, page keys by 0.1"

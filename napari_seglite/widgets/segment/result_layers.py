@@ -228,6 +228,10 @@ class ResultLayers:
             and r.layer.data.shape == r.result.labels.shape
         ]
 
+    def image_of(self, layer: Labels) -> Image | None:
+        """Return the image whose segmentation a Labels layer shows, or None for another layer."""
+        return next((r.image for r in reversed(self._results) if r.layer == layer), None)
+
     def segmentation_of(self, layer: Labels) -> Segmentation | None:
         """Return the segmentation that a Labels layer shows, or None for another layer."""
         return next((r.result for r in reversed(self._results) if r.layer == layer), None)
