@@ -68,7 +68,7 @@ def test_layers_are_taken_as_channels(
     viewer.layers.selection.active = parts[0]
     button = form.image_rows.join_button
     assert button.isVisible()
-    assert button.text() == "Take 2 layers as one image"
+    assert button.text() == "Join 2 layers"
     assert "0 cells DAPI, 1 cells GFP" in button.toolTip()
     click(button)
     joined = form.image

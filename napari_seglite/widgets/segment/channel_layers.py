@@ -22,7 +22,7 @@ def channel_layers(viewer: ViewerModel, image: Image | None) -> list[Image]:
     """Return the layers that can be channels of one image, in the order of the layer list.
 
     They are images of one channel, of the same shape and place: those that are selected, if there
-    are several, or else those that are blended additively, as napari shows channels.
+    are several, or else all if some are blended additively, as napari shows channels.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def channel_layers(viewer: ViewerModel, image: Image | None) -> list[Image]:
     alike = [other for other in viewer.layers if _is_alike(other, image)]
     chosen = [layer for layer in alike if layer in viewer.layers.selection]
     if len(chosen) < 2 or image not in chosen:
-        chosen = [layer for layer in alike if layer.blending == "additive"]
+        chosen = alike if any(layer.blending == "additive" for layer in alike) else []
     return chosen if len(chosen) > 1 and image in chosen else []
 
 

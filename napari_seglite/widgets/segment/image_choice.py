@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QToolButton
+from qtpy.QtWidgets import QPushButton
 
 from ..common import forms
 
@@ -34,8 +34,7 @@ class ImageChoice(QObject):
         self.viewer = viewer
         self.image_of: ImageOf = lambda labels: None
         self.box = forms.layer_box(viewer, Image)
-        self.pin = QToolButton()
-        self.pin.setText("Pin")
+        self.pin = QPushButton("Pin")
         self.pin.setCheckable(True)
         self.pin.setToolTip(
             "Hold this image. Otherwise the image that you select in the viewer, or whose labels "

@@ -108,7 +108,7 @@ class ImageRows(QObject):
         """Offer to take several layers as the channels of one image."""
         found = channel_layers(self.viewer, self.image)
         self._rows.setRowVisible(self.join_button, bool(found))
-        self.join_button.setText(f"Take {len(found)} layers as one image")
+        self.join_button.setText(f"Join {len(found)} layers")
         names = ", ".join(f"{k} {layer.name}" for k, layer in enumerate(found))
         self.join_button.setToolTip(
             plain_tip(
