@@ -122,6 +122,7 @@ class ImageRows(QObject):
             layer = join_channels(self.viewer, found)
             self.box.reset_choices()
             self.box.value = layer
+            self.refresh()  # it may have been chosen before its axes were known
 
     def refresh(self) -> None:
         """Show the properties and choices of the layer."""
