@@ -103,10 +103,10 @@ def test_preferences_keep_their_names():
     expected = {
         "checkpoint": "nuclei-s-net",
         "device": "auto",
-        "output": "semantic",
+        "output": "checkpoint",
         "threshold": 0.5,
         "smooth": 0,
         "fill_holes": 0,
-        "min_size": 0,
+        "min_size": -1,
     }
     assert expected.items() <= found.items()

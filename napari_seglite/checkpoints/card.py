@@ -67,6 +67,10 @@ class CheckpointInfo:
         Further arguments of `src_models.create`, such as a preset.
     spacing : tuple of float or None
         Height and width in micrometres of the pixels of its training data, if known.
+    objects : bool
+        Whether it finds separate objects, such as nuclei, so that labels number them by default.
+    smallest_object : int
+        Pixels of the smallest object that it learnt, at the pixel size of its training data.
     curves : dict
         ``"loss"`` and ``"dice"`` over the steps of its training, as ``[step, value]``.
     created : str
@@ -103,6 +107,8 @@ class CheckpointInfo:
     weights_sha256: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     spacing: tuple[float, float] | None = None
+    objects: bool = False
+    smallest_object: int = 0
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
     created: str = ""
     note: str = ""
@@ -137,6 +143,8 @@ class CheckpointInfo:
             return f"its normalisation clips to a range from {low} to {high}"
         if self.spacing is not None and not all(0 < size < math.inf for size in self.spacing):
             return f"its pixels have the size {self.spacing}"
+        if self.smallest_object < 0:
+            return f"its smallest object has {self.smallest_object} pixels"
         if any(len(point) != 2 for curve in self.curves.values() for point in curve):
             return "a point of its training curves is not a pair of numbers"
         return src_models.card(self.network).option_problem(self.options)

@@ -12,6 +12,9 @@ from ..formats import find_images
 from ..inference import SETTINGS, Segmenter, SegmentRequest, Setting
 from .parsing import Commands
 
+# What each kind of labels numbers, for the help.
+KINDS = {"semantic": "class", "instances": "object"}
+
 
 def add_to(commands: Commands) -> None:
     """Add the subcommand."""
@@ -52,8 +55,13 @@ def add_to(commands: Commands) -> None:
 
 def _add_option(parser: argparse.ArgumentParser, setting: Setting) -> None:
     """Add the option of a setting."""
-    if setting.flag:
-        parser.add_argument(setting.option, action="store_true", help=setting.help)
+    if setting.flags:
+        kinds = parser.add_mutually_exclusive_group()
+        for kind in setting.choices:
+            text = setting.help.format(KINDS[kind])
+            kinds.add_argument(
+                f"--{kind}", action="store_const", const=kind, dest=setting.dest, help=text
+            )
         return
     numeric = setting.parse in (int, float) and setting.name != "rescale"
     parser.add_argument(

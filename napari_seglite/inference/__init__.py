@@ -5,7 +5,7 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
 from .frame import classify, predict_frame
-from .image_pass import Finished, Progress
+from .progress import Finished, Progress, View
 from .request import (
     ENSEMBLES,
     RESCALE,
@@ -34,6 +34,7 @@ __all__ = [
     "Segmenter",
     "Setting",
     "Uncertainty",
+    "View",
     "classify",
     "entropy",
     "matching_rescale",

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .mosaic import predict_tiled
 from .predictor import Predictor
-from .tiling import OVERLAP, TILE, predict_tiled
+from .tiling import OVERLAP, TILE
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,77 +17,33 @@ from ..checkpoints import CheckpointInfo, prepare_slices
 from ..errors import DeviceError
 from ..images import Box, ImageAxes, region_of
 from ..runtime import devices, warm_up
+from .coverage import Coverage, Tiles
+from .mosaic import Mosaic, Patch, Place, TileGrid
 from .predictor import Predictor
+from .progress import Finished, Progress, View
 from .request import SMALLEST_TILE, SegmentRequest
 from .rescaling import Resampling
 from .slabs import Slab, plan_slabs
-from .tiling import Band, count_bands, count_tiles, plan_axis, predict_bands
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-# More bands than any frame has: the frame is finished.
-ALL_BANDS = 1_000_000_000
 # Share of the free memory that a tile may use.
 MEMORY_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Finished probabilities of a box of a frame.
-
-    Attributes
-    ----------
-    frame : int
-        Number of the frame.
-    box : Box
-        The box in pixels of the frame.
-    values : ndarray
-        ``(K, rows, columns)`` float16.
-    """
-
-    frame: int
-    box: Box
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a segmentation.
-
-    Attributes
-    ----------
-    text : str
-        Text for the status line.
-    done, total : int
-        Finished tiles and all tiles; `total` is 0 until it is known.
-    frame, frames : int
-        The current frame, counted from 1, and the number of frames.
-    seconds_left : float or None
-        Estimated time; None until it is known.
-    pixels_per_second : float or None
-        Speed in pixels of the image; None until it is known.
-    finished : Finished or None
-        Probabilities that this step has finished.
-    """
-
-    text: str
-    done: int = 0
-    total: int = 0
-    frame: int = 0
-    frames: int = 0
-    seconds_left: float | None = None
-    pixels_per_second: float | None = None
-    finished: Finished | None = None
+# Tiles that may wait for their neighbours; with more, tiles follow one another by their numbers.
+MOST_WAITING = 400
+# A frame that is not in memory is read at once if the network's input for it has at most so many
+# bytes, since a lazy array may have to compute all of it for every tile.
+READ_AT_ONCE = 300_000_000
 
 
 @dataclass
 class ImagePass:
     """A pass of a network over an image.
 
-    Where memory runs out, tiles are halved, then the pass moves to the CPU; the current frame
-    starts again.
+    Where memory runs out, tiles are halved, then the pass moves to the CPU; frames that are not
+    finished start again.
 
     Parameters
     ----------
@@ -104,8 +61,8 @@ class ImagePass:
         Intensities that become 0 and 1; equal if the image is constant.
     notices : list of str
         Messages for the user.
-    bands : list of int
-        Number of finished bands of each frame; updated during the pass.
+    view : callable
+        Returns what the user sees now, or None; asked before every tile, in any thread.
 
     Attributes
     ----------
@@ -113,6 +70,8 @@ class ImagePass:
         Box around the requested region, the same in every frame.
     resampling : Resampling
         Of the box that the network sees: `box` and half a tile's overlap around it.
+    tiles : Tiles
+        What is done; updated during the pass.
     """
 
     image: Any
@@ -122,21 +81,34 @@ class ImagePass:
     request: SegmentRequest
     limits: tuple[float, float]
     notices: list[str] = field(default_factory=list)
-    bands: list[int] = field(default_factory=list)
+    view: Callable[[], View | None] = lambda: None
 
     def __post_init__(self) -> None:
         axes = ImageAxes(self.request.axes)
         self._frame_shape = axes.frame_shape(self.image.shape)
         self.box = region_of(self.request.region, self._frame_shape).box(self._frame_shape)
-        self.resampling = self._new_resampling()
-        self.bands = self.bands or [0] * len(self.frames)
-        self._done, self._before, self._started = 0, 0, 0.0
         self._slabs = plan_slabs(axes, self.image.shape, self.frames, self.info)
+        self.tiles = Tiles(np.zeros((len(self._slabs), 0, 0), bool))
+        self._cut()
+        self._before, self._started = 0, 0.0
+        self._held: tuple[Box, np.ndarray] | None = None
         self._fit_memory()
         self._predictor = self._new_predictor()
 
+    def _cut(self) -> None:
+        """Plan the tiles; only slabs that are finished stay so."""
+        request, shape = self.request, self._frame_shape
+        halo = math.ceil(request.overlap / 2 / request.rescale)
+        self.resampling = Resampling(shape, self.box.grown(halo, shape), request.rescale)
+        self.grid = TileGrid(self.resampling, self.box, request.tile, request.overlap)
+        before = self.tiles.done
+        finished = before.all((1, 2)) if before.size else np.zeros(len(self._slabs), bool)
+        done = np.zeros((len(self._slabs), *self.grid.shape), bool)
+        done[finished] = True
+        self.tiles = Tiles(done)
+
     # ------------------------------------------------------------------ the pass
-    def run(self) -> Generator[tuple[Progress, int, Band | None]]:
+    def run(self) -> Generator[tuple[Progress, int, Patch | None]]:
         """Run the network, tile by tile.
 
         Yields
@@ -145,8 +117,8 @@ class ImagePass:
             Progress after a tile.
         int
             Position of the frame in `frames`.
-        Band or None
-            Rows of `box` that the tile has finished, ``(K, rows, w)``.
+        Patch or None
+            Pixels of `box` that the tile has finished.
 
         Raises
         ------
@@ -154,83 +126,114 @@ class ImagePass:
             If the smallest tiles do not fit into the CPU's memory.
         """
         self._started = time.monotonic()
-        self._before = self._tiles_done()
-        for slab in self._slabs:
-            finished = False
-            while not finished:
-                self._done = self._tiles_done()
-                try:
-                    yield from self._run_slab(slab)
-                    finished = True
-                except RuntimeError as error:
-                    if not devices.out_of_memory(error):
-                        raise
-                    self.back_off(error)
-                    self._mark(slab, 0)
-            self._mark(slab, ALL_BANDS)
+        self._before = int(self.tiles.done.sum())
+        last: int | None = None
+        while (number := self._next_slab(last)) is not None:
+            try:
+                yield from self._run_slab(number)
+                last = number
+            except RuntimeError as error:
+                if not devices.out_of_memory(error):
+                    raise
+                self.back_off(error)
 
-    def resume(self, bands: Sequence[int]) -> None:
-        """Continue after so many finished bands of each frame.
+    def resume(self, tiles: Tiles) -> None:
+        """Continue what another pass of the same tiles began."""
+        waiting = {number: dict(values) for number, values in tiles.waiting.items()}
+        self.tiles = Tiles(tiles.done.copy(), waiting)
 
-        A rescaled frame that is not finished starts again.
-        """
-        whole = self._bands_per_slab
-        self.bands = [n if n >= whole or self.resampling.is_identity else 0 for n in bands]
+    def coverage(self) -> Coverage:
+        """Return which pixels of `box` are finished."""
+        cells = np.zeros((len(self.frames), *map(len, self.grid.edges())), bool)
+        for slab, done in zip(self._slabs, self.tiles.done, strict=True):
+            cells[list(slab.positions)] = self.grid.finished_cells(done)
+        return Coverage(self.box.shape, *self.grid.edges(), cells)
 
-    def rows_done(self) -> tuple[int, ...]:
-        """Return how many rows of `box` are finished in each frame."""
-        request, height = self.request, self.box.shape[0]
-        starts = plan_axis(self.resampling.shape[0], request.tile, request.overlap).starts
-        halo = self.box.top - self.resampling.box.top
-        ends = [0, *(self.resampling.finished(top) - halo for top in starts[1:])]
-        return tuple(
-            height if bands >= len(starts) else min(max(ends[bands], 0), height)
-            for bands in self.bands
-        )
+    def _next_slab(self, last: int | None) -> int | None:
+        """Return the slab to compute next: the one that is seen, then its neighbours outward."""
+        left = np.flatnonzero(~self.tiles.done.all((1, 2))).tolist()
+        view = self.view()
+        if not left or view is None:
+            return left[0] if left else None
 
-    def finished(self, position: int, band: Band, values: np.ndarray) -> Finished:
-        """Return a finished band with its place in the image.
+        def distance(number: int) -> int:
+            return min(abs(self.frames[k] - view.frame) for k in self._slabs[number].positions)
 
-        Parameters
-        ----------
-        position : int
-            Position of the frame in `frames`.
-        band : Band
-            Its rows are counted from the top of `box`.
-        values : ndarray
-            ``(K, rows, w)`` float16.
-        """
-        top, bottom = self.box.top + band.rows.start, self.box.top + band.rows.stop
-        return Finished(self.frames[position], self.box._replace(top=top, bottom=bottom), values)
+        near = int(min(left, key=lambda number: (distance(number), number)))
+        if self.info.context_slices > 1 and last is not None and distance(near) > 0:
+            # The next slice shares most of its features with this one.
+            return last + 1 if last + 1 in left else near
+        return near
 
     # ------------------------------------------------------------------ one slab
-    def _run_slab(self, slab: Slab) -> Generator[tuple[Progress, int, Band | None]]:
-        first = self.bands[slab.positions[0]]
-        if first >= self._bands_per_slab:
-            return
+    def _run_slab(self, number: int) -> Generator[tuple[Progress, int, Patch | None]]:
+        slab, done = self._slabs[number], self.tiles.done[number]
         if self.limits[0] >= self.limits[1]:  # a constant image: the network has nothing to see
-            self._done += self._tiles_per_slab
-            yield self._progress(slab), slab.positions[0], None
+            done[:] = True
+            yield self._progress(number), slab.positions[0], None
             return
-        request, resampling = self.request, self.resampling
         self._predictor.at(() if self.info.volumetric else slab.read)
-        bands = predict_bands(
-            self._predict,
-            resampling.read(lambda box: self._read(slab, box)),
-            resampling.shape,
-            request.tile,
-            request.overlap,
-            first,
-        )
-        for band in resampling.back(self._counted(slab, bands)):
-            if band is None:
-                yield self._progress(slab), slab.positions[0], None
-                continue
-            slices = len(slab.read) if self.info.volumetric else 1
-            values = band.values.reshape(-1, slices, *band.values.shape[1:])
+        self._held = None
+        mosaic = Mosaic(self.grid, done, self.tiles.waiting.setdefault(number, {}))
+        reader = ThreadPoolExecutor(1)
+        try:
+            tile = self._next_tile(slab, mosaic, ~done)
+            coming = reader.submit(self._read_tile, slab, tile) if tile else None
+            while tile is not None and coming is not None:
+                pixels, current = coming.result(), tile
+                left = ~done
+                left[current] = False
+                tile = self._next_tile(slab, mosaic, left)
+                coming = reader.submit(self._read_tile, slab, tile) if tile else None
+                index = current[0] * self.grid.shape[1] + current[1]
+                patches = mosaic.add(current, self._predict(pixels, index))
+                yield from self._of_frames(number, patches)
+        finally:
+            reader.shutdown(wait=False, cancel_futures=True)
+        self.tiles.waiting.pop(number, None)
+
+    def _next_tile(self, slab: Slab, mosaic: Mosaic, left: np.ndarray) -> Place | None:
+        """Return the tile to compute next: a visible one, or else the first one."""
+        view = self.view()
+        box = None if view is None or len(mosaic.waiting) > MOST_WAITING else view.box
+        return self.grid.next_tile(left, box)
+
+    def _of_frames(
+        self, number: int, patches: list[Patch]
+    ) -> Generator[tuple[Progress, int, Patch | None]]:
+        """Yield what a tile has finished, for each frame of a slab."""
+        slab = self._slabs[number]
+        progress = self._progress(number)
+        if not patches:
+            yield progress, slab.positions[0], None
+        slices = len(slab.read) if self.info.volumetric else 1
+        for patch in patches:
+            values = patch.values.reshape(-1, slices, *patch.values.shape[1:])
             for position, offset in zip(slab.positions, slab.offsets, strict=True):
-                inner = self._inner(Band(band.rows, values[:, offset]))
-                yield self._progress(slab), position, inner
+                yield progress, position, Patch(patch.box, values[:, offset])
+
+    def _read_tile(self, slab: Slab, tile: Place) -> np.ndarray:
+        """Return the network's input for a tile, ``(C, [Z,] h, w)`` float32."""
+        part = self.grid.tile_box(tile)
+        box = self.resampling.source_box(part)
+        if self._held is None or not _contains(self._held[0], box):
+            wider = self._worth_reading(slab, box)
+            self._held = wider, self._read(slab, wider)
+        held, pixels = self._held
+        own = np.ascontiguousarray(pixels[..., *box.within(held).slices])
+        return self.resampling.to_network(own, part)
+
+    def _worth_reading(self, slab: Slab, box: Box) -> Box:
+        """Return the box to read at once for a tile."""
+        if isinstance(self.image, np.ndarray):
+            return box
+        whole = self.resampling.box
+        pixel = 4 * self.info.in_channels * len(slab.read)
+        if pixel * math.prod(whole.shape) <= READ_AT_ONCE:
+            return whole
+        if self.view() is None:  # tiles follow one another along the row
+            return box._replace(left=whole.left, right=whole.right)
+        return box
 
     def _read(self, slab: Slab, box: Box) -> np.ndarray:
         """Return the network's input in a box of the frame, ``(C, [Z,] h, w)`` float32."""
@@ -249,26 +252,22 @@ class ImagePass:
         probabilities = self._predictor(tile, number)
         return probabilities.reshape(-1, *probabilities.shape[-2:])
 
-    def _counted(self, slab: Slab, bands: Iterator[Band | None]) -> Iterator[Band | None]:
-        """Pass bands on, count the tiles, and mark each band once it was used."""
-        for band in bands:
-            self._done += 1
-            yield band
-            if band is not None:
-                self._mark(slab, self.bands[slab.positions[0]] + 1)
+    def finished(self, position: int, patch: Patch, values: np.ndarray) -> Finished:
+        """Return finished pixels with their place in the image.
 
-    def _mark(self, slab: Slab, bands: int) -> None:
-        for position in slab.positions:
-            self.bands[position] = bands
-
-    def _inner(self, band: Band) -> Band | None:
-        """Crop a band of the rows that the network sees to `box`; None if they lie outside."""
-        rows, columns = self.box.within(self.resampling.box).slices
-        begin, end = max(band.rows.start, rows.start), min(band.rows.stop, rows.stop)
-        if begin >= end:
-            return None
-        inside = slice(begin - band.rows.start, end - band.rows.start)
-        return Band(slice(begin - rows.start, end - rows.start), band.values[:, inside, columns])
+        Parameters
+        ----------
+        position : int
+            Position of the frame in `frames`.
+        patch : Patch
+            Its box is counted from the corner of `box`.
+        values : ndarray
+            ``(K, h, w)`` float16.
+        """
+        top, left = self.box[:2]
+        box = patch.box
+        place = Box(box.top + top, box.left + left, box.bottom + top, box.right + left)
+        return Finished(self.frames[position], place, values)
 
     # ------------------------------------------------------------------ memory
     def _fit_memory(self) -> None:
@@ -326,39 +325,33 @@ class ImagePass:
     def _use_tiles(self, tile: int) -> None:
         overlap = min(self.request.overlap, tile // 4)
         self.request = replace(self.request, tile=tile, overlap=overlap)
-        self.resampling = self._new_resampling()
-
-    def _new_resampling(self) -> Resampling:
-        request, shape = self.request, self._frame_shape
-        halo = math.ceil(request.overlap / 2 / request.rescale)
-        return Resampling(shape, self.box.grown(halo, shape), request.rescale)
+        self._cut()
 
     def _new_predictor(self) -> Predictor:
         return Predictor(self.network, self.request.device, self.request.ensemble)
 
     # ------------------------------------------------------------------ progress
-    @property
-    def _bands_per_slab(self) -> int:
-        return count_bands(self.resampling.shape[0], self.request.tile, self.request.overlap)
-
-    @property
-    def _tiles_per_slab(self) -> int:
-        return count_tiles(*self.resampling.shape, self.request.tile, self.request.overlap)
-
-    def _tiles_done(self) -> int:
-        tiles_per_band = self._tiles_per_slab // self._bands_per_slab
-        bands = (min(self.bands[s.positions[0]], self._bands_per_slab) for s in self._slabs)
-        return sum(bands) * tiles_per_band
-
-    def _progress(self, slab: Slab) -> Progress:
-        total = self._tiles_per_slab * len(self._slabs)
+    def _progress(self, number: int) -> Progress:
+        all_tiles = self.tiles.done
+        total, done = all_tiles.size, int(all_tiles.sum())
         elapsed = time.monotonic() - self._started
-        speed = (self._done - self._before) / elapsed if elapsed > 0 else 0.0
-        left = (total - self._done) / speed if speed > 0 else None
-        frame = slab.positions[-1] + 1
-        text = f"Tile {self._done} of {total}"
+        speed = (done - self._before) / elapsed if elapsed > 0 else 0.0
+        left = (total - done) / speed if speed > 0 else None
+        text = f"Tile {done} of {total}"
+        finished = np.asarray(all_tiles.all((1, 2)))
+        frame = sum(len(self._slabs[k].positions) for k in np.flatnonzero(finished))
+        frame += 0 if finished[number] else 1
         if len(self.frames) > 1:
             text = f"Slice {frame} of {len(self.frames)}, {text.lower()}"
         pixels = math.prod(self.box.shape) * len(self.frames)
         rate = speed * pixels / total if speed > 0 else None
-        return Progress(text, self._done, total, frame, len(self.frames), left, rate)
+        return Progress(text, done, total, frame, len(self.frames), left, rate)
+
+
+def _contains(outer: Box, inner: Box) -> bool:
+    return (
+        outer.top <= inner.top
+        and outer.left <= inner.left
+        and inner.bottom <= outer.bottom
+        and inner.right <= outer.right
+    )

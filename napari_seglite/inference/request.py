@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
+from ..checkpoints import CheckpointInfo
 from ..errors import SegliteError
 from ..images import ImageAxes, Region
 from ..labels import OUTPUTS, Output
@@ -73,10 +74,12 @@ class SegmentRequest:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     threshold : float
         Probability above which a pixel is foreground, 0 to 1.
-    min_size : int
-        Smaller objects are removed; pixels (voxels in a stack).
-    output : str
-        ``"semantic"``: one label per class. ``"instances"``: one label per object.
+    min_size : int or None
+        Smaller objects are removed; pixels (voxels in a stack). None for the smallest that the
+        checkpoint learnt.
+    output : str or None
+        ``"semantic"``: one label per class. ``"instances"``: one label per object. None for
+        objects if that is what the checkpoint finds.
     frames : tuple of int or None
         Frames of a stack to segment; None for all.
     tile, overlap : int
@@ -123,12 +126,19 @@ class SegmentRequest:
         float, Setting(float, label="The threshold", low=0, high=1, always=True)
     ] = 0.5
     min_size: Annotated[
-        int, Setting(int, "pixels", "The smallest object", low=0, unit="pixels", always=True)
-    ] = 0
+        int | None,
+        Setting(
+            int,
+            "pixels; what the checkpoint learnt if not given",
+            "The smallest object",
+            low=0,
+            unit="pixels",
+        ),
+    ] = None
     output: Annotated[
-        Output,
-        Setting(help="one label per object", label="The output", choices=OUTPUTS, flag="instances"),
-    ] = "semantic"
+        Output | None,
+        Setting(help="one label per {}", label="The output", choices=OUTPUTS, flags="kind"),
+    ] = None
     frames: Annotated[
         tuple[int, ...] | None,
         Setting(parse_numbers, "slices of a stack, such as 0,3,5-9; all if not given"),
@@ -194,6 +204,26 @@ class SegmentRequest:
             raise SegliteError("No channel was chosen.")
         if self.region is not None:
             Region.parse(self.region)
+
+    def resolved(self, info: CheckpointInfo) -> SegmentRequest:
+        """Return the request with the checkpoint's own choices where it makes none.
+
+        Parameters
+        ----------
+        info : CheckpointInfo
+            Card of the checkpoint.
+        """
+        return replace(self, output=self.output_for(info), min_size=self.min_size_for(info))
+
+    def output_for(self, info: CheckpointInfo) -> Output:
+        """Return the kind of labels; objects of several classes would lose their class."""
+        return self.output or ("instances" if info.objects and info.classes == 1 else "semantic")
+
+    def min_size_for(self, info: CheckpointInfo) -> int:
+        """Return the pixels of the smallest object in an image that is rescaled as requested."""
+        if self.min_size is not None:
+            return self.min_size
+        return round(info.smallest_object / self.rescale**2)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the request as plain JSON data."""

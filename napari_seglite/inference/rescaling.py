@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from ..checkpoints import CheckpointInfo
 from ..images import Box, PixelSize
 from .request import RESCALE
-from .tiling import Band
 
 
 @dataclass(frozen=True)
@@ -59,50 +57,97 @@ class Resampling:
         """Height and width of the box in the network's pixels."""
         return self._network_box.shape
 
-    def finished(self, rows: int) -> int:
-        """Return how many rows of the box are known once so many of the network's are."""
-        height = self.box.shape[0]
-        if rows >= self.shape[0]:
-            return height
-        # Up to the centre of the network's last row.
-        last = (self._network_box.top + rows - 0.5) / self.factor - 0.5
-        return min(max(math.floor(last) + 1 - self.box.top, 0), height)
+    def source_box(self, part: Box) -> Box:
+        """Return the box of the frame's pixels that a part of the network's are made of.
 
-    def read(self, source: Callable[[Box], np.ndarray]) -> Callable[[slice], np.ndarray]:
-        """Return a function that reads rows in the network's pixels, ``(..., rows, W)`` float32.
+        Parameters
+        ----------
+        part : Box
+            In the network's pixels, counted from the corner of the box that it sees.
+        """
+        if self.is_identity:
+            top, left = self.box[:2]
+            return Box(part.top + top, part.left + left, part.bottom + top, part.right + left)
+        return self._around(self._absolute(part), 2 + math.ceil(4 * self._blur))
+
+    def to_network(self, pixels: np.ndarray, part: Box) -> np.ndarray:
+        """Return a part of what the network sees, ``(..., h, w)`` float32.
 
         Pixels are interpolated linearly; before a reduction the frame is blurred.
 
         Parameters
         ----------
-        source : callable
-            Reads a box of the frame, ``(..., h, w)`` float32.
+        pixels : ndarray
+            ``(..., h, w)`` float32, those of `source_box`.
+        part : Box
+            In the network's pixels, counted from the corner of the box that it sees.
         """
         if self.is_identity:
-            top = self.box.top
-            return lambda rows: source(
-                self.box._replace(top=top + rows.start, bottom=top + rows.stop)
+            return pixels
+        from scipy.ndimage import gaussian_filter
+
+        if self._blur:
+            sigma = (0.0,) * (pixels.ndim - 2) + (self._blur, self._blur)
+            pixels = gaussian_filter(pixels, sigma, mode="nearest")
+        first = [
+            (start + 0.5) / self.factor - 0.5 - corner
+            for start, corner in zip(
+                self._absolute(part)[:2], self.source_box(part)[:2], strict=True
             )
-        blur = max(0.0, (1 / self.factor - 1) / 2)
+        ]
+        return _sample(pixels, 1 / self.factor, first, part.shape)
 
-        def read(rows: slice) -> np.ndarray:
-            from scipy.ndimage import gaussian_filter
+    def needed(self, edge: slice, axis: int) -> np.ndarray:
+        """Return which of the network's pixels each pixel of the frame is made of.
 
-            network_box = self._network_box
-            top = network_box.top
-            network_box = network_box._replace(top=top + rows.start, bottom=top + rows.stop)
-            box = self._around(network_box, 2 + math.ceil(4 * blur))
-            pixels = source(box)
-            if blur:
-                sigma = (0.0,) * (pixels.ndim - 2) + (blur, blur)
-                pixels = gaussian_filter(pixels, sigma, mode="nearest")
-            first = [
-                (start + 0.5) / self.factor - 0.5 - corner
-                for start, corner in zip(network_box[:2], box[:2], strict=True)
-            ]
-            return _sample(pixels, 1 / self.factor, first, network_box.shape)
+        Parameters
+        ----------
+        edge : slice
+            Pixels of the frame along an axis.
+        axis : int
+            0 for rows, 1 for columns.
 
-        return read
+        Returns
+        -------
+        ndarray
+            ``(pixels, 2)``: the first and the last, counted from the corner of the network's box.
+        """
+        pixels = np.arange(edge.start, edge.stop)
+        if self.is_identity:
+            return np.stack([pixels - self.box[axis]] * 2, 1)
+        place = (pixels + 0.5) * self.factor - 0.5 - self._network_box[axis]
+        below = np.floor(place).astype(int)
+        return np.asarray(np.clip(np.stack([below, below + 1], 1), 0, self.shape[axis] - 1))
+
+    def to_frame(self, values: np.ndarray, part: Box, box: Box) -> np.ndarray:
+        """Return probabilities in the frame's pixels, interpolated linearly.
+
+        Parameters
+        ----------
+        values : ndarray
+            ``(K, h, w)`` float32, of `part`.
+        part : Box
+            In the network's pixels, counted from the corner of the box that it sees.
+        box : Box
+            In the frame's pixels; `part` holds all that they need.
+        """
+        if self.is_identity:
+            return values
+        first = [
+            (start + 0.5) * self.factor - 0.5 - origin
+            for start, origin in zip(box[:2], self._absolute(part)[:2], strict=True)
+        ]
+        return _sample(values, self.factor, first, box.shape)
+
+    @property
+    def _blur(self) -> float:
+        """Standard deviation in the frame's pixels of the Gaussian before a reduction."""
+        return max(0.0, (1 / self.factor - 1) / 2)
+
+    def _absolute(self, part: Box) -> Box:
+        """Return a part of the network's box, counted from the frame's corner."""
+        top, left = self._network_box[:2]
+        return Box(part.top + top, part.left + left, part.bottom + top, part.right + left)
 
     def _around(self, network_box: Box, margin: int) -> Box:
         """Return a box in the frame's pixels that covers one in the network's, and a margin."""
@@ -114,33 +159,6 @@ class Resampling:
             for edge, length in zip(network_box.slices, self.frame_shape, strict=True)
         )
         return Box(top, left, bottom, right)
-
-    def back(self, bands: Iterator[Band | None]) -> Iterator[Band | None]:
-        """Resample bands of the network's rows to bands of the box's own rows."""
-        if self.is_identity:
-            yield from bands
-            return
-        corner = self._network_box[:2]
-        carried: np.ndarray | None = None
-        done = 0
-        for band in bands:
-            end = done if band is None else self.finished(band.rows.stop)
-            if band is not None:
-                values, top = band.values, corner[0] + band.rows.start
-                if carried is not None:  # the next rows are interpolated with the last one
-                    values, top = np.concatenate([carried, values], axis=1), top - 1
-                carried = values[:, -1:].copy()
-            if end <= done:
-                yield None
-                continue
-            starts = (self.box.top + done, self.box.left)
-            first = [
-                (start + 0.5) * self.factor - 0.5 - origin
-                for start, origin in zip(starts, (top, corner[1]), strict=True)
-            ]
-            size = (end - done, self.box.shape[1])
-            yield Band(slice(done, end), _sample(values, self.factor, first, size))
-            done = end
 
 
 def _sample(

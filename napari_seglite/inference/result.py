@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints import CheckpointInfo
-from ..images import ImageAxes, LabelFrames, Region, blocks, chunked, region_of
-from ..labels import Counts, Foreground, label_dtype, label_frames
+from ..images import Box, ImageAxes, LabelFrames, Region, blocks, chunked, region_of
+from ..labels import Counts, Foreground, label_dtype, label_frames, object_diameter
 from ..runtime import versions
+from .coverage import Coverage, Tiles
 from .request import SegmentRequest
+
+# Side in pixels of the part of a frame that tells how wide objects are.
+SAMPLE = 1024
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,10 @@ class Segmentation:
         Messages for the user.
     counts : Counts
         Number of labelled pixels and objects.
-    bands, rows : tuple of int
-        Finished bands of tiles, and finished rows of the box, in each frame of a cancelled result;
-        empty if the result is complete.
+    tiles : Tiles or None
+        Of a cancelled result, what a run needs to continue it; None if the result is complete.
+    coverage : Coverage or None
+        Of a cancelled result, which pixels of the box are finished.
     disagreement : array or None
         ``(frames, h, w)`` float16, 0 to 1: how much the members of an ensemble differ.
 
@@ -69,8 +74,8 @@ class Segmentation:
     threads: int = 0
     notices: tuple[str, ...] = ()
     counts: Counts = field(default_factory=lambda: Counts(0, 0))
-    bands: tuple[int, ...] = ()
-    rows: tuple[int, ...] = ()
+    tiles: Tiles | None = None
+    coverage: Coverage | None = None
     disagreement: Any = None
 
     def recipe(self) -> dict[str, Any]:
@@ -89,20 +94,19 @@ class Segmentation:
 
     @property
     def partial(self) -> bool:
-        """Whether only some frames, a region of them, or their upper rows were segmented."""
+        """Whether only some frames, a region of them, or some of their tiles were segmented."""
         selected = self.request.frames is not None or self.request.region is not None
         return selected or not self.complete
 
     @property
     def complete(self) -> bool:
         """Whether the segmentation finished, rather than being cancelled."""
-        return not self.rows
+        return self.coverage is None
 
     @property
     def share(self) -> float:
         """Finished share, 0 to 1."""
-        whole = self.probabilities.shape[0] * self.probabilities.shape[2]
-        return 1.0 if self.complete else sum(self.rows) / whole
+        return 1.0 if self.coverage is None else self.coverage.share
 
     @property
     def region(self) -> Region:
@@ -137,8 +141,9 @@ class Segmentation:
         frames = np.zeros((axes.frame_count(shape), *self._plane), bool)
         rows, columns = self.region.box(self._plane).slices
         frames[list(self.frames), rows, columns] = self.region.mask(self._plane)
-        for frame, done in zip(self.frames, self.rows, strict=False):
-            frames[frame, rows.start + done :] = False
+        if self.coverage is not None:
+            for position, frame in enumerate(self.frames):
+                frames[frame, rows, columns] &= self.coverage.frame(position)
         return axes.join(frames, shape)
 
     def insert_labels(
@@ -159,15 +164,30 @@ class Segmentation:
         old, new = self.frames_in(existing), self.frames_in(self.labels)
         above = top if self.request.output == "instances" else 0
         for position in range(len(self.frames)):
-            done = self.rows[position] if self.rows else len(inside)
             wanted = inside
+            if self.coverage is not None:
+                wanted = wanted & self.coverage.frame(position)
             if kept is not None:
-                wanted = inside & ~kept(self.frames[position])[self.region.box(self._plane).slices]
-            for block in blocks((done, inside.shape[1])):
+                wanted = wanted & ~kept(self.frames[position])[self.region.box(self._plane).slices]
+            for block in blocks(inside.shape):
                 fresh = new.read(position, block[0], block[1])
                 fresh = np.where(fresh > 0, fresh.astype(np.int64) + above, 0)
                 merged = np.where(wanted[block], fresh, old.read(position, block[0], block[1]))
                 old.write(position, block[0], block[1], merged.astype(existing.dtype))
+
+    def object_diameter(self, frame: int | None = None) -> float | None:
+        """Return the diameter of typical objects in the middle of a frame, see `object_diameter`.
+
+        Parameters
+        ----------
+        frame : int, optional
+            Its number; the middle one if it was not segmented.
+        """
+        count = len(self.frames)
+        position = self.frames.index(frame) if frame in self.frames else count // 2
+        box = Box.whole(self.probabilities.shape[-2:]).middle(SAMPLE)
+        labels = self.frames_in(self.labels).read(position, box.rows, box.columns)
+        return object_diameter(labels)
 
     def relabel(self, **changes: Any) -> Segmentation:
         """Label again from the same probabilities, without running the network.
@@ -198,7 +218,7 @@ class Segmentation:
         single = replace(
             self,
             probabilities=np.asarray(self.probabilities[position])[None],
-            rows=self.rows[position : position + 1],
+            coverage=None if self.coverage is None else self.coverage.at(position),
         )
         labels = np.zeros((1, *single.probabilities.shape[-2:]), np.uint32)
         target = LabelFrames(labels, ImageAxes("ZYX"), labels.shape)
@@ -218,11 +238,10 @@ def _write(
         request.threshold,
         result.inside,
         request.smooth,
-        result.rows or None,
+        None if result.coverage is None else result.coverage.mask,
     )
-    return label_frames(
-        foreground, groups, target, request.min_size, request.output, request.fill_holes
-    )
+    output, min_size = request.output_for(result.info), request.min_size_for(result.info)
+    return label_frames(foreground, groups, target, min_size, output, request.fill_holes)
 
 
 def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
@@ -236,14 +255,16 @@ def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
         The same as the result's, but for the settings of labelling.
     """
     shape = result.shape
+    request = request.resolved(result.info)
+    output = request.output_for(result.info)
     axes = ImageAxes(request.axes)
     # Objects extend across slices only where all slices were segmented.
     whole = request.frames is None and "Z" in axes.stack
     groups = axes.volumes(shape) if whole else [[k] for k in range(len(result.frames))]
 
-    semantic = request.output == "semantic"
+    semantic = output == "semantic"
     labels = chunked.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
     counts = _write(result, request, groups, result.frames_in(labels))
     if isinstance(labels, np.ndarray):
-        labels = labels.astype(label_dtype(request.output, counts.objects), copy=False)
+        labels = labels.astype(label_dtype(output, counts.objects), copy=False)
     return replace(result, request=request, labels=labels, counts=counts)

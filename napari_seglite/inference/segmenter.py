@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,11 @@ from ..runtime import (
     never,
     warm_up,
 )
-from .image_pass import ImagePass, Progress
+from .image_pass import ImagePass
+from .mosaic import Patch
+from .progress import Progress, View
 from .request import SegmentRequest
 from .result import Segmentation, labelled
-from .tiling import Band
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,12 +65,13 @@ class _Outputs:
             return cls(probabilities)
         return cls(probabilities, chunked.zeros((count, *plane), np.float16))
 
-    def write(self, position: int, band: Band) -> np.ndarray:
-        """Store a band of a frame and return its probabilities."""
-        values, classes = band.values.astype(np.float16), self.probabilities.shape[1]
-        self.probabilities[position, :, band.rows, :] = values[:classes]
+    def write(self, position: int, patch: Patch) -> np.ndarray:
+        """Store a patch of a frame and return its probabilities."""
+        values, classes = patch.values.astype(np.float16), self.probabilities.shape[1]
+        rows, columns = patch.box.slices
+        self.probabilities[position, :, rows, columns] = values[:classes]
         if self.disagreement is not None:
-            self.disagreement[position, band.rows, :] = values[classes]
+            self.disagreement[position, rows, columns] = values[classes]
         return values[:classes]
 
 
@@ -98,6 +100,7 @@ class Segmenter:
         request: SegmentRequest,
         stop: Stop = never,
         resume: Segmentation | None = None,
+        view: Callable[[], View | None] = lambda: None,
     ) -> Generator[Progress, None, Segmentation]:
         """Segment an image.
 
@@ -114,6 +117,8 @@ class Segmenter:
         resume : Segmentation, optional
             A cancelled result of the same image. Its finished part is not computed again if the
             request differs only in how probabilities become labels.
+        view : callable
+            Returns what the user sees now, which is computed first; the result is the same.
 
         Yields
         ------
@@ -144,6 +149,7 @@ class Segmenter:
         yield Progress("Loading the network …", frames=len(frames))
         request = replace(request, device=devices.resolve(request.device))
         loaded = self._load(request)
+        request = request.resolved(loaded.info)
         if needs_compiling(loaded.info.network, request.device):
             yield Progress(COMPILING, frames=len(frames))
         warm_up(loaded.info.network, request.device)
@@ -152,11 +158,13 @@ class Segmenter:
         axes, channels = ImageAxes(request.axes), request.channels
         limits, missing = measure_intensities(image, axes, loaded.info, channels, stop)
 
-        image_pass = ImagePass(image, frames, loaded.info, loaded.network, request, limits)
+        image_pass = ImagePass(
+            image, frames, loaded.info, loaded.network, request, limits, view=view
+        )
         outputs = _resume_or_begin(image_pass, resume)
         complete = yield from self._predict(image_pass, outputs, loaded, stop)
 
-        yield Progress(labelling_text(request.output), frames=len(frames))
+        yield Progress(labelling_text(request.output_for(loaded.info)), frames=len(frames))
         result = Segmentation(
             labels=None,
             probabilities=outputs.probabilities,
@@ -167,8 +175,8 @@ class Segmenter:
             memory_format=loaded.memory_format or "",
             threads=torch.get_num_threads(),
             notices=(*_image_notices(missing, limits), *image_pass.notices),
-            bands=() if complete else tuple(image_pass.bands),
-            rows=() if complete else image_pass.rows_done(),
+            tiles=None if complete else image_pass.tiles,
+            coverage=None if complete else image_pass.coverage(),
             disagreement=outputs.disagreement,
         )
         return labelled(result, result.request)
@@ -201,20 +209,20 @@ class Segmenter:
     def _predict(
         self, image_pass: ImagePass, outputs: _Outputs, loaded: _Loaded, stop: Stop
     ) -> Generator[Progress, None, bool]:
-        """Run the pass and store its bands; return False if it was stopped on the way."""
+        """Run the pass and store its pixels; return False if it was stopped on the way."""
         try:
             with interruptible(image_pass.network, stop):
                 if loaded.memory_format is None:
                     yield Progress(memory_format.MEASURING, frames=len(image_pass.frames))
                     self._measure_memory_format(loaded, image_pass.request.device)
-                for progress, position, band in image_pass.run():
-                    if band is not None:
-                        values = outputs.write(position, band)
-                        finished = image_pass.finished(position, band, values)
+                for progress, position, patch in image_pass.run():
+                    if patch is not None:
+                        values = outputs.write(position, patch)
+                        finished = image_pass.finished(position, patch, values)
                         progress = replace(progress, finished=finished)
                     yield progress
         except Cancelled:
-            if not any(image_pass.rows_done()):
+            if image_pass.coverage().empty:
                 raise
             return False
         finally:
@@ -273,7 +281,8 @@ def _resume_or_begin(image_pass: ImagePass, before: Segmentation | None) -> _Out
     """Return the arrays of a pass: those of a cancelled result that it continues, or new ones."""
     if before is None or not _continues(before, image_pass):
         return _Outputs.empty(image_pass)
-    image_pass.resume(before.bands or image_pass.bands)
+    if before.tiles is not None:
+        image_pass.resume(before.tiles)
     return _Outputs(before.probabilities, before.disagreement)
 
 

@@ -27,8 +27,9 @@ class Setting:
         Unit of the range, for messages.
     choices : tuple of str
         Allowed values; empty if any are.
-    flag : str
-        Of two choices, the one that an option without a value selects, such as ``--instances``.
+    flags : str
+        Name under which argparse stores the choice, if each is an option of its own without a
+        value, such as ``--instances``.
     metavar : str or None
         Placeholder for the value in the usage message.
     always : bool
@@ -46,7 +47,7 @@ class Setting:
     high: float | None = None
     unit: str = ""
     choices: tuple[str, ...] = ()
-    flag: str = ""
+    flags: str = ""
     metavar: str | None = None
     always: bool = False
     name: str = ""
@@ -55,7 +56,7 @@ class Setting:
     @property
     def dest(self) -> str:
         """The name under which argparse stores the option."""
-        return self.flag or self.name
+        return self.flags or self.name
 
     @property
     def option(self) -> str:
@@ -64,6 +65,8 @@ class Setting:
 
     def check(self, value: Any) -> None:
         """Raise SegliteError if a value is out of range or none of the choices."""
+        if value is None and self.default is None:
+            return
         if self.choices and value not in self.choices:
             offered = ", ".join(self.choices)
             raise SegliteError(f"{self.label} must be one of {offered}, not {value!r}.")
@@ -79,8 +82,8 @@ class Setting:
         """Return the words of a command line that choose a value."""
         if value is None or (value == self.default and not self.always):
             return []
-        if self.flag:
-            return [self.option]
+        if self.flags:
+            return [f"--{value}"]
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         # Text that may begin with a minus sign would be read as an option.
         return [f"{self.option}={text}"] if text.startswith("-") else [self.option, text]
@@ -91,10 +94,8 @@ class Setting:
         Parameters
         ----------
         value : object
-            As argparse returns it: text for settings without a default, True or False for flags.
+            As argparse returns it: text for settings without a default.
         """
-        if self.flag:
-            return self.flag if value else self.default
         return self.parse(value) if isinstance(value, str) else value
 
 

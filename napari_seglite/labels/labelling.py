@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,15 +29,15 @@ class Foreground:
         ``(h, w)`` boolean; pixels outside are background.
     smooth : float
         Standard deviation in pixels of a Gaussian that smooths the probabilities first.
-    finished : sequence of int or None
-        Number of finished rows of each frame; rows below are background.
+    finished : callable or None
+        Returns which pixels of a box of a frame are finished, boolean; the others are background.
     """
 
     probabilities: Any
     threshold: float
     inside: np.ndarray | None = None
     smooth: float = 0.0
-    finished: Sequence[int] | None = None
+    finished: Callable[[int, slice, slice], np.ndarray] | None = None
 
     def read(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
         """Return a box of a frame of the mask, boolean."""
@@ -53,7 +53,7 @@ class Foreground:
         foreground = 1 - first_class if several else first_class
         mask = foreground > np.float32(self.threshold)
         if self.finished is not None:
-            mask[max(self.finished[frame] - rows.start, 0) :] = False
+            mask &= self.finished(frame, rows, columns)
         return mask if self.inside is None else mask & self.inside[rows, columns]
 
     def classes(self, frame: int, rows: slice, columns: slice) -> np.ndarray:

@@ -74,6 +74,7 @@ def corrected(viewer, dock, click, qtbot, stack):
     """Return the labels of a segmented stack in a window."""
     viewer.add_image(stack, name="cells", axis_labels=("z", "y", "x"), scale=(2, 0.5, 0.5))
     panel = dock.segment_panel
+    panel.select_output("semantic")
     panel.form.scope_box.setCurrentIndex(panel.form.scope_box.findData("all"))
     click(panel.segment_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=300_000)

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QScrollArea
 
 from napari_seglite import SegmentRequest
 from napari_seglite import segment as segment_array
+from napari_seglite.inference import entropy
 from napari_seglite.widgets.segment import preview_layer
 
 
@@ -58,7 +59,8 @@ def test_it_goes_when_the_run_is_cancelled(viewer, dock, qtbot, nuclei, monkeypa
     panel.cancel()
     qtbot.waitUntil(lambda: not panel.busy, timeout=60_000)
     assert "stack so far" not in viewer.layers
-    assert "Stopped at" in panel.status.text()
+    assert panel.status.text().startswith("Stopped: ")
+    assert "labelled. Segment goes on from there." in panel.status.text()
 
 
 @pytest.fixture
@@ -96,6 +98,10 @@ def test_the_spread_of_flips(viewer, dock, segment, nuclei, qtbot):
     shown = viewer.layers["cells nuclei-s-net uncertainty"].data
     np.testing.assert_array_equal(shown, result.disagreement[0])
     assert shown.max() > 0.1
+    form.uncertainty.setCurrentIndex(form.uncertainty.findData("entropy"))
+    qtbot.waitUntil(lambda: not dock.segment_panel.uncertainty.runner.busy, timeout=60_000)
+    layer = viewer.layers["cells nuclei-s-net uncertainty"]
+    np.testing.assert_allclose(layer.data, entropy(result.probabilities[0]), atol=1e-3)
 
 
 def test_no_tab_is_wider_than_the_dock(viewer, dock, segment, nuclei):

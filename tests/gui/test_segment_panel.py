@@ -20,6 +20,12 @@ def answer(text):
     QTimer.singleShot(200, press)
 
 
+@pytest.fixture
+def masks(dock):
+    """Choose masks; the result of the checkpoint for nuclei is objects."""
+    dock.segment_panel.select_output("semantic")
+
+
 def relabelled(qtbot, panel):
     qtbot.waitUntil(lambda: not panel.relabeller.busy, timeout=300_000)
 
@@ -48,6 +54,7 @@ def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment
     np.testing.assert_array_equal(layer.data, segment_array(nuclei, request).labels)
 
 
+@pytest.mark.usefixtures("masks")
 def test_hand_edits_outlive_the_threshold(viewer, dock, segment, qtbot, nuclei):
     viewer.add_image(nuclei)
     layer, panel = segment(), dock.segment_panel
@@ -63,6 +70,7 @@ def test_hand_edits_outlive_the_threshold(viewer, dock, segment, qtbot, nuclei):
     assert (layer.data != painted).any()
 
 
+@pytest.mark.usefixtures("masks")
 def test_the_slice_that_is_seen_is_labelled_first(viewer, dock, segment, qtbot, nuclei):
     viewer.add_image(np.stack([nuclei, nuclei[::-1], nuclei[:, ::-1]]))
     layer, panel = segment(), dock.segment_panel
@@ -87,6 +95,7 @@ def test_the_slice_that_is_seen_is_labelled_first(viewer, dock, segment, qtbot, 
     np.testing.assert_array_equal(layer.data, expected)
 
 
+@pytest.mark.usefixtures("masks")
 def test_segmenting_again_keeps_what_was_corrected(viewer, dock, segment, qtbot, click, nuclei):
     stack = np.stack([nuclei, nuclei[::-1], nuclei[:, ::-1]])
     viewer.add_image(stack, name="stack")
@@ -153,15 +162,19 @@ def test_locked_layers_are_left_alone(viewer, segment, nuclei):
     assert segment() != layer
 
 
+@pytest.mark.usefixtures("masks")
 def test_current_slice_of_a_stack(viewer, dock, segment, nuclei):
     stack = np.stack([nuclei, nuclei[::-1], nuclei[:, ::-1]])
     viewer.add_image(stack, name="stack", scale=(2, 1, 1))
     panel = dock.segment_panel
     assert panel.form.scope_box.isVisible()
+    panel.form.min_size.setValue(0)
     panel.form.scope_box.setCurrentIndex(1)
     viewer.dims.set_current_step(0, 1)
     layer = segment()
-    whole = segment_array(stack, SegmentRequest("nuclei-s-net", "ZYX")).labels
+    whole = segment_array(
+        stack, SegmentRequest("nuclei-s-net", "ZYX", output="semantic", min_size=0)
+    ).labels
     np.testing.assert_array_equal(layer.data[1], whole[1])
     assert not layer.data[[0, 2]].any()
     assert tuple(layer.scale) == (2, 1, 1)
@@ -279,6 +292,7 @@ def test_every_network_can_be_trained_from_scratch(dock):
     assert {"celnet", "m2snet", "s-net", "u2net-msac", "unet-sharp"} < offered
 
 
+@pytest.mark.usefixtures("masks")
 def test_series_of_stacks_and_its_current_slice(viewer, dock, segment, nuclei):
     series = np.stack([np.stack([nuclei[:64, :64], nuclei[:64, 64:128]])] * 2)
     viewer.add_image(series, name="series", axis_labels=("t", "z", "y", "x"), scale=(1, 4, 1, 1))

@@ -8,7 +8,8 @@ from napari_seglite.checkpoints.inputs import select_channels
 from napari_seglite.errors import CheckpointError, ImageError, SegliteError
 from napari_seglite.images import ImageAxes, Normalisation, guess_axes
 from napari_seglite.inference import SegmentRequest, parse_numbers
-from napari_seglite.inference.tiling import count_tiles, plan_axis, predict_tiled
+from napari_seglite.inference.mosaic import predict_tiled
+from napari_seglite.inference.tiling import count_tiles, plan_axis
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_requests_repeat_themselves():
     parsed = build_parser().parse_args(words[1:])
     assert parse_numbers(parsed.frames) == (0, 2)
     assert (parsed.threshold, parsed.min_size, parsed.tile, parsed.overlap) == (0.25, 7, 256, 32)
-    assert parsed.instances
+    assert parsed.kind == "instances"
     assert (str(parsed.images[0]), parsed.axes, parsed.device) == ("a b.tif", "ZYX", "cpu")
 
 

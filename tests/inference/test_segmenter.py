@@ -10,7 +10,8 @@ CHECKPOINT = "nuclei-s-net"
 
 
 def run(image, axes="YX", **settings):
-    return segment(image, SegmentRequest(CHECKPOINT, axes, device="cpu", **settings))
+    settings = {"output": "semantic", "device": "cpu", **settings}
+    return segment(image, SegmentRequest(CHECKPOINT, axes, **settings))
 
 
 @pytest.fixture

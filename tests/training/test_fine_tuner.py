@@ -104,7 +104,8 @@ def perfect(store):
     from napari_seglite.widgets import sample_data
 
     image = sample_data.load("fluorescence")[0][:96, :160]
-    labels = segment(image, SegmentRequest("nuclei-s-net", "YX", "cpu")).labels
+    request = SegmentRequest("nuclei-s-net", "YX", "cpu", output="semantic")
+    labels = segment(image, request).labels
     return image_examples("nuclei", image, labels, ImageAxes("YX"), store.info("nuclei-s-net")) * 2
 
 

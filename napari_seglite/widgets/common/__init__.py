@@ -9,6 +9,7 @@ from .colours import warm_colours_soon
 from .gl_context import free_in_own_context
 from .job_runner import JobRunner
 from .jobs import StopSignal, allow_parallel_jobs, last_of
+from .key_slider import KeySlider
 from .layers import add_labels, add_uncertainty, current_frame, label_shape
 from .score_table import ScoreTable
 from .source_files import SourceFiles
@@ -26,6 +27,7 @@ __all__ = [
     "CorrectionTracker",
     "JobRunner",
     "JobStatus",
+    "KeySlider",
     "ScoreTable",
     "SourceFiles",
     "StatusLabel",

@@ -30,6 +30,9 @@ _LETTERS = {
 _CHOICES = "seglite_choices"
 Choice = Literal["axes", "channels", "level"]
 _KINDS = {"T": "time points", "Z": "slices"}
+# Of the width of a typical object, so that a few dabs draw one and a single one corrects its edge.
+BRUSH_SHARE = 0.4
+SMALLEST_BRUSH, LARGEST_BRUSH, UNKNOWN_BRUSH = 3, 100, 10
 
 
 def choice(layer: Image, name: Choice) -> Any:
@@ -271,7 +274,12 @@ def show_frame(
 
 
 def add_labels(
-    viewer: ViewerModel, layer: Image, name: str, labels: np.ndarray, recipe: dict[str, Any]
+    viewer: ViewerModel,
+    layer: Image,
+    name: str,
+    labels: np.ndarray,
+    recipe: dict[str, Any],
+    width: float | None = None,
 ) -> Labels:
     """Add labels that lie exactly on an image layer, selected and with the brush ready.
 
@@ -285,6 +293,8 @@ def add_labels(
         Of the image's shape, without channels.
     recipe : dict
         Stored in the layer's metadata: how the labels were made.
+    width : float, optional
+        Of a typical object in pixels; the brush is somewhat smaller.
     """
     added = viewer.add_labels(
         labels,
@@ -295,7 +305,8 @@ def add_labels(
     )
     viewer.layers.selection.active = added
     added.selected_label = 1
-    added.brush_size = max(3, min(labels.shape[-2:]) // 40)
+    brush = UNKNOWN_BRUSH if width is None else round(BRUSH_SHARE * width)
+    added.brush_size = min(max(brush, SMALLEST_BRUSH), LARGEST_BRUSH)
     added.mode = "paint"
     return added
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QSpinBox, QWidget
-from superqt import QLabeledDoubleSlider
+from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QWidget
 
 import src_models
 
@@ -23,18 +22,14 @@ from ..common import (
     viewer_region,
 )
 from .image_rows import ImageRows, hint
+from .labelling_rows import LabellingRows
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-Output = Literal["semantic", "instances"]
 Scope = Literal["all", "current"]
 Measure = Literal["", "entropy", "flips", "heads"]
-OUTPUTS: dict[Output, str] = {
-    "semantic": "Mask: one label per class",
-    "instances": "Objects: one label each",
-}
 SCOPES: dict[Scope, str] = {"all": "All slices", "current": "Current slice"}
 UNCERTAINTIES: dict[Measure, str] = {
     "": "Do not show",
@@ -44,7 +39,7 @@ UNCERTAINTIES: dict[Measure, str] = {
 }
 DEFAULTS = SegmentRequest(DEFAULT, "YX")
 # The settings that the next session starts with.
-REMEMBERED = ("checkpoint", "device", "output", "threshold", "smooth", "fill_holes", "min_size")
+REMEMBERED = ("checkpoint", "device")
 
 
 class SegmentForm(QWidget):
@@ -82,41 +77,47 @@ class SegmentForm(QWidget):
 
     def _build(self) -> None:
         self.checkpoint_box = CheckpointBox(self.store)
+        self.checkpoint_box.setToolTip(
+            "The trained weights to segment with. Choose what was trained on images like yours, or "
+            "fine-tune the nearest; Dice is the overlap with hand-made labels, 1 at best"
+        )
         self.checkpoint_info = hint()
         self.checkpoint_info.setTextFormat(Qt.TextFormat.PlainText)
-        self.device_box = forms.combo(tip="auto takes the fastest device of this computer")
+        self.device_box = forms.combo(
+            tip="auto takes the fastest device of this computer: a GPU if there is one"
+        )
         self.device_box.addItems(["auto", "cpu"])
-        self.scope_box = forms.combo(SCOPES)
+        self.scope_box = forms.combo(
+            SCOPES,
+            "All slices of the stack, or the one in view alone: a quick way to try settings",
+        )
         self.area_box = forms.combo(
-            viewer_region.AREAS, "Labels outside this part of the image do not change"
+            viewer_region.AREAS,
+            "The part of every slice to segment; labels outside of it do not change. A small area "
+            "is a quick way to try settings",
         )
-        self.output_box = forms.combo(OUTPUTS)
         self.depth_box = forms.combo(
-            tip="Pruned levels of the network are faster and coarser; it was trained for this"
+            tip="How much of the network computes. Pruned to level 1 leaves out its inner levels: "
+            "faster and coarser, and trained for this. Full is the most exact"
         )
-        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        self.threshold.setRange(0.01, 0.99)
-        self.threshold.setDecimals(2)
-        self.threshold.setToolTip("Probability from which a pixel belongs to an object")
-        self.smooth = QDoubleSpinBox()
-        self.smooth.setRange(0, 50)
-        self.smooth.setDecimals(1)
-        self.smooth.setSingleStep(0.5)
-        self.smooth.setSuffix(" px")
-        self.smooth.setToolTip("Smooths outlines: width of a Gaussian over the probabilities")
-        self.fill_holes = _pixels("Holes of up to this many pixels are filled, slice by slice")
-        self.min_size = _pixels("Objects of fewer pixels are removed")
         self.uncertainty = forms.combo(
-            UNCERTAINTIES, "Adds an image that is bright where the network is uncertain"
+            UNCERTAINTIES,
+            "Adds an image that is bright where the network is uncertain, and mistakes are likely. "
+            "Of the probabilities needs no further run; mirror images take four",
         )
         self.rescale = QDoubleSpinBox()
         self.rescale.setRange(*RESCALE)
         self.rescale.setSingleStep(0.1)
         self.rescale.setPrefix("× ")
         self.rescale.setValue(1)
-        self.rescale.setToolTip("Enlarges the image for the network; the labels keep its size")
+        self.rescale.setToolTip(
+            "Enlarges the image for the network; the labels keep its size. Good is what gives "
+            "objects the size of those it learnt; 1 changes nothing"
+        )
         self.match_button = QPushButton()
-        self.match_button.setToolTip("Rescale to the pixel size of the training images")
+        self.match_button.setToolTip(
+            "Rescales to the pixel size of the images that the checkpoint learnt from"
+        )
 
     def _lay_out(self) -> None:
         self._rows = rows = forms.form_layout(self)
@@ -129,40 +130,32 @@ class SegmentForm(QWidget):
         rows.addRow("Device", self.device_box)
         rows.addRow("Slices", self.scope_box)
         rows.addRow("Area", self.area_box)
-        rows.addRow("Result", self.output_box)
-        rows.addRow("Threshold", self.threshold)
-        rows.addRow("Smoothing", self.smooth)
-        rows.addRow("Fill holes up to", self.fill_holes)
-        rows.addRow("Smallest object", self.min_size)
+        self.labelling_rows = LabellingRows(rows)
+        self.output_box, self.min_size = (
+            self.labelling_rows.output_box,
+            self.labelling_rows.min_size,
+        )
+        self.threshold, self.smooth = self.labelling_rows.threshold, self.labelling_rows.smooth
+        self.fill_holes = self.labelling_rows.fill_holes
         rows.addRow("Uncertainty", self.uncertainty)
 
     def _connect(self) -> None:
         self.image_rows.changed.connect(self._show_image)
         self.checkpoint_box.currentIndexChanged.connect(self._show_checkpoint)
         self.match_button.clicked.connect(self._match)
-        for signal in (
-            self.threshold.valueChanged,
-            self.smooth.valueChanged,
-            self.fill_holes.valueChanged,
-            self.min_size.valueChanged,
-            self.output_box.currentIndexChanged,
-        ):
-            signal.connect(lambda _: self.labelling_changed.emit())
+        self.rescale.valueChanged.connect(self._follow_checkpoint)
+        self.labelling_rows.changed.connect(self.labelling_changed)
 
     # ------------------------------------------------------------------ the last session
     def _restore(self) -> None:
         stored = preferences.load({name: getattr(DEFAULTS, name) for name in REMEMBERED})
         self.checkpoint_box.select(stored["checkpoint"])
         self.device_box.setCurrentText(stored["device"])
-        forms.select(self.output_box, stored["output"])
-        self.threshold.setValue(stored["threshold"])
-        self.smooth.setValue(stored["smooth"])
-        self.fill_holes.setValue(stored["fill_holes"])
-        self.min_size.setValue(stored["min_size"])
 
     def remember(self, request: SegmentRequest) -> None:
         """Store the settings for the next session."""
         preferences.save({name: getattr(request, name) for name in REMEMBERED})
+        self.labelling_rows.remember()
 
     # ------------------------------------------------------------------ the rows
     @property
@@ -215,6 +208,15 @@ class SegmentForm(QWidget):
         self._rows.setRowVisible(self.depth_box, bool(levels))
         self._offer_heads(bool(levels))  # a network that can be pruned has one head per level
         self._offer_match()
+        self._follow_checkpoint()
+
+    def _follow_checkpoint(self, _: Any = None) -> None:
+        """Show the checkpoint's own settings where the user chose none."""
+        try:
+            if name := self.checkpoint_box.checkpoint:
+                self.labelling_rows.follow(self.store.info(name), round(self.rescale.value(), 2))
+        except SegliteError:
+            pass  # the row about the checkpoint shows the error
 
     def _offer_heads(self, available: bool) -> None:
         index = self.uncertainty.findData("heads")
@@ -242,13 +244,7 @@ class SegmentForm(QWidget):
     # ------------------------------------------------------------------ the request
     def labelling(self) -> dict[str, Any]:
         """Return the arguments of `Segmentation.relabel`."""
-        return {
-            "threshold": round(self.threshold.value(), 4),
-            "smooth": round(self.smooth.value(), 1),
-            "fill_holes": self.fill_holes.value(),
-            "min_size": self.min_size.value(),
-            "output": self.output_box.currentData(),
-        }
+        return self.labelling_rows.values()
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that hold for any image, as arguments of `SegmentRequest`."""
@@ -283,11 +279,3 @@ class SegmentForm(QWidget):
             region=viewer_region.viewed_region(self.viewer, layer, self.area_box.currentData()),
             **self.settings(),
         )
-
-
-def _pixels(tip: str) -> QSpinBox:
-    box = QSpinBox()
-    box.setRange(0, 1_000_000)
-    box.setSuffix(" px")
-    box.setToolTip(tip)
-    return box

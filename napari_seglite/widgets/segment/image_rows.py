@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 
 from ...errors import SegliteError
 from ...inference import parse_numbers
 from ..common import ERROR_STYLE, forms, layers, plain_tip
 from ..file_layers import facts_of
+from .channel_layers import channel_layers, join_channels
+from .image_choice import ImageChoice
 from .scene_row import SceneRow
 
 if TYPE_CHECKING:
@@ -44,25 +46,37 @@ class ImageRows(QObject):
     def __init__(self, viewer: ViewerModel, rows: QFormLayout) -> None:
         super().__init__(rows)
         self._rows = rows
-        self.box = forms.layer_box(viewer, Image)
+        self.viewer = viewer
+        self.choice = ImageChoice(viewer, self)
+        self.box = self.choice.box
         self.info = hint()
         self.level_box = forms.combo(
-            tip="Coarser levels are faster; objects are smaller for the network"
+            tip="Resolution of a multiscale image, 0 the finest. Coarser ones are faster; objects "
+            "are smaller for the network"
         )
-        self.axes_box = _typed("T time, Z depth, C channels; choose, or type such as ZCYX")
+        self.axes_box = _typed(
+            "What the axes of the image are: T time, Z depth, C channels, Y, X. Choose, or type "
+            "such as ZCYX"
+        )
         self.channels_box = _typed(
-            "Channels in the order of the checkpoint's inputs, such as 0 or 2,0"
+            "Channels for the network, in the order of the checkpoint's inputs, such as 0 or 2,0. "
+            "A checkpoint with one input sees their mean"
         )
         self.scenes = SceneRow(viewer, self)
-        rows.addRow("Image", self.box.native)
+        self.join_button = QPushButton()
+        image_row = forms.side_by_side(self.box.native, self.choice.pin, stretches=(1,))
+        rows.addRow("Image", image_row)
         rows.addRow(self.info)
         rows.addRow("Scene", self.scenes.box)
         rows.addRow("Level", self.level_box)
         rows.addRow("Axes", self.axes_box)
         rows.addRow("Channels", self.channels_box)
+        rows.addRow("Channels", self.join_button)
         self.scenes.said.connect(self._say)
         self.scenes.opened.connect(self._on_opened)
         self.box.changed.connect(self.refresh)
+        self.join_button.clicked.connect(self._join)
+        viewer.layers.selection.events.changed.connect(self._show_channels)
         self.level_box.activated.connect(self._level_chosen)
         for combo, chosen in (
             (self.axes_box, self._axes_chosen),
@@ -82,8 +96,33 @@ class ImageRows(QObject):
 
     def reset_choices(self) -> None:
         """Read the list of layers again."""
-        self.box.reset_choices()
+        self.choice.reset_choices()
         self.refresh()
+
+    def close(self) -> None:
+        """Follow the viewer no more."""
+        self.choice.close()
+        self.viewer.layers.selection.events.changed.disconnect(self._show_channels)
+
+    def _show_channels(self, _: object = None) -> None:
+        """Offer to take several layers as the channels of one image."""
+        found = channel_layers(self.viewer, self.image)
+        self._rows.setRowVisible(self.join_button, bool(found))
+        self.join_button.setText(f"Join {len(found)} layers")
+        names = ", ".join(f"{k} {layer.name}" for k, layer in enumerate(found))
+        self.join_button.setToolTip(
+            plain_tip(
+                f"Adds a layer with these channels and hides theirs: {names}. To choose others, "
+                "select them in the layer list with Ctrl"
+            )
+        )
+
+    def _join(self) -> None:
+        if found := channel_layers(self.viewer, self.image):
+            layer = join_channels(self.viewer, found)
+            self.box.reset_choices()
+            self.box.value = layer
+            self.refresh()  # it may have been chosen before its axes were known
 
     def refresh(self) -> None:
         """Show the properties and choices of the layer."""
@@ -101,6 +140,7 @@ class ImageRows(QObject):
             self.level_box.addItems([f"{k}: {size}" for k, size in enumerate(sizes)])
             self.level_box.setCurrentIndex(layers.choice(layer, "level") or 0)
         self._show_axes(layer)
+        self._show_channels()
         self.changed.emit()
 
     def _show_axes(self, layer: Image | None) -> None:

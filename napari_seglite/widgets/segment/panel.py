@@ -7,37 +7,33 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QApplication, QCheckBox, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
-from ...inference import Segmenter, SegmentRequest, measure_uncertainty
+from ...inference import Segmenter, SegmentRequest
+from ...labels import Output
 from ...runtime import WithResult
-from ..common import (
-    JobRunner,
-    JobStatus,
-    StopSignal,
-    add_uncertainty,
-    forms,
-    label_shape,
-    last_of,
-    layers,
-)
+from ..common import JobRunner, JobStatus, StopSignal, forms, label_shape
 from ..file_layers import is_being_read
 from .before_layer import BeforeLayer
-from .form import Output, SegmentForm
+from .copy_row import CopyRow
+from .form import SegmentForm
+from .in_view import SeenPart
+from .kept_regions import KeptRegions
 from .preview_layer import SegmentationPreview
-from .relabeller import Relabeller, summary
-from .result_layers import ResultLayer, ResultLayers
+from .relabeller import Relabeller
+from .result_layers import ResultLayer, ResultLayers, prepare
+from .texts import brush_text, kept_text, progress_text, summary
+from .uncertainty_layer import UncertaintyLayer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ...images import Corrections
-    from ...inference import Progress, Segmentation, Uncertainty
-    from ..common import CorrectionTracker, TrackedLayer
-    from .result_layers import Copies
+    from ...inference import Progress, Segmentation
+    from ..common import CorrectionTracker
+    from .result_layers import Prepared
 
 
 @dataclass(frozen=True)
@@ -54,12 +50,20 @@ class _Run:
         Whether the user agreed to lose the corrections in it.
     preview : SegmentationPreview
         Shows the labels so far.
+    seen : SeenPart
+        Tells the job what the user sees, which is computed first.
     """
 
     image: Image
     replaces: ResultLayer | None
     overwrite: bool
     preview: SegmentationPreview
+    seen: SeenPart
+
+    def close(self) -> None:
+        """Take the preview away and follow the viewer no more."""
+        self.preview.close()
+        self.seen.close()
 
 
 BEFORE_KEY = "Shift-V"
@@ -91,6 +95,7 @@ class SegmentPanel(QWidget):
         super().__init__(parent)
         self.viewer, self.store, self.tracker = viewer, store, tracker
         self.results = ResultLayers(viewer)
+        self.kept = KeptRegions(tracker, self)
         self._segmenter = Segmenter(store)
         self._run: _Run | None = None
         self._last: ResultLayer | None = None
@@ -106,7 +111,8 @@ class SegmentPanel(QWidget):
             stopped_text="Cancelled. Nothing was changed.",
             keeps_partial=True,
         )
-        self.explaining = JobRunner(self)
+        self.uncertainty = UncertaintyLayer(self, viewer)
+        self.uncertainty.said.connect(self.say)
         self.relabeller = Relabeller(self, self.results)
         self.relabeller.said.connect(self.say)
         self.relabeller.again.connect(self.relabel)
@@ -115,7 +121,15 @@ class SegmentPanel(QWidget):
 
     def _build(self) -> None:
         self.form = SegmentForm(self.viewer, self.store)
+        self.form.image_rows.choice.image_of = self.results.image_of
         self.segment_button, self.cancel_button = QPushButton("Segment"), QPushButton("Cancel")
+        self.segment_button.setToolTip(
+            "Labels the image with the network. What you see is computed first; what you corrected "
+            "stays"
+        )
+        self.cancel_button.setToolTip(
+            "Stops. What is finished stays in the labels, and Segment goes on from there"
+        )
         self.status = JobStatus()
         self.replace_box = QCheckBox("Replace my corrections, too")
         self.replace_box.setToolTip(
@@ -126,8 +140,8 @@ class SegmentPanel(QWidget):
         self.before_button.setToolTip(
             f"The labels before the last segmentation, and back ({BEFORE_KEY})"
         )
-        self.copy_command = QPushButton("Copy as command")
-        self.copy_python = QPushButton("Copy as Python")
+        self.copy_row = CopyRow(lambda: self.last)
+        self.copy_command, self.copy_python = self.copy_row.command, self.copy_row.python
         column = QVBoxLayout(self)
         column.addWidget(self.form)
         column.addLayout(
@@ -137,19 +151,19 @@ class SegmentPanel(QWidget):
         column.addWidget(self.status)
         column.addWidget(self.before_button)
         column.addStretch(1)
-        column.addLayout(forms.side_by_side(self.copy_command, self.copy_python))
+        column.addWidget(self.copy_row)
 
     def _connect(self) -> None:
         self.form.image_changed.connect(self._enable)
         self.form.labelling_changed.connect(self.relabel)
-        for runner in (self.runner, self.explaining):
+        self.form.uncertainty.currentIndexChanged.connect(self._on_measure)
+        for runner in (self.runner, self.uncertainty.runner):
             runner.changed.connect(self._enable)
         self.tracker.changed.connect(self._show_choices)
         self.before_button.toggled.connect(self._on_before)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
-        self.copy_command.clicked.connect(lambda: self._copy(command=True))
-        self.copy_python.clicked.connect(lambda: self._copy(command=False))
+        self.copy_row.said.connect(self.say)
 
     # ------------------------------------------------------------------ state
     @property
@@ -195,7 +209,7 @@ class SegmentPanel(QWidget):
     def _enable(self) -> None:
         self._show_choices()
         self.runner.refresh()
-        states = self.runner.state, self.explaining.state
+        states = self.runner.state, self.uncertainty.runner.state
         self.cancel_button.setEnabled("running" in states)
 
     def say(self, text: str, error: bool = False) -> None:
@@ -220,17 +234,18 @@ class SegmentPanel(QWidget):
         assert image is not None
         earlier = self._current(image, request)
         overwrite = self.replace_box.isChecked() and not self.replace_box.isHidden()
-        if overwrite and not self._may_replace(earlier):
+        if overwrite and not self.kept.may_replace(earlier):
             return
         self.before.close()
         self.form.remember(request)
-        self.explaining.stop()
+        self.uncertainty.runner.stop()
         data, preview = image.data, SegmentationPreview(self.viewer, image, request)
+        seen = SeenPart(self.viewer, image)
         before = earlier.result if earlier is not None and earlier.source is data else None
-        run = self._run = _Run(image, earlier, overwrite, preview)
+        run = self._run = _Run(image, earlier, overwrite, preview, seen)
         segmenter = self._segmenter
         self.runner.start(
-            lambda stop: _segmented(segmenter, data, request, before, preview, stop),
+            lambda stop: _segmented(segmenter, data, request, before, run, stop),
             progressed=self._on_progress,
             succeeded=lambda outcome: self._after_preview(lambda: self._on_result(run, *outcome)),
             failed=lambda text: self.say(f"{image.name}: {text}", error=True),
@@ -240,18 +255,13 @@ class SegmentPanel(QWidget):
     def cancel(self) -> None:
         """Stop the running job; finished slices stay."""
         self.runner.stop()
-        self.explaining.stop()
+        self.uncertainty.runner.stop()
 
     def _on_progress(self, progress: Progress) -> None:
         if self._run is None or self.runner.state != "running":
             return
         self._run.preview.update()
-        text = progress.text
-        if progress.seconds_left is not None and progress.done < progress.total:
-            text += f", {_duration(progress.seconds_left)} left"
-        if progress.pixels_per_second is not None:
-            text += f" ({progress.pixels_per_second / 1e6:.2g} megapixels per second)"
-        self.runner.show(text, progress.done, progress.total)
+        self.runner.show(progress_text(progress), progress.done, progress.total)
 
     def _after_preview(self, act: Callable[[], None]) -> None:
         # napari takes a while to remove the preview's layer and to add the result's. One after
@@ -259,19 +269,20 @@ class SegmentPanel(QWidget):
         # 0.9 crashed when it drew the layer that was opened next.
         run = self._run
         if run is not None:
-            run.preview.close()
+            run.close()
         QTimer.singleShot(0, lambda: act() if run is self._run else None)
 
     def shut(self) -> None:
         """End the run without a word; see `SegliteDock.shut`."""
-        for runner in (self.runner, self.explaining):
+        for runner in (self.runner, self.uncertainty.runner):
             runner.abandon()
+        self.form.image_rows.close()
         if self._run is not None:
-            self._run.preview.close()
+            self._run.close()
         self._run = None
         self.before.close()
 
-    def _on_result(self, run: _Run, result: Segmentation, copies: Copies | None) -> None:
+    def _on_result(self, run: _Run, result: Segmentation, prepared: Prepared) -> None:
         image = run.image
         if image not in self.viewer.layers:
             self.say("The image was removed during the run, so its labels were dropped.")
@@ -283,32 +294,32 @@ class SegmentPanel(QWidget):
         target = self._current(image, result.request)
         if target is not run.replaces:
             target = None
-        kept = None if target is None else self._corrections(target, result, run.overwrite)
-        self._last = self.results.show(image, result, target, copies, kept)
+        kept = self.kept.take(target, result, run.overwrite)
+        # The user may be at work on another image by now.
+        elsewhere = self.viewer.layers.selection.active if self.form.image is not image else None
+        self._last = self.results.show(image, result, target, prepared, kept)
+        if elsewhere is not None:
+            self.viewer.layers.selection.active = elsewhere
         self.replace_box.setChecked(False)
-        self.say(" ".join([summary(result), *_kept_text(kept, result), *result.notices]))
+        told = [summary(result), *kept_text(kept, result), *brush_text(result), *result.notices]
+        self.say(" ".join(told))
         self._list_devices(result.request.device)
         self._last.layer.bind_key(BEFORE_KEY, self._flip, overwrite=True)
         self._show_choices()
         self.segmented.emit(image, self._last.layer)
-        if self.form.uncertainty.currentData():
-            self.explaining.start(
-                lambda stop: last_of(measure_uncertainty(result, stop)),
-                succeeded=lambda uncertainty: self._on_uncertainty(image, result, uncertainty),
-                failed=lambda text: self.say(text, error=True),
-            )
+        if measure := self.form.uncertainty.currentData():
+            self.uncertainty.show(self._last, measure, self.status.text())
+
+    def _on_measure(self, _: Any = None) -> None:
+        """Show or hide the uncertainty of the last result, whose probabilities are there."""
+        last = self.last
+        if last is not None and last.image is self.form.image and not self.busy:
+            self.uncertainty.show(last, self.form.uncertainty.currentData() or "")
 
     def _flip(self, _: Any = None) -> None:
         """Show the labels before the last segmentation, or those after it again."""
         if not self.before_button.isHidden():
             self.before_button.toggle()
-
-    def _on_uncertainty(self, image: Image, result: Segmentation, uncertainty: Uncertainty) -> None:
-        if image in self.viewer.layers:
-            name = f"{image.name} {result.info.id} uncertainty"
-            add_uncertainty(self.viewer, image, name, uncertainty)
-            if len(uncertainty.scores) > 1:
-                self.say(f"{self.status.text()} Least certain: slice {uncertainty.worst}.")
 
     def _wind_up(self) -> None:
         self._run = None
@@ -324,48 +335,16 @@ class SegmentPanel(QWidget):
     def _current(self, image: Image, request: SegmentRequest) -> ResultLayer | None:
         """Return the layer that a segmentation of an image goes into."""
         try:
-            classes = self.store.info(request.checkpoint).classes
+            info = self.store.info(request.checkpoint)
         except SegliteError:  # the run says so
             return None
-        return self.results.current(image, label_shape(image), request.output, classes)
-
-    def _corrected(self, shown: ResultLayer | None) -> TrackedLayer | None:
-        """Return the record of a layer, if something in it is corrected."""
-        tracked = None if shown is None else self.tracker.find(shown.layer)
-        return tracked if tracked is not None and tracked.entry.corrections.regions else None
-
-    def _corrections(
-        self, target: ResultLayer, result: Segmentation, overwrite: bool
-    ) -> Corrections | None:
-        """Return the regions that stay as they are; with `overwrite`, forget those replaced."""
-        tracked = self._corrected(target)
-        if tracked is None:
-            return None
-        if overwrite:
-            for frame in result.frames:
-                self.tracker.forget(tracked.entry.key, frame)
-        corrections = tracked.entry.corrections
-        return corrections if corrections.regions else None
-
-    def _may_replace(self, shown: ResultLayer | None) -> bool:
-        """Ask whether corrections may be replaced."""
-        tracked = self._corrected(shown)
-        if shown is None or tracked is None:
-            return True
-        count = len(tracked.entry.corrections.frames)
-        where = "1 slice" if count == 1 else f"{count} slices"
-        answer = QMessageBox.question(
-            self,
-            "Replace corrections",
-            f"You corrected {where} in {shown.layer.name}. Replace your corrections by what the "
-            "network predicts?",
-        )
-        return bool(answer == QMessageBox.StandardButton.Yes)
+        output = request.output_for(info)
+        return self.results.current(image, label_shape(image), output, info.classes)
 
     def _show_choices(self) -> None:
         """Offer to replace corrections, and to look at earlier labels, where there are any."""
         last = self.last
-        self.replace_box.setVisible(self._corrected(last) is not None)
+        self.replace_box.setVisible(self.kept.tracked(last) is not None)
         self.before_button.setVisible(last is not None and last.before is not None)
 
     def _on_before(self, on: bool) -> None:
@@ -376,21 +355,6 @@ class SegmentPanel(QWidget):
             self.before.show(last.layer, last.before)
 
     # ------------------------------------------------------------------ the rest
-    def _copy(self, command: bool) -> None:
-        shown = self.last
-        if shown is None:
-            self.say("Segment an image first. Then this button copies how to repeat it.")
-            return
-        request, image = shown.result.request, shown.image
-        path = layers.file_of(image)
-        request = replace(request, axes=layers.axes_in_file(image, request.axes))
-        text = request.as_command([path], ".") if command else request.as_python(path)
-        clipboard = QApplication.clipboard()
-        assert clipboard is not None
-        clipboard.setText(text)
-        remark = "" if image.source.path else f" The image has no file yet: save it as {path}."
-        self.say("Copied." + remark)
-
     def _list_devices(self, used: str) -> None:
         from src_models import selective_scan
 
@@ -406,28 +370,14 @@ def _segmented(
     data: Any,
     request: SegmentRequest,
     before: Segmentation | None,
-    preview: SegmentationPreview,
+    run: _Run,
     stop: StopSignal,
-) -> Generator[Progress, None, tuple[Segmentation, Copies | None]]:
+) -> Generator[Progress, None, tuple[Segmentation, Prepared]]:
     """Segment in the job's thread; finished tiles go into the preview and no further."""
-    steps = WithResult(segmenter.run(data, request, stop, before))
+    steps = WithResult(segmenter.run(data, request, stop, before, run.seen))
     for progress in steps:
         if progress.finished is not None:
-            preview.write(progress.finished)
+            run.preview.write(progress.finished)
         yield replace(progress, finished=None)
-    return steps.result, ResultLayers.copies(steps.result)
-
-
-def _kept_text(kept: Corrections | None, result: Segmentation) -> list[str]:
-    """Return a sentence about corrected slices that stayed as they are, or nothing."""
-    frames = [] if kept is None else [k for k in kept.frames if k in result.frames]
-    if not frames:
-        return []
-    if kept is not None and kept.shape[0] == 1:
-        return ["What you corrected stayed as it is."]
-    listed = ", ".join(map(str, frames[:8])) + (" …" if len(frames) > 8 else "")
-    return [f"What you corrected stayed as it is: slice{'s' * (len(frames) > 1)} {listed}."]
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+    view = run.seen()
+    return steps.result, prepare(steps.result, None if view is None else view.frame)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...inference import Finished
 
 # Seconds before it appears: short runs do without.
-PATIENCE = 3
+PATIENCE = 1.5
 # Seconds between two updates, and at least this many times as long as an update takes.
 PAUSE, SHARE = 0.3, 20
 
@@ -46,7 +46,7 @@ class SegmentationPreview:
         self._pause = 0.0
 
     def write(self, finished: Finished) -> None:
-        """Write the labels of finished rows; called in the job's thread."""
+        """Write the labels of finished pixels; called in the job's thread."""
         if self._labels is None:
             self._labels = chunked.zeros(self._axes.label_shape(self._shape), np.uint8)
         classes = classify(finished.values, self.request.threshold)

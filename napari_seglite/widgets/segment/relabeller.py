@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from ..common import JobRunner, current_frame
 from .result_layers import ResultLayer, ResultLayers
+from .texts import summary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,17 +120,3 @@ def _relabelled(
     if first is not None:
         yield old.relabel_frame(first, **settings)
     return old.relabel(**settings)
-
-
-def summary(result: Segmentation) -> str:
-    """Return a sentence about a segmentation: its objects, or the share of labelled pixels."""
-    if not result.complete:
-        return f"Stopped at {result.share:.0%}. Segment again to continue from there."
-    whole = result.request.frames is None
-    if result.request.output == "instances":
-        count = result.counts.objects
-        where = "" if whole else f" in slice {result.frames[0]}"
-        return f"Found {count:,} {'object' if count == 1 else 'objects'}{where}."
-    part = "the pixels" if whole else f"slice {result.frames[0]}"
-    part = "the area" if result.request.region else part
-    return f"Labelled {result.counts.pixels / max(1, result.size):.1%} of {part}."

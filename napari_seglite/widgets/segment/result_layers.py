@@ -17,7 +17,38 @@ if TYPE_CHECKING:
 
     from ...inference import Segmentation
 
-    Copies = tuple[np.ndarray, np.ndarray]
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a layer needs of a segmentation and what takes too long for the GUI thread.
+
+    Attributes
+    ----------
+    own, written : ndarray or None
+        Copies of labels that are in memory: one to paint into, one to compare with.
+    width : float or None
+        Of a typical object in pixels.
+    """
+
+    own: np.ndarray | None
+    written: np.ndarray | None
+    width: float | None
+
+
+def prepare(result: Segmentation, frame: int | None = None) -> Prepared:
+    """Prepare a segmentation for its layer; called in the job's thread.
+
+    Parameters
+    ----------
+    result : Segmentation
+        The segmentation.
+    frame : int, optional
+        The frame that the user sees.
+    """
+    labels, width = result.labels, result.object_diameter(frame)
+    if not isinstance(labels, np.ndarray):
+        return Prepared(None, None, width)
+    return Prepared(labels.copy(), labels.copy(), width)
 
 
 @dataclass
@@ -71,6 +102,13 @@ class ResultLayer:
         """Remember that the user painted."""
         self.painted, self.top = True, max(self.top, int(self.layer.selected_label))
 
+    def offer_new_object(self) -> None:
+        """Let the brush paint a new object, so that a missed one is not joined to another."""
+        if self.result.request.output == "instances":
+            data = self.layer.data
+            top = self.top if self.written is None else int(np.max(data, initial=0))
+            self.layer.selected_label = min(top + 1, int(np.iinfo(data.dtype).max))
+
     def write(self, result: Segmentation, labels: np.ndarray, touched: np.ndarray) -> None:
         """Write labels that are in memory into the layer.
 
@@ -86,6 +124,7 @@ class ResultLayer:
         self.result, self.written, self.touched = result, labels.copy(), touched
         self.layer.data = labels
         self._store_recipe()
+        self.offer_new_object()
 
     def write_large(self, result: Segmentation, kept: Corrections | None = None) -> None:
         """Write labels that are too large for memory into the layer.
@@ -106,6 +145,7 @@ class ResultLayer:
             self.layer.data = result.labels
             self.painted, self.top = False, result.counts.objects
         self._store_recipe()
+        self.offer_new_object()
 
     def _store_recipe(self) -> None:
         self.layer.metadata = {**self.layer.metadata, "seglite": self.result.recipe()}
@@ -188,25 +228,20 @@ class ResultLayers:
             and r.layer.data.shape == r.result.labels.shape
         ]
 
+    def image_of(self, layer: Labels) -> Image | None:
+        """Return the image whose segmentation a Labels layer shows, or None for another layer."""
+        return next((r.image for r in reversed(self._results) if r.layer == layer), None)
+
     def segmentation_of(self, layer: Labels) -> Segmentation | None:
         """Return the segmentation that a Labels layer shows, or None for another layer."""
         return next((r.result for r in reversed(self._results) if r.layer == layer), None)
-
-    @staticmethod
-    def copies(result: Segmentation) -> Copies | None:
-        """Copy labels that are in memory, once to paint into and once to compare with.
-
-        Copying a stack takes long enough to freeze the window, so the job's thread does it.
-        """
-        labels = result.labels
-        return (labels.copy(), labels.copy()) if isinstance(labels, np.ndarray) else None
 
     def show(
         self,
         image: Image,
         result: Segmentation,
         replace: ResultLayer | None,
-        copies: Copies | None = None,
+        prepared: Prepared | None = None,
         kept: Corrections | None = None,
     ) -> ResultLayer:
         """Show a segmentation in a new layer, or in one that `find` returned.
@@ -219,13 +254,13 @@ class ResultLayers:
             The segmentation.
         replace : ResultLayer or None
             The layer to write into; None for a new one.
-        copies : tuple of ndarray, optional
-            From `copies`.
+        prepared : Prepared, optional
+            From `prepare`.
         kept : Corrections, optional
             Regions of `replace` that stay as they are.
         """
         if replace is None:
-            return self._add(image, result, copies)
+            return self._add(image, result, prepared or prepare(result))
         if replace.layer.name == _name(image, replace.result):
             replace.layer.name = _name(image, result)
         replace.source = image.data
@@ -245,18 +280,20 @@ class ResultLayers:
         self.viewer.layers.selection.active = replace.layer
         return replace
 
-    def _add(self, image: Image, result: Segmentation, copies: Copies | None) -> ResultLayer:
+    def _add(self, image: Image, result: Segmentation, prepared: Prepared) -> ResultLayer:
         labels = result.labels
-        in_memory = isinstance(labels, np.ndarray)
-        own, written = copies or self.copies(result) or (labels, None)
+        in_memory = prepared.own is not None
+        own = labels if prepared.own is None else prepared.own
         name = _name(image, result)
-        layer = add_labels(self.viewer, image, name, own, result.recipe())
+        layer = add_labels(self.viewer, image, name, own, result.recipe(), prepared.width)
         touched = np.zeros(labels.shape, bool) if in_memory else None
-        added = ResultLayer(image, layer, result, written, touched, top=result.counts.objects)
+        top = result.counts.objects
+        added = ResultLayer(image, layer, result, prepared.written, touched, top=top)
         added.source = image.data
         if not in_memory:
             layer.events.paint.connect(added.note_painting)
         self._results.append(added)
+        added.offer_new_object()
         return added
 
     def update(self, shown: ResultLayer, result: Segmentation) -> bool:
@@ -307,8 +344,8 @@ class ResultLayers:
         before = labels.read(position, *box)
         inside = result.inside
         unchanged = np.zeros(fresh.shape, bool) if inside is None else ~inside
-        if result.rows:
-            unchanged[result.rows[position] :] = True
+        if result.coverage is not None:
+            unchanged |= ~result.coverage.frame(position)
         if shown.written is not None and shown.touched is not None:
             written, touched = result.frames_in(shown.written), result.frames_in(shown.touched)
             edited = edited_pixels(
