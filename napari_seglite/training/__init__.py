@@ -36,6 +36,7 @@ from .request import (
     Validation,
 )
 from .start import start_info
+from .texts import progress_text
 
 __all__ = [
     "TRAINABLE",
@@ -68,6 +69,7 @@ __all__ = [
     "image_examples",
     "learn_live",
     "prepare_training",
+    "progress_text",
     "ranking_table",
     "read_colour",
     "start_info",

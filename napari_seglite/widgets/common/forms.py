@@ -15,6 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from . import colours
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -94,6 +96,7 @@ def show_columns(tree: QTreeWidget, *titles: str) -> None:
     """Name the columns of a tree; the first takes the width that the others leave."""
     tree.setHeaderLabels(list(titles))
     tree.setUniformRowHeights(True)
+    colours.follow_items(tree)
     header = tree.header()
     assert header is not None
     header.setStretchLastSection(False)

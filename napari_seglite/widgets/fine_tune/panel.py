@@ -28,6 +28,7 @@ from ...training import (
     ViewedPatch,
     fine_tune,
     learn_live,
+    progress_text,
 )
 from ..common import (
     JobRunner,
@@ -43,7 +44,7 @@ from .before_after_view import BeforeAfterView
 from .form import FineTuneForm
 from .preview_layer import TrainingPreview
 from .slices import whole_slices
-from .texts import NOTHING_LEARNT, is_better, outcome, progress
+from .texts import NOTHING_LEARNT, is_better, outcome
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -66,8 +67,6 @@ class _Run:
         Shows its predictions.
     strokes : int
         Number of strokes corrected at its start.
-    started : float
-        Time of its start in seconds.
     paused, learns_meanwhile : bool
         Whether it pauses, and whether it learns from strokes made during the run.
     finished : bool
@@ -78,7 +77,6 @@ class _Run:
     feed: AnnotationFeed
     preview: TrainingPreview
     strokes: int
-    started: float
     paused: bool
     learns_meanwhile: bool
     finished: bool = False
@@ -247,7 +245,7 @@ class FineTunePanel(QWidget):
         """Start training on the corrections."""
         if self.busy:
             return
-        image = self.form.image_box.value
+        begun, image = time.monotonic(), self.form.image_box.value
         try:
             images, request = self.images(), self.request()
             feed = AnnotationFeed(images, viewed_patch(self.viewer, image))
@@ -262,7 +260,6 @@ class FineTunePanel(QWidget):
             feed,
             TrainingPreview(self.viewer, image),
             strokes=sum(each.corrections.strokes for each in images),
-            started=time.monotonic(),
             paused=False,
             learns_meanwhile=self.form.live.isChecked(),
         )
@@ -274,7 +271,8 @@ class FineTunePanel(QWidget):
             if live:
                 return ready_to_train(learn_live(request, feed, store, *stops))
             pauses = (lambda: run.paused), (lambda: run.learns_meanwhile)
-            return ready_to_train(fine_tune(request, feed, store, automatic, *pauses, *stops))
+            events = fine_tune(request, feed, store, automatic, *pauses, *stops, begun)
+            return ready_to_train(events)
 
         self.runner.start(
             work,
@@ -324,23 +322,29 @@ class FineTunePanel(QWidget):
                 self._on_finished(self._run, event)
             case Message():
                 self.say(event.text)
+                self._show_share(event.status)
             case Previewed(patch=ViewedPatch() as patch):
                 self._run.preview.show(event.probabilities, patch)
-            case StepDone():
-                self.curve.add_loss(event.status.step, event.loss)
-                self._show_progress(event.status)
-            case Validated():
-                self.curve.add_dice(event.status.step, event.dice)
-                self._show_progress(event.status)
+            case StepDone(status=status):
+                self.curve.add_loss(status.part_step or status.step, event.loss, status.part)
+                self._show_progress(status)
+            case Validated(status=status):
+                self.curve.add_dice(status.part_step, event.dice, status.part)
+                self._show_progress(status)
 
     def _show_progress(self, status: RunStatus) -> None:
-        done = round(status.share * 1000) if status.steps else None
-        self.runner.show(progress(status), done, 1000)
+        self.runner.show(progress_text(status))
+        self._show_share(status)
+
+    def _show_share(self, status: RunStatus) -> None:
+        if status.steps:  # live learning has no end
+            self.status.advance(round(status.share * 1000), 1000)
 
     def _on_finished(self, run: _Run, event: Finished) -> None:
         run.finished = True
-        better, seconds = is_better(event), time.monotonic() - run.started
-        self.say(outcome(event, run.start, run.strokes, seconds))
+        better = is_better(event)
+        self._show_share(event.status)
+        self.say(outcome(event, run.start, run.strokes))
         self.start_button.setText("Continue" if better else "Fine-tune")
         if event.checkpoint is not None:
             self.learnt.emit(event.checkpoint)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -22,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from ...checkpoints import CheckpointInfo, CheckpointStore, parents_first, printable
 from ...errors import SegliteError
-from ..common import StatusLabel, TrainingCurves, describe_checkpoint, forms, plain_tip
+from ..common import StatusLabel, TrainingCurves, colours, describe_checkpoint, forms, plain_tip
 from .texts import dice, drawable, summary
 
 # Where an item of the tree keeps the name of its checkpoint, and the reason if it is damaged.
@@ -136,9 +135,8 @@ class ModelsPanel(QWidget):
         item = self._item(name, printable(name), "damaged", "")
         item.setData(0, REASON, reason)
         item.setToolTip(0, plain_tip(printable(reason, longest=1000)))
-        grey = self.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
         for column in range(3):
-            item.setForeground(column, grey)
+            colours.tint_item(item, column, "hint")
         style = self.style()
         if style is not None:
             item.setIcon(0, style.standardIcon(QStyle.StandardPixmap.SP_MessageBoxWarning))
