@@ -12,6 +12,7 @@ from .events import (
     RunCallbacks,
     RunStatus,
     StepDone,
+    StrokeScored,
     TrainingEvent,
     Validated,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "RunStatus",
     "Schedule",
     "StepDone",
+    "StrokeScored",
     "TrainingEvent",
     "Validated",
     "Validation",

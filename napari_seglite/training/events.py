@@ -82,6 +82,26 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class StrokeScored:
+    """Live learning scored a stroke, before or after it was learnt.
+
+    Attributes
+    ----------
+    text, status
+        As in all events.
+    dice : float or None
+        On a new stroke before it was learnt, 0 to 1; None if it was scored after.
+    falling : bool
+        Whether it gets worse, so that the user may want to go back.
+    """
+
+    text: str
+    status: RunStatus
+    dice: float | None
+    falling: bool
+
+
+@dataclass(frozen=True)
 class Previewed:
     """The current weights predicted the patch that `RunCallbacks.preview_frame` returned.
 
@@ -128,7 +148,7 @@ class Finished:
     note: str = ""
 
 
-TrainingEvent = Message | StepDone | Validated | Previewed | Finished
+TrainingEvent = Message | StepDone | Validated | StrokeScored | Previewed | Finished
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,7 @@ def learn_live(
     store: CheckpointStore,
     stop: Stop,
     abort: Stop,
+    go_back: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainingEvent]:
     """Learn from a feed after every stroke until stopped, see `LiveSession`."""
     fast = devices.fast_bfloat16(devices.resolve(request.device))
@@ -213,4 +214,4 @@ def learn_live(
             last = LiveInput(examples, frame, patch)
         return last
 
-    yield from session.run(live_input, stop, abort)
+    yield from session.run(live_input, stop, abort, go_back)

@@ -300,7 +300,6 @@ class FineTuner:
         if not stop():
             yield from run.keep()
         numbers = {"steps_done": steps, "seconds": round(seconds, 1), "held_out": self._held_out}
-        yield Message("Saving …", replace(status, share=0.99))
         info = self._write(run, runs, scored, numbers)
         self._discard_states()
         seconds = self._pace.elapsed

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 import src_models
 
-from ...checkpoints import CheckpointInfo, CheckpointStore, printable
+from ...checkpoints import CheckpointInfo, CheckpointStore, printable, score_of
 from .forms import keep_narrow, select
 
 # The id that is selected at first.
@@ -62,9 +62,8 @@ class CheckpointBox(QComboBox):
 def describe_checkpoint(info: CheckpointInfo) -> str:
     """Return a line about a checkpoint: purpose, network, Dice and parent."""
     parts = [info.description, src_models.card(info.network).title]
-    dice = info.score("test_dice", "validation_dice")
-    if dice is not None:
-        parts.append(f"Dice {dice:.2f}")
+    if (score := score_of(info)) is not None:
+        parts.append(str(score))
     if info.parent:
         parts.append(f"from {info.parent}")
     return printable(" · ".join(part.rstrip(".") for part in parts if part), longest=600)

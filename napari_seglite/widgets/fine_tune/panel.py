@@ -23,6 +23,7 @@ from ...training import (
     Previewed,
     RunStatus,
     StepDone,
+    StrokeScored,
     TrainingEvent,
     Validated,
     ViewedPatch,
@@ -69,6 +70,10 @@ class _Run:
         Number of strokes corrected at its start.
     paused, learns_meanwhile : bool
         Whether it pauses, and whether it learns from strokes made during the run.
+    live_text : str
+        How well live learning did on the latest stroke.
+    goes_back : bool
+        Whether the user asked for the best weights of a live session.
     finished : bool
         Whether it came to its end, with or without a checkpoint.
     """
@@ -79,7 +84,14 @@ class _Run:
     strokes: int
     paused: bool
     learns_meanwhile: bool
+    live_text: str = ""
+    goes_back: bool = False
     finished: bool = False
+
+    def asks_back(self) -> bool:
+        """Whether the user asked for the best weights since this was called last."""
+        asked, self.goes_back = self.goes_back, False
+        return asked
 
 
 class FineTunePanel(QWidget):
@@ -143,6 +155,12 @@ class FineTunePanel(QWidget):
         self.again_button = QPushButton("Segment again with it")
         self.again_button.setToolTip("Segment the image; what you corrected stays as it is")
         self.again_button.hide()
+        self.best_button = QPushButton("Go back to the best moment")
+        self.best_button.setToolTip(
+            "Live learning got worse: restore the weights that did best on strokes they had not "
+            "seen, or those of the start, and go on from there"
+        )
+        self.best_button.hide()
         self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
         self.pair, self.curve = BeforeAfterView(), TrainingCurves()
         buttons = self.start_button, self.pause_button, self.stop_button
@@ -150,6 +168,7 @@ class FineTunePanel(QWidget):
         column.addWidget(self.form)
         column.addLayout(forms.side_by_side(*buttons, stretches=(2, 1, 1)))
         column.addWidget(self.status)
+        column.addWidget(self.best_button)
         column.addWidget(self.again_button)
         column.addWidget(self.pair)
         column.addWidget(self.curve, 1)
@@ -160,6 +179,7 @@ class FineTunePanel(QWidget):
         form.labels_box.changed.connect(self._layers_changed)
         form.live.toggled.connect(self._on_live)
         form.back_button.clicked.connect(self.go_back)
+        self.best_button.clicked.connect(self._restore_best)
         self.again_button.clicked.connect(lambda: self.again_asked.emit(form.image_box.value))
         self.start_button.clicked.connect(self.fine_tune)
         self.pause_button.toggled.connect(self._on_pause)
@@ -269,7 +289,7 @@ class FineTunePanel(QWidget):
         def work(stop: StopSignal) -> Generator[TrainingEvent | BeforeAfter, None, None]:
             stops = stop.requested, stop.closing
             if live:
-                return ready_to_train(learn_live(request, feed, store, *stops))
+                return ready_to_train(learn_live(request, feed, store, *stops, run.asks_back))
             pauses = (lambda: run.paused), (lambda: run.learns_meanwhile)
             events = fine_tune(request, feed, store, automatic, *pauses, *stops, begun)
             return ready_to_train(events)
@@ -328,12 +348,27 @@ class FineTunePanel(QWidget):
             case StepDone(status=status):
                 self.curve.add_loss(status.part_step or status.step, event.loss, status.part)
                 self._show_progress(status)
+            case StrokeScored():
+                self._on_stroke(self._run, event)
             case Validated(status=status):
                 self.curve.add_dice(status.part_step, event.dice, status.part)
                 self._show_progress(status)
 
+    def _on_stroke(self, run: _Run, event: StrokeScored) -> None:
+        run.live_text = event.text
+        self.best_button.setVisible(event.falling)
+        if event.dice is not None:
+            self.curve.add_dice(event.status.step, event.dice)
+        self._show_progress(event.status)
+
+    def _restore_best(self) -> None:
+        if self._run is not None:
+            self._run.goes_back = True
+            self.best_button.hide()
+
     def _show_progress(self, status: RunStatus) -> None:
-        self.runner.show(progress_text(status))
+        live = "" if self._run is None else self._run.live_text
+        self.runner.show(f"{progress_text(status)}\n{live}".strip())
         self._show_share(status)
 
     def _show_share(self, status: RunStatus) -> None:
@@ -360,4 +395,5 @@ class FineTunePanel(QWidget):
         if self._run is not None:
             self._run.preview.close()
         self._run = None
+        self.best_button.hide()
         self.pause_button.setChecked(False)

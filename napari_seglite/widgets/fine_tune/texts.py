@@ -32,13 +32,13 @@ def outcome(event: Finished, start: str, strokes: int) -> str:
     effort = f"{strokes} strokes, {seconds:.0f} s" if strokes else f"{seconds:.0f} s"
     if event.checkpoint is not None and is_better(event):
         text = (
-            f"{effort}: held-out Dice from {event.before:.2f} to {event.after:.2f}. "
+            f"{effort}: held-out Dice from {event.before:.3f} to {event.after:.3f}. "
             f"Saved as {event.checkpoint.id}."
         )
     else:
         what = f"The copy is {event.checkpoint.id}. " if event.checkpoint else ""
         text = (
-            f"{effort}: held-out Dice is not better than {event.before:.2f}, so {start} stays "
+            f"{effort}: held-out Dice is not better than {event.before:.3f}, so {start} stays "
             f"selected. {what}Correct more slices, or train longer."
         )
     return f"{text} {event.note}".strip()

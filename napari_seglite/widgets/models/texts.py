@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...checkpoints import CheckpointInfo, printable
+from ...checkpoints import CheckpointInfo, printable, score_of
 from ..common import describe_checkpoint
 
 # Points of a curve that are drawn at most, and the largest number.
@@ -14,13 +14,9 @@ POINTS, LARGEST = 2000, 1e9
 
 
 def dice(info: CheckpointInfo) -> str:
-    """Return a checkpoint's Dice: held-out before and after fine-tuning, or the only one known."""
-    after = info.score("validation_dice")
-    if after is not None and info.parent:
-        before = info.score("validation_dice_before")
-        return f"{after:.2f}" if before is None else f"{before:.2f} → {after:.2f}"
-    value = info.score("test_dice", "validation_dice")
-    return "" if value is None else f"{value:.2f}"
+    """Return a checkpoint's Dice for the list, or nothing."""
+    score = score_of(info)
+    return "" if score is None else f"{score.value:.3f}"
 
 
 def summary(info: CheckpointInfo) -> str:

@@ -1,0 +1,45 @@
+"""The Fine-tune tab: one bar for the whole of a run, curves of parts, words that are explained."""
+
+import numpy as np
+import pytest
+
+PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
+
+
+@pytest.fixture
+def panel(viewer, dock, nuclei):
+    """Return the panel with an image and labels that were made from its bright pixels."""
+    viewer.add_image(nuclei, name="cells")
+    labels = viewer.add_labels((nuclei > np.percentile(nuclei, 80)).astype(np.uint8), name="truth")
+    panel = dock.fine_tune_panel
+    panel.offer(viewer.layers["cells"], labels, "nuclei-s-net")
+    dock.show_panel(panel)
+    return panel
+
+
+def adjust(panel, monkeypatch, **settings):
+    """Let the form ask for other settings, too."""
+    asked = panel.form.request
+    monkeypatch.setattr(panel.form, "request", lambda: asked().adjusted(**settings))
+
+
+def test_one_bar_for_the_whole_of_a_run(panel, click, qtbot, monkeypatch):
+    adjust(panel, monkeypatch, folds=2, keep_best=False, validate_every=2, patch=32, batch=1)
+    panel.form.steps.setValue(6)
+    values, texts = [], []
+    panel.status.bar.valueChanged.connect(values.append)
+    panel.runner.progressed.connect(lambda _: texts.append(panel.status.text()))
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    shown = [value for value in values if value >= 0][:-1]  # the last is that of the bar at rest
+    assert shown == sorted(shown)
+    assert shown[-1] == 1000
+    assert any("Step 6 of 6 (all parts)" in text for text in texts)
+    assert any("(part 2 of 2)" in text and " left" in text for text in texts)
+    # Each part has lines of its own, which rise.
+    parts = panel.curve.parts
+    assert list(parts) == ["part 1 of 2", "part 2 of 2", "all parts"]
+    for part in parts.values():
+        steps = [step for step, _ in part.loss]
+        assert steps == [1, 2]
+    assert [label.text for _, label in panel.curve._legend.items] == list(parts)
