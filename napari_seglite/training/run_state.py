@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ..images import TrainingImage
 from .progress import Progress
 from .trainer import laid_out
 
 if TYPE_CHECKING:
     import torch
 
-    from .training_run import TrainingRun
+    from .held_out import HeldOut
+    from .pace import Pace
+    from .patches import PatchSampler
+    from .progress import Curves
+    from .request import FineTuneRequest
+    from .saved_state import SavedState
+    from .trainer import Trainer
 
 
-def pack(run: TrainingRun) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+class Run(Protocol):
+    """What is saved of a `TrainingRun`."""
+
+    trainer: Trainer
+    request: FineTuneRequest
+    used: FineTuneRequest
+    best_weights: dict[str, torch.Tensor]
+    progress: Progress
+    curves: Curves
+    held_out: HeldOut
+    sampler: PatchSampler
+    pace: Pace
+    saved: SavedState | None
+    train: list[TrainingImage]
+    train_digest: str
+    batch: int
+    retries: int
+    last_scored: int
+
+    @property
+    def step(self) -> int:
+        """Steps made, those of earlier runs included."""
+        ...
+
+    def learn_from(self, train: Sequence[TrainingImage]) -> None:
+        """Draw patches from these frames from now on."""
+
+    def train_fully(self) -> None:
+        """Train as suits a start that does not know the task."""
+
+
+def pack(run: Run) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the state of a run: tensors, and everything else as JSON data."""
     tensors, numbers = run.trainer.state()
     tensors |= {f"best.{name}": value for name, value in run.best_weights.items()}
@@ -35,7 +74,7 @@ def pack(run: TrainingRun) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return tensors, state
 
 
-def go_on(run: TrainingRun) -> tuple[bool, str]:
+def go_on(run: Run) -> tuple[bool, str]:
     """Continue from a saved state if there is one; return whether, and a sentence about it."""
     found = run.saved.load(run.request) if run.saved else None
     if found is None:
@@ -57,7 +96,7 @@ def go_on(run: TrainingRun) -> tuple[bool, str]:
     return True, f"Going on from step {run.step}, where training was interrupted."
 
 
-def _restore(run: TrainingRun, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+def _restore(run: Run, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
     run.progress = Progress(**numbers["progress"])
     if numbers["full"]:
         run.train_fully()

@@ -1,7 +1,12 @@
 """The Fine-tune tab: one bar for the whole of a run, curves of parts, words that are explained."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QAbstractButton, QWidget
+
+from napari_seglite.widgets.common import CheckpointBox
 
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
 
@@ -43,3 +48,40 @@ def test_one_bar_for_the_whole_of_a_run(panel, click, qtbot, monkeypatch):
         steps = [step for step, _ in part.loss]
         assert steps == [1, 2]
     assert [label.text for _, label in panel.curve._legend.items] == list(parts)
+
+
+def test_every_control_is_explained(panel):
+    form = panel.form
+    controls = {
+        "image": form.image_box.native,
+        "labels": form.labels_box.native,
+        **{name: value for name, value in vars(form).items() if isinstance(value, QWidget)},
+        **{
+            name: value for name, value in vars(panel).items() if isinstance(value, QAbstractButton)
+        },
+    }
+    controls.pop("_rows", None)
+    assert [name for name, control in controls.items() if not control.toolTip()] == []
+    tips = " ".join(control.toolTip() for control in controls.values())
+    for word in ("Dice", "held out", "decoder", "Replay", "Early stopping"):
+        assert word in tips
+
+
+def test_long_names_differ_where_they_are_cut(qtbot, store, untrained):
+    name = "nuclei-of-the-zebrafish-embryo-at-24-hours-tuned"
+    weights = untrained.build().state_dict()
+    for number in (1, 2):
+        store.save(replace(untrained, id=f"{name}-{number}"), weights)
+    box = CheckpointBox(store)
+    qtbot.addWidget(box)
+    box.setFixedWidth(140)
+    box.show()
+    shown = set()
+    for number in (1, 2):
+        box.select(f"{name}-{number}")
+        shown.add(box.shown_text)
+        assert name in box.toolTip()
+        assert box.shown_text.endswith(f"-{number}")
+        box.grab()  # draws
+    assert len(shown) == 2
+    assert all(len(text) < len(name) for text in shown)

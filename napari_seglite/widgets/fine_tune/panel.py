@@ -151,6 +151,11 @@ class FineTunePanel(QWidget):
         self.start_button = QPushButton("Fine-tune")
         self.pause_button, self.stop_button = QPushButton("Pause"), QPushButton("Stop")
         self.pause_button.setCheckable(True)
+        self.start_button.setToolTip(
+            "Train the checkpoint on your corrections. A part of them is held out: not learnt, but "
+            "used to score the result (Dice, 0 to 1). It is saved if it is better than its start"
+        )
+        self.pause_button.setToolTip("Make no step until you click again; the time limit waits")
         self.stop_button.setToolTip("End at once and keep the best weights so far")
         self.again_button = QPushButton("Segment again with it")
         self.again_button.setToolTip("Segment the image; what you corrected stays as it is")
@@ -162,6 +167,11 @@ class FineTunePanel(QWidget):
         )
         self.best_button.hide()
         self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
+        self.status.setToolTip(
+            "Dice: overlap with your labels, 0 to 1. Held-out: on slices or parts that are not "
+            "learnt. With few slices, each part is held out in turn (cross-validation), and then "
+            "all are learnt"
+        )
         self.pair, self.curve = BeforeAfterView(), TrainingCurves()
         buttons = self.start_button, self.pause_button, self.stop_button
         column = QVBoxLayout(self)
