@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QAbstractButton, QWidget
 
+from napari_seglite.checkpoints import score_of
+from napari_seglite.training import live
+from napari_seglite.training.strokes import Strokes
 from napari_seglite.widgets.common import CheckpointBox
 
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
@@ -85,3 +88,21 @@ def test_long_names_differ_where_they_are_cut(qtbot, store, untrained):
         box.grab()  # draws
     assert len(shown) == 2
     assert all(len(text) < len(name) for text in shown)
+
+
+def test_live_tells_how_well_it_does_and_goes_back(panel, click, qtbot, monkeypatch):
+    monkeypatch.setattr(Strokes, "falling", True)
+    monkeypatch.setattr(live, "ENOUGH", 2)
+    panel.form.live.setChecked(True)
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: "now." in panel.status.text(), timeout=PATIENCE)
+    assert "Dice on your corrections" in panel.status.text()
+    assert len(panel.curve.dice) == 1
+    assert panel.best_button.isVisible()
+    click(panel.best_button)
+    back = "Back to the weights of the start"
+    qtbot.waitUntil(lambda: back in panel.status.text(), timeout=PATIENCE)
+    assert not panel.best_button.isVisible()
+    click(panel.stop_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert score_of(panel.store.info("nuclei-s-net-tuned-1")) is not None
