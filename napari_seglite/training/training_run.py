@@ -130,9 +130,10 @@ class TrainingRun:
         After `stop`, the step that is being made is abandoned, and the weights of the steps since
         the last score are kept only if they score better, as far as a short time tells.
         """
-        pace, progress = self.pace, self.progress
+        pace = self.pace
         self._until = pace.until(1 + self.part.later)
         yield from self._begin(lambda: stop() or abort())
+        progress = self.progress  # another one if an interrupted run goes on
         before = saved = shown = pace.clock()
         self._until = pace.until(1 + self.part.later)
         self._time = progress.seconds + self._until - before
