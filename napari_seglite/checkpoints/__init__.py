@@ -10,6 +10,7 @@ from .card import CheckpointInfo
 from .folder import Scan
 from .inputs import intensity_limits, measure_intensities, prepare_slices
 from .lineage import parents_first
+from .scores import Score, score_of
 from .store import CheckpointStore, default_folder
 from .text import printable
 
@@ -17,6 +18,7 @@ __all__ = [
     "CheckpointInfo",
     "CheckpointStore",
     "Scan",
+    "Score",
     "default_folder",
     "intensity_limits",
     "measure_intensities",
@@ -24,4 +26,5 @@ __all__ = [
     "prepare_slices",
     "printable",
     "replay",
+    "score_of",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from ..training import (
     FineTuneRequest,
     Finished,
     Retention,
+    RunCallbacks,
     StepDone,
     TrainingEvent,
     image_examples,
@@ -130,6 +132,7 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fine-tune, print the progress, and print the id of the new checkpoint if there is one."""
+    begun = time.monotonic()
     if (arguments.project is None) == (arguments.images is None or arguments.labels is None):
         raise SegliteError("Give either --project, or both --images and --labels.")
     chosen = {
@@ -157,7 +160,8 @@ def run(arguments: argparse.Namespace) -> int:
         with opened(arguments.project) as project:
             request, images = prepare_project(project, request, store, template)
         request = request.adjusted(**chosen)
-    for event in FineTuner(request, images, store, template).run():
+    callbacks = RunCallbacks(begun=begun)
+    for event in FineTuner(request, images, store, template).run(callbacks=callbacks):
         _report(event)
         if isinstance(event, Finished) and event.checkpoint is not None:
             print(event.checkpoint.id)
@@ -169,7 +173,7 @@ def _report(event: TrainingEvent) -> None:
     show = sys.stderr.isatty()
     match event:
         case StepDone() if show:
-            line = f"\r\x1b[K{event.text}, loss {event.loss:.4f}"
+            line = f"\r\x1b[K{event.status.share:4.0%} {event.text}, loss {event.loss:.4f}"
             print(line, end="", file=sys.stderr, flush=True)
         case StepDone():
             pass

@@ -10,7 +10,7 @@ from typing import Any
 
 import src_models
 
-from ..checkpoints import CheckpointStore, printable
+from ..checkpoints import CheckpointStore, printable, score_of
 from .parsing import Commands
 from .tables import print_table
 
@@ -69,14 +69,14 @@ def checkpoints(arguments: argparse.Namespace) -> int:
         ("ID", "NETWORK", "CHANNELS", "CLASSES", "DICE", "ORIGIN", "DESCRIPTION")
     ]
     for info in found.infos:
-        dice = info.score("test_dice", "validation_dice")
+        dice = score_of(info)
         rows.append(
             (
                 info.id,
                 info.network,
                 str(info.in_channels),
                 printable("/".join(info.class_names)),
-                "" if dice is None else f"{dice:.3f}",
+                "" if dice is None else f"{dice.value:.3f}",
                 printable(
                     "built in" if store.is_built_in(info.id) else f"from {info.parent or 'scratch'}"
                 ),

@@ -35,6 +35,8 @@ class TrainingImage:
         annotated.
     sparse : bool
         Whether only brush strokes are annotated.
+    corner : tuple of int
+        Where the frame was cut out of a larger one, top and left.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class TrainingImage:
     share: float = 1.0
     weight: np.ndarray | None = None
     sparse: bool = False
+    corner: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if self.frame.ndim != 3 or self.labels.shape != self.frame.shape[1:]:

@@ -12,6 +12,7 @@ from .events import (
     RunCallbacks,
     RunStatus,
     StepDone,
+    StrokeScored,
     TrainingEvent,
     Validated,
 )
@@ -36,6 +37,7 @@ from .request import (
     Validation,
 )
 from .start import start_info
+from .texts import progress_text
 
 __all__ = [
     "TRAINABLE",
@@ -58,6 +60,7 @@ __all__ = [
     "RunStatus",
     "Schedule",
     "StepDone",
+    "StrokeScored",
     "TrainingEvent",
     "Validated",
     "Validation",
@@ -68,6 +71,7 @@ __all__ = [
     "image_examples",
     "learn_live",
     "prepare_training",
+    "progress_text",
     "ranking_table",
     "read_colour",
     "start_info",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,6 +41,7 @@ def save_trained(
     replayed: Sequence[TrainingImage],
     scores: dict[str, float],
     numbers: dict[str, Any],
+    parts: Mapping[str, Curves] | None = None,
 ) -> CheckpointInfo:
     """Write a new checkpoint: weights, settings, versions, curves and replay buffer.
 
@@ -65,6 +66,8 @@ def save_trained(
         Scores by name, for the card.
     numbers : dict
         What else the card keeps beside the settings, such as the number of steps.
+    parts : mapping, optional
+        Curves of the parts of a cross-validation by their names.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def save_trained(
             settings={**settings, "frames": [image.name for image in images]},
             versions=versions(),
             scores=scores,
-            curves=thinned(trained.curves),
+            curves=_all_curves(trained.curves, parts or {}),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         try:
@@ -118,3 +121,13 @@ def thinned(curves: Curves) -> dict[str, list[list[float]]]:
         return [[x, round(y, 5)] for x, y in points[::step]]
 
     return {"loss": thin(curves.loss), "dice": thin(curves.dice)}
+
+
+def _all_curves(curves: Curves, parts: Mapping[str, Curves]) -> dict[str, list[list[float]]]:
+    """Return the curves of a run and of the parts that were held out before it."""
+    named = {
+        f"{kind}, {name}": points
+        for name, part in parts.items()
+        for kind, points in thinned(part).items()
+    }
+    return thinned(curves) | named

@@ -21,17 +21,25 @@ class RunStatus:
     Attributes
     ----------
     step, steps : int
-        Steps made, and steps at most; 0 at most in live learning, which has no end.
+        Steps made, and steps at most, of all parts together; 0 at most in live learning, which
+        has no end.
     share : float
-        Share of the steps or of the time limit that is used up, 0 to 1.
+        Share of the whole that is done, from the request to the new checkpoint, 0 to 1. It never
+        falls.
     best : float or None
         Best held-out Dice so far, 0 to 1.
     steps_per_second, seconds_left : float or None
-        Speed, and time until the end at the latest, once they are known.
+        Speed, and likely time until the end, once they are known.
     memory : int or None
         Bytes held by the process, or by torch on a GPU.
     device : str
         Where it runs; empty as long as that is not known.
+    part : str
+        Which part of a cross-validation runs, such as ``"part 1 of 2"``; empty without parts.
+    part_step : int
+        Steps made in this part.
+    seconds : float
+        Duration of the whole, once it is over.
     """
 
     step: int = 0
@@ -42,6 +50,9 @@ class RunStatus:
     seconds_left: float | None = None
     memory: int | None = None
     device: str = ""
+    part: str = ""
+    part_step: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,26 @@ class Validated:
     text: str
     status: RunStatus
     dice: float
+
+
+@dataclass(frozen=True)
+class StrokeScored:
+    """Live learning scored a stroke, before or after it was learnt.
+
+    Attributes
+    ----------
+    text, status
+        As in all events.
+    dice : float or None
+        On a new stroke before it was learnt, 0 to 1; None if it was scored after.
+    falling : bool
+        Whether it gets worse, so that the user may want to go back.
+    """
+
+    text: str
+    status: RunStatus
+    dice: float | None
+    falling: bool
 
 
 @dataclass(frozen=True)
@@ -117,7 +148,7 @@ class Finished:
     note: str = ""
 
 
-TrainingEvent = Message | StepDone | Validated | Previewed | Finished
+TrainingEvent = Message | StepDone | Validated | StrokeScored | Previewed | Finished
 
 
 @dataclass(frozen=True)
@@ -135,6 +166,9 @@ class RunCallbacks:
         Seconds between two such predictions.
     clock : callable
         Returns the seconds that count towards the time limit.
+    begun : float or None
+        What the clock showed when the user asked for the run, since the time limit includes
+        imports and preparation; None for the start of the run.
     new_examples : callable
         Asked after every validation: returns the examples to learn from now on, or None if they
         did not change.
@@ -145,3 +179,4 @@ class RunCallbacks:
     preview_every: float = 4.0
     clock: Callable[[], float] = time.monotonic
     new_examples: Callable[[], Sequence[TrainingImage] | None] = lambda: None
+    begun: float | None = None

@@ -206,6 +206,7 @@ def corrected_examples(
                 np.array(truth[box.slices]),  # a copy: the user may be painting
                 weight=None if weight.all() else weight[box.slices],
                 sparse=corrections.sparse(number),
+                corner=(box.top, box.left),
             )
         )
     return [example for example in examples if example.weight is None or example.weight.any()]

@@ -127,6 +127,7 @@ def fine_tune(
     learns_meanwhile: Callable[[], bool],
     stop: Stop,
     abort: Stop,
+    begun: float | None = None,
 ) -> Generator[TrainingEvent | BeforeAfter, None, None]:
     """Fine-tune on a feed; in the end compare the viewed patch before and after.
 
@@ -144,6 +145,8 @@ def fine_tune(
         Whether to pause, and whether to learn what is painted during the run.
     stop, abort : callable
         As `FineTuner.run` takes them.
+    begun : float or None
+        See `RunCallbacks`.
     """
     request, examples = feed.prepare(request, store, suggest)
     info = start_info(request, store)
@@ -151,6 +154,7 @@ def fine_tune(
         paused,
         lambda: feed.frame(info),
         new_examples=lambda: feed.new_examples(info) if learns_meanwhile() else None,
+        begun=begun,
     )
     saved: CheckpointInfo | None = None
     for event in FineTuner(request, examples, store).run(stop, abort, callbacks):
@@ -192,6 +196,7 @@ def learn_live(
     store: CheckpointStore,
     stop: Stop,
     abort: Stop,
+    go_back: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainingEvent]:
     """Learn from a feed after every stroke until stopped, see `LiveSession`."""
     fast = devices.fast_bfloat16(devices.resolve(request.device))
@@ -209,4 +214,4 @@ def learn_live(
             last = LiveInput(examples, frame, patch)
         return last
 
-    yield from session.run(live_input, stop, abort)
+    yield from session.run(live_input, stop, abort, go_back)

@@ -16,7 +16,8 @@ from ..errors import Cancelled, CheckpointError
 from ..images import TrainingImage
 from ..runtime import Stop, never
 from .checkpointing import save_trained
-from .events import Finished, Message, RunCallbacks, RunStatus, TrainingEvent
+from .events import Finished, Message, RunCallbacks, RunStatus, StepDone, TrainingEvent
+from .pace import ONLY, Pace, Part
 from .request import FineTuneRequest
 from .saved_state import SavedState
 from .splits import folds, split
@@ -28,7 +29,7 @@ from .start import (
     start_info,
     training_device,
 )
-from .texts import saved_text, unsaved_text, unwritten_text
+from .texts import ended_text, saved_text, unsaved_text, unwritten_text
 from .trainer import mean_weights
 from .training_run import TrainingRun
 
@@ -86,6 +87,7 @@ class FineTuner:
         self._held_out: list[str] = []
         self._start: StartingPoint
         self._states: list[SavedState] = []
+        self._pace: Pace
         self._device = ""
 
     def run(
@@ -122,6 +124,7 @@ class FineTuner:
             If `abort` returned True, or `stop` before there was anything to save.
         """
         callbacks = callbacks or RunCallbacks()
+        self._pace = Pace(self.request.schedule.minutes, callbacks.clock, callbacks.begun)
         yield self._message("Reading the checkpoint …")
         with training_device(self.request.device) as self._device:
             compiling = compile_for_training(
@@ -194,12 +197,14 @@ class FineTuner:
         for number, (train, held_out) in enumerate(parts):
             if runs and stop():
                 break
-            run = self._training_run(each, train, held_out, silent, states[number], runs)
+            name = f"part {number + 1} of {len(parts)}"
+            later = count - number - 1
+            part = Part(name, _steps(runs), scored_later=later - 1, later=later)
+            run = self._training_run(each, train, held_out, silent, states[number], runs, part)
             try:
                 for event in run.run(stop, abort):
-                    share = (number + event.status.share) / count
-                    text = f"Held-out part {number + 1} of {len(parts)}. {event.text}"
-                    yield replace(event, text=text, status=replace(event.status, share=share))
+                    said = "" if isinstance(event, StepDone) else f"Held-out {name}. "
+                    yield replace(event, text=f"{said}{event.text}")
             except Cancelled:  # before this part had a score
                 if abort() or not runs:
                     raise
@@ -218,9 +223,7 @@ class FineTuner:
         progress = last.progress
         useless = progress.best <= progress.start and self.request.validation.keep_best
         for event in last.run(lambda: useless or stop(), abort):
-            share = (len(parts) + event.status.share) / count
-            status = replace(event.status, share=share, best=progress.best)
-            yield replace(event, status=status)
+            yield replace(event, status=replace(event.status, best=progress.best))
         yield from self._finish(last, [*runs, last], stop)
 
     def _last_run(
@@ -242,14 +245,13 @@ class FineTuner:
         )
         useful = max(1, round(mean(run.progress.best_step for run in runs)))
         full = each.full_training and replace(each.full_training, steps=None)
-        minutes = 2 * each.schedule.minutes
-        final = each.adjusted(steps=useful, minutes=minutes, full_training=full)
+        final = each.adjusted(steps=useful, full_training=full)
         if each.needs_full_training(start):
             final = final.for_full_training()
-        last = self._training_run(final, self.images, [], callbacks, saved, runs)
+        part = Part("all parts", _steps(runs))
+        last = self._training_run(final, self.images, [], callbacks, saved, runs, part)
         if best > start:
             last.trainer.load_weights(mean_weights([run.best_weights for run in runs]))
-        last.curves = runs[0].curves
         last.progress.start, last.progress.best = start, best
         return last
 
@@ -267,10 +269,13 @@ class FineTuner:
         callbacks: RunCallbacks,
         saved: SavedState,
         earlier: Sequence[TrainingRun] = (),
+        part: Part = ONLY,
     ) -> TrainingRun:
         trainer = self._start.trainer(self.info, request, self._device)
         replayed = self._start.replayed if self.request.retention.replay else []
-        run = TrainingRun(trainer, request, train, held_out, replayed, callbacks, saved)
+        run = TrainingRun(
+            trainer, request, train, held_out, replayed, callbacks, saved, self._pace, part
+        )
         run.unsaved = any(each.unsaved for each in earlier)
         return run
 
@@ -279,11 +284,11 @@ class FineTuner:
     ) -> Iterator[TrainingEvent]:
         """Write the weights of a run; steps and seconds are those of all runs together."""
         before, after = run.dice
-        steps = sum(each.progress.step for each in runs)
-        seconds = sum(each.progress.seconds for each in runs)
-        status = RunStatus(steps, steps, 1.0, None if math.isnan(after) else after)
+        steps, seconds = _steps(runs), self._pace.elapsed
+        best = None if math.isnan(after) else after
+        status = RunStatus(steps, steps, 1.0, best, seconds=seconds)
         scored = {} if math.isnan(after) else {"before": before, "after": after}
-        validation, note = self.request.validation, run.haste
+        validation, note = self.request.validation, f"{run.haste} {self._ended(runs)}".strip()
         first = run.progress.best_step == 0 if run.held_out else not after > before
         copied = validation.keep_best and first  # the best weights are those it started with
         useless = copied and self.info.parent is not None and not validation.keep_unimproved
@@ -295,8 +300,10 @@ class FineTuner:
         if not stop():
             yield from run.keep()
         numbers = {"steps_done": steps, "seconds": round(seconds, 1), "held_out": self._held_out}
-        info = self._write(run, runs[-1], scored, numbers)
+        info = self._write(run, runs, scored, numbers)
         self._discard_states()
+        seconds = self._pace.elapsed
+        status = replace(status, seconds=seconds)
         if info.id != self.request.name:
             note = f"{note} The name {self.request.name} was taken meanwhile.".strip()
         text = f"{saved_text(info.id, before, after, seconds, copied)} {note}".strip()
@@ -305,7 +312,7 @@ class FineTuner:
     def _write(
         self,
         run: TrainingRun,
-        last: TrainingRun,
+        runs: Sequence[TrainingRun],
         scored: dict[str, float],
         numbers: dict[str, Any],
     ) -> CheckpointInfo:
@@ -313,13 +320,14 @@ class FineTuner:
         names = {"before": "validation_dice_before", "after": "validation_dice"}
         scores = {names[when]: dice for when, dice in scored.items()}
         start, store, request = self._start, self.store, self.request
+        parts = {each.part.name: each.curves for each in runs if each is not run}
         try:
             return save_trained(
-                store, self.info, request, run, self.images, start.replayed, scores, numbers
+                store, self.info, request, run, self.images, start.replayed, scores, numbers, parts
             )
         except (OSError, CheckpointError) as error:
             with suppress(OSError):
-                last.save()
+                runs[-1].save()
             continues = any(state.path.exists() for state in self._states)
             text = unwritten_text(request.name, store.folder, error, continues)
             raise CheckpointError(text) from error
@@ -329,7 +337,19 @@ class FineTuner:
             state.discard()
 
     def _message(self, text: str) -> Message:
-        return Message(text, RunStatus(steps=self.request.schedule.steps))
+        steps = self.request.schedule.steps
+        return Message(text, RunStatus(steps=steps, share=self._pace.share(None)))
+
+    def _ended(self, runs: Sequence[TrainingRun]) -> str:
+        """Return a sentence about steps that were planned and not made."""
+        counted = [run for run in runs if run.held_out or run.progress.step]
+        planned = sum(run.used.schedule.steps for run in counted)
+        endings = [run.progress.ended for run in counted]
+        return ended_text(endings, _steps(runs), planned, self.request.schedule.minutes)
+
+
+def _steps(runs: Sequence[TrainingRun]) -> int:
+    return sum(run.progress.step for run in runs)
 
 
 def _shortened(request: FineTuneRequest, count: int) -> FineTuneRequest:

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checkpoints import CheckpointStore
+from ..checkpoints import CheckpointStore, score_of
 from ..errors import Cancelled, CheckpointError
 from ..images import TrainingImage
 from ..inference import predict_frame
 from ..runtime import RandomState, Stop, interruptible, never
 from .checkpointing import save_trained
-from .events import Finished, Message, Previewed, RunStatus, StepDone, TrainingEvent
+from .events import (
+    Finished,
+    Message,
+    Previewed,
+    RunStatus,
+    StepDone,
+    StrokeScored,
+    TrainingEvent,
+)
 from .patches import PatchSampler
 from .progress import Curves
 from .request import FineTuneRequest
@@ -29,6 +37,7 @@ from .start import (
     start_info,
     training_device,
 )
+from .strokes import Strokes
 from .texts import unwritten_text
 from .trainer import Trainer, copy_weights
 
@@ -89,12 +98,14 @@ class LiveSession:
         self.curves = Curves()
         self._images: Sequence[TrainingImage] | None = None
         self._steps = 0
+        self._strokes: Strokes
 
     def run(
         self,
         live_input: Callable[[], LiveInput | None],
         stop: Stop = never,
         abort: Stop = never,
+        go_back: Callable[[], bool] = lambda: False,
     ) -> Iterator[TrainingEvent]:
         """Learn and predict in turn until stopped; then save the weights as a checkpoint.
 
@@ -104,11 +115,14 @@ class LiveSession:
             Asked before every round; returns None as long as nothing is corrected.
         stop, abort : callable
             As `FineTuner.run` takes them.
+        go_back : callable
+            Asked before every round; returns True once to restore the best weights.
 
         Yields
         ------
         TrainingEvent
-            `Previewed` after every round; `Finished` in the end if anything was learnt.
+            `StrokeScored` for every stroke, `Previewed` after every round; `Finished` in the end
+            if anything was learnt.
         """
         yield self._message("Reading the checkpoint …")
         with training_device(self.request.device) as device:
@@ -119,10 +133,10 @@ class LiveSession:
                 yield self._message(start.warning)
             start = replace(start, random=RandomState(self.request.seed, device))
             trainer = start.trainer(self.info, self.request, device)
-            begun = time.monotonic()
+            begun, self._strokes = time.monotonic(), Strokes(trainer)
             try:
                 self._rehearse(start, device, lambda: stop() or abort())
-                yield from self._rounds(trainer, start.replayed, live_input, stop, abort)
+                yield from self._rounds(trainer, start.replayed, live_input, stop, abort, go_back)
             except Cancelled:
                 if abort():
                     raise
@@ -149,14 +163,23 @@ class LiveSession:
         live_input: Callable[[], LiveInput | None],
         stop: Stop,
         abort: Stop,
+        go_back: Callable[[], bool],
     ) -> Iterator[TrainingEvent]:
         """Learn and predict in turn; raise `Cancelled` if interrupted within a step."""
         sampler: PatchSampler | None = None
-        since, patch = 0, None
+        since, patch, strokes = 0, None, self._strokes
+
+        def either() -> bool:
+            return stop() or abort()
+
         yield self._message(READY)
         while not stop():
             if abort():
                 raise Cancelled
+            if go_back():
+                # What made it worse is not learnt again before the next stroke.
+                since, patch = ENOUGH, None
+                yield self._went_back(strokes.go_back())
             now, images = live_input(), self._images
             idle = now is None or (now.images is images and since >= ENOUGH and now.patch == patch)
             if now is None or idle:
@@ -164,23 +187,39 @@ class LiveSession:
                 continue
             if now.images is not images:
                 check_examples(now.images, self.info)
+                score = strokes.score(images or (), now.images, self._steps, either)
                 self._images, since = now.images, 0
+                if score is not None:
+                    yield self._scored(score.now)
                 sampler = make_sampler(
                     now.images, replayed, self.request, self._steps, self.info.classes
                 )
             assert sampler is not None
             end = time.monotonic() + ROUND
-            while since < ENOUGH and time.monotonic() < end and not (stop() or abort()):
+            due = ENOUGH - since > 0  # the stroke is not learnt yet
+            while since < ENOUGH and time.monotonic() < end and not either():
                 batch = sampler.batch(self.request.schedule.batch)
-                with interruptible(trainer.network, lambda: stop() or abort(), gradients=True):
+                with interruptible(trainer.network, either, gradients=True):
                     loss = trainer.step(batch, RATE_SHARE)
                 if math.isfinite(loss):
                     self._steps, since = self._steps + 1, since + 1
                     self.curves.loss.append((self._steps, loss))
                     yield StepDone("", self._status(), loss)
-            predicted = self._predict(trainer, now.frame, lambda: stop() or abort())
+            predicted = self._predict(trainer, now.frame, either)
             patch = now.patch
             yield Previewed("", self._status(), predicted, patch)
+            if due and since >= ENOUGH:
+                strokes.score_learnt(either)
+                yield self._scored(None)
+
+    def _scored(self, dice: float | None) -> StrokeScored:
+        strokes = self._strokes
+        return StrokeScored(strokes.text(), self._status(), dice, strokes.falling)
+
+    def _went_back(self, step: int) -> StrokeScored:
+        where = f"of step {step}" if step else "of the start"
+        text = f"Back to the weights {where}. Paint to go on."
+        return StrokeScored(text, self._status(), None, falling=False)
 
     def _predict(self, trainer: Trainer, frame: np.ndarray, stop: Stop) -> np.ndarray:
         network = trainer.averaged.eval()
@@ -190,7 +229,9 @@ class LiveSession:
     def _save(
         self, trainer: Trainer, replayed: Sequence[TrainingImage], seconds: float
     ) -> Finished:
-        self.best_weights = copy_weights(trainer.averaged)
+        self.best_weights, strokes = copy_weights(trainer.averaged), self._strokes
+        if strokes.unscored:
+            strokes.score_learnt(in_haste=True)
         numbers = {
             "steps_done": self._steps,
             "seconds": round(seconds, 1),
@@ -198,14 +239,16 @@ class LiveSession:
             "held_out": [],
         }
         store, request = self.store, self.request
-        images = self._images or ()
+        images, scores = self._images or (), strokes.for_card
         try:
-            info = save_trained(store, self.info, request, self, images, replayed, {}, numbers)
+            info = save_trained(store, self.info, request, self, images, replayed, scores, numbers)
         except OSError as error:
             raise CheckpointError(
                 unwritten_text(request.name, store.folder, error, continues=False)
             ) from error
         text, note = f"Saved {info.id}, learnt live in {self._steps} steps.", ""
+        if (score := score_of(info)) is not None:
+            text = f"{text} {score}."
         if info.id != request.name:
             note = f"The name {request.name} was taken meanwhile."
         return Finished(f"{text} {note}".strip(), self._status(), info, note=note)

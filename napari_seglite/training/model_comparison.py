@@ -16,6 +16,7 @@ from ..images import TrainingImage
 from ..inference import predict_frame
 from ..runtime import Stop, interruptible, never
 from .events import StepDone, Validated
+from .pace import Pace
 from .request import FineTuneRequest
 from .splits import folds
 from .start import (
@@ -175,13 +176,14 @@ def _train_one(
         trainer = point.trainer(info, request, device)
         with interruptible(trainer.averaged, lambda: stop() or abort()):
             seconds = seconds_per_megapixel(trainer.averaged, info, held_out[0], device)
-        run = TrainingRun(trainer, request, train, held_out, point.replayed)
+        pace = Pace(minutes, ending=0.0)
+        run = TrainingRun(trainer, request, train, held_out, point.replayed, pace=pace)
         runs.append(run)
         for event in run.run(stop, abort):
             if not isinstance(event, Validated | StepDone):
                 continue
-            share = event.status.share
-            finished = number == len(parts) - 1 and share >= 1 and isinstance(event, Validated)
+            if isinstance(event, Validated) and not run.progress.step:
+                pace.begin()  # all networks train for the same time, however fast they are scored
             result = RankedNetwork(
                 start,
                 mean(each.progress.best for each in runs),
@@ -189,12 +191,13 @@ def _train_one(
                 seconds,
                 sum(weight.numel() for weight in trainer.network.parameters()),
                 sum(each.progress.step for each in runs),
-                finished,
+                done=False,
             )
             text = f"{start}, held-out part {number + 1} of {len(parts)}. {event.text}"
-            yield result, text, (number + share) / len(parts)
+            yield result, text, (number + run.share) / len(parts)
         if stop():
             return
+    yield replace(result, done=True), text, 1.0
 
 
 def seconds_per_megapixel(

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
+
+# Why a run is over: all steps are made, the scores stopped to improve, the time is up, or the
+# loss is not a number again and again.
+Ending = Literal["steps", "early stopping", "time", "loss"]
 
 
 @dataclass
@@ -28,6 +33,8 @@ class Progress:
         Held-out Dice of the starting weights and of the best ones; NaN if nothing was held out.
     seconds : float
         Training time so far.
+    ended : str or None
+        Why the run is over, once it is.
     """
 
     step: int = 0
@@ -36,3 +43,4 @@ class Progress:
     start: float = math.nan
     best: float = math.nan
     seconds: float = 0.0
+    ended: Ending | None = None

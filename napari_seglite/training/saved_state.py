@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # Of the file. States of other versions are not continued.
-FORMAT = 2
+FORMAT = 3
 
 
 class SavedState:

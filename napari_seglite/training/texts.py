@@ -1,9 +1,75 @@
-"""Sentences about the end of a training run."""
+"""Sentences about the progress and the end of a training run."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
+
+from .events import RunStatus
+from .progress import Ending
+
+
+def progress_text(status: RunStatus) -> str:
+    """Return a line about the progress of a run: steps, speed, time left, score and memory."""
+    parts = [f"Step {status.step}" + (f" of {status.steps}" if status.steps else "")]
+    if status.part:
+        parts[0] += f" ({status.part})"
+    if rate := status.steps_per_second:
+        parts.append(f"{rate:.1f} per second" if rate >= 1 else f"{1 / rate:.1f} s each")
+    if (left := status.seconds_left) is not None:
+        parts.append(f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left")
+    if status.best is not None:
+        parts.append(f"best Dice {status.best:.3f}")
+    if status.memory:
+        parts.append(f"{status.memory / 1e9:.1f} GB on {status.device}")
+    return ", ".join(parts)
+
+
+def ended_text(endings: Sequence[Ending | None], made: int, planned: int, minutes: float) -> str:
+    """Return a sentence about a run that made fewer steps than planned; else nothing.
+
+    Parameters
+    ----------
+    endings : sequence
+        Why each run was over; None if the user stopped it.
+    made, planned : int
+        Steps of all runs.
+    minutes : float
+        The time limit.
+    """
+    if None in endings or made >= planned:
+        return ""
+    where = f"Training ended at step {made} of {planned}"
+    if "time" in endings:
+        if not made:
+            return f"Loading and scoring took all of the {minutes:g} min: allow more time."
+        return f"{where}, since the time limit of {minutes:g} min was reached."
+    if "loss" in endings:
+        return f"{where}, since the loss was not a number again and again."
+    return f"{where}, since the held-out Dice no longer improved (early stopping)."
+
+
+def haste_text(step: int, count: int, patches: int, dice: float, best: float, whose: str) -> str:
+    """Return a sentence about weights that a stop left little time to score.
+
+    Parameters
+    ----------
+    step : int
+        Their step.
+    count, patches : int
+        How many patches were scored, of how many.
+    dice, best : float
+        Their Dice there, and the best one before.
+    whose : str
+        Which weights are kept.
+    """
+    if not count:
+        return f"There was no time to score step {step}, so {whose} are kept."
+    return (
+        f"There was time to score step {step} on {count} of {patches} held-out patches: "
+        f"Dice {dice:.3f} there, {best:.3f} before, so {whose} are kept."
+    )
 
 
 def saved_text(name: str, before: float, after: float, seconds: float, copied: bool) -> str:
@@ -16,7 +82,7 @@ def saved_text(name: str, before: float, after: float, seconds: float, copied: b
     before, after : float
         Held-out Dice; NaN if nothing was scored.
     seconds : float
-        Duration of the training.
+        Duration of the whole.
     copied : bool
         Whether it has the weights of its start.
     """

@@ -142,9 +142,13 @@ class Trainer:
 
     def restore_and_halve_rate(self, weights: dict[str, torch.Tensor]) -> None:
         """Continue from earlier weights at half the rate, after a loss that was not finite."""
+        self.go_back(weights)
+        self.rate /= 2
+
+    def go_back(self, weights: dict[str, torch.Tensor]) -> None:
+        """Continue from earlier weights, without the optimiser's memory of later ones."""
         self.load_weights(weights)
         self.optimiser.state.clear()
-        self.rate /= 2
 
     def load_weights(self, weights: dict[str, torch.Tensor]) -> None:
         """Continue from other weights; the anchor stays where it was."""

@@ -27,6 +27,7 @@ from napari_seglite.training import (
     StepDone,
     training_run,
 )
+from napari_seglite.training.held_out import HeldOut
 from napari_seglite.training.sampling import with_replay
 from napari_seglite.training.trainer import Trainer, mean_weights, trainable_parameters
 from napari_seglite.training.training_run import TrainingRun
@@ -213,7 +214,8 @@ def test_an_interrupted_run_makes_no_part_twice(store, light, images):
     run = FineTuner(request(**settings), images[:1]).run(abort=lambda: len(made) > 5)
     with pytest.raises(Cancelled):
         made.extend(event for event in run if isinstance(event, StepDone))
-    assert [event.status.step for event in made] == [1, 2, 3, 4, 1, 2]
+    assert [event.status.step for event in made] == [1, 2, 3, 4, 5, 6]
+    assert [event.status.part_step for event in made] == [1, 2, 3, 4, 1, 2]
     events = list(FineTuner(request(**settings), images[:1]).run())
     whole = list(FineTuner(request(**settings, name="whole"), images[:1]).run())
     first = [e for e in events if "part 1 of 2" in e.text and isinstance(e, StepDone)]
@@ -250,7 +252,7 @@ def test_part_of_the_way(store, light, images):
 @pytest.mark.parametrize(("scores", "best"), [([0.8, 0.803, 0.806], 2), ([0.3, 0.303, 0.3], 1)])
 def test_a_good_start_is_not_left_for_what_may_be_chance(light, images, monkeypatch, scores, best):
     given = iter(scores)
-    monkeypatch.setattr(TrainingRun, "_scores", lambda *_: [next(given)])
+    monkeypatch.setattr(HeldOut, "_scores", lambda *_: [next(given)])
     trainer = Trainer(light.build(), light, request(), "cpu", RandomState(0))
     run = TrainingRun(trainer, request(steps=2, validate_every=1), images[1:], images[:1])
     list(run.run(lambda: False, lambda: False))

@@ -1,19 +1,19 @@
 """The code that several panels share: jobs, forms, layers, status, tables and preferences.
 
-`jobs` is the only module that knows threads, but for the one that `colours` compiles in.
+`jobs` is the only module that knows threads, but for the one that `label_colours` compiles in.
 """
 
-from . import forms, layers, preferences, viewer_region
+from . import colours, forms, layers, preferences, viewer_region
 from .checkpoint_box import DEFAULT, CheckpointBox, describe_checkpoint, plain_tip
-from .colours import warm_colours_soon
 from .gl_context import free_in_own_context
 from .job_runner import JobRunner
 from .jobs import StopSignal, allow_parallel_jobs, last_of
 from .key_slider import KeySlider
+from .label_colours import warm_colours_soon
 from .layers import add_labels, add_uncertainty, current_frame, label_shape
 from .score_table import ScoreTable
 from .source_files import SourceFiles
-from .status import ERROR_STYLE, JobStatus, StatusLabel
+from .status import JobStatus, StatusLabel
 from .tracked_layer import TrackedLayer
 from .tracker import CorrectionTracker
 from .training_curves import TrainingCurves
@@ -22,7 +22,6 @@ from .viewed_patch import viewed_patch
 
 __all__ = [
     "DEFAULT",
-    "ERROR_STYLE",
     "CheckpointBox",
     "CorrectionTracker",
     "JobRunner",
@@ -37,6 +36,7 @@ __all__ = [
     "add_labels",
     "add_uncertainty",
     "allow_parallel_jobs",
+    "colours",
     "current_frame",
     "describe_checkpoint",
     "forms",

@@ -5,18 +5,18 @@ from __future__ import annotations
 from html import escape
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 import src_models
 
-from ...checkpoints import CheckpointInfo, CheckpointStore, printable
-from .forms import keep_narrow, select
+from ...checkpoints import CheckpointInfo, CheckpointStore, printable, score_of
+from .forms import NarrowComboBox, select
 
 # The id that is selected at first.
 DEFAULT = "nuclei-s-net"
 
 
-class CheckpointBox(QComboBox):
+class CheckpointBox(NarrowComboBox):
     """Lists the checkpoints of a store; ``currentText`` is the id.
 
     Parameters
@@ -33,7 +33,7 @@ class CheckpointBox(QComboBox):
         super().__init__(parent)
         self.store = store
         self._networks = networks
-        keep_narrow(self)
+        self.currentIndexChanged.connect(self._show_tip)
         self.refresh()
 
     def refresh(self, select: str | None = None) -> None:
@@ -42,7 +42,7 @@ class CheckpointBox(QComboBox):
         self.clear()
         for info in self.store.list():
             self.addItem(info.id, info.id)
-            tip = plain_tip(describe_checkpoint(info))
+            tip = plain_tip(f"{info.id}\n{describe_checkpoint(info)}")
             self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         if self._networks:
             for name in src_models.names():
@@ -53,6 +53,10 @@ class CheckpointBox(QComboBox):
         """Select an id if it is in the list."""
         select(self, checkpoint)
 
+    def _show_tip(self, index: int) -> None:
+        """Say the whole name, which may be cut, and what it is."""
+        self.setToolTip(str(self.itemData(index, Qt.ItemDataRole.ToolTipRole) or ""))
+
     @property
     def checkpoint(self) -> str:
         """The selected id, or an empty string."""
@@ -62,9 +66,8 @@ class CheckpointBox(QComboBox):
 def describe_checkpoint(info: CheckpointInfo) -> str:
     """Return a line about a checkpoint: purpose, network, Dice and parent."""
     parts = [info.description, src_models.card(info.network).title]
-    dice = info.score("test_dice", "validation_dice")
-    if dice is not None:
-        parts.append(f"Dice {dice:.2f}")
+    if (score := score_of(info)) is not None:
+        parts.append(str(score))
     if info.parent:
         parts.append(f"from {info.parent}")
     return printable(" · ".join(part.rstrip(".") for part in parts if part), longest=600)

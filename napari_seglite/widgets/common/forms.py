@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QTreeWidget,
     QWidget,
 )
+
+from . import colours
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -37,8 +44,7 @@ def combo(entries: Mapping[Any, str] | None = None, tip: str = "") -> QComboBox:
     tip : str
         Shown under the pointer.
     """
-    box = QComboBox()
-    keep_narrow(box)
+    box = NarrowComboBox()
     box.setToolTip(tip)
     for value, text in (entries or {}).items():
         box.addItem(text, value)
@@ -46,8 +52,47 @@ def combo(entries: Mapping[Any, str] | None = None, tip: str = "") -> QComboBox:
 
 
 def keep_narrow(box: QComboBox) -> None:
-    """Let a long entry not widen the dock."""
+    """Let a long entry not widen the dock; in the open list, its middle is cut."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    view = box.view()
+    assert view is not None
+    view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+
+class NarrowComboBox(QComboBox):
+    """A list to choose from that shows its entry with the middle cut: names differ at their end."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        keep_narrow(self)
+
+    @property
+    def shown_text(self) -> str:
+        """The chosen entry as it is drawn."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        style = self.style()
+        assert style is not None
+        room = style.subControlRect(
+            QStyle.ComplexControl.CC_ComboBox,
+            option,
+            QStyle.SubControl.SC_ComboBoxEditField,
+            self,
+        )
+        return elided(self.currentText(), self, room.width() - 4)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the frame, and the entry with its middle cut."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = self.shown_text
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+def elided(text: str, widget: QWidget, width: int) -> str:
+    """Return a text with its middle cut, so that it fits into some pixels."""
+    return str(widget.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, width))
 
 
 def select(box: QComboBox, value: Any) -> bool:
@@ -94,6 +139,8 @@ def show_columns(tree: QTreeWidget, *titles: str) -> None:
     """Name the columns of a tree; the first takes the width that the others leave."""
     tree.setHeaderLabels(list(titles))
     tree.setUniformRowHeights(True)
+    tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+    colours.follow_items(tree)
     header = tree.header()
     assert header is not None
     header.setStretchLastSection(False)

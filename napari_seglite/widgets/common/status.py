@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
-ERROR_STYLE = "color: #ff7a7a"
+from . import colours
 
 
 class StatusLabel(QLabel):
@@ -30,7 +30,7 @@ class StatusLabel(QLabel):
     def say(self, text: str, error: bool = False) -> None:
         """Show a sentence."""
         self.setText(text)
-        self.setStyleSheet(ERROR_STYLE if error else "")
+        colours.tint(self, "error" if error else None)
 
 
 class JobStatus(QWidget):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from . import colours
 
 try:
     import pyqtgraph
@@ -14,20 +17,36 @@ except ImportError:  # napari's plugin installer brings what the engine needs, a
     pyqtgraph = None
 
 MISSING = "To see the curves, install pyqtgraph: pip install pyqtgraph"
-LOSS, DICE = "#f0a35e", "#5ec8f0"
+TIP = (
+    "Left axis, orange: loss, the error on the patches that are learnt, smoothed; it should fall. "
+    "Right axis, blue: Dice, the overlap with your labels where nothing is learnt, 0 to 1; it "
+    "should rise. Parts that are held out in turn have a line each"
+)
+# Lines of the parts that are held out in turn; the last run, or the only one, has a solid line.
+DASHES = (Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine)
+Point = tuple[float, float]
+
+
+@dataclass
+class _Part:
+    """The curves of one run, with their items in the plot."""
+
+    loss: list[Point] = field(default_factory=list)
+    dice: list[Point] = field(default_factory=list)
+    items: tuple[Any, Any] | None = None
 
 
 class TrainingCurves(QWidget):
     """Loss on the left axis and Dice, 0 to 1, on the right, over training steps.
 
-    The context menu is that of pyqtgraph; it saves the plot or its numbers. Without pyqtgraph the
-    last numbers alone are shown, and what to install.
+    Of a cross-validation, every part has curves of its own, which begin at step 0. The context
+    menu is that of pyqtgraph; it saves the plot or its numbers. Without pyqtgraph the last numbers
+    alone are shown, and what to install.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.loss: list[tuple[float, float]] = []
-        self.dice: list[tuple[float, float]] = []
+        self.parts: dict[str, _Part] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         self._plot: Any = None
@@ -37,26 +56,19 @@ class TrainingCurves(QWidget):
             column.addWidget(self._text)
         else:
             column.addWidget(self._canvas())
-        self._show_last()
+        self.setToolTip(TIP)
+        colours.follow(self, self._dress)
 
     def _canvas(self) -> Any:
-        """Return the widget with both curves, still without points."""
+        """Return the widget without curves."""
         canvas = pyqtgraph.PlotWidget(background=None)
         self.setMinimumHeight(130)
         self._plot = canvas.plotItem
         self._plot.hideButtons()
         # The wheel scrolls the panel; the axes follow the run.
         self._plot.setMouseEnabled(False, False)
-        self._loss = self._plot.plot(pen=pyqtgraph.mkPen(LOSS, width=2), antialias=True)
-        self._dice = pyqtgraph.PlotDataItem(
-            pen=pyqtgraph.mkPen(DICE, width=2),
-            symbol="o",
-            symbolSize=5,
-            symbolBrush=DICE,
-            symbolPen=None,
-            antialias=True,
-        )
-        self._second_axis().addItem(self._dice)
+        self._right = self._second_axis()
+        self._legend = self._plot.addLegend(offset=(-4, -4), labelTextSize="8pt", verSpacing=-6)
         return canvas
 
     def _second_axis(self) -> Any:
@@ -71,57 +83,149 @@ class TrainingCurves(QWidget):
         view.setYRange(0, 1, padding=0.03)
         plot.vb.sigResized.connect(lambda box: view.setGeometry(box.sceneBoundingRect()))
         plot.setLimits(xMin=0, yMin=0, minXRange=10)
-        plot.getAxis("left").setTextPen(LOSS)
-        plot.getAxis("right").setTextPen(DICE)
         return view
 
     def sizeHint(self) -> QSize:
         """Return a size with room for two curves and their axes."""
         return QSize(260, 190) if self._plot is not None else super().sizeHint()
 
+    # ------------------------------------------------------------------ the points
+    @property
+    def loss(self) -> list[Point]:
+        """The smoothed losses of the latest part."""
+        return self._latest.loss
+
+    @property
+    def dice(self) -> list[Point]:
+        """The held-out Dice of the latest part."""
+        return self._latest.dice
+
+    @property
+    def _latest(self) -> _Part:
+        return next(reversed(self.parts.values()), _Part())
+
     def clear(self) -> None:
-        """Remove both curves."""
-        self.loss, self.dice = [], []
+        """Remove all curves."""
+        for part in self.parts.values():
+            if part.items is not None:
+                self._plot.removeItem(part.items[0])
+                self._right.removeItem(part.items[1])
+        self.parts = {}
         self._draw()
+        self._dress()
 
     def show_curves(self, curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
         """Show the curves of a finished run, as its checkpoint's card holds them."""
-        self.loss, self.dice = [], [(step, value) for step, value in curves.get("dice", ())]
-        for step, value in curves.get("loss", ()):
-            self._append_loss(step, value)
+        self.clear()
+        names = sorted({name.partition(", ")[2] for name in curves} - {""})
+        for name in names:
+            self._add_part(name, curves.get(f"loss, {name}", ()), curves.get(f"dice, {name}", ()))
+        # The cards of earlier versions hold the first part and the last run in one.
+        *first, loss = _rising(curves.get("loss", ()))
+        dice = list(curves.get("dice", ()))
+        if first:
+            self._add_part("part 1", first[0], dice)
+            dice = []
+        last = ("best part" if dice else "all parts") if names or first else ""
+        self._add_part(last, loss, dice)
         self._draw()
 
-    def add_loss(self, step: float, value: float) -> None:
+    def _add_part(
+        self, name: str, loss: Iterable[Sequence[float]], dice: Iterable[Sequence[float]]
+    ) -> None:
+        part = self._part(name)
+        part.dice += [(step, value) for step, value in dice]
+        for step, value in loss:
+            self._append_loss(part, step, value)
+
+    def add_loss(self, step: float, value: float, part: str = "") -> None:
         """Add the loss of a batch, smoothed over earlier ones."""
-        self._append_loss(step, value)
+        self._append_loss(self._part(part), step, value)
         self._draw()
 
-    def add_dice(self, step: float, value: float) -> None:
+    def add_dice(self, step: float, value: float, part: str = "") -> None:
         """Add a held-out Dice."""
-        self.dice.append((step, value))
+        self._part(part).dice.append((step, value))
         self._draw()
 
-    def _append_loss(self, step: float, value: float) -> None:
-        if self.loss:
-            value = 0.8 * self.loss[-1][1] + 0.2 * value
-        self.loss.append((step, value))
+    def _part(self, name: str) -> _Part:
+        return self.parts.setdefault(name, _Part())
 
+    @staticmethod
+    def _append_loss(part: _Part, step: float, value: float) -> None:
+        if part.loss:
+            value = 0.8 * part.loss[-1][1] + 0.2 * value
+        part.loss.append((step, value))
+
+    # ------------------------------------------------------------------ the picture
     def _draw(self) -> None:
         if self._plot is not None:
-            for item, points in ((self._loss, self.loss), (self._dice, self.dice)):
-                item.setData([x for x, _ in points], [y for _, y in points])
-            self._plot.setYRange(0, max((y for _, y in self.loss), default=1), padding=0.03)
+            if any(part.items is None for part in self.parts.values()):
+                self._dress()
+            for part in self.parts.values():
+                for item, points in zip(self._items(part), (part.loss, part.dice), strict=True):
+                    item.setData([x for x, _ in points], [y for _, y in points])
+            highest = (y for part in self.parts.values() for _, y in part.loss)
+            self._plot.setYRange(0, max(highest, default=1), padding=0.03)
         self._show_last()
 
+    def _items(self, part: _Part) -> tuple[Any, Any]:
+        """Return the lines of a part, new ones the first time."""
+        if part.items is None:
+            loss = self._plot.plot(antialias=True)
+            dice = pyqtgraph.PlotDataItem(symbol="o", symbolSize=5, symbolPen=None, antialias=True)
+            self._right.addItem(dice)
+            part.items = loss, dice
+        return part.items
+
+    def _dress(self) -> None:
+        """Give lines, axes and legend the colours of the theme."""
+        self._show_last()
+        if self._plot is None:
+            return
+        loss, dice, grey = (colours.colour(role) for role in ("loss", "dice", "hint"))
+        plot = self._plot
+        for side, pen in (("left", loss), ("right", dice), ("bottom", grey)):
+            plot.getAxis(side).setTextPen(pen)
+            plot.getAxis(side).setPen(grey)
+        self._legend.clear()
+        self._legend.setLabelTextColor(grey)
+        last = len(self.parts) - 1
+        for number, (name, part) in enumerate(self.parts.items()):
+            solid = not name or (number == last and not name.startswith("part"))
+            style = Qt.PenStyle.SolidLine if solid else DASHES[number % len(DASHES)]
+            items = self._items(part)
+            for item, colour in zip(items, (loss, dice), strict=True):
+                item.setPen(pyqtgraph.mkPen(colour, width=2, style=style))
+            items[1].setSymbolBrush(dice)
+            if len(self.parts) > 1:
+                line = pyqtgraph.PlotDataItem(pen=pyqtgraph.mkPen(grey, width=2, style=style))
+                self._legend.addItem(line, name)
+
     def _show_last(self) -> None:
-        parts = []
-        for name, colour, points in (("loss", LOSS, self.loss), ("Dice", DICE, self.dice)):
+        parts, latest = [], self._latest
+        shown: tuple[tuple[str, colours.Role, list[Point]], ...] = (
+            ("loss", "loss", latest.loss),
+            ("Dice", "dice", latest.dice),
+        )
+        for name, role, points in shown:
             last = f" {points[-1][1]:.3f}" if points else ""
-            parts.append(f'<span style="color: {colour}">{name}{last}</span>')
-        if steps := max((x for x, _ in self.loss + self.dice), default=0):
+            parts.append(f'<span style="color: {colours.colour(role)}">{name}{last}</span>')
+        if steps := max((x for x, _ in latest.loss + latest.dice), default=0):
             parts.append(f"step {steps:.0f}")
         numbers = "&nbsp;&nbsp;&nbsp;".join(parts)
         if self._plot is not None:
-            self._plot.setTitle(numbers, size="9pt")
+            self._plot.setTitle(numbers, size="9pt", color=colours.colour("hint"))
         else:
             self._text.setText(f"{numbers}<br>{MISSING}")
+
+
+def _rising(points: Iterable[Sequence[float]]) -> Iterable[list[Point]]:
+    """Return the stretches of a curve whose steps rise, at least one."""
+    stretch: list[Point] = []
+    for step, value in points:
+        if stretch and step < stretch[-1][0]:
+            yield stretch
+            stretch = []
+        stretch.append((step, value))
+    yield stretch

@@ -8,7 +8,7 @@ from typing import TypeVar
 from ...inference import BeforeAfter
 from ...runtime import process
 from ...training import Previewed, TrainingEvent
-from .colours import warm_colours, warm_colours_soon
+from .label_colours import warm_colours, warm_colours_soon
 
 Event = TypeVar("Event", bound=TrainingEvent | BeforeAfter)
 

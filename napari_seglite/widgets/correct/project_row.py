@@ -28,7 +28,7 @@ from ...annotation import (
     known_projects,
 )
 from ...errors import SegliteError
-from ..common import ERROR_STYLE, JobRunner, StopSignal
+from ..common import JobRunner, StopSignal, colours
 from .project_layers import OpenedImage, read_images, show_image
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class ProjectRow(QWidget):
         astray = bool(problem and self.tracker.unsaved)
         self.elsewhere_button.setVisible(astray)
         self.open_button.setHidden(astray)
-        self.name.setStyleSheet(ERROR_STYLE if problem else "")
+        colours.tint(self.name, "error" if problem else None)
         if project is None:
             self.name.setText("none until you paint")
             self.name.setToolTip("")

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QContextMenuEvent
+from qtpy.QtGui import QContextMenuEvent
 from qtpy.QtWidgets import QAction, QMenu, QTreeWidget, QTreeWidgetItem, QWidget
 
 from ...annotation import ProjectImage
 from ...images import Corrections
-from ..common import forms
+from ..common import colours, forms
 
-COLOURS = {
-    "touched": QColor("#f0a35e"),
-    "accepted": QColor("#7fd68a"),
-    "complete": QColor("#7fd68a"),
-    "predicted": QColor("#8a93a0"),
+COLOURS: dict[str, colours.Role] = {
+    "touched": "corrected",
+    "accepted": "accepted",
+    "complete": "accepted",
+    "predicted": "predicted",
 }
 # What users call the states.
 NAMES = {"touched": "corrected"}
@@ -95,12 +95,12 @@ class RegionList(QTreeWidget):
                 _, state, learnt = frames[0] if frames else (0, "predicted", "")
                 top.setText(1, state)
                 top.setText(2, learnt)
-                top.setForeground(1, COLOURS[_STATES.get(state, state)])
+                colours.tint_item(top, 1, COLOURS[_STATES.get(state, state)])
                 continue
             for frame, state, learnt in frames:
                 item = QTreeWidgetItem([f"slice {frame}", state, learnt])
                 item.setData(0, Qt.ItemDataRole.UserRole, (key, frame))
-                item.setForeground(1, COLOURS[_STATES.get(state, state)])
+                colours.tint_item(item, 1, COLOURS[_STATES.get(state, state)])
                 top.addChild(item)
             top.setExpanded(True)
 

@@ -53,7 +53,9 @@ class FineTuneForm(QWidget):
         self.suggest_name()
 
     def _add_layers(self) -> None:
-        self.image_box = forms.layer_box(self.viewer, Image)
+        self.image_box = forms.layer_box(
+            self.viewer, Image, tip="The image that you corrected; its slices are learnt"
+        )
         self.labels_box = forms.layer_box(
             self.viewer, Labels, tip="Labels you corrected; the network is trained to predict them"
         )
@@ -71,6 +73,9 @@ class FineTuneForm(QWidget):
             "Select the checkpoint that the last run started from (Shift-B)"
         )
         self.name = QLineEdit()
+        self.name.setToolTip(
+            "Name of the new checkpoint, such as the tissue and the stain; it must be free"
+        )
         self.classes = QLineEdit()
         self.classes.setPlaceholderText("as in Correct")
         self.classes.setToolTip(
@@ -85,25 +90,32 @@ class FineTuneForm(QWidget):
         self.minutes.setValue(5)
         self.minutes.setDecimals(1)
         self.minutes.setSuffix(" min")
-        self.minutes.setToolTip("Training ends after this time at the latest")
+        self.minutes.setToolTip(
+            "At most this long by the clock: loading, scoring and saving count, pauses do not. 2 "
+            "to 10 min suit a few corrected slices"
+        )
         self.steps = QSpinBox()
         self.steps.setRange(0, 1_000_000)
         self.steps.setSpecialValueText("automatic")
         self.steps.setToolTip(
             "Training ends after this number of steps at the latest. Automatic (0): the number of "
-            "steps and the size of patches follow from the corrections"
+            "steps and the size of patches follow from the corrections, which suits most images. "
+            "A step is one change of the weights. Early stopping: it ends sooner if the held-out "
+            "Dice no longer improves"
         )
 
     def _add_choices(self) -> None:
         self.replay = forms.combo(
             REPLAYS,
-            "So that the network does not forget earlier training, a quarter of the training "
+            "Replay: so that the network does not forget earlier training, a quarter of the "
             "patches come from the images that the starting checkpoint was trained on. Automatic: "
             "unless that checkpoint cannot segment your images at all",
         )
         self.decoder_only = QCheckBox("Decoder only")
         self.decoder_only.setToolTip(
-            "Train only the last layers of the network; suits very few corrections"
+            "Train only the last layers of the network (the decoder, which turns features into "
+            "labels) and keep the features. Suits one or two corrected slices that look like what "
+            "the checkpoint knows; otherwise leave it off"
         )
         self.live = QCheckBox("Live")
         self.live.setToolTip(

@@ -23,11 +23,13 @@ from ...training import (
     Previewed,
     RunStatus,
     StepDone,
+    StrokeScored,
     TrainingEvent,
     Validated,
     ViewedPatch,
     fine_tune,
     learn_live,
+    progress_text,
 )
 from ..common import (
     JobRunner,
@@ -43,7 +45,7 @@ from .before_after_view import BeforeAfterView
 from .form import FineTuneForm
 from .preview_layer import TrainingPreview
 from .slices import whole_slices
-from .texts import NOTHING_LEARNT, is_better, outcome, progress
+from .texts import NOTHING_LEARNT, is_better, outcome
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -66,10 +68,12 @@ class _Run:
         Shows its predictions.
     strokes : int
         Number of strokes corrected at its start.
-    started : float
-        Time of its start in seconds.
     paused, learns_meanwhile : bool
         Whether it pauses, and whether it learns from strokes made during the run.
+    live_text : str
+        How well live learning did on the latest stroke.
+    goes_back : bool
+        Whether the user asked for the best weights of a live session.
     finished : bool
         Whether it came to its end, with or without a checkpoint.
     """
@@ -78,10 +82,16 @@ class _Run:
     feed: AnnotationFeed
     preview: TrainingPreview
     strokes: int
-    started: float
     paused: bool
     learns_meanwhile: bool
+    live_text: str = ""
+    goes_back: bool = False
     finished: bool = False
+
+    def asks_back(self) -> bool:
+        """Whether the user asked for the best weights since this was called last."""
+        asked, self.goes_back = self.goes_back, False
+        return asked
 
 
 class FineTunePanel(QWidget):
@@ -141,17 +151,34 @@ class FineTunePanel(QWidget):
         self.start_button = QPushButton("Fine-tune")
         self.pause_button, self.stop_button = QPushButton("Pause"), QPushButton("Stop")
         self.pause_button.setCheckable(True)
+        self.start_button.setToolTip(
+            "Train the checkpoint on your corrections. A part of them is held out: not learnt, but "
+            "used to score the result (Dice, 0 to 1). It is saved if it is better than its start"
+        )
+        self.pause_button.setToolTip("Make no step until you click again; the time limit waits")
         self.stop_button.setToolTip("End at once and keep the best weights so far")
         self.again_button = QPushButton("Segment again with it")
         self.again_button.setToolTip("Segment the image; what you corrected stays as it is")
         self.again_button.hide()
+        self.best_button = QPushButton("Go back to the best moment")
+        self.best_button.setToolTip(
+            "Live learning got worse: restore the weights that did best on strokes they had not "
+            "seen, or those of the start, and go on from there"
+        )
+        self.best_button.hide()
         self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
+        self.status.setToolTip(
+            "Dice: overlap with your labels, 0 to 1. Held-out: on slices or parts that are not "
+            "learnt. With few slices, each part is held out in turn (cross-validation), and then "
+            "all are learnt"
+        )
         self.pair, self.curve = BeforeAfterView(), TrainingCurves()
         buttons = self.start_button, self.pause_button, self.stop_button
         column = QVBoxLayout(self)
         column.addWidget(self.form)
         column.addLayout(forms.side_by_side(*buttons, stretches=(2, 1, 1)))
         column.addWidget(self.status)
+        column.addWidget(self.best_button)
         column.addWidget(self.again_button)
         column.addWidget(self.pair)
         column.addWidget(self.curve, 1)
@@ -162,6 +189,7 @@ class FineTunePanel(QWidget):
         form.labels_box.changed.connect(self._layers_changed)
         form.live.toggled.connect(self._on_live)
         form.back_button.clicked.connect(self.go_back)
+        self.best_button.clicked.connect(self._restore_best)
         self.again_button.clicked.connect(lambda: self.again_asked.emit(form.image_box.value))
         self.start_button.clicked.connect(self.fine_tune)
         self.pause_button.toggled.connect(self._on_pause)
@@ -249,7 +277,7 @@ class FineTunePanel(QWidget):
         """Start training on the corrections."""
         if self.busy:
             return
-        image = self.form.image_box.value
+        begun, image = time.monotonic(), self.form.image_box.value
         try:
             images, request = self.images(), self.request()
             feed = AnnotationFeed(images, viewed_patch(self.viewer, image))
@@ -264,7 +292,6 @@ class FineTunePanel(QWidget):
             feed,
             TrainingPreview(self.viewer, image),
             strokes=sum(each.corrections.strokes for each in images),
-            started=time.monotonic(),
             paused=False,
             learns_meanwhile=self.form.live.isChecked(),
         )
@@ -274,9 +301,10 @@ class FineTunePanel(QWidget):
         def work(stop: StopSignal) -> Generator[TrainingEvent | BeforeAfter, None, None]:
             stops = stop.requested, stop.closing
             if live:
-                return ready_to_train(learn_live(request, feed, store, *stops))
+                return ready_to_train(learn_live(request, feed, store, *stops, run.asks_back))
             pauses = (lambda: run.paused), (lambda: run.learns_meanwhile)
-            return ready_to_train(fine_tune(request, feed, store, automatic, *pauses, *stops))
+            events = fine_tune(request, feed, store, automatic, *pauses, *stops, begun)
+            return ready_to_train(events)
 
         self.runner.start(
             work,
@@ -333,23 +361,44 @@ class FineTunePanel(QWidget):
                 self._on_finished(self._run, event)
             case Message():
                 self.say(event.text)
+                self._show_share(event.status)
             case Previewed(patch=ViewedPatch() as patch):
                 self._run.preview.show(event.probabilities, patch)
-            case StepDone():
-                self.curve.add_loss(event.status.step, event.loss)
-                self._show_progress(event.status)
-            case Validated():
-                self.curve.add_dice(event.status.step, event.dice)
-                self._show_progress(event.status)
+            case StepDone(status=status):
+                self.curve.add_loss(status.part_step or status.step, event.loss, status.part)
+                self._show_progress(status)
+            case StrokeScored():
+                self._on_stroke(self._run, event)
+            case Validated(status=status):
+                self.curve.add_dice(status.part_step, event.dice, status.part)
+                self._show_progress(status)
+
+    def _on_stroke(self, run: _Run, event: StrokeScored) -> None:
+        run.live_text = event.text
+        self.best_button.setVisible(event.falling)
+        if event.dice is not None:
+            self.curve.add_dice(event.status.step, event.dice)
+        self._show_progress(event.status)
+
+    def _restore_best(self) -> None:
+        if self._run is not None:
+            self._run.goes_back = True
+            self.best_button.hide()
 
     def _show_progress(self, status: RunStatus) -> None:
-        done = round(status.share * 1000) if status.steps else None
-        self.runner.show(progress(status), done, 1000)
+        live = "" if self._run is None else self._run.live_text
+        self.runner.show(f"{progress_text(status)}\n{live}".strip())
+        self._show_share(status)
+
+    def _show_share(self, status: RunStatus) -> None:
+        if status.steps:  # live learning has no end
+            self.status.advance(round(status.share * 1000), 1000)
 
     def _on_finished(self, run: _Run, event: Finished) -> None:
         run.finished = True
-        better, seconds = is_better(event), time.monotonic() - run.started
-        self.say(outcome(event, run.start, run.strokes, seconds))
+        better = is_better(event)
+        self._show_share(event.status)
+        self.say(outcome(event, run.start, run.strokes))
         self.start_button.setText("Continue" if better else "Fine-tune")
         if event.checkpoint is not None:
             self.learnt.emit(event.checkpoint)
@@ -365,4 +414,5 @@ class FineTunePanel(QWidget):
         if self._run is not None:
             self._run.preview.close()
         self._run = None
+        self.best_button.hide()
         self.pause_button.setChecked(False)

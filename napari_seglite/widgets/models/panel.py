@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -22,8 +21,8 @@ from qtpy.QtWidgets import (
 
 from ...checkpoints import CheckpointInfo, CheckpointStore, parents_first, printable
 from ...errors import SegliteError
-from ..common import StatusLabel, TrainingCurves, describe_checkpoint, forms, plain_tip
-from .texts import dice, drawable, summary
+from ..common import StatusLabel, TrainingCurves, colours, describe_checkpoint, forms, plain_tip
+from .texts import dice, drawable, explain_columns, measured, summary
 
 # Where an item of the tree keeps the name of its checkpoint, and the reason if it is damaged.
 NAME, REASON = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
@@ -61,18 +60,44 @@ class ModelsPanel(QWidget):
         self.tree = QTreeWidget()
         forms.show_columns(self.tree, "Checkpoint", "Dice", "Date")
         self.tree.setIndentation(14)
+        explain_columns(self.tree)
         self.status = StatusLabel(lines=4)
         self.curve = TrainingCurves()
         self.buttons: dict[str, QPushButton] = {}
         grid = QGridLayout()
         for number, (name, title, tip, act) in enumerate(
             (
-                ("use", "Use", "Select this checkpoint for segmenting and fine-tuning", self.use),
-                ("rename", "Rename …", "Checkpoints fine-tuned from it stay under it", self.rename),
-                ("note", "Note …", "Write a note about this checkpoint", self.note),
-                ("delete", "Delete …", "Checkpoints fine-tuned from it stay", self.delete),
-                ("export", "Export …", "Write a file to open on another computer", self.export),
-                ("import", "Import …", "Read a file that Export wrote", self.add),
+                ("use", "Use", "Segment with it and fine-tune from it; or double click", self.use),
+                (
+                    "rename",
+                    "Rename …",
+                    "Checkpoints fine-tuned from it stay under it",
+                    self.rename,
+                ),
+                (
+                    "note",
+                    "Note …",
+                    "Write what it is good for, such as a stain",
+                    self.note,
+                ),
+                (
+                    "delete",
+                    "Delete …",
+                    "Checkpoints fine-tuned from it stay",
+                    self.delete,
+                ),
+                (
+                    "export",
+                    "Export …",
+                    "Write a file to open on another computer",
+                    self.export,
+                ),
+                (
+                    "import",
+                    "Import …",
+                    "Read a file that Export wrote",
+                    self.add,
+                ),
             )
         ):
             button = self.buttons[name] = QPushButton(title)
@@ -112,7 +137,9 @@ class ModelsPanel(QWidget):
             date = printable(info.created[5:10])
             item = items[info.id] = self._item(info.id, info.id, dice(info), date)
             note = f"\n{printable(info.note, lines=True)}" if info.note else ""
-            item.setToolTip(0, plain_tip(describe_checkpoint(info) + note))
+            item.setToolTip(0, plain_tip(f"{info.id}\n{describe_checkpoint(info)}{note}"))
+            for column in (1, 2):
+                item.setToolTip(column, plain_tip(measured(info)))
             if above is None:
                 self.tree.addTopLevelItem(item)
             else:
@@ -136,9 +163,8 @@ class ModelsPanel(QWidget):
         item = self._item(name, printable(name), "damaged", "")
         item.setData(0, REASON, reason)
         item.setToolTip(0, plain_tip(printable(reason, longest=1000)))
-        grey = self.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
         for column in range(3):
-            item.setForeground(column, grey)
+            colours.tint_item(item, column, "hint")
         style = self.style()
         if style is not None:
             item.setIcon(0, style.standardIcon(QStyle.StandardPixmap.SP_MessageBoxWarning))

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...checkpoints import CheckpointInfo, printable
+from qtpy.QtWidgets import QTreeWidget
+
+from ...checkpoints import CheckpointInfo, printable, score_of
 from ..common import describe_checkpoint
 
 # Points of a curve that are drawn at most, and the largest number.
@@ -14,13 +16,32 @@ POINTS, LARGEST = 2000, 1e9
 
 
 def dice(info: CheckpointInfo) -> str:
-    """Return a checkpoint's Dice: held-out before and after fine-tuning, or the only one known."""
-    after = info.score("validation_dice")
-    if after is not None and info.parent:
-        before = info.score("validation_dice_before")
-        return f"{after:.2f}" if before is None else f"{before:.2f} → {after:.2f}"
-    value = info.score("test_dice", "validation_dice")
-    return "" if value is None else f"{value:.2f}"
+    """Return a checkpoint's Dice for the list, or nothing."""
+    score = score_of(info)
+    return "" if score is None else f"{score.value:.3f}"
+
+
+def measured(info: CheckpointInfo) -> str:
+    """Return a sentence about a checkpoint's Dice and date."""
+    score = score_of(info)
+    known = "No Dice was measured" if score is None else str(score)
+    return printable(f"{known}. Made {info.created or 'at an unknown time'}.")
+
+
+def explain_columns(tree: QTreeWidget) -> None:
+    """Explain the columns of the list of checkpoints in their tooltips."""
+    head = tree.headerItem()
+    assert head is not None
+    for column, text in enumerate(
+        (
+            "Checkpoints: trained weights, each under the one that it was fine-tuned from",
+            "Dice: overlap of prediction and truth, 0 none to 1 perfect. On held-out images, which "
+            "it did not learn from; the tooltip of a row says on which. Only scores on the same "
+            "images can be compared",
+            "Month and day when it was made",
+        )
+    ):
+        head.setToolTip(column, text)
 
 
 def summary(info: CheckpointInfo) -> str:

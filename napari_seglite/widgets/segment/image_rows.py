@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 
 from ...errors import SegliteError
 from ...inference import parse_numbers
-from ..common import ERROR_STYLE, forms, layers, plain_tip
+from ..common import colours, forms, layers, plain_tip
 from ..file_layers import facts_of
 from .channel_layers import channel_layers, join_channels
 from .image_choice import ImageChoice
@@ -18,8 +18,6 @@ from .scene_row import SceneRow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-HINT_STYLE = "color: #9aa4b0"
 
 
 class ImageRows(QObject):
@@ -205,14 +203,14 @@ class ImageRows(QObject):
 
     def _say(self, text: str, error: bool = False) -> None:
         self.info.setText(text)
-        self.info.setStyleSheet(ERROR_STYLE if error else HINT_STYLE)
+        colours.tint(self.info, "error" if error else "hint")
 
 
 def hint() -> QLabel:
     """Return an empty label for remarks under a row."""
     label = QLabel()
     label.setWordWrap(True)
-    label.setStyleSheet(HINT_STYLE)
+    colours.tint(label, "hint")
     return label
 
 

@@ -1,0 +1,108 @@
+"""The Fine-tune tab: one bar for the whole of a run, curves of parts, words that are explained."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QAbstractButton, QWidget
+
+from napari_seglite.checkpoints import score_of
+from napari_seglite.training import live
+from napari_seglite.training.strokes import Strokes
+from napari_seglite.widgets.common import CheckpointBox
+
+PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
+
+
+@pytest.fixture
+def panel(viewer, dock, nuclei):
+    """Return the panel with an image and labels that were made from its bright pixels."""
+    viewer.add_image(nuclei, name="cells")
+    labels = viewer.add_labels((nuclei > np.percentile(nuclei, 80)).astype(np.uint8), name="truth")
+    panel = dock.fine_tune_panel
+    panel.offer(viewer.layers["cells"], labels, "nuclei-s-net")
+    dock.show_panel(panel)
+    return panel
+
+
+def adjust(panel, monkeypatch, **settings):
+    """Let the form ask for other settings, too."""
+    asked = panel.form.request
+    monkeypatch.setattr(panel.form, "request", lambda: asked().adjusted(**settings))
+
+
+def test_one_bar_for_the_whole_of_a_run(panel, click, qtbot, monkeypatch):
+    adjust(panel, monkeypatch, folds=2, keep_best=False, validate_every=2, patch=32, batch=1)
+    panel.form.steps.setValue(6)
+    values, texts = [], []
+    panel.status.bar.valueChanged.connect(values.append)
+    panel.runner.progressed.connect(lambda _: texts.append(panel.status.text()))
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    shown = [value for value in values if value >= 0][:-1]  # the last is that of the bar at rest
+    assert shown == sorted(shown)
+    assert shown[-1] == 1000
+    assert any("Step 6 of 6 (all parts)" in text for text in texts)
+    assert any("(part 2 of 2)" in text and " left" in text for text in texts)
+    # Each part has lines of its own, which rise.
+    parts = panel.curve.parts
+    assert list(parts) == ["part 1 of 2", "part 2 of 2", "all parts"]
+    for part in parts.values():
+        steps = [step for step, _ in part.loss]
+        assert steps == [1, 2]
+    assert [label.text for _, label in panel.curve._legend.items] == list(parts)
+
+
+def test_every_control_is_explained(panel):
+    form = panel.form
+    controls = {
+        "image": form.image_box.native,
+        "labels": form.labels_box.native,
+        **{name: value for name, value in vars(form).items() if isinstance(value, QWidget)},
+        **{
+            name: value for name, value in vars(panel).items() if isinstance(value, QAbstractButton)
+        },
+    }
+    controls.pop("_rows", None)
+    assert [name for name, control in controls.items() if not control.toolTip()] == []
+    tips = " ".join(control.toolTip() for control in controls.values())
+    for word in ("Dice", "held out", "decoder", "Replay", "Early stopping"):
+        assert word in tips
+
+
+def test_long_names_differ_where_they_are_cut(qtbot, store, untrained):
+    name = "nuclei-of-the-zebrafish-embryo-at-24-hours-tuned"
+    weights = untrained.build().state_dict()
+    for number in (1, 2):
+        store.save(replace(untrained, id=f"{name}-{number}"), weights)
+    box = CheckpointBox(store)
+    qtbot.addWidget(box)
+    box.setFixedWidth(140)
+    box.show()
+    shown = set()
+    for number in (1, 2):
+        box.select(f"{name}-{number}")
+        shown.add(box.shown_text)
+        assert name in box.toolTip()
+        assert box.shown_text.endswith(f"-{number}")
+        box.grab()  # draws
+    assert len(shown) == 2
+    assert all(len(text) < len(name) for text in shown)
+
+
+def test_live_tells_how_well_it_does_and_goes_back(panel, click, qtbot, monkeypatch):
+    monkeypatch.setattr(Strokes, "falling", True)
+    monkeypatch.setattr(live, "ENOUGH", 2)
+    panel.form.live.setChecked(True)
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: "now." in panel.status.text(), timeout=PATIENCE)
+    assert "Dice on your corrections" in panel.status.text()
+    assert len(panel.curve.dice) == 1
+    assert panel.best_button.isVisible()
+    click(panel.best_button)
+    back = "Back to the weights of the start"
+    qtbot.waitUntil(lambda: back in panel.status.text(), timeout=PATIENCE)
+    assert not panel.best_button.isVisible()
+    click(panel.stop_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert score_of(panel.store.info("nuclei-s-net-tuned-1")) is not None
