@@ -19,8 +19,8 @@ PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are 
 
 def paint(layer, number):
     """Paint a stroke over background in a slice."""
-    empty = np.argwhere(layer.data[number] == 0)
-    layer.paint((number, *empty[len(empty) // 2]), 1)
+    layer.brush_size = 3
+    layer.paint((number, *np.argwhere(layer.data[number] == 0)[0]), 1)
 
 
 def states(dock):
@@ -211,7 +211,7 @@ def test_classes_have_names_and_colours(viewer, dock, click, qtbot, corrected, t
     dock.segment_panel.form.device_box.setCurrentText("cpu")
     asked = [dock.fine_tune_panel.request(), *dock.compare_panel.requests()]
     assert {(one.class_names, one.device) for one in asked} == {(names, "cpu")}
-    assert len(asked) > 5
+    assert len(asked) > 2
 
     paint(corrected, 1)
     qtbot.waitUntil(lambda: dock.tracker.project is not None, timeout=PATIENCE)

@@ -122,12 +122,17 @@ def test_the_way_in_without_a_mask(viewer, dock, click, qtbot, nuclei):
     assert weight.sum() == (scribbles.data > 0).sum()
 
 
-def test_helpers_and_errors_speak_of_what_they_are_about(viewer, dock, click, corrected):
+def test_helpers_and_errors_speak_of_what_they_are_about(viewer, dock, click, qtbot, corrected):
     panel, tools = dock.correct_panel, dock.correct_panel.tools
     for tool, words in (("delete", "objects to delete"), ("merge", "objects to merge")):
         tools.tool.setCurrentIndex(tools.tool.findData(tool))
         click(tools.apply_button)
         assert words in panel.status.text()
+    tools.tool.setCurrentIndex(tools.tool.findData("grow"))
+    corrected.selected_label = 77  # as after a result with objects: the next new one
+    click(tools.apply_button)
+    qtbot.waitUntil(lambda: not tools.busy, timeout=PATIENCE)
+    assert "no label 77 here" in panel.status.text()
     viewer.add_labels(np.zeros((5, 5), np.uint8), name="other")
     panel.labels_box.value = viewer.layers["other"]
     assert "do not have the size" in panel.status.text()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # As many as napari can undo.
 UNDO_STEPS = 100
 # Side of a tile around strokes, in diameters of the objects, and in pixels where there are none.
-DIAMETERS, WITHOUT_OBJECTS = 2, 64
+DIAMETERS, WITHOUT_OBJECTS = 1, 64
 
 # Corrections before and after a stroke.
 Change = tuple[Corrections, Corrections]

@@ -149,7 +149,7 @@ class MaskTools(QWidget):
             "grow": lambda old: edits.grow(old, value, px),
             "shrink": lambda old: edits.grow(old, value, -px),
         }
-        return ((k, single[name](axes.frame(data, k)[0])) for k in frames)
+        return _of_label(value, single[name], ((k, axes.frame(data, k)[0]) for k in frames))
 
     def _frames(self, tracked: TrackedLayer) -> list[int]:
         where: Where = self.where.currentData()
@@ -196,6 +196,21 @@ def _collected(
         if stop():
             raise Cancelled
     return edited
+
+
+def _of_label(
+    value: int, act: Callable[[np.ndarray], np.ndarray], frames: Iterator[EditedFrame]
+) -> Iterator[EditedFrame]:
+    """Change a label on the frames that it is on."""
+    absent = True
+    for number, labels in frames:
+        if (labels == value).any():
+            absent = False
+            yield number, act(labels)
+    if absent:
+        raise AnnotationError(
+            f"There is no label {value} here. Pick the object to change (key L), then click Apply."
+        )
 
 
 def _between(tracked: TrackedLayer, current: int) -> Iterator[EditedFrame]:
