@@ -5,6 +5,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_seglite.errors import ImageError
 from napari_seglite.widgets.common import JobRunner, JobStatus, last_of
+from napari_seglite.widgets.common.colours import colour
 
 PATIENCE = 120_000  # milliseconds: the first job imports torch
 
@@ -70,7 +71,7 @@ def test_a_failed_job_says_why_and_can_be_started_again(panel, qtbot):
     runner.start(fail, ended=lambda: ends.append(runner.state))
     wait(qtbot, runner)
     assert panel.status.text() == "a.tif: the disk is gone."
-    assert "ff7a7a" in panel.status.label.styleSheet()
+    assert colour("error") in panel.status.label.styleSheet()
     assert ends == ["idle"]
     assert panel.buttons[0].isEnabled()
     texts = []

@@ -37,7 +37,8 @@ def test_panel_and_shell_learn_the_same(
     dock.show_panel(correct)
     correct.image_box.value, correct.labels_box.value = image, labels
     assert correct.tracked() is not None
-    correct.mode_box.setCurrentIndex(correct.mode_box.findData("scribble"))
+    for counts in ("whole", "scribble"):
+        correct.mode_box.setCurrentIndex(correct.mode_box.findData(counts))
     scribbles = viewer.layers["cells scribbles"]
     for number in (0, 2):
         labels.paint((number, 5, 5), 1)

@@ -266,10 +266,13 @@ class FineTunePanel(QWidget):
         if image is None or labels is None:
             raise AnnotationError("Choose an image and a Labels layer that you corrected.")
         text = self.form.frames.text().strip().lower()
-        if self.form.live.isChecked() or (
-            not text and any(t.labels == labels for t in self.tracker.corrected())
-        ):
-            return self.tracker.annotated()
+        tracked = self.tracker.find(labels)
+        if tracked is not None and not text:
+            corrections = tracked.entry.corrections
+            # Scribbles that are still to come are learnt live.
+            awaited = self.form.live.isChecked() and corrections.mode == "scribble"
+            if corrections.regions or awaited:
+                return self.tracker.annotated()
         current = layers.current_frame(self.viewer, image) if layers.is_stack(image) else 0
         return (whole_slices(image, labels, text, current),)
 
