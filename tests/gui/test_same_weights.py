@@ -41,6 +41,7 @@ def test_panel_and_shell_learn_the_same(
         correct.mode_box.setCurrentIndex(correct.mode_box.findData(counts))
     scribbles = viewer.layers["cells scribbles"]
     for number in (0, 2):
+        viewer.dims.set_current_step(0, number)
         labels.paint((number, 5, 5), 1)
     for label, bright in ((1, False), (2, True)):
         y, x = np.argwhere((masks[0] > 0) == bright)[40]
