@@ -206,7 +206,7 @@ class TrainingCurves(QWidget):
         parts, latest = [], self._latest
         shown: tuple[tuple[str, colours.Role, list[Point]], ...] = (
             ("loss", "loss", latest.loss),
-            ("Dice", "dice", latest.dice),
+            ("held-out Dice", "dice", latest.dice),
         )
         for name, role, points in shown:
             last = f" {points[-1][1]:.3f}" if points else ""
