@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...images import Corrections
+from ...images import Box, Corrections
 from ..common import layers
 
 if TYPE_CHECKING:
@@ -111,25 +111,34 @@ def edges(corrections: Corrections) -> tuple[np.ndarray, np.ndarray]:
     accepted : ndarray
         ``(N,)`` boolean: whether what lies inside was accepted or drawn as complete.
     """
-    lines: list[list[list[float]]] = []
-    accepted: list[bool] = []
-    for frame in corrections.frames:
-        boxes = [r.box for r in corrections.regions if r.frame == frame]
-        rows = np.unique([end for box in boxes for end in (box.top, box.bottom)])
-        columns = np.unique([end for box in boxes for end in (box.left, box.right)])
-        cells = np.zeros((len(rows) + 1, len(columns) + 1), bool)
-        for box in boxes:
-            top, bottom = np.searchsorted(rows, (box.top, box.bottom))
-            left, right = np.searchsorted(columns, (box.left, box.right))
-            cells[top + 1 : bottom + 1, left + 1 : right + 1] = True
-        # Half a pixel off: the first pixel's centre is at 0.
-        y, x = rows - 0.5, columns - 0.5
-        for i, j in np.argwhere(cells[1:, 1:-1] != cells[:-1, 1:-1]):
-            lines.append([[frame, y[i], x[j]], [0, 0, x[j + 1] - x[j]]])
-        for i, j in np.argwhere(cells[1:-1, 1:] != cells[1:-1, :-1]):
-            lines.append([[frame, y[i], x[j]], [0, y[i + 1] - y[i], 0]])
-        accepted += [corrections.state(frame) != "touched"] * (len(lines) - len(accepted))
-    return np.array(lines, np.float32).reshape(-1, 2, 3), np.array(accepted, bool)
+    boxes: dict[int, list[Box]] = {}
+    for region in corrections.regions:
+        boxes.setdefault(region.frame, []).append(region.box)
+    lines, accepted = [np.empty((0, 2, 3))], [np.empty(0, bool)]
+    for frame, here in boxes.items():
+        lines.append(_outline(frame, np.array(here)))
+        accepted.append(np.full(len(lines[-1]), corrections.state(frame) != "touched"))
+    return np.concatenate(lines).astype(np.float32), np.concatenate(accepted)
+
+
+def _outline(frame: int, boxes: np.ndarray) -> np.ndarray:
+    """Return the lines around boxes ``(N, 4)`` of a frame, as `edges` does."""
+    rows, columns = np.unique(boxes[:, ::2]), np.unique(boxes[:, 1::2])
+    cells = np.zeros((len(rows) + 1, len(columns) + 1), bool)
+    ends = np.searchsorted(rows, boxes[:, ::2]) + 1, np.searchsorted(columns, boxes[:, 1::2]) + 1
+    for (top, bottom), (left, right) in zip(*ends, strict=True):
+        cells[top:bottom, left:right] = True
+    # Half a pixel off: the first pixel's centre is at 0.
+    y, x = rows - 0.5, columns - 0.5
+    i, j = np.nonzero(cells[1:, 1:-1] != cells[:-1, 1:-1])
+    across = np.zeros((len(i), 2, 3))
+    across[:, 0, 1:], across[:, 1, 2] = np.stack([y[i], x[j]], 1), x[j + 1] - x[j]
+    i, j = np.nonzero(cells[1:-1, 1:] != cells[1:-1, :-1])
+    down = np.zeros((len(i), 2, 3))
+    down[:, 0, 1:], down[:, 1, 1] = np.stack([y[i], x[j]], 1), y[i + 1] - y[i]
+    lines = np.concatenate([across, down])
+    lines[:, 0, 0] = frame
+    return lines
 
 
 def _in_stack(lines: np.ndarray, sizes: tuple[int, ...], order: str, stack: str) -> np.ndarray:
