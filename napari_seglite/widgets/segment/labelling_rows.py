@@ -13,8 +13,8 @@ from ...labels import Output
 from ..common import DEFAULT, KeySlider, forms, preferences
 
 OUTPUTS: dict[Output, str] = {
-    "semantic": "Mask: one label per class",
-    "instances": "Objects: one label each",
+    "semantic": "Mask of each class",
+    "instances": "Separate objects",
 }
 # What the checkpoint's card says until the user chooses, and how preferences store "not chosen".
 _OWN = {"output": "checkpoint", "min_size": -1}
