@@ -81,9 +81,10 @@ def pictures(data: Path) -> None:
     dock.correct_panel.classes.rename("nucleus")
     tracked = dock.correct_panel.tracked()
     for frame in (0, 1):
+        viewer.dims.set_current_step(0, frame)
         write_frames(tracked, [(frame, masks[frame])])
     dock.tracker.flush()
-    dock.correct_panel.next()
+    dock.correct_panel.slices.next()
     demo.wait(lambda: "left" in dock.correct_panel.status.text())
     demo.screenshot(viewer, FOLDER / "correct.png")
 
