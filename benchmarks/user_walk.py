@@ -36,6 +36,7 @@ from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 from skimage.io import imread  # noqa: E402
 from skimage.measure import label, regionprops  # noqa: E402
 
+from napari_seglite.labels import overlap  # noqa: E402
 from napari_seglite.widgets.demo import wait  # noqa: E402
 
 # Its overloads differ between the Qt bindings.
@@ -69,12 +70,6 @@ def read(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         truth = np.stack([imread(folder / "labels" / each) for each in names])
     corner = np.s_[:SLICES, :SIDE, :SIDE]
     return image[corner], (truth[corner] > 0).astype(np.uint8)
-
-
-def dice(labels: np.ndarray, truth: np.ndarray) -> float:
-    """Return Dice of two masks; 1 if both are empty."""
-    total = (labels > 0).sum() + (truth > 0).sum()
-    return float(2 * ((labels > 0) & (truth > 0)).sum() / total) if total else 1.0
 
 
 def paths(mask: np.ndarray) -> list[Drag]:
@@ -212,7 +207,7 @@ def walk(name: str, data: Path) -> list[str]:
     user.click(segmenting.segment_button)
     user.wait("segment", lambda: not segmenting.busy)
     layer = segmenting.last.layer
-    first = dice(np.asarray(layer.data), truth)
+    first = overlap(np.asarray(layer.data), truth).dice
 
     user.choose(lambda: dock.show_panel(dock.correct_panel))
     viewer.fit_to_view()
@@ -236,13 +231,13 @@ def walk(name: str, data: Path) -> list[str]:
         user.click(segmenting.segment_button)
     user.wait("segment again", lambda: not segmenting.busy)
     layer = segmenting.last.layer
-    kept = dice(np.asarray(layer.data)[list(CORRECTED)], truth[list(CORRECTED)])
-    learnt = dice(np.asarray(layer.data)[list(LEFT)], truth[list(LEFT)])
+    kept = overlap(np.asarray(layer.data)[list(CORRECTED)], truth[list(CORRECTED)]).dice
+    learnt = overlap(np.asarray(layer.data)[list(LEFT)], truth[list(LEFT)]).dice
     for number in LEFT:
         user.correct(layer, number, truth[number], LAST_STROKES)
     exported = Path(scratch) / f"{name}.tif"
     user.choose(lambda: layer.save(str(exported)))
-    final = dice(imread(exported), truth)
+    final = overlap(imread(exported), truth).dice
     shown = sum(isinstance(each, Labels) and each.visible for each in viewer.layers)
     viewer.close()
     waited = [

@@ -176,9 +176,10 @@ class Corrections:
         by : str, optional
             Who accepted it; the account name if not given.
         """
-        touched = [r for r in self.regions if r.frame == frame and r.state == "touched"]
-        kept = [r for r in self.regions if r not in touched]
-        boxes = [r.box for r in kept if r.frame == frame]
+        here = [r for r in self.regions if r.frame == frame]
+        touched = [r for r in here if r.state == "touched"]
+        boxes = {r.box for r in here if r.state != "touched"}
+        kept = [r for r in self.regions if r.frame != frame or r.state != "touched"]
         accepted = [
             self._region(
                 frame,

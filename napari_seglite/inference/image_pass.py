@@ -216,7 +216,7 @@ class ImagePass:
         """Return the network's input for a tile, ``(C, [Z,] h, w)`` float32."""
         part = self.grid.tile_box(tile)
         box = self.resampling.source_box(part)
-        if self._held is None or not _contains(self._held[0], box):
+        if self._held is None or not self._held[0].holds(box):
             wider = self._worth_reading(slab, box)
             self._held = wider, self._read(slab, wider)
         held, pixels = self._held
@@ -346,12 +346,3 @@ class ImagePass:
         pixels = math.prod(self.box.shape) * len(self.frames)
         rate = speed * pixels / total if speed > 0 else None
         return Progress(text, done, total, frame, len(self.frames), left, rate)
-
-
-def _contains(outer: Box, inner: Box) -> bool:
-    return (
-        outer.top <= inner.top
-        and outer.left <= inner.left
-        and inner.bottom <= outer.bottom
-        and inner.right <= outer.right
-    )

@@ -15,11 +15,11 @@ from .common import (
     SourceFiles,
     allow_parallel_jobs,
     free_in_own_context,
+    keys,
     warm_colours_soon,
 )
 from .correct import CorrectPanel
 from .fine_tune import FineTunePanel
-from .keys import FINE_TUNE, SEGMENT, ViewerKeys
 from .models import ModelsPanel
 from .segment import SegmentPanel
 from .tools import BatchPanel, ComparePanel, EvaluatePanel, MeasurePanel
@@ -91,8 +91,11 @@ class SegliteDock(QWidget):
         self.destroyed.connect(lambda: tracker.close_without_qt())
         self.source_files.found.connect(lambda _: self.reset_choices())
         self._connect_layers()
-        acts = {SEGMENT: self.segment_panel.segment, FINE_TUNE: self.fine_tune_panel.fine_tune}
-        self.keys = ViewerKeys(napari_viewer, acts)
+        acts = {
+            keys.SEGMENT: self.segment_panel.segment,
+            keys.FINE_TUNE: self.fine_tune_panel.fine_tune,
+        }
+        self.keys = keys.ViewerKeys(napari_viewer, acts)
 
     def show_panel(self, panel: QWidget) -> None:
         """Bring a panel to the front."""

@@ -3,7 +3,7 @@
 `jobs` is the only module that knows threads, but for the one that `label_colours` compiles in.
 """
 
-from . import colours, forms, layers, preferences, viewer_region
+from . import colours, forms, keys, layers, preferences, viewer_region
 from .checkpoint_box import DEFAULT, CheckpointBox, describe_checkpoint, plain_tip
 from .gl_context import free_in_own_context
 from .job_runner import JobRunner
@@ -41,6 +41,7 @@ __all__ = [
     "describe_checkpoint",
     "forms",
     "free_in_own_context",
+    "keys",
     "label_shape",
     "last_of",
     "layers",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...errors import SegliteError
-from ...images import Box, Region
+from ...images import Box
 from ...training import ViewedPatch
 from . import layers, viewer_region
 
@@ -29,11 +30,8 @@ def viewed_patch(viewer: ViewerModel, image: Image) -> ViewedPatch:
     axes, pixels = layers.layer_axes(image), layers.pixels(image)
     box = Box.whole(axes.frame_shape(pixels.shape))
     if max(box.shape) > LARGEST:
-        try:
-            text = viewer_region.viewed_region(viewer, image, "visible")
-            box = Region.parse(str(text)).box(box.shape)
-        except SegliteError:  # the viewer shows another plane: use the middle of the frame
-            pass
+        with suppress(SegliteError):  # the viewer shows another plane: use the middle of the frame
+            box = viewer_region.visible_box(viewer, image)
     frame = layers.current_frame(viewer, image) if axes.stacked else 0
     channels = layers.choice(image, "channels")
     return ViewedPatch(pixels, axes, channels, frame, box.middle(LARGEST))

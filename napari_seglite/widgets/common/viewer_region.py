@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ...errors import ImageError
-from ...images import Region
+from ...images import Box, Region
 from .layers import from_world, layer_axes, pixels
 
 if TYPE_CHECKING:
@@ -49,6 +49,17 @@ def viewed_region(viewer: ViewerModel, layer: Image, area: Area) -> str | None:
     if area == "whole":
         return None
     return str(_visible(viewer, layer) if area == "visible" else _drawn(viewer, layer))
+
+
+def visible_box(viewer: ViewerModel, layer: Image) -> Box:
+    """Return the visible part of an image layer's frames in pixels.
+
+    Raises
+    ------
+    ImageError
+        If no part of the image is visible.
+    """
+    return _visible(viewer, layer).box(layer_axes(layer).frame_shape(pixels(layer).shape))
 
 
 def shows_slices(viewer: ViewerModel, layer: Image) -> bool:

@@ -47,12 +47,9 @@ class CorrectedOutline:
         if self._layer is not None and self._layer not in self.viewer.layers:
             self._layer = self._shown = None
         if tracked is None or tracked.labels not in self.viewer.layers:
-            corrections = None
-        else:
-            corrections = tracked.entry.corrections
-        if tracked is None or corrections is None or not corrections.regions:
             self.remove()
             return
+        corrections = tracked.entry.corrections
         state = tracked.labels, corrections
         if state == self._shown:
             return

@@ -14,14 +14,14 @@ from superqt import QCollapsible
 
 from ...annotation import ClassList, known_projects
 from ...errors import SegliteError
-from ..common import StatusLabel, forms, layers
+from ..common import StatusLabel, forms, keys, layers
 from .class_row import ClassRow, colours_of, stand_for_classes
 from .mask_tools import MaskTools
 from .outline import CorrectedOutline
 from .project_row import ProjectRow
 from .region_list import RegionList
 from .scribbles import FirstSteps, add_scribbles
-from .slice_buttons import KEYS, SliceButtons
+from .slice_buttons import SliceButtons
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -36,14 +36,13 @@ COUNTS: dict[Counts, str] = {
     "whole": "Whole slices",
     "scribble": "Scribbles only",
 }
-BACK_KEY = "Shift-B"
 LISTED = {
-    "Shift-S": "segment, or segment again",
-    KEYS["next"]: "next slice worth correcting",
-    KEYS["accept"]: "accept this slice",
-    "Shift-F": "fine-tune, or continue",
-    "Shift-V": "labels before the last segmentation",
-    BACK_KEY: "back to the checkpoint before",
+    keys.SEGMENT: "segment, or segment again",
+    keys.NEXT: "next slice worth correcting",
+    keys.ACCEPT: "accept this slice",
+    keys.FINE_TUNE: "fine-tune, or continue",
+    keys.BEFORE: "labels before the last segmentation",
+    keys.BACK: "back to the checkpoint before",
     "1  2  3": "erase, paint, outline",
     "4  5": "fill, pick an object",
     "M": "new object",
@@ -178,9 +177,9 @@ class CorrectPanel(QWidget):
         self._redraw.stop()
         self.outline.remove()
         self.tracker.changed.disconnect(self._refresh.start)
-        for labels, keys in self._bound.items():
+        for labels, bound in self._bound.items():
             labels.events.selected_label.disconnect(self._on_label)
-            for key in keys:
+            for key in bound:
                 labels.bind_key(key, None, overwrite=True)
         self._bound.clear()
 
@@ -236,16 +235,16 @@ class CorrectPanel(QWidget):
 
     def _bind_keys(self, labels: Labels) -> None:
         labels.events.selected_label.connect(self._on_label)
-        keys = self._bound.setdefault(labels, [])
+        bound = self._bound.setdefault(labels, [])
         acts = {
-            KEYS["accept"]: self.slices.accept,
-            KEYS["next"]: self.slices.next,
-            BACK_KEY: self.back_asked.emit,
+            keys.ACCEPT: self.slices.accept,
+            keys.NEXT: self.slices.next,
+            keys.BACK: self.back_asked.emit,
         }
         for key, act in acts.items():
             try:
                 labels.bind_key(key, lambda _, act=act: act())
-                keys.append(key)
+                bound.append(key)
             except ValueError:  # the user bound this key to something else
                 continue
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from ...errors import SegliteError
 from ...images import Region
-from ..common import viewer_region
+from ..common import keys, viewer_region
 from .next_slice import NextSlice
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ...inference import Segmentation
     from ..common import CorrectionTracker, TrackedLayer
 
-KEYS = {"accept": "Shift-A", "next": "Shift-N"}
 DRAW = "Draw a rectangle around the completely labelled part, then click again."
 
 
@@ -60,11 +59,11 @@ class SliceButtons(QWidget):
         self.accept_button, self.next_button = QPushButton("Accept"), QPushButton("Next")
         self.complete_button = QPushButton("Box is complete")
         self.accept_button.setToolTip(
-            f"The whole slice is correct as it is, and goes into training ({KEYS['accept']})"
+            f"The whole slice is correct as it is, and goes into training ({keys.ACCEPT})"
         )
         self.next_button.setToolTip(
             "Go to the slice whose correction teaches most: uncertain, and unlike those that are "
-            f"corrected; again for another ({KEYS['next']})"
+            f"corrected; again for another ({keys.NEXT})"
         )
         self.complete_button.setToolTip(
             "Every pixel inside the drawn rectangle is correct, background included"

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from ...checkpoints import CheckpointStore
 from ...training import FineTuneRequest, Retention, Schedule
-from ..common import CheckpointBox, forms, layers
+from ..common import CheckpointBox, forms, keys, layers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -70,7 +70,7 @@ class FineTuneForm(QWidget):
         self.checkpoint_box = CheckpointBox(self.store, networks=True)
         self.back_button = QPushButton("Back")
         self.back_button.setToolTip(
-            "Select the checkpoint that the last run started from (Shift-B)"
+            f"Select the checkpoint that the last run started from ({keys.BACK})"
         )
         self.name = QLineEdit()
         self.name.setToolTip(

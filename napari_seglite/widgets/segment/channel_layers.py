@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +81,9 @@ def join_channels(viewer: ViewerModel, channels: list[Image]) -> Image:
         else [tuple(c.data for c in channels)]
     )
     levels = [_stacked(level) for level in per_level]
-    common = _common_start([c.name for c in channels]).rstrip(" -_[(:.0123456789")
+    # Letters, as wanted here, not folders.
+    common = os.path.commonprefix([c.name for c in channels])  # noqa: RUF071
+    common = common.rstrip(" -_[(:.0123456789")
     joined = viewer.add_image(
         levels if several else levels[0],
         multiscale=several,
@@ -94,12 +96,6 @@ def join_channels(viewer: ViewerModel, channels: list[Image]) -> Image:
         channel.visible = False
     viewer.layers.selection.active = joined
     return joined
-
-
-def _common_start(names: list[str]) -> str:
-    """Return the letters that all names begin with."""
-    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return "".join(letters[0] for letters in alike)
 
 
 def _stacked(arrays: tuple[Any, ...]) -> Any:

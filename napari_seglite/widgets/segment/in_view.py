@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...errors import SegliteError
-from ...images import Region
 from ...inference import View
 from ..common import layers, viewer_region
 
@@ -40,14 +39,10 @@ class SeenPart:
     def _look(self, _: Any = None) -> None:
         viewer, image = self._viewer, self._image
         try:
-            axes, shape = layers.layer_axes(image), layers.pixels(image).shape
-            frame = layers.current_frame(viewer, image) if axes.stacked else 0
-            text = viewer_region.viewed_region(viewer, image, "visible")
-            box = Region.parse(str(text)).box(axes.frame_shape(shape))
+            frame = layers.current_frame(viewer, image) if layers.is_stack(image) else 0
+            self._seen = View(frame, viewer_region.visible_box(viewer, image))
         except SegliteError:  # seen from the side, or out of sight
             self._seen = None
-            return
-        self._seen = View(frame, box)
 
     def close(self) -> None:
         """Follow the viewer no more."""

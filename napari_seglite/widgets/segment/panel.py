@@ -14,7 +14,7 @@ from ...errors import SegliteError
 from ...inference import Segmenter, SegmentRequest
 from ...labels import Output
 from ...runtime import WithResult
-from ..common import JobRunner, JobStatus, StopSignal, forms, label_shape
+from ..common import JobRunner, JobStatus, StopSignal, forms, keys, label_shape
 from ..file_layers import is_being_read
 from .before_layer import BeforeLayer
 from .copy_row import CopyRow
@@ -64,9 +64,6 @@ class _Run:
         """Take the preview away and follow the viewer no more."""
         self.preview.close()
         self.seen.close()
-
-
-BEFORE_KEY = "Shift-V"
 
 
 class SegmentPanel(QWidget):
@@ -138,7 +135,7 @@ class SegmentPanel(QWidget):
         self.before_button = QPushButton("Show the labels before")
         self.before_button.setCheckable(True)
         self.before_button.setToolTip(
-            f"The labels before the last segmentation, and back ({BEFORE_KEY})"
+            f"The labels before the last segmentation, and back ({keys.BEFORE})"
         )
         self.copy_row = CopyRow(lambda: self.last)
         self.copy_command, self.copy_python = self.copy_row.command, self.copy_row.python
@@ -304,7 +301,7 @@ class SegmentPanel(QWidget):
         told = [summary(result), *kept_text(kept, result), *brush_text(result), *result.notices]
         self.say(" ".join(told))
         self._list_devices(result.request.device)
-        self._last.layer.bind_key(BEFORE_KEY, self._flip, overwrite=True)
+        self._last.layer.bind_key(keys.BEFORE, self._flip, overwrite=True)
         self._show_choices()
         self.segmented.emit(image, self._last.layer)
         if measure := self.form.uncertainty.currentData():

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 SEGMENT, FINE_TUNE = "Shift-S", "Shift-F"
+NEXT, ACCEPT, BACK, BEFORE = "Shift-N", "Shift-A", "Shift-B", "Shift-V"
 
 
 class ViewerKeys:
