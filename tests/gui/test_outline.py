@@ -25,3 +25,11 @@ def test_regions_that_touch_have_one_outline():
     lines, accepted = edges(third)
     assert length(lines[accepted]) == 4 * 100
     assert set(lines[accepted, 0, 0]) == {2}
+
+
+def test_scribbles_have_no_outline_but_complete_boxes_do():
+    scribbles = Corrections((1, 100, 100), "scribble", tile=32).touch(0, Box(40, 40, 44, 44))
+    assert not edges(scribbles)[0].size
+    lines, accepted = edges(scribbles.complete(0, Box(10, 10, 30, 20)))
+    assert length(lines) == 2 * (20 + 10)
+    assert accepted.all()

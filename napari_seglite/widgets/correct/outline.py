@@ -110,7 +110,9 @@ def edges(corrections: Corrections) -> tuple[np.ndarray, np.ndarray]:
     """
     boxes: dict[int, list[Box]] = {}
     for region in corrections.regions:
-        boxes.setdefault(region.frame, []).append(region.box)
+        # Of scribbles only paint counts, unless a box around them was drawn as complete.
+        if corrections.mode == "dense" or region.state == "complete":
+            boxes.setdefault(region.frame, []).append(region.box)
     lines, accepted = [np.empty((0, 2, 3))], [np.empty(0, bool)]
     for frame, here in boxes.items():
         lines.append(_outline(frame, np.array(here)))
