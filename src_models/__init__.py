@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from . import object_heads
 from .cards import CARDS, NetworkCard, NetworkOption
 from .notices import Notice
 
@@ -92,9 +93,15 @@ def create(name: str, in_channels: int = 1, classes: int = 1, **options: Any) ->
 
 
 def training_loss(
-    network: nn.Module, name: str, frames: Tensor, labels: Tensor, weight: Tensor | None = None
+    network: nn.Module,
+    name: str,
+    frames: Tensor,
+    labels: Tensor,
+    weight: Tensor | None = None,
+    head: str = "",
+    wanted: Tensor | None = None,
 ) -> Tensor:
-    """Run a network in training and return the loss of its paper.
+    """Run a network in training and return the loss of its paper, plus that of its object head.
 
     Parameters
     ----------
@@ -108,6 +115,11 @@ def training_loss(
         ``(B, H, W)`` integer.
     weight : Tensor, optional
         ``(B, H, W)``, 0 where a pixel is ignored.
+    head : str
+        Object head of the network, one of `object_heads.NAMES`, or an empty string. Of a network
+        with several outputs each learns it.
+    wanted : Tensor, optional
+        ``(B, channels, H, W)``, what the head should predict; needed if there is one.
 
     Returns
     -------
@@ -117,11 +129,19 @@ def training_loss(
     outputs = getattr(network, "supervised", network)(frames)
     import torch
 
+    paper_loss = _resolve(card(name).loss_function)
     # Losses sum over many pixels, and MS-SSIM subtracts squares of nearly equal size: half
     # precision is too coarse for both.
     with torch.autocast(frames.device.type, enabled=False):
-        loss: Tensor = _resolve(card(name).loss_function)(outputs, labels, weight)
-    return loss
+        if wanted is None:
+            loss: Tensor = paper_loss(outputs, labels, weight)
+            return loss
+        all_maps = getattr(outputs, "logits", outputs)
+        first = all_maps if isinstance(all_maps, torch.Tensor) else all_maps[0]
+        own, maps = object_heads.split(outputs, first.shape[1] - wanted.shape[1])
+        own_loss: Tensor = paper_loss(own, labels, weight)
+        learnt = [object_heads.loss(head, logits, wanted, labels, weight) for logits in maps]
+        return own_loss + torch.stack(learnt).mean()
 
 
 def register(card: NetworkCard) -> None:

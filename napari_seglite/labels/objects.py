@@ -25,6 +25,23 @@ THREADS = min(4, os.cpu_count() or 1)
 
 Read = Callable[[Block], np.ndarray]
 Write = Callable[[Block, np.ndarray], None]
+_Split = Callable[..., tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A map whose maxima are objects, such as a network's object head gives.
+
+    Attributes
+    ----------
+    read : callable
+        Returns a block of it, integer of at least 0.
+    depth : int
+        Least height of an object's maximum above its saddles to others.
+    """
+
+    read: Read
+    depth: int
 
 
 @dataclass(frozen=True)
@@ -195,7 +212,12 @@ def labelling_text(output: Output) -> str:
 
 
 def split_components(
-    components: Components, min_size: int, write: Write, read_back: Read, top: int = 0
+    components: Components,
+    min_size: int,
+    write: Write,
+    read_back: Read,
+    top: int = 0,
+    levels: Levels | None = None,
 ) -> list[int]:
     """Separate touching objects, and write their ids.
 
@@ -209,13 +231,15 @@ def split_components(
         Write a block of ids and read it again; 0 where nothing was written.
     top : int
         Ids are consecutive from ``top + 1``, in the order of the objects' first pixels.
+    levels : Levels, optional
+        On whose maxima objects are separated; the distance to the background if not given.
 
     Returns
     -------
     list of int
         Pixels of every object, in no particular order.
     """
-    splitter = _Splitter(components.shape)
+    splitter = _Splitter(components.shape, levels)
     large = components.sizes >= max(min_size, 1)
     crossing = _split_in_blocks(components, large, splitter, write)
     for number in np.flatnonzero(crossing & large):
@@ -239,7 +263,7 @@ def _split_in_blocks(
         inside = (begin >= corner).all(1) & (end <= stop).all(1)
         crossing[component_of[~inside]] = True
         chosen = np.flatnonzero(inside & large[component_of])
-        write(block, splitter.split(local, chosen + 1, begin[chosen], end[chosen], corner))
+        write(block, splitter.split(local, chosen + 1, begin[chosen], end[chosen], block))
     return crossing
 
 
@@ -252,7 +276,7 @@ def _split_across_blocks(
     local, _ = ndi.label(components.read(box))
     first_pixel = np.unravel_index(components.first_pixel[number], components.shape)
     own = local[tuple(np.array(first_pixel) - begin)]
-    ids = splitter.split(local, np.array([own]), begin[None], end[None], begin)
+    ids = splitter.split(local, np.array([own]), begin[None], end[None], box)
     write(box, np.where(local == own, ids, read_back(box)))
 
 
@@ -271,10 +295,12 @@ class _Splitter:
     ----------
     shape : tuple of int
         Shape of the whole mask.
+    levels : Levels, optional
+        See `split_components`.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
+    def __init__(self, shape: tuple[int, ...], levels: Levels | None = None) -> None:
+        self.shape, self.levels = shape, levels
         self.count = 0
         self._first_pixels = [np.zeros(0, np.int64)]
         self._sizes = [np.zeros(0, np.int64)]
@@ -293,7 +319,7 @@ class _Splitter:
         numbers: np.ndarray,
         begin: np.ndarray,
         end: np.ndarray,
-        corner: np.ndarray,
+        block: Block,
     ) -> np.ndarray:
         """Split components of a block.
 
@@ -305,36 +331,55 @@ class _Splitter:
             ``(n,)``, the local labels of the components to split.
         begin, end : ndarray
             ``(n, axes)``, the boxes around them in the whole mask.
-        corner : ndarray
-            First pixel of the block in the whole mask.
+        block : tuple of slice
+            Where it lies in the whole mask.
 
         Returns
         -------
         ndarray
             uint32, the block's provisional ids; 0 elsewhere.
         """
-        from .watershed import REACH, as_volume, raise_each, split_each
+        from .watershed import as_volume, raise_each
 
+        corner = np.array([edge.start for edge in block])
         # A plane is a volume whose first axis has a length of 1.
         padding = ((0, 0), (3 - len(self.shape), 0))
-        before = np.pad(REACH * (begin > 0), padding)
-        behind = np.pad(REACH * (end < self.shape), padding)
-        begin, end = np.pad(begin - corner, padding), np.pad(end - corner, padding)
-        end[:, : padding[1][0]] = 1
+        low, high = np.pad(begin - corner, padding), np.pad(end - corner, padding)
+        high[:, : padding[1][0]] = 1
         ids = np.zeros(local.shape, np.uint32)
         labels, written = as_volume(local), as_volume(ids)
+        split = self._function(begin, end, block)
         # Thread k takes every THREADS-th component and numbers its objects from 1.
         shares = [slice(k, None, THREADS) for k in range(THREADS)]
 
         def split_share(share: slice) -> tuple[np.ndarray, np.ndarray]:
-            boxes = (begin[share], end[share], before[share], behind[share])
-            sizes, first = split_each(labels, numbers[share], *boxes, SPLIT_DEPTH, written)
-            return sizes, first
+            return split(labels, numbers[share], low[share], high[share], share, written)
 
         with ThreadPoolExecutor(THREADS) as pool:
             for share, (sizes, first) in zip(shares, pool.map(split_share, shares), strict=True):
-                raise_each(labels, numbers[share], begin[share], end[share], written, self.count)
+                raise_each(labels, numbers[share], low[share], high[share], written, self.count)
                 self._first_pixels.append(_index_in_whole(first, local.shape, corner, self.shape))
                 self._sizes.append(sizes)
                 self.count += len(sizes)
         return ids
+
+    def _function(self, begin: np.ndarray, end: np.ndarray, block: Block) -> _Split:
+        """Return the function that splits a share of the components of a block."""
+        from .watershed import REACH, as_volume, split_each, split_on_levels
+
+        if self.levels is not None and len(begin):
+            levels, depth = as_volume(self.levels.read(block)), self.levels.depth
+
+            def by_levels(labels, numbers, low, high, share, ids):  # type: ignore[no-untyped-def]
+                return split_on_levels(labels, numbers, low, high, levels, depth, ids)
+
+            return by_levels
+        padding = ((0, 0), (3 - len(self.shape), 0))
+        before = np.pad(REACH * (begin > 0), padding)
+        behind = np.pad(REACH * (end < self.shape), padding)
+
+        def by_distance(labels, numbers, low, high, share, ids):  # type: ignore[no-untyped-def]
+            margins = before[share], behind[share]
+            return split_each(labels, numbers, low, high, *margins, SPLIT_DEPTH, ids)
+
+        return by_distance

@@ -1,4 +1,6 @@
-"""A watershed on the distance to the background, component by component, compiled by Numba.
+"""A watershed on the distance to the background, or on given levels, component by component.
+
+Compiled by Numba.
 
 Pixels are added from the highest to the lowest. Where two maxima meet, the lower one is merged into
 the higher if it rises by less than `depth` above the saddle; the others remain objects (the
@@ -100,22 +102,67 @@ def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type
                     if labels[z, y, x] == numbers[n]:
                         component[z + shift[0], y + shift[1], x + shift[2]] = True
         objects, count = _objects(component, depth)
-        last = len(sizes)
-        for _ in range(count):
-            sizes.append(np.int64(0))
-            first.append(np.int64(-1))
+        _record(objects, count, low, high, shift, ids, sizes, first)
+    return np.array(sizes), np.array(first)
+
+
+@compiled
+def split_on_levels(labels, numbers, begin, end, levels, depth, ids):  # type: ignore[no-untyped-def]
+    """Separate the objects of some components by the maxima of given levels.
+
+    Parameters
+    ----------
+    labels, numbers, begin, end, ids
+        See `split_each`.
+    levels : ndarray
+        ``(D, H, W)`` integer, at least 0.
+    depth : int
+        Least height of an object's maximum above its saddles to others, in levels.
+
+    Returns
+    -------
+    sizes, first : ndarray
+        See `split_each`.
+    """
+    sizes, first = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
+    shift = np.zeros(3, np.int64)
+    for n in range(len(numbers)):
+        low, high = begin[n], end[n]
+        shape = high - low
+        own = np.full((shape[0] + 2, shape[1] + 2, shape[2] + 2), -1, np.int32)
+        objects = np.zeros(own.shape, np.int64)
         for z in range(low[0], high[0]):
             for y in range(low[1], high[1]):
                 for x in range(low[2], high[2]):
-                    number = objects[z + shift[0] + 1, y + shift[1] + 1, x + shift[2] + 1]
-                    if number == 0:
-                        continue
-                    k = last + number - 1
-                    ids[z, y, x] = k + 1
-                    sizes[k] += 1
-                    if first[k] < 0:
-                        first[k] = (z * labels.shape[1] + y) * labels.shape[2] + x
+                    if labels[z, y, x] == numbers[n]:
+                        own[z - low[0] + 1, y - low[1] + 1, x - low[2] + 1] = levels[z, y, x]
+        if shape[0] == 1:
+            count = _flooded(own[1:2], depth, objects[1:2])
+        else:
+            count = _flooded(own, depth, objects)
+        shift[:] = -low
+        _record(objects, count, low, high, shift, ids, sizes, first)
     return np.array(sizes), np.array(first)
+
+
+@compiled
+def _record(objects, count, low, high, shift, ids, sizes, first):  # type: ignore[no-untyped-def]
+    """Write a component's objects to `ids`, and append their sizes and first pixels."""
+    last = len(sizes)
+    for _ in range(count):
+        sizes.append(np.int64(0))
+        first.append(np.int64(-1))
+    for z in range(low[0], high[0]):
+        for y in range(low[1], high[1]):
+            for x in range(low[2], high[2]):
+                number = objects[z + shift[0] + 1, y + shift[1] + 1, x + shift[2] + 1]
+                if number == 0:
+                    continue
+                k = last + number - 1
+                ids[z, y, x] = k + 1
+                sizes[k] += 1
+                if first[k] < 0:
+                    first[k] = (z * ids.shape[1] + y) * ids.shape[2] + x
 
 
 @compiled

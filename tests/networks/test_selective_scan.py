@@ -206,5 +206,5 @@ def test_cuda_equals_reference_forward_and_backward(shape, backend):
     assert relative(y, z) < 1e-4
     (y * y).sum().backward()
     (z * z).sum().backward()
-    for a, b in zip(ours, theirs, strict=True):
-        assert relative(a.grad, b.grad) < 1e-3
+    for a, b in zip(ours, theirs, strict=True):  # the gradient of A is 0 after a single step
+        assert (a.grad - b.grad).abs().max() < 1e-3 * b.grad.abs().max() + 1e-6
