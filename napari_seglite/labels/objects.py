@@ -195,7 +195,12 @@ def labelling_text(output: Output) -> str:
 
 
 def split_components(
-    components: Components, min_size: int, write: Write, read_back: Read, top: int = 0
+    components: Components,
+    min_size: int,
+    write: Write,
+    read_back: Read,
+    top: int = 0,
+    step: float = 1.0,
 ) -> list[int]:
     """Separate touching objects, and write their ids.
 
@@ -209,13 +214,15 @@ def split_components(
         Write a block of ids and read it again; 0 where nothing was written.
     top : int
         Ids are consecutive from ``top + 1``, in the order of the objects' first pixels.
+    step : float
+        Distance between two slices of a volume, in pixels of a slice.
 
     Returns
     -------
     list of int
         Pixels of every object, in no particular order.
     """
-    splitter = _Splitter(components.shape)
+    splitter = _Splitter(components.shape, step)
     large = components.sizes >= max(min_size, 1)
     crossing = _split_in_blocks(components, large, splitter, write)
     for number in np.flatnonzero(crossing & large):
@@ -271,10 +278,12 @@ class _Splitter:
     ----------
     shape : tuple of int
         Shape of the whole mask.
+    step : float
+        Distance between two slices of a volume, in pixels of a slice.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
+    def __init__(self, shape: tuple[int, ...], step: float = 1.0) -> None:
+        self.shape, self.step = shape, float(step)
         self.count = 0
         self._first_pixels = [np.zeros(0, np.int64)]
         self._sizes = [np.zeros(0, np.int64)]
@@ -328,7 +337,9 @@ class _Splitter:
 
         def split_share(share: slice) -> tuple[np.ndarray, np.ndarray]:
             boxes = (begin[share], end[share], before[share], behind[share])
-            sizes, first = split_each(labels, numbers[share], *boxes, SPLIT_DEPTH, written)
+            sizes, first = split_each(
+                labels, numbers[share], *boxes, SPLIT_DEPTH, written, self.step
+            )
             return sizes, first
 
         with ThreadPoolExecutor(THREADS) as pool:
