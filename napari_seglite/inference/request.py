@@ -281,11 +281,16 @@ class SegmentRequest:
         info : CheckpointInfo
             Card of the checkpoint.
         """
-        own: dict[str, Any] = {"output": self.output_for(info), "min_size": self.min_size_for(info)}
-        if "Z" in self.axes:
-            own["slice_spacing"] = spacing = self.slice_spacing or 1.0
-            own["stack_objects"] = self.stack_objects or stack_objects_for(spacing)
-        return replace(self, **own)
+        own = replace(self, output=self.output_for(info), min_size=self.min_size_for(info))
+        return own.with_stack()
+
+    def with_stack(self) -> SegmentRequest:
+        """Return the request with the usual way through a Z stack where it chooses none."""
+        if "Z" not in self.axes:
+            return self
+        spacing = self.slice_spacing or 1.0
+        way = self.stack_objects or stack_objects_for(spacing)
+        return replace(self, slice_spacing=spacing, stack_objects=way)
 
     def output_for(self, info: CheckpointInfo) -> Output:
         """Return the kind of labels; objects of several classes would lose their class."""

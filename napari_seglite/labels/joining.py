@@ -128,7 +128,7 @@ class FrameJoiner:
 
     def write(self) -> Counts:
         """Write the objects, numbered from 1 in the order of their first pixels."""
-        objects = np.unique(self.object_of[self.object_of > 0])
+        objects = np.flatnonzero(self.areas[1:]) + 1
         ids = np.zeros(len(self.object_of), np.uint32)
         ids[objects] = np.arange(1, len(objects) + 1)
         ids = ids[self.object_of]
