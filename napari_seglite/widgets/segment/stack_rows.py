@@ -13,8 +13,8 @@ from ..common import DEFAULT, forms
 
 WAYS: dict[StackObjects, str] = {
     "volume": "Split in 3-D",
-    "joined": "Slices joined by overlap",
-    "slices": "Each slice by itself",
+    "joined": "Join slices",
+    "slices": "Slices on their own",
 }
 _DEFAULTS = SegmentRequest(DEFAULT, "YX")
 _LARGEST_GAP = 10
@@ -47,10 +47,10 @@ class StackRows(QObject):
         self._chosen: StackObjects | None = None
         self._following = False
         self._build()
-        self._joining = forms.side_by_side(self.overlap, self.gap, stretches=(1, 1))
         rows.addRow("3-D objects", self.way_box)
-        rows.addRow("Least overlap", self._joining)
-        rows.addRow(self.over_time)
+        rows.addRow("Over time", self.over_time)
+        rows.addRow("Least overlap", self.overlap)
+        rows.addRow("Largest gap", self.gap)
         self._offer()
         self.way_box.currentIndexChanged.connect(lambda _: self._choose_way())
         for signal in (self.overlap.valueChanged, self.gap.valueChanged, self.over_time.toggled):
@@ -60,8 +60,9 @@ class StackRows(QObject):
         self.way_box = forms.combo(
             WAYS,
             "How objects reach through the slices. Split in 3-D respects the distance of slices "
-            "and is best where it is at most a few pixels. Slices joined by overlap suits slices "
-            "far apart, such as serial sections. Each slice by itself numbers every slice anew",
+            "and is best where it is at most a few pixels. Join slices finds objects slice by "
+            "slice and joins those that overlap: good for slices far apart, such as serial "
+            "sections. Slices on their own have objects of their own",
         )
         self.overlap = QSpinBox()
         self.overlap.setRange(1, 100)
@@ -74,12 +75,11 @@ class StackRows(QObject):
         )
         self.gap = QSpinBox()
         self.gap.setRange(0, _LARGEST_GAP)
-        self.gap.setPrefix("gap ")
         self.gap.setToolTip(
             "Slices or time points that an object may miss in between and still be one. 0 is "
             "usual; 1 bridges single bad slices. Nothing is painted into the gap"
         )
-        self.over_time = QCheckBox("Keep ids over time")
+        self.over_time = QCheckBox("Keep ids")
         self.over_time.setToolTip(
             "An object that overlaps with one of the time point before has its id. Good for "
             "objects that move by less than their width; of two that divide, one keeps the id"
@@ -133,7 +133,8 @@ class StackRows(QObject):
         joined = stack and self.way_box.currentData() == "joined"
         self._rows.setRowVisible(self.way_box, stack)
         self._rows.setRowVisible(self.over_time, series)
-        self._rows.setRowVisible(self._joining, joined or (series and self.over_time.isChecked()))
+        for box in (self.overlap, self.gap):
+            self._rows.setRowVisible(box, joined or (series and self.over_time.isChecked()))
 
     def _choose_way(self) -> None:
         if not self._following:
