@@ -31,6 +31,7 @@ from .inference import (
     SegmentRequest,
     matching_rescale,
     measure_uncertainty,
+    slice_spacing,
 )
 from .runtime import WithResult, never
 
@@ -256,8 +257,10 @@ def _segmented(
 
 
 def _request(image: ImageFile, request: BatchRequest, segmenter: Segmenter) -> SegmentRequest:
-    """Return the request for an image: its axes and, if asked for, the rescaling to match."""
+    """Return the request for an image: its axes, its slices and, if asked for, the rescaling."""
     segment = replace(request.segment, axes=request.axes or image.axes.order)
+    if segment.slice_spacing is None and segment.axes == image.axes.order:
+        segment = replace(segment, slice_spacing=slice_spacing(image.grid_at(segment.level)))
     if not request.match:
         return segment
     info = segmenter.store.info(segment.checkpoint)

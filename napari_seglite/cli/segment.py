@@ -63,6 +63,9 @@ def _add_option(parser: argparse.ArgumentParser, setting: Setting) -> None:
                 f"--{kind}", action="store_const", const=kind, dest=setting.dest, help=text
             )
         return
+    if setting.parse is bool:
+        parser.add_argument(setting.option, action="store_true", help=setting.help)
+        return
     numeric = setting.parse in (int, float) and setting.name != "rescale"
     parser.add_argument(
         setting.option,

@@ -10,14 +10,17 @@ from .request import (
     ENSEMBLES,
     RESCALE,
     SETTINGS,
+    SLICE_SPACING,
     SegmentRequest,
     parse_channels,
     parse_numbers,
+    stack_objects_for,
 )
 from .rescaling import matching_rescale
 from .result import Segmentation
 from .segmenter import Segmenter, segment
 from .settings import Setting
+from .stacks import slice_spacing
 from .tiling import TILE
 from .uncertainty import Uncertainty, entropy, measure_uncertainty
 
@@ -25,6 +28,7 @@ __all__ = [
     "ENSEMBLES",
     "RESCALE",
     "SETTINGS",
+    "SLICE_SPACING",
     "TILE",
     "BeforeAfter",
     "Finished",
@@ -45,4 +49,6 @@ __all__ = [
     "predict_frame",
     "segment",
     "shown_pixels",
+    "slice_spacing",
+    "stack_objects_for",
 ]

@@ -14,15 +14,31 @@ from typing import Annotated, Any, Literal, get_args
 from ..checkpoints import CheckpointInfo
 from ..errors import SegliteError
 from ..images import ImageAxes, Region
-from ..labels import OUTPUTS, Output
+from ..labels import OUTPUTS, STACK_OBJECTS, Output, StackObjects
 from .settings import Setting, settings_of
 from .tiling import OVERLAP, TILE
 
 Ensemble = Literal["none", "flips", "heads"]
 ENSEMBLES: tuple[Ensemble, ...] = get_args(Ensemble)
 RESCALE = (0.1, 10.0)
+SLICE_SPACING = (0.01, 1000.0)
 SMALLEST_TILE = 64
 MOST_NUMBERS = 1_000_000
+# Slices that are as many pixels apart are joined: distances between them say little about objects.
+JOINED_FROM = 8.0
+# The settings that need only the probabilities.
+LABELLING = (
+    "threshold",
+    "smooth",
+    "fill_holes",
+    "min_size",
+    "output",
+    "stack_objects",
+    "slice_spacing",
+    "least_overlap",
+    "largest_gap",
+    "time_objects",
+)
 
 
 def parse_numbers(text: str, kind: str = "frames") -> tuple[int, ...]:
@@ -104,6 +120,19 @@ class SegmentRequest:
         Members whose mean is the result. ``"none"``: the network alone. ``"flips"``: the network
         on the image and its three mirror images. ``"heads"``: the row heads of a network that has
         several. Where the members disagree, the result is uncertain.
+    stack_objects : str or None
+        Objects of a Z stack. ``"volume"``: split in 3-D. ``"joined"``: found slice by slice and
+        joined where they overlap. ``"slices"``: of each slice by itself. None for ``"volume"``,
+        unless slices are at least `JOINED_FROM` pixels apart.
+    slice_spacing : float or None
+        Distance between two slices, in pixels of a slice; None for what the file says, or 1.
+    least_overlap : float
+        Objects of two slices are joined if at least this share of the smaller one lies in the
+        other, 0 to 1; also those of two time points.
+    largest_gap : int
+        Slices, or time points, that a joined object may miss in between.
+    time_objects : bool
+        Whether objects keep their ids over time where they overlap.
 
     Raises
     ------
@@ -188,6 +217,45 @@ class SegmentRequest:
             choices=ENSEMBLES,
         ),
     ] = "none"
+    stack_objects: Annotated[
+        StackObjects | None,
+        Setting(
+            help="objects of a Z stack: split in 3-D, joined slice by slice, or of each slice; by "
+            "the spacing of the slices if not given",
+            label="The way through a stack",
+            choices=STACK_OBJECTS,
+        ),
+    ] = None
+    slice_spacing: Annotated[
+        float | None,
+        Setting(
+            float,
+            "distance between slices, in pixels of a slice; read from the file if not given",
+            "The slice spacing",
+            low=SLICE_SPACING[0],
+            high=SLICE_SPACING[1],
+            metavar="PIXELS",
+        ),
+    ] = None
+    least_overlap: Annotated[
+        float,
+        Setting(
+            float,
+            "least share of an object that must overlap for slices or time points to be joined",
+            "The least overlap",
+            low=0,
+            high=1,
+        ),
+    ] = 0.25
+    largest_gap: Annotated[
+        int,
+        Setting(
+            int, "slices or time points that a joined object may miss", "The largest gap", 0, 10
+        ),
+    ] = 0
+    time_objects: Annotated[
+        bool, Setting(bool, "keep the ids of objects that overlap from one time point to the next")
+    ] = False
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)
@@ -213,7 +281,16 @@ class SegmentRequest:
         info : CheckpointInfo
             Card of the checkpoint.
         """
-        return replace(self, output=self.output_for(info), min_size=self.min_size_for(info))
+        own = replace(self, output=self.output_for(info), min_size=self.min_size_for(info))
+        return own.with_stack()
+
+    def with_stack(self) -> SegmentRequest:
+        """Return the request with the usual way through a Z stack where it chooses none."""
+        if "Z" not in self.axes:
+            return self
+        spacing = self.slice_spacing or 1.0
+        way = self.stack_objects or stack_objects_for(spacing)
+        return replace(self, slice_spacing=spacing, stack_objects=way)
 
     def output_for(self, info: CheckpointInfo) -> Output:
         """Return the kind of labels; objects of several classes would lose their class."""
@@ -266,6 +343,17 @@ class SegmentRequest:
             f"request = SegmentRequest(\n{settings},\n)\n"
             "labels = segment(image.levels, request).labels\n"
         )
+
+
+def stack_objects_for(spacing: float) -> StackObjects:
+    """Return the usual way through a stack whose slices are some pixels apart.
+
+    Parameters
+    ----------
+    spacing : float
+        Distance between two slices, in pixels of a slice.
+    """
+    return "joined" if spacing >= JOINED_FROM else "volume"
 
 
 # Every setting but checkpoint and axes, by the name of its field.

@@ -15,6 +15,7 @@ from ..labels import Counts, Foreground, label_dtype, label_frames, object_diame
 from ..runtime import versions
 from .coverage import Coverage, Tiles
 from .request import SegmentRequest
+from .stacks import StackPlan
 
 # Side in pixels of the part of a frame that tells how wide objects are.
 SAMPLE = 1024
@@ -195,8 +196,7 @@ class Segmentation:
         Parameters
         ----------
         **changes
-            New values for ``threshold``, ``smooth``, ``fill_holes``, ``min_size`` and ``output`` of
-            the request.
+            New values for the settings of the request in `LABELLING`, such as ``threshold``.
         """
         return labelled(self, replace(self.request, **changes))
 
@@ -231,6 +231,7 @@ def _write(
     request: SegmentRequest,
     groups: Sequence[Sequence[int]],
     target: LabelFrames,
+    min_size: int | None = None,
 ) -> Counts:
     """Label the frames of a result, group by group, and write them to `target`."""
     foreground = Foreground(
@@ -240,8 +241,10 @@ def _write(
         request.smooth,
         None if result.coverage is None else result.coverage.mask,
     )
-    output, min_size = request.output_for(result.info), request.min_size_for(result.info)
-    return label_frames(foreground, groups, target, min_size, output, request.fill_holes)
+    if min_size is None:
+        min_size = request.min_size_for(result.info)
+    output, step = request.output_for(result.info), request.slice_spacing or 1.0
+    return label_frames(foreground, groups, target, min_size, output, request.fill_holes, step)
 
 
 def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
@@ -258,13 +261,12 @@ def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
     request = request.resolved(result.info)
     output = request.output_for(result.info)
     axes = ImageAxes(request.axes)
-    # Objects extend across slices only where all slices were segmented.
-    whole = request.frames is None and "Z" in axes.stack
-    groups = axes.volumes(shape) if whole else [[k] for k in range(len(result.frames))]
-
     semantic = output == "semantic"
     labels = chunked.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
-    counts = _write(result, request, groups, result.frames_in(labels))
+    target = result.frames_in(labels)
+    plan = StackPlan.of(request, shape)
+    counts = _write(result, request, plan.groups, target, plan.min_size)
+    counts = plan.joined(target, result.probabilities.shape[-2:], counts)
     if isinstance(labels, np.ndarray):
         labels = labels.astype(label_dtype(output, counts.objects), copy=False)
     return replace(result, request=request, labels=labels, counts=counts)

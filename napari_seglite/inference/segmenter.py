@@ -29,7 +29,7 @@ from ..runtime import (
 from .image_pass import ImagePass
 from .mosaic import Patch
 from .progress import Progress, View
-from .request import SegmentRequest
+from .request import LABELLING, SegmentRequest
 from .result import Segmentation, labelled
 
 if TYPE_CHECKING:
@@ -288,8 +288,7 @@ def _resume_or_begin(image_pass: ImagePass, before: Segmentation | None) -> _Out
 
 def _continues(before: Segmentation, image_pass: ImagePass) -> bool:
     """Whether a cancelled result is the beginning of a pass."""
-    labelling = ("threshold", "smooth", "fill_holes", "min_size", "output")
-    same = {name: getattr(before.request, name) for name in labelling}
+    same = {name: getattr(before.request, name) for name in LABELLING}
     return (
         not before.complete
         and replace(image_pass.request, **same) == before.request

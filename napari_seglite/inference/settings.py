@@ -16,7 +16,7 @@ class Setting:
     Attributes
     ----------
     parse : callable
-        Reads the setting from the text of a command-line option.
+        Reads the setting from the text of a command-line option; bool for one without a value.
     help : str
         Help text of the option.
     label : str
@@ -82,6 +82,8 @@ class Setting:
         """Return the words of a command line that choose a value."""
         if value is None or (value == self.default and not self.always):
             return []
+        if self.parse is bool:
+            return [self.option]
         if self.flags:
             return [f"--{value}"]
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -7,6 +7,7 @@ from . import edits
 from .conventions import connected_parts, frame_interval, in_order, mask_parts, pixel_sizes
 from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, Scores, evaluate
 from .folders import FolderScores, score_folders
+from .joining import STACK_OBJECTS, FrameJoiner, JoinRule, StackObjects
 from .labelling import Counts, Foreground, label_frames
 from .measurements import measure, measure_series
 from .merging import (
@@ -27,12 +28,16 @@ __all__ = [
     "MISSED",
     "OTHER_CLASS",
     "OUTPUTS",
+    "STACK_OBJECTS",
     "Counts",
     "Evaluation",
     "FolderScores",
     "Foreground",
+    "FrameJoiner",
+    "JoinRule",
     "Output",
     "Scores",
+    "StackObjects",
     "connected_parts",
     "edited_pixels",
     "edits",

@@ -122,6 +122,7 @@ def label_frames(
     min_size: int,
     output: Output,
     fill_holes: int = 0,
+    step: float = 1.0,
 ) -> Counts:
     """Label frames, block by block.
 
@@ -139,6 +140,8 @@ def label_frames(
         ``"semantic"`` or ``"instances"``.
     fill_holes : int
         Holes of up to this many pixels are filled first.
+    step : float
+        Distance between two slices of a volume, in pixels of a slice.
     """
     if fill_holes:
         foreground = fill_mask_holes(foreground, fill_holes)
@@ -147,7 +150,9 @@ def label_frames(
         group = _FrameGroup(foreground, frames, target)
         if output == "instances":
             components = find_components(group.read, group.shape)
-            sizes = split_components(components, min_size, group.write, group.read_back, objects)
+            sizes = split_components(
+                components, min_size, group.write, group.read_back, objects, step
+            )
             objects, pixels = objects + len(sizes), pixels + sum(sizes)
         elif min_size > 1:
             components = find_components(group.read, group.shape)

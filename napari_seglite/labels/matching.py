@@ -43,7 +43,7 @@ class SharedPixels:
         """
         from scipy.sparse import coo_array
 
-        numbers, found, pixels = _pairs(reference.ravel(), predicted.ravel())
+        numbers, found, pixels = number_pairs(reference.ravel(), predicted.ravel())
         rows, columns = (_positions(values) for values in (numbers, found))
         table = coo_array((pixels, (rows, columns)), dtype=np.int64).tocsr()
         areas, predicted_areas = (np.asarray(table.sum(axis))[1:] for axis in (1, 0))
@@ -84,7 +84,7 @@ class SharedPixels:
         return np.asarray(order[first])
 
 
-def _pairs(
+def number_pairs(
     reference: np.ndarray, predicted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the pairs of numbers that lie on each other, and their pixels.
@@ -97,12 +97,12 @@ def _pairs(
         a, b = (flat[start : start + _BLOCK] for flat in (reference, predicted))
         # Neighbours that are equal on both sides count as one: far fewer than pixels.
         begins = np.flatnonzero(np.r_[True, (a[1:] != a[:-1]) | (b[1:] != b[:-1])])
-        blocks.append(_summed(a[begins], b[begins], np.diff(begins, append=a.size)))
+        blocks.append(summed(a[begins], b[begins], np.diff(begins, append=a.size)))
     numbers, found, pixels = zip(*blocks, strict=True)
-    return _summed(*(np.concatenate(parts) for parts in (numbers, found, pixels)))
+    return summed(*(np.concatenate(parts) for parts in (numbers, found, pixels)))
 
 
-def _summed(
+def summed(
     numbers: np.ndarray, found: np.ndarray, pixels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return every pair of numbers once, sorted, with the sum of its pixels."""

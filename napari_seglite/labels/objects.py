@@ -218,6 +218,7 @@ def split_components(
     read_back: Read,
     top: int = 0,
     levels: Levels | None = None,
+    step: float = 1.0,
 ) -> list[int]:
     """Separate touching objects, and write their ids.
 
@@ -233,13 +234,15 @@ def split_components(
         Ids are consecutive from ``top + 1``, in the order of the objects' first pixels.
     levels : Levels, optional
         On whose maxima objects are separated; the distance to the background if not given.
+    step : float
+        Distance between two slices of a volume, in pixels of a slice.
 
     Returns
     -------
     list of int
         Pixels of every object, in no particular order.
     """
-    splitter = _Splitter(components.shape, levels)
+    splitter = _Splitter(components.shape, levels, step)
     large = components.sizes >= max(min_size, 1)
     crossing = _split_in_blocks(components, large, splitter, write)
     for number in np.flatnonzero(crossing & large):
@@ -297,10 +300,14 @@ class _Splitter:
         Shape of the whole mask.
     levels : Levels, optional
         See `split_components`.
+    step : float
+        Distance between two slices of a volume, in pixels of a slice.
     """
 
-    def __init__(self, shape: tuple[int, ...], levels: Levels | None = None) -> None:
-        self.shape, self.levels = shape, levels
+    def __init__(
+        self, shape: tuple[int, ...], levels: Levels | None = None, step: float = 1.0
+    ) -> None:
+        self.shape, self.levels, self.step = shape, levels, float(step)
         self.count = 0
         self._first_pixels = [np.zeros(0, np.int64)]
         self._sizes = [np.zeros(0, np.int64)]
@@ -380,6 +387,6 @@ class _Splitter:
 
         def by_distance(labels, numbers, low, high, share, ids):  # type: ignore[no-untyped-def]
             margins = before[share], behind[share]
-            return split_each(labels, numbers, low, high, *margins, SPLIT_DEPTH, ids)
+            return split_each(labels, numbers, low, high, *margins, SPLIT_DEPTH, ids, self.step)
 
         return by_distance

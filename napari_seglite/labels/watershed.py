@@ -25,7 +25,6 @@ REACH = 4
 _FAR = 1e20
 _WEIGHTS = np.exp(-0.5 * np.arange(-REACH, REACH + 1) ** 2)
 _WEIGHTS /= _WEIGHTS.sum()
-_W0 = _WEIGHTS[REACH]
 
 
 @compiled
@@ -66,7 +65,7 @@ def measure(labels, count):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type: ignore[no-untyped-def]
+def split_each(labels, numbers, begin, end, before, behind, depth, ids, step=1.0):  # type: ignore[no-untyped-def]
     """Separate the objects of some components, and number them from 1.
 
     Parameters
@@ -84,6 +83,8 @@ def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type
         Least height of an object's maximum above its saddles to others, in sixteenths of a pixel.
     ids : ndarray
         ``(D, H, W)`` uint32, gets the objects.
+    step : float
+        Distance between two slices, in pixels of a slice.
 
     Returns
     -------
@@ -101,7 +102,7 @@ def split_each(labels, numbers, begin, end, before, behind, depth, ids):  # type
                 for x in range(low[2], high[2]):
                     if labels[z, y, x] == numbers[n]:
                         component[z + shift[0], y + shift[1], x + shift[2]] = True
-        objects, count = _objects(component, depth)
+        objects, count = _objects(component, depth, step)
         _record(objects, count, low, high, shift, ids, sizes, first)
     return np.array(sizes), np.array(first)
 
@@ -177,7 +178,7 @@ def raise_each(labels, numbers, begin, end, ids, by):  # type: ignore[no-untyped
 
 
 @compiled
-def _objects(component, depth):  # type: ignore[no-untyped-def]
+def _objects(component, depth, step):  # type: ignore[no-untyped-def]
     """Return the objects of a component ``(D, H, W)``, numbered from 1, and their number.
 
     The result has one more pixel of background on every side.
@@ -187,7 +188,7 @@ def _objects(component, depth):  # type: ignore[no-untyped-def]
     if component.all():  # the distance to the background is unknown
         objects[1:-1, 1:-1, 1:-1] = 1
         return objects, 1
-    smooth = _smoothed(np.sqrt(_squared_distance(component)))
+    smooth = _smoothed(np.sqrt(_squared_distance(component, step)), step)
     levels = np.full(objects.shape, -1, np.int32)
     for z in range(planes):
         for y in range(height):
@@ -208,13 +209,13 @@ def _turned(values):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _squared_distance(component):  # type: ignore[no-untyped-def]
-    """Return the squared distance to the background."""
+def _squared_distance(component, step):  # type: ignore[no-untyped-def]
+    """Return the squared distance to the background, in pixels of a slice."""
     squared = np.empty(component.shape, np.float64)
     _from_rows(component.reshape(-1, component.shape[2]), squared.reshape(-1, component.shape[2]))
-    for _ in range(1 if component.shape[0] == 1 else 2):
+    for axis in range(1 if component.shape[0] == 1 else 2):
         squared = _turned(squared)
-        _nearer(squared.reshape(-1, squared.shape[2]))
+        _nearer(squared.reshape(-1, squared.shape[2]), step * step if axis == 1 else 1.0)
     return _turned(squared)
 
 
@@ -235,8 +236,11 @@ def _from_rows(component, squared):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _nearer(squared):  # type: ignore[no-untyped-def]
-    """Lower the squared distances along rows: the lower envelope of parabolas."""
+def _nearer(squared, w):  # type: ignore[no-untyped-def]
+    """Lower the squared distances along rows: the lower envelope of parabolas.
+
+    Neighbours in a row have the squared distance `w`.
+    """
     rows, length = squared.shape
     places, values = np.empty(length, np.int64), np.empty(length, np.float64)
     edges = np.empty(length + 1, np.float64)
@@ -249,7 +253,7 @@ def _nearer(squared):  # type: ignore[no-untyped-def]
             edge = -_FAR
             while count > 0:
                 p = places[count - 1]
-                edge = (line[q] + q * q - values[count - 1] - p * p) / (2 * (q - p))
+                edge = (line[q] + w * q * q - values[count - 1] - w * p * p) / (2 * w * (q - p))
                 if edge > edges[count - 1]:
                     break
                 count -= 1
@@ -263,13 +267,17 @@ def _nearer(squared):  # type: ignore[no-untyped-def]
         for q in range(length):
             while edges[k + 1] < q:
                 k += 1
-            line[q] = (q - places[k]) ** 2 + values[k]
+            line[q] = w * (q - places[k]) ** 2 + values[k]
 
 
 @compiled
-def _smoothed(values):  # type: ignore[no-untyped-def]
+def _smoothed(values, step):  # type: ignore[no-untyped-def]
     """Smooth ``(D, H, W)`` by a Gaussian, with mirrored borders."""
-    for _ in range(2 if values.shape[0] == 1 else 3):
+    weights = _WEIGHTS.copy()
+    for axis in range(2 if values.shape[0] == 1 else 3):
+        if axis == 2 and step != 1:  # across slices, as wide in space as within one
+            weights[:] = np.exp(-0.5 * (step * np.arange(-REACH, REACH + 1)) ** 2)
+            weights /= weights.sum()
         rows = values.reshape(-1, values.shape[2])
         length = rows.shape[1]
         padded = np.empty(length + 2 * REACH, np.float64)
@@ -279,11 +287,11 @@ def _smoothed(values):  # type: ignore[no-untyped-def]
             for k in range(REACH):
                 padded[REACH - 1 - k] = line[_mirrored(-1 - k, length)]
                 padded[REACH + length + k] = line[_mirrored(length + k, length)]
-            line[:] = _W0 * padded[REACH : REACH + length]
+            line[:] = weights[REACH] * padded[REACH : REACH + length]
             for k in range(REACH):
                 left, right = padded[k : k + length], padded[2 * REACH - k :]
                 for q in range(length):
-                    line[q] += _WEIGHTS[k] * (left[q] + right[q])
+                    line[q] += weights[k] * (left[q] + right[q])
         values = _turned(values)
     return values
 

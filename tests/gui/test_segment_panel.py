@@ -297,7 +297,7 @@ def test_every_network_can_be_trained_from_scratch(dock):
 
 
 @pytest.mark.usefixtures("masks")
-def test_series_of_stacks_and_its_current_slice(viewer, dock, segment, nuclei):
+def test_series_of_stacks_and_its_current_slice(viewer, dock, segment, qtbot, nuclei):
     series = np.stack([np.stack([nuclei[:64, :64], nuclei[:64, 64:128]])] * 2)
     viewer.add_image(series, name="series", axis_labels=("t", "z", "y", "x"), scale=(1, 4, 1, 1))
     form = dock.segment_panel.form
@@ -317,6 +317,33 @@ def test_series_of_stacks_and_its_current_slice(viewer, dock, segment, nuclei):
     assert segment() == layer  # the frame that was segmented before stays
     np.testing.assert_array_equal(layer.data[1, 0], first)
     np.testing.assert_array_equal(layer.data[0, 0], first)
+
+    # Objects of the whole series: in 3-D, then joined, then with their ids kept over time.
+    panel, rows = dock.segment_panel, form.labelling_rows.stack
+    assert not rows.way_box.isVisible()  # a mask has no objects to join
+    panel.select_output("instances")
+    form.scope_box.setCurrentIndex(0)
+    assert rows.way_box.isVisible()
+    assert rows.over_time.isVisible()
+    assert not rows.overlap.isVisible()
+    layer = segment()
+    request = SegmentRequest.from_dict(layer.metadata["seglite"])
+    assert (request.stack_objects, request.slice_spacing) == ("volume", 4.0)
+    assert set(layer.data[0].ravel()) & set(layer.data[1].ravel()) == {0}
+    rows.way_box.setCurrentIndex(rows.way_box.findData("joined"))
+    relabelled(qtbot, panel)
+    assert rows.overlap.isVisible()
+    rows.over_time.setChecked(True)
+    relabelled(qtbot, panel)
+    assert layer.data.any()
+    np.testing.assert_array_equal(layer.data[0], layer.data[1])
+    request = SegmentRequest.from_dict(layer.metadata["seglite"])
+    assert (request.stack_objects, request.time_objects) == ("joined", True)
+    np.testing.assert_array_equal(layer.data, segment_array(series, request).labels)
+    assert "slice_spacing" not in panel.settings()  # every file has its own
+    image = viewer.layers["series"]
+    image.scale = (1, 20, 1, 1)
+    assert form.labelling()["slice_spacing"] == 20
 
 
 def test_labels_lie_on_an_image_with_channels(viewer, dock, segment, nuclei):

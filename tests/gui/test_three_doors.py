@@ -21,7 +21,9 @@ def image_file(request, tmp_path):
     folder = request.getfixturevalue("real_images") / "em-membranes" / "test"
     stack = tifffile.imread(next(p for p in sorted(folder.glob("*.tif")) if "label" not in p.name))
     path = tmp_path / "stack.tif"
-    tifffile.imwrite(path, stack[:3, :160, :200], imagej=True, metadata={"axes": "ZYX"})
+    metadata = {"axes": "ZYX", "spacing": 2, "unit": "um"}
+    pixels = stack[:3, :160, :200]
+    tifffile.imwrite(path, pixels, imagej=True, resolution=(2, 2), metadata=metadata)
     return path
 
 
@@ -39,6 +41,10 @@ def test_three_doors_one_result(viewer, dock, segment, qtbot, click, tmp_path, i
     command = shlex.split(clipboard.text())
     assert command[0] == "seglite"
     command[command.index("--output") + 1] = str(tmp_path / "out")
+    if "--slice-spacing" in command:  # the shell finds it in the file, too
+        place = command.index("--slice-spacing")
+        assert command[place : place + 2] == ["--slice-spacing", "4.0"]
+        del command[place : place + 2]
     assert main(command[1:]) == 0
     from_shell = read_labels(tmp_path / "out" / f"{image_file.stem}_labels.tif")
     np.testing.assert_array_equal(from_shell, from_panel)

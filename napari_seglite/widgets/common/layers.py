@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ...errors import ImageError
-from ...images import ImageAxes, PixelSize, guess_axes, micrometres
+from ...images import Grid, ImageAxes, PixelSize, guess_axes, micrometres
 from ..file_layers import facts_of, untouched
 
 if TYPE_CHECKING:
@@ -164,6 +164,24 @@ def pixel_size(layer: Image) -> PixelSize | None:
         return None
     sizes = np.asarray(layer.scale, float) * _factors(layer)
     return micrometres([sizes[k] for k in where], layer.units[where[0]])
+
+
+def slice_distance(layer: Image) -> float | None:
+    """Return the distance of slices of `pixels`, see `slice_spacing`; None if unknown."""
+    from ...inference import slice_spacing
+
+    axes, facts = layer_axes(layer).order, facts_of(layer) if untouched(layer) else None
+    placed = facts.placement if facts is not None else {}
+    sizes = np.asarray(placed.get("scale", layer.scale), float) * _factors(layer)
+    units = [str(unit) for unit in placed.get("units", layer.units)]
+    where = {axis: axes.index(axis) for axis in "ZYX" if axis in axes}
+    return slice_spacing(
+        Grid.of(
+            "".join(where),
+            {axis: abs(float(sizes[k])) for axis, k in where.items()},
+            {axis: units[k] for axis, k in where.items()},
+        )
+    )
 
 
 def letter(name: Any) -> str:

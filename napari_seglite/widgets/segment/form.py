@@ -169,8 +169,16 @@ class SegmentForm(QWidget):
 
     def _show_image(self) -> None:
         self._rows.setRowVisible(self.scope_box, layers.is_stack(self.image))
+        self._show_stack()
         self._offer_match()
         self.image_changed.emit()
+
+    def _show_stack(self) -> None:
+        """Offer the settings for objects of a stack, for the distance that slices have now."""
+        stack = layers.is_stack(self.image)
+        axes = layers.layer_axes(self.image).order if stack else "YX"
+        spacing = layers.slice_distance(self.image) if stack else None
+        self.labelling_rows.stack.show_stack(axes, spacing)
 
     def _offer_match(self) -> None:
         factor = self._matching()
@@ -244,6 +252,7 @@ class SegmentForm(QWidget):
     # ------------------------------------------------------------------ the request
     def labelling(self) -> dict[str, Any]:
         """Return the arguments of `Segmentation.relabel`."""
+        self._show_stack()
         return self.labelling_rows.values()
 
     def settings(self) -> dict[str, Any]:
@@ -255,7 +264,7 @@ class SegmentForm(QWidget):
             "pruning_level": self.depth_box.currentData(),
             "rescale": round(self.rescale.value(), 2),
             "ensemble": uncertainty if uncertainty in ENSEMBLES else "none",
-            **self.labelling(),
+            **self.labelling_rows.for_any_image(),
         }
 
     def request(self) -> SegmentRequest:
@@ -277,5 +286,5 @@ class SegmentForm(QWidget):
             channels=layers.choice(layer, "channels"),
             level=layers.choice(layer, "level") or 0,
             region=viewer_region.viewed_region(self.viewer, layer, self.area_box.currentData()),
-            **self.settings(),
+            **{**self.settings(), **self.labelling()},
         )

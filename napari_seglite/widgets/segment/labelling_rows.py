@@ -11,6 +11,7 @@ from ...checkpoints import CheckpointInfo
 from ...inference import SegmentRequest
 from ...labels import Output
 from ..common import DEFAULT, KeySlider, forms, preferences
+from .stack_rows import StackRows
 
 OUTPUTS: dict[Output, str] = {
     "semantic": "Mask of each class",
@@ -53,7 +54,9 @@ class LabellingRows(QObject):
         rows.addRow("Smoothing", self.smooth)
         rows.addRow("Fill holes up to", self.fill_holes)
         rows.addRow("Smallest object", self.min_size)
+        self.stack = StackRows(rows)
         self._restore()
+        self.stack.show_objects(self.output_box.currentData() == "instances")
         for signal in (
             self.threshold.valueChanged,
             self.smooth.valueChanged,
@@ -61,6 +64,7 @@ class LabellingRows(QObject):
         ):
             signal.connect(lambda _: self.changed.emit())
         self.output_box.currentIndexChanged.connect(lambda _: self._note("output"))
+        self.stack.changed.connect(self.changed)
         self.min_size.valueChanged.connect(lambda _: self._note("min_size"))
 
     def _build(self) -> None:
@@ -106,7 +110,12 @@ class LabellingRows(QObject):
 
     def values(self) -> dict[str, Any]:
         """Return the settings as arguments of `Segmentation.relabel`."""
+        return {**self.for_any_image(), **self.stack.values()}
+
+    def for_any_image(self) -> dict[str, Any]:
+        """Return the settings that do not depend on the slices of an image."""
         return {
+            **self.stack.for_any_image(),
             "threshold": round(self.threshold.value(), 4),
             "smooth": round(self.smooth.value(), 1),
             "fill_holes": self.fill_holes.value(),
@@ -139,6 +148,7 @@ class LabellingRows(QObject):
 
     def _note(self, name: str) -> None:
         """Take what is shown for the user's choice."""
+        self.stack.show_objects(self.output_box.currentData() == "instances")
         if not self._following:
             value = self.values()[name]
             self._chosen[name] = None if value == self._own[name] else value
