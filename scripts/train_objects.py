@@ -61,7 +61,7 @@ def normalised(pixels: np.ndarray) -> np.ndarray:
     colours = pixels[..., :3] if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, -1)
     low, high = np.percentile(colours.mean(-1, dtype=np.float64), PERCENTILES)
     scaled = np.clip((colours.astype(np.float32) - low) / max(high - low, 1e-6), -1, 3)
-    return np.moveaxis(scaled, -1, 0).astype(np.float16)
+    return np.asarray(np.moveaxis(scaled, -1, 0), np.float16)
 
 
 def read(folder: Path, head: str, row: dict[str, str]) -> Example:
@@ -141,9 +141,10 @@ class Patches:
         lengths = torch.tensor((height, width), dtype=torch.float32, device=self.device)
         normal = (2 * place / lengths - 1).flip(-1)[None]
         level = self.levels[number][min(int(max(0, -math.log2(scale))), 1)]
-        options = {"align_corners": False, "padding_mode": "reflection"}
-        frame = F.grid_sample(level[None].float(), normal, mode="bilinear", **options)[0]
-        truth = F.grid_sample(self.truths[number][None].float(), normal, mode="nearest", **options)
+        frame = F.grid_sample(level[None].float(), normal, "bilinear", "reflection", False)[0]
+        truth = F.grid_sample(
+            self.truths[number][None].float(), normal, "nearest", "reflection", False
+        )
         truth = truth[0]
         if self.head == object_heads.OFFSET:
             back = torch.tensor(np.linalg.inv(matrix) / scale, dtype=torch.float32)
@@ -176,7 +177,9 @@ class Patches:
         x = torch.where(self._chosen(n, 0.5), stained, x)
         # Each colour by itself, or a mixture of all.
         x = torch.where(
-            self._chosen(n, 0.3), x * self._uniform(n, 0.8, 1.2, 3) + self._uniform(n, -0.1, 0.1, 3), x
+            self._chosen(n, 0.3),
+            x * self._uniform(n, 0.8, 1.2, 3) + self._uniform(n, -0.1, 0.1, 3),
+            x,
         )
         mixture = torch.eye(3, device=self.device) + 0.15 * torch.randn(
             (n, 3, 3), generator=self.random, device=self.device
@@ -232,12 +235,12 @@ def train(arguments: argparse.Namespace) -> None:
     outputs = 1 + object_heads.channels(arguments.head)
     options = {"preset": arguments.preset} if arguments.network == "unet-sharp" else {}
     network = src_models.create(arguments.network, 3, outputs, **options)
-    network = network.to(device, memory_format=torch.channels_last).train()
+    network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     weights = [value for value in network.state_dict().values() if value.is_floating_point()]
     mean_weights = [value.detach().clone() for value in weights]
     optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=1e-2)
     started, steps, seconds = time.monotonic(), 0, 60 * arguments.minutes
-    total, shown = torch.zeros((), device=device), 0
+    total = torch.zeros((), device=device)
     while (share := (time.monotonic() - started) / seconds) < 1 and steps < arguments.steps:
         warm = min(1.0, (steps + 1) / 200)
         for group in optimiser.param_groups:

@@ -259,7 +259,7 @@ def interior(name: str, values: np.ndarray) -> np.ndarray:
     """
     values = np.asarray(values, np.float32)
     if name == BORDER:
-        return 1 - values[0]
+        return np.asarray(1 - values[0])
     if name == DISTANCE:
         return np.asarray(values.mean(0))
-    return 1 - np.minimum(np.sqrt((values**2).sum(0)), 1)
+    return np.asarray(1 - np.minimum(np.sqrt((values**2).sum(0)), 1))

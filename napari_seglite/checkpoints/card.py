@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import src_models
+from src_models import object_heads
 
 from ..errors import CheckpointError
 from ..formats import parse_json
@@ -71,6 +72,12 @@ class CheckpointInfo:
         Whether it finds separate objects, such as nuclei, so that labels number them by default.
     smallest_object : int
         Pixels of the smallest object that it learnt, at the pixel size of its training data.
+    head : str
+        Object head of the network, one of `src_models.object_heads.NAMES`; an empty string for
+        none.
+    split_depth : float
+        How much shallower than both of its sides the interior between two objects must be, 0 to 1,
+        see `object_heads.interior`.
     curves : dict
         ``"loss"`` and ``"dice"`` over the steps of its training, as ``[step, value]``.
     created : str
@@ -109,6 +116,8 @@ class CheckpointInfo:
     spacing: tuple[float, float] | None = None
     objects: bool = False
     smallest_object: int = 0
+    head: str = ""
+    split_depth: float = 0.08
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
     created: str = ""
     note: str = ""
@@ -145,6 +154,10 @@ class CheckpointInfo:
             return f"its pixels have the size {self.spacing}"
         if self.smallest_object < 0:
             return f"its smallest object has {self.smallest_object} pixels"
+        if self.head and self.head not in object_heads.NAMES:
+            return f"there is no object head {self.head!r:.100}"
+        if not 0 <= self.split_depth <= 1:
+            return f"its split depth is {self.split_depth}, and must be from 0 to 1"
         if any(len(point) != 2 for curve in self.curves.values() for point in curve):
             return "a point of its training curves is not a pair of numbers"
         return src_models.card(self.network).option_problem(self.options)
@@ -159,6 +172,11 @@ class CheckpointInfo:
         """Whether its network is 3-D and segments volumes instead of slices."""
         return bool(self.options.get("dims") == 3)
 
+    @property
+    def head_channels(self) -> int:
+        """Number of output channels of its object head, behind those of the classes."""
+        return object_heads.channels(self.head, 3 if self.volumetric else 2)
+
     def score(self, *names: str) -> float | None:
         """Return the first of several scores that is known; one that is not a number is not."""
         values = (self.scores.get(name, math.nan) for name in names)
@@ -166,7 +184,8 @@ class CheckpointInfo:
 
     def build(self) -> nn.Module:
         """Return its network with fresh weights."""
-        return src_models.create(self.network, self.in_channels, self.classes, **self.options)
+        outputs = self.classes + self.head_channels
+        return src_models.create(self.network, self.in_channels, outputs, **self.options)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""

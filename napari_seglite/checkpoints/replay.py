@@ -38,12 +38,18 @@ def pack(images: Sequence[TrainingImage]) -> bytes:
     arrays: dict[str, np.ndarray] = {}
     for number, image in enumerate(images):
         arrays[f"frame{number}"] = image.frame.astype(np.float16)
-        arrays[f"labels{number}"] = image.labels.astype(np.uint16)
+        arrays[f"labels{number}"] = _as_uint16(image.labels)
         if image.weight is not None:
             arrays[f"weight{number}"] = image.weight > 0
     blob = io.BytesIO()
     np.savez_compressed(blob, allow_pickle=False, **arrays)
     return blob.getvalue()
+
+
+def _as_uint16(labels: np.ndarray) -> np.ndarray:
+    """Return labels whose ids begin again at 1 above the largest number of 16 bits."""
+    most = np.iinfo(np.uint16).max
+    return np.where(labels > 0, (labels.astype(np.int64) - 1) % most + 1, 0).astype(np.uint16)
 
 
 def read(checkpoint: Path) -> list[TrainingImage]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import src_models
+from src_models import object_heads
 
 from ..annotation import AnnotationProject, prepare_project
 from ..checkpoints import CheckpointInfo, CheckpointStore
@@ -116,6 +117,12 @@ def add_to(commands: Commands) -> None:
         metavar="KEY=VALUE",
         help="option of a network that starts from scratch, such as preset=small; repeatable",
     )
+    parser.add_argument(
+        "--head",
+        choices=("none", *object_heads.NAMES),
+        help="object head that learns to separate touching objects; that of the checkpoint if "
+        "not given",
+    )
     parser.add_argument("--channels", help="channels of the images, such as 0,2; all if not given")
     parser.add_argument(
         "--frozen-norm",
@@ -147,6 +154,7 @@ def run(arguments: argparse.Namespace) -> int:
         trainable=arguments.trainable,
         class_names=tuple(arguments.classes.split(",")) if arguments.classes else None,
         frozen_norm=arguments.frozen_norm,
+        head="" if arguments.head == "none" else arguments.head,
         precision="bfloat16" if arguments.bfloat16 else "float32",
     ).adjusted(**chosen, keep_unimproved=arguments.keep_unimproved)
     store = CheckpointStore()

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import AnnotationError
-
-if TYPE_CHECKING:
-    import torch
-
-    Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -27,7 +21,8 @@ class TrainingImage:
         ``(C, H, W)`` float32, normalised as the checkpoint requires; for a network that reads S
         slices ``(S * C, H, W)``, slice by slice.
     labels : ndarray
-        ``(H, W)`` integer; 0 is background.
+        ``(H, W)`` integer; 0 is background. For a network of one class any other number is an
+        object, whose id an object head learns from.
     share : float
         How often patches are drawn from it, relative to other frames.
     weight : ndarray or None

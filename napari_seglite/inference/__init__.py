@@ -4,7 +4,7 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 """
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
-from .frame import classify, predict_frame
+from .frame import classify, predict_frame, predict_with_head
 from .progress import Finished, Progress, View
 from .request import (
     ENSEMBLES,
@@ -47,6 +47,7 @@ __all__ = [
     "parse_numbers",
     "predict_classes",
     "predict_frame",
+    "predict_with_head",
     "segment",
     "shown_pixels",
     "slice_spacing",

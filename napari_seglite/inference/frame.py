@@ -38,9 +38,16 @@ def predict_frame(
     ndarray
         ``(K, H, W)`` float32: the foreground probability, or one per class that sum to 1.
     """
+    return predict_with_head(network, info, frame, device)[: info.classes]
+
+
+def predict_with_head(
+    network: nn.Module, info: CheckpointInfo, frame: np.ndarray, device: str
+) -> np.ndarray:
+    """Return what `predict_frame` does and, behind it, the channels of the object head."""
     if info.context_slices > 1 and frame.ndim == 3:
         frame = frame.reshape(info.context_slices, -1, *frame.shape[1:])
-    return predict_tiled(Predictor(network, device), frame, TILE, OVERLAP)
+    return predict_tiled(Predictor(network, device, info=info), frame, TILE, OVERLAP)
 
 
 def classify(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:

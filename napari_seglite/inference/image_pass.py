@@ -328,7 +328,7 @@ class ImagePass:
         self._cut()
 
     def _new_predictor(self) -> Predictor:
-        return Predictor(self.network, self.request.device, self.request.ensemble)
+        return Predictor(self.network, self.request.device, self.request.ensemble, self.info)
 
     # ------------------------------------------------------------------ progress
     def _progress(self, number: int) -> Progress:

@@ -12,6 +12,8 @@ from .request import Ensemble
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ..checkpoints import CheckpointInfo
+
 # Limit for stored features of neighbouring slices; beyond it they are computed again.
 KEPT_BYTES = 2_000_000_000
 
@@ -33,10 +35,20 @@ class Predictor:
         As `devices.resolve` returns it.
     ensemble : str
         As in `SegmentRequest`.
+    info : CheckpointInfo, optional
+        Card of the network's checkpoint; without it all channels are those of classes.
     """
 
-    def __init__(self, network: nn.Module, device: str, ensemble: Ensemble = "none") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        device: str,
+        ensemble: Ensemble = "none",
+        info: CheckpointInfo | None = None,
+    ) -> None:
         self.network, self.device, self.ensemble = network, device, ensemble
+        self._head = "" if info is None else info.head
+        self._classes = info.classes if info is not None and info.head else None
         self._indices: tuple[int, ...] = ()
         self._features: dict[tuple[int, ...], list[Tensor]] = {}
 
@@ -58,17 +70,18 @@ class Predictor:
         Returns
         -------
         ndarray
-            ``(K, h, w)`` float32: the foreground probability, or one per class that sum to 1. An
-            ensemble adds a last channel, its disagreement: twice the standard deviation, 0 to 1.
+            ``(K, h, w)`` float32: the foreground probability, or one per class that sum to 1; then
+            the channels of an object head, see `object_heads.activated`. An ensemble adds a last
+            channel, its disagreement: twice the standard deviation, 0 to 1.
         """
         import torch
 
         with torch.inference_mode():
-            members = [_probabilities(logits) for logits in self._members(tile, number)]
+            members = list(self._members(tile, number))
             if self.ensemble == "none":
                 return np.asarray(members[0].numpy())
             stacked = torch.stack(members)
-            spread = 2 * stacked.std(0, correction=0).amax(0, keepdim=True)
+            spread = 2 * stacked[:, : self._classes].std(0, correction=0).amax(0, keepdim=True)
             return np.asarray(torch.cat([stacked.mean(0), spread]).numpy())
 
     def _members(self, tile: np.ndarray, number: int) -> Iterator[Tensor]:
@@ -76,7 +89,8 @@ class Predictor:
 
         network: Any = self.network
         if self.ensemble == "heads":
-            yield from network.row_outputs(torch.from_numpy(tile)[None].to(self.device))
+            for logits in network.row_outputs(torch.from_numpy(tile)[None].to(self.device)):
+                yield self._values(logits)
             return
         for k, flip in enumerate(_FLIPS if self.ensemble == "flips" else _FLIPS[:1]):
             mirrored = torch.from_numpy(tile).flip(flip) if flip else torch.from_numpy(tile)
@@ -88,7 +102,22 @@ class Predictor:
                 logits = network.decode(*maps, tile.shape[-2:])
             else:
                 logits = network(mirrored[None].to(self.device))
-            yield logits.flip(flip) if flip else logits
+            yield self._values(logits, flip)
+
+    def _values(self, logits: Tensor, flip: tuple[int, ...] = ()) -> Tensor:
+        """Return probabilities and the head's channels of a mirrored tile, mirrored back."""
+        import torch
+
+        from src_models import object_heads
+
+        logits = logits[0].float()
+        own = logits[: self._classes]
+        values = own.sigmoid() if len(own) == 1 else own.softmax(0)
+        values = values.flip(flip) if flip else values
+        if not self._head:
+            return values.cpu()
+        head = object_heads.activated(self._head, logits[self._classes :])
+        return torch.cat([values, object_heads.flipped(self._head, head, flip)]).cpu()
 
     def _encoded(self, pixels: Tensor, *place: int) -> list[Tensor]:
         """Return the features of a tile; `place` is its slice, number and flip."""
@@ -100,9 +129,3 @@ class Predictor:
         if stored < KEPT_BYTES:
             self._features[place] = maps
         return maps
-
-
-def _probabilities(logits: Tensor) -> Tensor:
-    logits = logits.float()
-    values = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-    return values[0].cpu()

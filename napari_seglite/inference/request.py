@@ -33,6 +33,7 @@ LABELLING = (
     "fill_holes",
     "min_size",
     "output",
+    "split_depth",
     "stack_objects",
     "slice_spacing",
     "least_overlap",
@@ -120,6 +121,10 @@ class SegmentRequest:
         Members whose mean is the result. ``"none"``: the network alone. ``"flips"``: the network
         on the image and its three mirror images. ``"heads"``: the row heads of a network that has
         several. Where the members disagree, the result is uncertain.
+    split_depth : float or None
+        With a checkpoint that has an object head: how much shallower than both of its sides the
+        interior between two objects must be, 0 to 1; lower values split more. None for the
+        checkpoint's own.
     stack_objects : str or None
         Objects of a Z stack. ``"volume"``: split in 3-D. ``"joined"``: found slice by slice and
         joined where they overlap. ``"slices"``: of each slice by itself. None for ``"volume"``,
@@ -217,6 +222,17 @@ class SegmentRequest:
             choices=ENSEMBLES,
         ),
     ] = "none"
+    split_depth: Annotated[
+        float | None,
+        Setting(
+            float,
+            "least depth of the dip between two objects, lower splits more; the checkpoint's own "
+            "if not given",
+            "The split depth",
+            low=0,
+            high=1,
+        ),
+    ] = None
     stack_objects: Annotated[
         StackObjects | None,
         Setting(

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..checkpoints import CheckpointInfo
 from ..images import Box, ImageAxes, LabelFrames, Region, blocks, chunked, region_of
-from ..labels import Counts, Foreground, label_dtype, label_frames, object_diameter
+from ..labels import Counts, Foreground, Interior, label_dtype, label_frames, object_diameter
 from ..runtime import versions
 from .coverage import Coverage, Tiles
 from .request import SegmentRequest
@@ -54,6 +54,9 @@ class Segmentation:
         Of a cancelled result, which pixels of the box are finished.
     disagreement : array or None
         ``(frames, h, w)`` float16, 0 to 1: how much the members of an ensemble differ.
+    head : array or None
+        ``(frames, C, h, w)`` float16, the channels of the checkpoint's object head, see
+        `object_heads.activated`; None if it has none.
 
     Examples
     --------
@@ -78,6 +81,7 @@ class Segmentation:
     tiles: Tiles | None = None
     coverage: Coverage | None = None
     disagreement: Any = None
+    head: Any = None
 
     def recipe(self) -> dict[str, Any]:
         """Return all that is needed to repeat this result, as plain JSON data.
@@ -190,6 +194,30 @@ class Segmentation:
         labels = self.frames_in(self.labels).read(position, box.rows, box.columns)
         return object_diameter(labels)
 
+    def interior(self, position: int, box: Box) -> np.ndarray | None:
+        """Return how deep inside of an object pixels are, by the object head.
+
+        Parameters
+        ----------
+        position : int
+            Position of the frame in `frames`.
+        box : Box
+            Within the box of `probabilities`.
+
+        Returns
+        -------
+        ndarray or None
+            ``(h, w)`` float32, from 0 at an object's border to 1; None without a head.
+        """
+        interior = self._interior(self.request)
+        return None if interior is None else interior.read(position, *box.slices)
+
+    def _interior(self, request: SegmentRequest) -> Interior | None:
+        if self.head is None:
+            return None
+        depth = self.info.split_depth if request.split_depth is None else request.split_depth
+        return Interior(self.info.head, self.head, depth)
+
     def relabel(self, **changes: Any) -> Segmentation:
         """Label again from the same probabilities, without running the network.
 
@@ -218,6 +246,7 @@ class Segmentation:
         single = replace(
             self,
             probabilities=np.asarray(self.probabilities[position])[None],
+            head=None if self.head is None else np.asarray(self.head[position])[None],
             coverage=None if self.coverage is None else self.coverage.at(position),
         )
         labels = np.zeros((1, *single.probabilities.shape[-2:]), np.uint32)
@@ -240,6 +269,7 @@ def _write(
         result.inside,
         request.smooth,
         None if result.coverage is None else result.coverage.mask,
+        result._interior(request),
     )
     if min_size is None:
         min_size = request.min_size_for(result.info)

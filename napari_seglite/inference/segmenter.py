@@ -52,6 +52,7 @@ class _Outputs:
     """The arrays that a pass fills; see `Segmentation` for their shapes."""
 
     probabilities: Any
+    head: Any = None
     disagreement: Any = None
 
     @classmethod
@@ -61,17 +62,21 @@ class _Outputs:
         probabilities = chunked.zeros((count, classes, *plane), np.float16)
         if image_pass.limits[0] >= image_pass.limits[1] and classes > 1:
             probabilities[:, 0] = 1  # a constant image is background
+        channels = image_pass.info.head_channels
+        head = chunked.zeros((count, channels, *plane), np.float16) if channels else None
         if image_pass.request.ensemble == "none":
-            return cls(probabilities)
-        return cls(probabilities, chunked.zeros((count, *plane), np.float16))
+            return cls(probabilities, head)
+        return cls(probabilities, head, chunked.zeros((count, *plane), np.float16))
 
     def write(self, position: int, patch: Patch) -> np.ndarray:
         """Store a patch of a frame and return its probabilities."""
         values, classes = patch.values.astype(np.float16), self.probabilities.shape[1]
         rows, columns = patch.box.slices
         self.probabilities[position, :, rows, columns] = values[:classes]
+        if self.head is not None:
+            self.head[position, :, rows, columns] = values[classes:][: self.head.shape[1]]
         if self.disagreement is not None:
-            self.disagreement[position, rows, columns] = values[classes]
+            self.disagreement[position, rows, columns] = values[-1]
         return values[:classes]
 
 
@@ -178,6 +183,7 @@ class Segmenter:
             tiles=None if complete else image_pass.tiles,
             coverage=None if complete else image_pass.coverage(),
             disagreement=outputs.disagreement,
+            head=outputs.head,
         )
         return labelled(result, result.request)
 
@@ -283,7 +289,7 @@ def _resume_or_begin(image_pass: ImagePass, before: Segmentation | None) -> _Out
         return _Outputs.empty(image_pass)
     if before.tiles is not None:
         image_pass.resume(before.tiles)
-    return _Outputs(before.probabilities, before.disagreement)
+    return _Outputs(before.probabilities, before.head, before.disagreement)
 
 
 def _continues(before: Segmentation, image_pass: ImagePass) -> bool:

@@ -8,7 +8,7 @@ from .conventions import connected_parts, frame_interval, in_order, mask_parts, 
 from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, Scores, evaluate
 from .folders import FolderScores, score_folders
 from .joining import STACK_OBJECTS, FrameJoiner, JoinRule, StackObjects
-from .labelling import Counts, Foreground, label_frames
+from .labelling import Counts, Foreground, Interior, label_frames, separate
 from .measurements import measure, measure_series
 from .merging import (
     edited_pixels,
@@ -34,6 +34,7 @@ __all__ = [
     "FolderScores",
     "Foreground",
     "FrameJoiner",
+    "Interior",
     "JoinRule",
     "Output",
     "Scores",
@@ -61,4 +62,5 @@ __all__ = [
     "relabel_around_edits",
     "replace_region",
     "score_folders",
+    "separate",
 ]

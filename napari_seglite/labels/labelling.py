@@ -9,9 +9,42 @@ from typing import Any
 import numpy as np
 import scipy.ndimage as ndi
 
-from ..images import Block, Box, LabelFrames, blocks, chunked
-from .objects import Components, find_components, split_components
+from src_models import object_heads
+
+from ..images import Block, Box, ImageAxes, LabelFrames, blocks, chunked
+from .objects import Components, Levels, find_components, split_components
 from .output import Output
+
+# Steps in which the interior is compared, so that comparisons are exact.
+LEVELS = 255
+
+
+@dataclass(frozen=True)
+class Interior:
+    """How deep inside of an object pixels are, by a network's object head.
+
+    Attributes
+    ----------
+    head : str
+        One of `object_heads.NAMES`.
+    values : array
+        ``(N, C, h, w)`` float16 or float32, as `object_heads.activated` returns them.
+    depth : float
+        How much shallower than both of its sides the interior between two objects must be, 0 to 1.
+    """
+
+    head: str
+    values: Any
+    depth: float
+
+    def read(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
+        """Return a box of a frame, ``(h, w)`` float32 from 0 at a border to 1."""
+        values = np.asarray(self.values[frame, :, rows, columns])
+        return np.asarray(object_heads.interior(self.head, values))
+
+    def levels(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
+        """Return a box of a frame as integers from 0 to `LEVELS`."""
+        return np.rint(LEVELS * np.clip(self.read(frame, rows, columns), 0, 1)).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -31,6 +64,8 @@ class Foreground:
         Standard deviation in pixels of a Gaussian that smooths the probabilities first.
     finished : callable or None
         Returns which pixels of a box of a frame are finished, boolean; the others are background.
+    interior : Interior or None
+        What separates objects; the shape of the mask if there is none.
     """
 
     probabilities: Any
@@ -38,6 +73,7 @@ class Foreground:
     inside: np.ndarray | None = None
     smooth: float = 0.0
     finished: Callable[[int, slice, slice], np.ndarray] | None = None
+    interior: Interior | None = None
 
     def read(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
         """Return a box of a frame of the mask, boolean."""
@@ -151,7 +187,7 @@ def label_frames(
         if output == "instances":
             components = find_components(group.read, group.shape)
             sizes = split_components(
-                components, min_size, group.write, group.read_back, objects, step
+                components, min_size, group.write, group.read_back, objects, group.levels, step
             )
             objects, pixels = objects + len(sizes), pixels + sum(sizes)
         elif min_size > 1:
@@ -161,6 +197,35 @@ def label_frames(
             for block in blocks(group.shape):
                 pixels += group.write_classes(block, group.read(block))
     return Counts(pixels, objects)
+
+
+def separate(
+    values: np.ndarray, classes: int, head: str, depth: float, min_size: int = 0
+) -> np.ndarray:
+    """Return the objects of a single frame from all outputs of a network with an object head.
+
+    Parameters
+    ----------
+    values : ndarray
+        ``(classes + C, H, W)``: probabilities, then the head's channels.
+    classes : int
+        Number of probabilities.
+    head, depth
+        See `Interior`.
+    min_size : int
+        Objects of fewer pixels are left out.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` uint32, numbered from 1.
+    """
+    interior = Interior(head, values[None, classes:], depth)
+    foreground = Foreground(values[None, :classes], 0.5, interior=interior)
+    labels = np.zeros((1, *values.shape[1:]), np.uint32)
+    target = LabelFrames(labels, ImageAxes("ZYX"), labels.shape)
+    label_frames(foreground, [[0]], target, min_size, "instances")
+    return np.asarray(labels[0])
 
 
 def _write_large_components(components: Components, min_size: int, group: _FrameGroup) -> int:
@@ -191,6 +256,18 @@ class _FrameGroup:
 
     def read(self, block: Block) -> np.ndarray:
         return self._stacked([self.foreground.read(*p) for p in self._planes(block)], block)
+
+    @property
+    def levels(self) -> Levels | None:
+        interior = self.foreground.interior
+        if interior is None:
+            return None
+        levels = interior.levels
+
+        def read(block: Block) -> np.ndarray:
+            return self._stacked([levels(*plane) for plane in self._planes(block)], block)
+
+        return Levels(read, round(LEVELS * interior.depth))
 
     def read_back(self, block: Block) -> np.ndarray:
         return self._stacked([self.target.read(*p) for p in self._planes(block)], block)

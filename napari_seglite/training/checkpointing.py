@@ -120,7 +120,8 @@ def thinned(curves: Curves) -> dict[str, list[list[float]]]:
         step = max(1, -(-len(points) // POINTS))
         return [[x, round(y, 5)] for x, y in points[::step]]
 
-    return {"loss": thin(curves.loss), "dice": thin(curves.dice)}
+    thin_curves = {"loss": thin(curves.loss), "dice": thin(curves.dice)}
+    return thin_curves | ({"f1": thin(curves.f1)} if curves.f1 else {})
 
 
 def _all_curves(curves: Curves, parts: Mapping[str, Curves]) -> dict[str, list[list[float]]]:

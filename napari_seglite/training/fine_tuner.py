@@ -320,6 +320,12 @@ class FineTuner:
         names = {"before": "validation_dice_before", "after": "validation_dice"}
         scores = {names[when]: dice for when, dice in scored.items()}
         start, store, request = self._start, self.store, self.request
+        if scored and self.info.head:
+            progress = run.progress
+            scores |= {
+                "validation_f1_before": progress.start_f1,
+                "validation_f1": progress.best_f1,
+            }
         parts = {each.part.name: each.curves for each in runs if each is not run}
         try:
             return save_trained(

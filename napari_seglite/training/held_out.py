@@ -38,6 +38,9 @@ class HeldOut:
         Of all held-out frames.
     start, best : list of float
         Dice of the starting and of the best weights on the patches.
+    f1 : float or None
+        Mean F1 of objects at IoU 0.5 of the weights that were scored last, if the network has an
+        object head.
     scored : int or None
         Number of frames that are scored if time is too short for all, 0 for patches of them; else
         None.
@@ -50,6 +53,7 @@ class HeldOut:
         self.start: list[float] = []
         self.best: list[float] = []
         self.scored: int | None = None
+        self.f1: float | None = None
         self._hasty: list[float] = []  # of the best weights, if only patches were scored
 
     def __len__(self) -> int:
@@ -124,7 +128,10 @@ class HeldOut:
         patience: float = 0.0,
     ) -> list[float]:
         info, device = self._trainer.info, self._trainer.device
-        return score_frames(network, info, frames, device, stop, abort, patience)
+        f1: list[float] = []
+        scores = score_frames(network, info, frames, device, stop, abort, patience, f1)
+        self.f1 = fmean(f1) if f1 else None
+        return scores
 
     def _on_patches(self, network: nn.Module, scores: list[float], abort: Stop) -> list[float]:
         """Return the Dice on the patches, given that on the frames."""

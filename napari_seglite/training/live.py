@@ -151,7 +151,7 @@ class LiveSession:
             "", np.zeros((channels, side, side), np.float32), np.zeros((side, side), np.uint8)
         )
         trainer = start.trainer(self.info, request, device)
-        sampler = make_sampler([blank], [], request, 0, self.info.classes)
+        sampler = make_sampler([blank], [], request, 0, self.info.classes, self.info.head)
         with interruptible(trainer.network, stop, gradients=True):
             trainer.step(sampler.batch(request.schedule.batch), 0.0)
         self._predict(trainer, blank.frame, stop)
@@ -192,7 +192,12 @@ class LiveSession:
                 if score is not None:
                     yield self._scored(score.now)
                 sampler = make_sampler(
-                    now.images, replayed, self.request, self._steps, self.info.classes
+                    now.images,
+                    replayed,
+                    self.request,
+                    self._steps,
+                    self.info.classes,
+                    self.info.head,
                 )
             assert sampler is not None
             end = time.monotonic() + ROUND

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from src_models import object_heads
+
 from ..images import TrainingImage
 
 if TYPE_CHECKING:
     import torch
 
-    Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+    Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]
 
 
 class PatchSampler:
@@ -35,6 +37,9 @@ class PatchSampler:
     classes : int
         Output channels of the network. Several classes are drawn equally often, however rare
         some of them are.
+    head : str
+        Object head of the network, whose targets are computed from the objects' ids; an empty
+        string for none.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class PatchSampler:
         intensity: float,
         seed: int,
         classes: int = 1,
+        head: str = "",
     ) -> None:
         self.images = list(images)
         self.patch = patch
@@ -60,7 +66,9 @@ class PatchSampler:
         self._counting = [
             None if image.weight is None else np.flatnonzero(image.weight) for image in self.images
         ]
-        self._transform = _augmentation(patch, scale, invert, intensity, seed, self._weighted)
+        # Objects reach beyond what counts, and so does the distance to their centre.
+        self._ids = [object_ids(image.labels) for image in self.images] if head else []
+        self._transform = _augmentation(patch, scale, invert, intensity, seed, self._weighted, head)
 
     def batch(self, size: int) -> Batch:
         """Draw a batch of patches.
@@ -78,6 +86,9 @@ class PatchSampler:
             ``(size, patch, patch)`` int64.
         weight : Tensor or None
             ``(size, patch, patch)`` float32; None if all pixels of all frames count.
+        wanted : Tensor or None
+            ``(size, C, patch, patch)`` float32, what the object head should predict; None without
+            one.
         """
         import torch
 
@@ -86,7 +97,8 @@ class PatchSampler:
         frames = torch.stack([p["frame"] for p in patches])
         labels = torch.stack([p["labels"][0] for p in patches])
         weight = torch.stack([p["weight"][0] for p in patches]) if self._weighted else None
-        return frames.float(), labels.round().long(), weight
+        wanted = torch.stack([p["wanted"] for p in patches]) if self._ids else None
+        return frames.float(), labels.round().long(), weight, wanted
 
     def state(self) -> dict[str, Any]:
         """Return the states of all random generators as JSON data, see `restore`."""
@@ -136,7 +148,16 @@ class PatchSampler:
             weight = np.ones((1, 1), np.float32) if image.weight is None else image.weight
             weight = np.broadcast_to(weight, image.labels.shape)
             window["weight"] = weight[rows[:, None], columns][None].astype(np.float32)
+        if self._ids:
+            window["ids"] = self._ids[number][rows[:, None], columns][None].astype(np.float32)
         return window
+
+
+def object_ids(labels: np.ndarray) -> np.ndarray:
+    """Return an id for every object: pixels of one label that touch."""
+    from skimage.measure import label
+
+    return np.asarray(label(labels.astype(np.int64), connectivity=1), np.int32)
 
 
 def _object_pixels(labels: np.ndarray, classes: int) -> list[np.ndarray]:
@@ -156,7 +177,7 @@ def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarr
 
 
 def _augmentation(
-    patch: int, scale: float, invert: float, intensity: float, seed: int, weighted: bool
+    patch: int, scale: float, invert: float, intensity: float, seed: int, weighted: bool, head: str
 ) -> Any:
     # The import takes over a second.
     from monai.transforms import (
@@ -174,9 +195,19 @@ def _augmentation(
         RandShiftIntensityd,
     )
 
-    both = ["frame", "labels", *(["weight"] if weighted else [])]
+    both = ["frame", "labels", *(["weight"] if weighted else []), *(["ids"] if head else [])]
     # RandAffined adds these to 1 and scales the sampling grid: above 1 objects shrink.
     zoom = (1 / scale - 1, scale - 1)
+    turned: list[Any] = [
+        RandFlipd(both, prob=0.5, spatial_axis=0),
+        RandFlipd(both, prob=0.5, spatial_axis=1),
+        RandRotate90d(both, prob=0.5),
+    ]
+    turned_and_cropped: list[Any] = [CenterSpatialCropd(both, roi_size=(patch, patch)), *turned]
+    if head:  # before the crop, which cuts objects, and after the turns, which offsets follow
+        crop = CenterSpatialCropd([*both, "wanted"], roi_size=(patch, patch))
+        turned_and_cropped = [*turned, _Targets(head), crop]
+        both = [*both, "wanted"]
     transform = Compose(
         [
             RandAffined(
@@ -185,13 +216,10 @@ def _augmentation(
                 rotate_range=np.pi / 4,
                 scale_range=(zoom, zoom),
                 spatial_size=None,
-                mode=("bilinear", "nearest", "nearest")[: len(both)],
+                mode=("bilinear", *["nearest"] * (len(both) - 1)),
                 padding_mode="reflection",
             ),
-            CenterSpatialCropd(both, roi_size=(patch, patch)),
-            RandFlipd(both, prob=0.5, spatial_axis=0),
-            RandFlipd(both, prob=0.5, spatial_axis=1),
-            RandRotate90d(both, prob=0.5),
+            *turned_and_cropped,
             RandLambdad("frame", prob=invert, func=_invert),
             RandAdjustContrastd("frame", prob=0.3 * intensity, gamma=(0.6, 1.6)),
             RandScaleIntensityd("frame", prob=0.5 * intensity, factors=0.4),
@@ -204,6 +232,20 @@ def _augmentation(
         ]
     )
     return transform.set_random_state(seed=seed)
+
+
+class _Targets:
+    """Adds what an object head should predict to a window."""
+
+    def __init__(self, head: str) -> None:
+        self.head = head
+
+    def __call__(self, window: dict[str, Any]) -> dict[str, Any]:
+        import torch
+
+        ids = np.asarray(window["ids"][0]).round().astype(np.int64)
+        wanted = object_heads.targets(self.head, object_ids(ids))
+        return {**window, "wanted": torch.from_numpy(wanted)}
 
 
 def _random_sources(transform: Any) -> Iterator[np.random.RandomState]:

@@ -13,10 +13,11 @@ Ending = Literal["steps", "early stopping", "time", "loss"]
 
 @dataclass
 class Curves:
-    """``(step, value)`` of the loss and of the held-out Dice of a run."""
+    """``(step, value)`` of the loss, and of the held-out Dice and F1 of objects of a run."""
 
     loss: list[tuple[int, float]] = field(default_factory=list)
     dice: list[tuple[int, float]] = field(default_factory=list)
+    f1: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Progress:
         Validations since the best one.
     start, best : float
         Held-out Dice of the starting weights and of the best ones; NaN if nothing was held out.
+    start_f1, best_f1 : float
+        F1 of objects at IoU 0.5 beside them; 0 without an object head.
     seconds : float
         Training time so far.
     ended : str or None
@@ -42,5 +45,7 @@ class Progress:
     since_best: int = 0
     start: float = math.nan
     best: float = math.nan
+    start_f1: float = 0.0
+    best_f1: float = 0.0
     seconds: float = 0.0
     ended: Ending | None = None

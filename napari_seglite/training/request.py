@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from src_models import object_heads
+
 from ..errors import SegliteError
 
 Trainable = Literal["all", "decoder"]
@@ -203,6 +205,9 @@ class FineTuneRequest:
     in_channels : int or None
         Of the new checkpoint; None keeps the start's. The first layer then begins with the mean
         over the old channels.
+    head : str or None
+        Object head of the new checkpoint, one of `src_models.object_heads.NAMES`, or an empty
+        string for none; None keeps the start's. A new head begins with fresh weights.
     seed : int
         Of weights, split and patches.
     device : str
@@ -234,6 +239,7 @@ class FineTuneRequest:
     precision: Precision = "float32"
     class_names: tuple[str, ...] | None = None
     in_channels: int | None = None
+    head: str | None = None
     seed: int = 0
     device: str = "auto"
     spacing: tuple[float, float] | None = None
@@ -243,6 +249,10 @@ class FineTuneRequest:
             raise SegliteError(f"trainable must be one of {', '.join(TRAINABLE)}.")
         if self.precision not in PRECISIONS:
             raise SegliteError(f"precision must be one of {', '.join(PRECISIONS)}.")
+        if self.head and self.head not in object_heads.NAMES:
+            raise SegliteError(
+                f"An object head is one of {', '.join(object_heads.NAMES)}, not {self.head}."
+            )
 
     def adjusted(self, **settings: Any) -> FineTuneRequest:
         """Return the request with some settings changed, each by its own name.

@@ -110,6 +110,7 @@ def _restore(run: Run, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]
     run.best_weights = {k: laid_out(tensors[f"best.{k}"], v) for k, v in shapes.items()}
     run.curves.loss = [(int(step), float(value)) for step, value in numbers["curves"]["loss"]]
     run.curves.dice = [(int(step), float(value)) for step, value in numbers["curves"]["dice"]]
+    run.curves.f1 = [(int(step), float(value)) for step, value in numbers["curves"]["f1"]]
     run.batch, run.retries = int(numbers["batch"]), int(numbers["retries"])
     run.held_out.restore(numbers)
     run.last_scored = run.curves.dice[-1][0] if run.curves.dice else 0

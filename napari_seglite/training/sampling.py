@@ -16,6 +16,7 @@ def make_sampler(
     request: FineTuneRequest,
     step: int,
     classes: int,
+    head: str = "",
 ) -> PatchSampler:
     """Return a sampler of patches from frames and the replay buffer.
 
@@ -28,7 +29,9 @@ def make_sampler(
     step : int
         Steps made before; a run that continues draws other patches.
     classes : int
-        Output channels of the network.
+        Of the network.
+    head : str
+        Its object head.
     """
     change, images = request.augmentation, with_replay(train, replayed, request.retention.replay)
     return PatchSampler(
@@ -39,6 +42,7 @@ def make_sampler(
         change.intensity,
         request.seed + step,
         classes,
+        head,
     )
 
 

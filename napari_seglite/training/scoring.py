@@ -10,9 +10,10 @@ import numpy as np
 from ..checkpoints import CheckpointInfo, replay
 from ..errors import Cancelled
 from ..images import TrainingImage
-from ..inference import classify, predict_frame
-from ..labels import overlap, overlap_per_class
+from ..inference import classify, predict_with_head
+from ..labels import instance_scores, overlap, overlap_per_class, separate
 from ..runtime import Stop, delayed, interruptible
+from .patches import object_ids
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,6 +43,7 @@ def score_frames(
     stop: Stop,
     abort: Stop,
     patience: float = 0.0,
+    f1: list[float] | None = None,
 ) -> list[float]:
     """Return the Dice of every held-out frame.
 
@@ -62,6 +64,8 @@ def score_frames(
         Once it returns True, `Cancelled` is raised.
     patience : float
         Seconds.
+    f1 : list of float, optional
+        Gets the F1 of objects at IoU 0.5 of every frame if the network has an object head.
 
     Raises
     ------
@@ -73,11 +77,23 @@ def score_frames(
     try:
         with interruptible(network, lambda: abort() or late()):
             for image in frames:
-                predicted = classify(predict_frame(network, info, image.frame, device))
+                values = predict_with_head(network, info, image.frame, device)
+                predicted = classify(values[: info.classes])
                 if image.weight is not None:
                     predicted = np.where(image.weight > 0, predicted, 0)
+                if info.head and f1 is not None:
+                    f1.append(_object_f1(values, info, image))
                 scores.append(compare(predicted, image.annotated).dice)
     except Cancelled:
         if abort():
             raise
     return scores
+
+
+def _object_f1(values: np.ndarray, info: CheckpointInfo, image: TrainingImage) -> float:
+    """Return the F1 at IoU 0.5 of the objects of a frame, as far as it is annotated."""
+    found = separate(values, info.classes, info.head, info.split_depth, info.smallest_object)
+    truth = object_ids(image.labels)
+    if image.weight is not None:
+        found, truth = (np.where(image.weight > 0, labels, 0) for labels in (found, truth))
+    return instance_scores(found, truth, (0.5,)).f1[0.5]

@@ -154,6 +154,8 @@ def start_info(
         )
     if request.in_channels is not None:
         info = replace(info, in_channels=request.in_channels)
+    if request.head is not None:
+        info = replace(info, head=request.head, objects=info.objects or bool(request.head))
     if request.class_names is None:
         return info
     names = tuple(request.class_names)
@@ -174,10 +176,15 @@ def start_network(info: CheckpointInfo, store: CheckpointStore) -> nn.Module:
     if info.parent is None:
         return info.build()
     parent, network = store.load(info.parent)
-    if (parent.classes, parent.in_channels) == (info.classes, info.in_channels):
+    if (parent.classes, parent.in_channels, parent.head) == (
+        info.classes,
+        info.in_channels,
+        info.head,
+    ):
         return network
     adapted = info.build()
-    transfer_weights(adapted, network.state_dict())
+    kept = parent.classes if parent.classes == info.classes and not parent.head else 0
+    transfer_weights(adapted, network.state_dict(), kept, info.classes + info.head_channels)
     return adapted
 
 

@@ -98,7 +98,7 @@ class Trainer:
 
         factor = self._set_rate(share)
         self.optimiser.zero_grad(set_to_none=True)
-        frames, labels, weight = batch
+        frames, labels, weight, wanted = batch
         frames = frames.to(self.device, memory_format=torch.channels_last)
         if self.info.context_slices > 1:
             frames = frames.unflatten(1, (self.info.context_slices, -1))
@@ -110,6 +110,8 @@ class Trainer:
                 frames,
                 labels.to(self.device),
                 None if weight is None else weight.to(self.device),
+                self.info.head,
+                None if wanted is None else wanted.to(self.device),
             )
         value = float(loss.detach())
         if not math.isfinite(value):

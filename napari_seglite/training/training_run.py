@@ -114,8 +114,8 @@ class TrainingRun:
         """Draw patches from these frames from now on."""
         self.train, step = list(train), self.progress.step
         self.train_digest = digest(self.train)
-        classes = self.trainer.info.classes
-        self.sampler = make_sampler(train, self.replayed, self.used, step, classes)
+        info = self.trainer.info
+        self.sampler = make_sampler(train, self.replayed, self.used, step, info.classes, info.head)
 
     def train_fully(self) -> None:
         """Train as suits a start that does not know the task."""
@@ -201,6 +201,7 @@ class TrainingRun:
             yield Message(text, self._status())
         dice = fmean(scores)
         self.progress.best = self.progress.start = dice
+        self.progress.best_f1 = self.progress.start_f1 = self._note_f1()
         self.curves.dice.append((0, dice))
         yield Validated(f"Dice before: {dice:.3f}", self._status(), dice)
         if self.request.needs_full_training(dice):
@@ -260,19 +261,30 @@ class TrainingRun:
             self.haste = self._judge_in_haste(network)
             yield Message(self.haste, self._status())
             return
-        dice = fmean(scores)
+        dice, f1 = fmean(scores), self._note_f1()
         self.curves.dice.append((progress.step, dice))
         progress.since_best += 1
-        if dice > progress.best + self._least_gain or not self.request.validation.keep_best:
+        gain = dice + f1 - progress.best - progress.best_f1
+        if gain > self._least_gain or not self.request.validation.keep_best:
             self._take(network, dice)
+            progress.best_f1 = f1
             self.held_out.improved(network, scores, abort)
         self.pace.score_cost = self.pace.clock() - begun
-        text = f"Step {self.step}: Dice {dice:.3f}, best {progress.best:.3f}"
+        objects = f", F1 of objects {f1:.3f}" if self.trainer.info.head else ""
+        text = f"Step {self.step}: Dice {dice:.3f}, best {progress.best:.3f}{objects}"
         yield Validated(text, self._status(), dice)
         if not stop() and (images := self.callbacks.new_examples()) is not None:
             self.learn_from(images)
             text = f"Learning from {len(images)} corrected frames from now on."
             yield Message(text, self._status())
+
+    def _note_f1(self) -> float:
+        """Add the held-out F1 of objects to its curve and return it; 0 without an object head."""
+        f1 = self.held_out.f1
+        if f1 is None:
+            return 0.0
+        self.curves.f1.append((self.progress.step, f1))
+        return f1
 
     def _judge_in_haste(self, network: nn.Module) -> str:
         """Compare the weights with the best ones on the patches that there was time for."""

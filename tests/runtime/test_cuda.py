@@ -53,7 +53,8 @@ def test_network_learns_in_bfloat16(name):
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
-    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("checkpoint", ["nuclei-s-net", "general-unet-sharp"])
@@ -68,7 +69,8 @@ def test_segment_equals_cpu(checkpoint, tmp_path, exact):
         segment(image, SegmentRequest(checkpoint, "YX", device=device, tile=128, overlap=32), store)
         for device in ("cpu", "cuda")
     )
-    assert cuda.request.device.startswith("cuda") and cpu.labels.any()
+    assert cuda.request.device.startswith("cuda")
+    assert cpu.labels.any()
     assert np.mean((cpu.labels > 0) != (cuda.labels > 0)) < 1e-3
     assert torch.cuda.memory_reserved() < 1e9
 
@@ -84,5 +86,6 @@ def test_fine_tuning_on_cuda(tmp_path):
     request = request.adjusted(steps=60, minutes=2, batch=4, patch=96, keep_unimproved=True)
     events = list(FineTuner(request, [TrainingImage("a", frame, labels)], store).run())
     losses = [event.loss for event in events if isinstance(event, StepDone)]
-    assert np.isfinite(losses).all() and np.mean(losses[-10:]) < np.mean(losses[:10])
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
     assert segment(frame[0], SegmentRequest("tuned", "YX", device="cuda"), store).labels.any()
