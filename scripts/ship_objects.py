@@ -17,6 +17,7 @@ from collections import defaultdict
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,7 +107,7 @@ def main() -> None:
         versions=versions(),
         settings={"script": "scripts/train_objects.py", "seed": 7},
     )
-    network = info.build().eval()
+    network: Any = info.build().eval()
     with np.load(arguments.weights) as arrays:
         weights = {
             k: torch.from_numpy(arrays[k]).to(v.dtype) for k, v in network.state_dict().items()

@@ -44,7 +44,8 @@ class Interior:
 
     def levels(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
         """Return a box of a frame as integers from 0 to `LEVELS`."""
-        return np.rint(LEVELS * np.clip(self.read(frame, rows, columns), 0, 1)).astype(np.int32)
+        levels = np.rint(LEVELS * np.clip(self.read(frame, rows, columns), 0, 1))
+        return np.asarray(levels, np.int32)
 
 
 @dataclass(frozen=True)
