@@ -4,6 +4,7 @@ Nothing here depends on networks or checkpoints.
 """
 
 from . import edits
+from .confidence import ObjectConfidence, object_confidence
 from .conventions import connected_parts, frame_interval, in_order, mask_parts, pixel_sizes
 from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, Scores, evaluate
 from .folders import FolderScores, score_folders
@@ -19,6 +20,8 @@ from .merging import (
 from .metrics import LENGTHS, instance_scores, mask_scores, overlap, overlap_per_class
 from .objects import labelling_text
 from .output import OUTPUTS, Output, label_dtype
+from .proposals import Proposal, propose
+from .quality import Calibration, SoftDice, worst
 from .sizes import object_diameter
 
 __all__ = [
@@ -27,12 +30,16 @@ __all__ = [
     "MISSED",
     "OTHER_CLASS",
     "OUTPUTS",
+    "Calibration",
     "Counts",
     "Evaluation",
     "FolderScores",
     "Foreground",
+    "ObjectConfidence",
     "Output",
+    "Proposal",
     "Scores",
+    "SoftDice",
     "connected_parts",
     "edited_pixels",
     "edits",
@@ -49,11 +56,14 @@ __all__ = [
     "mask_scores",
     "measure",
     "measure_series",
+    "object_confidence",
     "object_diameter",
     "overlap",
     "overlap_per_class",
     "pixel_sizes",
+    "propose",
     "relabel_around_edits",
     "replace_region",
     "score_folders",
+    "worst",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -51,6 +51,15 @@ class ObjectConfidence:
     def confidence(self) -> float:
         """Certainty of the border, less for odd objects; 0 to 1."""
         return self.border * min(1.0, USUAL / max(self.oddness, 1e-9))
+
+    @property
+    def odd(self) -> bool:
+        """Whether its size or shape differs from that of most others."""
+        return self.oddness > USUAL
+
+    def moved(self, rows: int, columns: int) -> ObjectConfidence:
+        """Return this object in a frame that it lies further down and to the right in."""
+        return replace(self, box=self.box.moved(rows, columns))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -55,6 +55,10 @@ class Proposal:
     other: int
     changed: np.ndarray
     score: float
+
+    def moved(self, rows: int, columns: int) -> Proposal:
+        """Return this proposal for a frame that it lies further down and to the right in."""
+        return replace(self, box=self.box.moved(rows, columns))
 
     def fits(self, labels: np.ndarray) -> bool:
         """Whether the labels of a frame are still as they were where it would change them."""
@@ -169,9 +173,7 @@ def _at_necks(parts: Parts) -> np.ndarray:
     behind = REACH * (end < (1, height, width))
     ids = np.zeros(parts.numbers.shape, np.uint32)
     numbers = np.arange(1, len(boxes) + 1)
-    split_each(
-        as_volume(parts.numbers), numbers, begin, end, before, behind, NECK, as_volume(ids)
-    )
+    split_each(as_volume(parts.numbers), numbers, begin, end, before, behind, NECK, as_volume(ids))
     return ids
 
 
