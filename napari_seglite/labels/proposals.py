@@ -194,7 +194,7 @@ def solidity(mask: np.ndarray) -> float:
     left, right = mask.argmax(1)[rows], mask.shape[1] - mask[:, ::-1].argmax(1)[rows]
     points = np.r_[np.c_[rows, left], np.c_[rows, right]]
     try:
-        hull = ConvexHull(np.r_[points, points + (1, 0)])
+        hull = ConvexHull(np.r_[points, points + np.array([1, 0])])
     except QhullError:  # no pixels
         return 1.0
     return float(mask.sum() / hull.volume)

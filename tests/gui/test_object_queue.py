@@ -34,7 +34,6 @@ def test_next_object_and_yes_no_queue(viewer, dock, click, qtbot, tmp_path):
     queue = panel.objects
     viewer.dims.set_current_step(0, 1)
     viewer.layers.selection.active = layer
-    zoom = viewer.camera.zoom
 
     def done(button):
         click(button)
@@ -44,11 +43,12 @@ def test_next_object_and_yes_no_queue(viewer, dock, click, qtbot, tmp_path):
     assert panel.status.text().startswith(f"Object {WIDE}: confidence")  # large and dented
     assert "odd in size or shape" in panel.status.text()
     assert layer.selected_label == WIDE
-    assert viewer.camera.zoom > zoom
+    zoom = viewer.camera.zoom
     np.testing.assert_allclose(viewer.camera.center[-2:], (19.5, 39.5), atol=2)
     done(queue.next_button)
     second = layer.selected_label
     assert second != WIDE
+    assert viewer.camera.zoom > 1.2 * zoom  # it is smaller
 
     assert not queue.answers.isVisibleTo(queue)
     done(queue.ask_button)
@@ -66,14 +66,15 @@ def test_next_object_and_yes_no_queue(viewer, dock, click, qtbot, tmp_path):
         key = next(k for k, act in queue.keys.items() if act == queue.yes)
         list(layer.keymap.values())[[str(k) for k in layer.keymap].index(key)](layer)
         changed = layer.data != before
-        assert changed[1].any() and not changed[0].any()
+        assert changed[1].any()
+        assert not changed[0].any()
         if kind == "split":
             assert set(np.unique(layer.data)) - set(np.unique(before)) == {91}
             assert (before[changed] == WIDE).all()
-            assert abs(int((layer.data == 91).sum()) - int((layer.data == WIDE).sum())) < 60
+            assert abs(int((layer.data == 91).sum()) - int((layer.data == WIDE).sum())) < 120
         else:
             gone = set(np.unique(before)) - set(np.unique(layer.data))
-            assert len(gone) == 1 and gone < {CUT, SMALL}
+            assert gone in ({CUT}, {SMALL})
         layer.undo()  # one step each
         np.testing.assert_array_equal(layer.data, before)
         layer.redo()

@@ -49,7 +49,8 @@ class ChangeMark:
             ``(h, w)`` boolean, the pixels of the box to go around.
         """
         self.remove()
-        lines = outline(where) + (((frame, box.top, box.left),), ((0, 0, 0),))
+        lines = outline(where)
+        lines[:, 0] += (frame, box.top, box.left)
         sizes = tracked.axes.stack_shape(tracked.entry.shape)
         selected: Any = set(self.viewer.layers.selection)
         active = self.viewer.layers.selection.active

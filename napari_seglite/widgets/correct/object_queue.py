@@ -293,13 +293,14 @@ def zoom_to(viewer: ViewerModel, tracked: TrackedLayer, frame: int, box: Box) ->
     layers.show_frame(viewer, tracked.image, frame, box)
     canvas = getattr(viewer, "canvas", None)  # new in napari 0.9
     size = np.array(canvas.size if canvas is not None else viewer._canvas_size)
+    height, width = tracked.entry.corrections.plane
+    rows, columns = (SURROUNDINGS * side for side in box.shape)
     order = tracked.axes.order
-    corners = []
-    for y, x in ((box.top, box.left), (box.bottom, box.right)):
-        place = [{"Y": y, "X": x}.get(axis, 0) for axis in order]
-        corners.append(np.asarray(tracked.labels.data_to_world(place)))
-    extent = np.abs(corners[1] - corners[0])[[order.index("Y"), order.index("X")]]
-    viewer.camera.zoom = float(np.min(size / np.maximum(extent, 1e-12)) / SURROUNDINGS)
+    far = {"Y": min(rows, height), "X": min(columns, width)}
+    ends = [[k * far.get(axis, 0) for axis in order] for k in (0, 1)]
+    way = np.subtract(*(tracked.labels.data_to_world(end) for end in ends))
+    extent = np.abs(way[[order.index("Y"), order.index("X")]])
+    viewer.camera.zoom = float(np.min(size / np.maximum(extent, 1e-12)))
 
 
 def _cropped(
@@ -316,8 +317,9 @@ def _objects(
     labels: np.ndarray, result: Segmentation | None, frame: int
 ) -> Generator[None, None, list[ObjectConfidence]]:
     yield
-    *arrays, box = _cropped(labels, result, frame)
-    return [each.moved(box.top, box.left) for each in object_confidence(*arrays)]
+    labels, probability, interior, box = _cropped(labels, result, frame)
+    found = object_confidence(labels, probability, interior)
+    return [each.moved(box.top, box.left) for each in found]
 
 
 def _proposals(
@@ -326,20 +328,20 @@ def _proposals(
     frame: int,
     frames: Iterator[np.ndarray],
     stop: StopSignal,
-) -> Generator[None, None, tuple[list[Proposal], int]]:
+) -> Generator[list[Proposal] | None, None, tuple[list[Proposal], int]]:
     """Return the proposals of a frame, and the largest id in all frames."""
-    *arrays, box = _cropped(labels, result, frame)
+    labels, probability, interior, box = _cropped(labels, result, frame)
     found: list[Proposal] = []
-    for found in propose(*arrays):
+    for found in propose(labels, probability, interior):
         if stop():
             raise Cancelled
-        yield
+        yield found
     top = 0
     for each in frames:
         if stop():
             raise Cancelled
         top = max(top, int(each.max(initial=0)))
-        yield
+        yield None
     return [each.moved(box.top, box.left) for each in found], top
 
 

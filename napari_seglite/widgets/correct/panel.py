@@ -105,6 +105,7 @@ class CorrectPanel(QWidget):
         self._redraw.setSingleShot(True)
         self._redraw.timeout.connect(self._show_outline)
         tracker.changed.connect(self._refresh.start)
+        self.quality.changed.connect(self._refresh.start)
         if projects := known_projects():
             self.say(f"Your last corrections are in {projects[0].name}. To continue, click Open …")
         self._layers_changed()
@@ -171,7 +172,6 @@ class CorrectPanel(QWidget):
         self.list.taken_out.connect(self._remove_image)
         for source in (self.project, self.tools, self.slices, self.objects):
             source.said.connect(self.say)
-        self.quality.changed.connect(self._refresh.start)
         self.tracker.failed.connect(lambda text: self.say(text, error=True))
 
     # ------------------------------------------------------------------ state
