@@ -14,13 +14,13 @@ from .confidence import FEWEST, Parts
 
 Kind = Literal["split", "merge"]
 # Probabilities that an object is cut at: two that touch come apart where the network is less sure.
-LEVELS = (0.7, 0.85, 0.95)
+LEVELS = (0.8, 0.95)
 # Least share of an object in the smaller of two parts, and least size of a part in pixels.
 LEAST_PART, LEAST_PIXELS = 0.12, 12
 # Least depth, in sixteenths of a pixel, of the neck between two maxima of the distance.
-NECK = 12
+NECK = 2
 # Shares of its convex hull that a dented object covers at most, and a whole one at least.
-DENTED, CONVEX = 0.93, 0.9
+DENTED, CONVEX = 0.95, 0.9
 # Most times the median size for a merged object, and least for an oddly large one.
 LARGEST, LARGE = 2.0, 1.8
 # Least certainty between two objects that are one.
@@ -152,6 +152,8 @@ def _find_seeds(parts: Parts, numbers: np.ndarray, seeds: dict[int, np.ndarray])
     owner[pieces.ravel()] = parts.numbers.ravel()
     least = np.maximum(LEAST_PART / 2 * np.r_[0, parts.sizes][owner], LEAST_PIXELS / 2)
     large = np.flatnonzero((sizes >= least) & (np.arange(len(sizes)) > 0))
+    if not len(large):
+        return
     large = large[np.lexsort((-sizes[large], owner[large]))]
     first = np.flatnonzero(np.diff(owner[large], prepend=-1))
     for start, stop in zip(first, np.r_[first[1:], len(large)], strict=True):

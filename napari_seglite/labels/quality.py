@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+Name = TypeVar("Name")
 
 # Pulls the slope of a calibration towards 1, as much as accepted slices whose expected Dice has
 # this sum of squared deviations: a few slices that are alike say little about a slope.
@@ -78,13 +82,13 @@ class Calibration:
         return float(np.clip(y.mean() + slope * (value - x.mean()), 0, 1))
 
 
-def worst(qualities: dict[str, float]) -> list[str]:
+def worst(qualities: Mapping[Name, float]) -> list[Name]:
     """Return the names of the worst tenth, at least one, the worst first.
 
     Parameters
     ----------
-    qualities : dict
-        Expected Dice by name.
+    qualities : mapping
+        Expected Dice by name, or by number.
     """
     order = sorted(qualities, key=lambda name: qualities[name])
     return order[: max(1, round(WORST * len(order)))]
