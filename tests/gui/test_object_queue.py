@@ -99,3 +99,37 @@ def test_next_object_and_yes_no_queue(viewer, dock, click, qtbot, tmp_path):
     before = layer.data.copy()
     click(queue.yes_button)  # the labels changed in the meantime
     np.testing.assert_array_equal(layer.data, before)
+
+
+def test_quality_is_listed_and_follows_what_is_accepted(viewer, dock, click, qtbot, corrected):
+    panel = dock.correct_panel
+
+    def listed():
+        qtbot.waitUntil(
+            lambda: not panel.quality.runner.busy and not panel._refresh.isActive(),
+            timeout=PATIENCE,
+        )
+        top = panel.list.topLevelItem(0)
+        return [float(top.child(k).text(3)) for k in range(top.childCount())]
+
+    qtbot.waitUntil(lambda: panel.list.topLevelItem(0).child(0).text(3) != "", timeout=PATIENCE)
+    before = listed()
+    assert len(before) == 4
+    assert all(0.5 < value <= 1 for value in before)
+    # Half of each accepted slice was wrong: the others are expected to be wrong as well.
+    for number in (0, 1):
+        viewer.dims.set_current_step(0, number)
+        half = corrected.data[number].copy()
+        half[: len(half) // 2] = 0
+        y, x = np.nonzero(corrected.data[number] != half)
+        corrected.data_setitem((np.full(y.shape, number), y, x), 0)
+        click(panel.slices.accept_button)
+        qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: listed()[3] < before[3] - 0.1, timeout=PATIENCE)
+
+    viewer.dims.set_current_step(0, 3)
+    click(panel.objects.ask_button)
+    assert "number classes" in panel.status.text()
+    click(panel.objects.next_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert panel.status.text().startswith("Object 1: confidence")
