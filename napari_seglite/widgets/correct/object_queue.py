@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from qtpy.QtCore import Signal
@@ -62,6 +62,7 @@ class ObjectQueue(QWidget):
         self.viewer, self.tracker = viewer, tracker
         self.tracked, self._segmentation_of = tracked, segmentation_of
         self.runner, self.mark = JobRunner(self), ChangeMark(viewer)
+        self._labels: ref[Labels] | None = None  # what the next two are about
         self._seen: set[tuple[int, int, Box]] = set()  # objects shown since the first
         self._answered: set[tuple[int, str, int, int, Box]] = set()
         self._pending: list[Proposal] = []
@@ -130,6 +131,10 @@ class ObjectQueue(QWidget):
         if frame is None:
             self.said.emit(viewer_region.slices_hidden(tracked.image), True)
             return None
+        if self._labels is None or self._labels() is not tracked.labels:
+            self._labels = ref(tracked.labels)
+            self._seen.clear()
+            self._answered.clear()
         return tracked, frame
 
     # ------------------------------------------------------------------ the next object
@@ -207,6 +212,9 @@ class ObjectQueue(QWidget):
             return
         tracked, frame = self._about
         proposal, layer = self._pending[0], tracked.labels
+        if layer not in self.viewer.layers:
+            self.stop_asking()
+            return
         labels = tracked.axes.frame(layer.data, frame)[0]
         if not layer.editable:
             self.said.emit(f"{layer.name} is locked. Unlock the layer first.", True)
