@@ -50,10 +50,11 @@ def read(folder: Path, files: int, side: int) -> Iterator[tuple[np.ndarray, np.n
     crop = np.s_[:side, :side]
     part = folder / "train"
     if (part / "image.tif").is_file():
-        images, labels = read_image(part / "image.tif").array, read_labels(part / "labels.tif")
-        for image, truth in list(zip(images, labels, strict=True))[:files]:
-            # Of organelles the membranes, as in other sets.
-            yield np.asarray(image)[crop], truth[crop] == truth.max()
+        stack = np.asarray(read_image(part / "image.tif").array)
+        labels = read_labels(part / "labels.tif")
+        for image, truth in list(zip(stack, labels, strict=True))[:files]:
+            # Of organelles the membranes, as in the other stack.
+            yield image[crop], truth[crop] == truth.max()
         return
     paths = list_images(part / "images")
     truths = {path.stem: path for path in list_images(part / "labels")}
