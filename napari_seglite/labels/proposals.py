@@ -139,7 +139,7 @@ def _splits(parts: Parts, evidence: np.ndarray | None, usual: float) -> Iterator
         dent = min(1.0, 4 * (1 - solid))
         score = min(1.0, 2 * share) ** 0.5 * max(dent, min(1.0, large / 3))
         smaller = split == (1 + int(sizes.argmin()))
-        yield Proposal("split", box, int(parts.labels[number - 1]), 0, smaller, score)
+        yield Proposal("split", box, int(parts.labels[number - 1]), 0, smaller, float(score))
 
 
 def _find_seeds(parts: Parts, numbers: np.ndarray, seeds: dict[int, np.ndarray]) -> None:
