@@ -29,6 +29,7 @@ from .inference import (
     Segmentation,
     Segmenter,
     SegmentRequest,
+    expected_dice,
     matching_rescale,
     measure_uncertainty,
     slice_spacing,
@@ -137,6 +138,8 @@ class BatchEvent:
         Messages for the user about the file.
     scene : str
         Number of the image that failed among those of the file, if there are several.
+    quality : float or None
+        Once it is finished, the Dice that its probabilities let expect, 0 to 1.
     """
 
     path: Path
@@ -147,6 +150,7 @@ class BatchEvent:
     error: str = ""
     notices: tuple[str, ...] = ()
     scene: str = ""
+    quality: float | None = None
 
 
 def labelled_already(paths: Sequence[Path], request: BatchRequest) -> dict[Path, Path]:
@@ -253,7 +257,9 @@ def _segmented(
         raise Cancelled
     target = _write(target, steps.result, image, request, path)
     used.add(place)
-    yield replace(event, target=target, notices=(*image.notices, *steps.result.notices))
+    notices = (*image.notices, *steps.result.notices)
+    quality = expected_dice(steps.result, stop)
+    yield replace(event, target=target, notices=notices, quality=quality)
 
 
 def _request(image: ImageFile, request: BatchRequest, segmenter: Segmenter) -> SegmentRequest:

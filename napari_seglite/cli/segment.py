@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from pathlib import Path
 
 from ..batch import FORMATS, BatchEvent, BatchRequest, run_batch
-from ..errors import SegliteError
+from ..errors import SegliteError, reason
 from ..formats import find_images
 from ..inference import SETTINGS, Segmenter, SegmentRequest, Setting
 from .parsing import Commands
@@ -37,6 +38,13 @@ def add_to(commands: Commands) -> None:
         "--uncertainty",
         action="store_true",
         help="also write <stem>_uncertainty.tif, 0 where the network is certain",
+    )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="also write a table (CSV) of the images, their labels and the Dice to expect of them, "
+        "from their probabilities; look at the lowest first",
     )
     parser.add_argument(
         "--format",
@@ -81,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Segment every image; a file that fails is reported and the others continue."""
     show = sys.stderr.isatty()
     failed = 0
+    rows: list[tuple[str, str, str]] = []
     found = find_images(arguments.images)
     for sentence in found.left_out:
         print(f"seglite: {sentence}", file=sys.stderr)
@@ -97,7 +106,24 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"seglite: {event.error}", file=sys.stderr)
         else:
             print(event.target)
+            quality = "" if event.quality is None else f"{event.quality:.3f}"
+            rows.append((str(event.path), str(event.target), quality))
+    if arguments.table is not None:
+        _write_table(arguments.table, rows)
     return 1 if failed else 0
+
+
+def _write_table(path: Path, rows: list[tuple[str, str, str]]) -> None:
+    """Write the images, their labels and their expected quality."""
+    try:
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(("image", "labels", "expected_dice"))
+            writer.writerows(rows)
+    except OSError as error:
+        raise SegliteError(
+            f"{path}: the table cannot be written ({reason(error)}). The labels are there."
+        ) from error
 
 
 def _report_progress(event: BatchEvent, show: bool) -> None:

@@ -101,3 +101,8 @@ class Box(NamedTuple):
         """Return the box in the coordinates of an outer box, relative to its corner."""
         y, x = outer.top, outer.left
         return Box(self.top - y, self.left - x, self.bottom - y, self.right - x)
+
+    def moved(self, rows: int, columns: int) -> Box:
+        """Return the box moved down and to the right."""
+        top, left, bottom, right = self
+        return Box(top + rows, left + columns, bottom + rows, right + columns)

@@ -6,6 +6,7 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 from .before_after import BeforeAfter, predict_classes, shown_pixels
 from .frame import classify, predict_frame, predict_with_head
 from .progress import Finished, Progress, View
+from .quality import Evidence, calibrate, evidence, expected_dice, expected_dice_of_frames
 from .request import (
     ENSEMBLES,
     RESCALE,
@@ -31,6 +32,7 @@ __all__ = [
     "SLICE_SPACING",
     "TILE",
     "BeforeAfter",
+    "Evidence",
     "Finished",
     "Progress",
     "SegmentRequest",
@@ -39,8 +41,12 @@ __all__ = [
     "Setting",
     "Uncertainty",
     "View",
+    "calibrate",
     "classify",
     "entropy",
+    "evidence",
+    "expected_dice",
+    "expected_dice_of_frames",
     "matching_rescale",
     "measure_uncertainty",
     "parse_channels",

@@ -4,6 +4,7 @@ Nothing here depends on networks or checkpoints.
 """
 
 from . import edits
+from .confidence import ObjectConfidence, object_confidence
 from .conventions import connected_parts, frame_interval, in_order, mask_parts, pixel_sizes
 from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, Scores, evaluate
 from .folders import FolderScores, score_folders
@@ -20,6 +21,8 @@ from .merging import (
 from .metrics import LENGTHS, instance_scores, mask_scores, overlap, overlap_per_class
 from .objects import labelling_text
 from .output import OUTPUTS, Output, label_dtype
+from .proposals import Proposal, propose
+from .quality import Calibration, SoftDice, worst
 from .sizes import object_diameter
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "OTHER_CLASS",
     "OUTPUTS",
     "STACK_OBJECTS",
+    "Calibration",
     "Counts",
     "Evaluation",
     "FolderScores",
@@ -36,8 +40,11 @@ __all__ = [
     "FrameJoiner",
     "Interior",
     "JoinRule",
+    "ObjectConfidence",
     "Output",
+    "Proposal",
     "Scores",
+    "SoftDice",
     "StackObjects",
     "connected_parts",
     "edited_pixels",
@@ -55,12 +62,15 @@ __all__ = [
     "mask_scores",
     "measure",
     "measure_series",
+    "object_confidence",
     "object_diameter",
     "overlap",
     "overlap_per_class",
     "pixel_sizes",
+    "propose",
     "relabel_around_edits",
     "replace_region",
     "score_folders",
     "separate",
+    "worst",
 ]

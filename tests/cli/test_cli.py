@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,7 +53,12 @@ def test_segment_writes_labels_and_goes_on_after_bad_files(tmp_path, nuclei, cap
     out = tmp_path / "out"
     files = [str(p) for p in (text, nuclei, tmp_path / "missing.tif", lzw, flat)]
     options = ["--checkpoint", "nuclei-s-net", "--output", str(out), "--device", "cpu"]
-    assert main(["segment", *files, *options]) == 1
+    table = tmp_path / "table.csv"
+    assert main(["segment", *files, *options, "--table", str(table)]) == 1
+    header, *rows = [line.split(",") for line in table.read_text().splitlines()]
+    assert header == ["image", "labels", "expected_dice"]
+    assert [Path(image).name for image, _, _ in rows] == ["cells.png", "lzw.tif", "flat.tif"]
+    assert 0.9 < float(rows[0][2]) < 1
     told = capsys.readouterr()
     assert told.out.split() == [
         str(out / f"{name}_labels.tif") for name in ("cells", "lzw", "flat")

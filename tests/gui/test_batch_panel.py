@@ -1,5 +1,7 @@
 """Segmenting files from a window."""
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
@@ -33,7 +35,8 @@ def test_files_become_labels_and_a_bad_one_says_why(dock, panel, nuclei, qtbot, 
     assert panel.busy
     qtbot.waitUntil(lambda: not panel.busy, timeout=120_000)
     assert panel.status.text().startswith(f"2 of 3 files segmented into {tmp_path / 'out'}.")
-    assert [panel.list.item(k).text() for k in range(3)] == ["✓ a.png", "✗ c.tif", "✓ b.png"]
+    assert names(panel) == ["✓ a.png", "✗ c.tif", "✓ b.png"]
+    assert re.fullmatch(r"✓ a.png  \(0\.9\d\)", panel.list.item(0).text())  # the Dice to expect
     assert "c.tif: the file is damaged or not an image" in panel.list.item(1).toolTip()
     expected = segment_array(nuclei[::-1], SegmentRequest("nuclei-s-net", "YX", threshold=0.7))
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "b_labels.tif"), expected.labels)
@@ -121,7 +124,9 @@ def drop(widget, paths):
 
 
 def names(panel):
-    return [panel.list.item(row).text() for row in range(panel.list.count())]
+    """Return the texts of the list without the expected Dice."""
+    texts = [panel.list.item(row).text() for row in range(panel.list.count())]
+    return [re.sub(r"  \(\d\.\d\d\)$", "", text) for text in texts]
 
 
 def test_files_and_folders_are_dropped_and_deleted(

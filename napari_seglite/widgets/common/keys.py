@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 SEGMENT, FINE_TUNE = "Shift-S", "Shift-F"
 NEXT, ACCEPT, BACK, BEFORE = "Shift-N", "Shift-A", "Shift-B", "Shift-V"
+NEXT_OBJECT, ASK = "Shift-O", "Shift-Q"
+YES, NO, SKIP = "Y", "N", "U"
 
 
 class ViewerKeys:

@@ -58,7 +58,7 @@ class CorrectedOutline:
             self.remove()
             return
         sizes = tracked.axes.stack_shape(tracked.entry.shape)
-        vectors = _in_stack(lines, sizes, tracked.axes.order, tracked.axes.stack)
+        vectors = in_stack(lines, sizes, tracked.axes.order, tracked.axes.stack)
         self._shown = state
         self._draw(tracked, vectors, COLOURS[accepted.astype(int)], max(corrections.plane) * WIDTH)
 
@@ -140,7 +140,7 @@ def _outline(frame: int, boxes: np.ndarray) -> np.ndarray:
     return lines
 
 
-def _in_stack(lines: np.ndarray, sizes: tuple[int, ...], order: str, stack: str) -> np.ndarray:
+def in_stack(lines: np.ndarray, sizes: tuple[int, ...], order: str, stack: str) -> np.ndarray:
     """Return lines with a coordinate per axis of the labels in place of the frame's number."""
     places = np.unravel_index(lines[:, 0, 0].astype(int), sizes or (1,))
     columns = {"Y": lines[:, :, 1], "X": lines[:, :, 2]}

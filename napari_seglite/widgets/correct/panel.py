@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
@@ -17,11 +17,13 @@ from ...errors import SegliteError
 from ..common import StatusLabel, forms, keys, layers
 from .class_row import ClassRow, colours_of, stand_for_classes
 from .mask_tools import MaskTools
+from .object_queue import ObjectQueue
 from .outline import CorrectedOutline
 from .project_row import ProjectRow
 from .region_list import RegionList
 from .scribbles import FirstSteps, add_scribbles
 from .slice_buttons import SliceButtons
+from .slice_quality import SliceQuality
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,6 +42,9 @@ LISTED = {
     keys.SEGMENT: "segment, or segment again",
     keys.NEXT: "next slice worth correcting",
     keys.ACCEPT: "accept this slice",
+    keys.NEXT_OBJECT: "next object to look at",
+    keys.ASK: "find objects to split or merge",
+    f"{keys.YES}  {keys.NO}  {keys.SKIP}": "yes, no, skip",
     keys.FINE_TUNE: "fine-tune, or continue",
     keys.BEFORE: "labels before the last segmentation",
     keys.BACK: "back to the checkpoint before",
@@ -100,6 +105,7 @@ class CorrectPanel(QWidget):
         self._redraw.setSingleShot(True)
         self._redraw.timeout.connect(self._show_outline)
         tracker.changed.connect(self._refresh.start)
+        self.quality.changed.connect(self._refresh.start)
         if projects := known_projects():
             self.say(f"Your last corrections are in {projects[0].name}. To continue, click Open …")
         self._layers_changed()
@@ -121,7 +127,9 @@ class CorrectPanel(QWidget):
         self.classes = ClassRow()
         self.project = ProjectRow(self.viewer, self.tracker)
         self.list = RegionList()
-        self.slices = SliceButtons(self.viewer, self.tracker, self.tracked, self._segmentation_of)
+        acts_on = self.viewer, self.tracker, self.tracked, self._segmentation_of
+        self.slices, self.objects = SliceButtons(*acts_on), ObjectQueue(*acts_on)
+        self.quality = SliceQuality(self)
         self.first_steps, self.outline = FirstSteps(), CorrectedOutline(self.viewer)
         self.outline_box = QCheckBox("Outline what counts as correct")
         self.outline_box.setChecked(True)
@@ -145,6 +153,7 @@ class CorrectPanel(QWidget):
         column.addWidget(self.list, 1)
         column.addWidget(self.outline_box)
         column.addWidget(self.slices)
+        column.addWidget(self.objects)
         column.addWidget(self.tools)
         column.addWidget(self.status)
         column.addWidget(self.keys)
@@ -161,7 +170,7 @@ class CorrectPanel(QWidget):
         self.list.chosen.connect(self._go_to)
         self.list.forgotten.connect(self.tracker.forget)
         self.list.taken_out.connect(self._remove_image)
-        for source in (self.project, self.tools, self.slices):
+        for source in (self.project, self.tools, self.slices, self.objects):
             source.said.connect(self.say)
         self.tracker.failed.connect(lambda text: self.say(text, error=True))
 
@@ -176,6 +185,7 @@ class CorrectPanel(QWidget):
         self._refresh.stop()
         self._redraw.stop()
         self.outline.remove()
+        self.objects.stop_asking()
         self.tracker.changed.disconnect(self._refresh.start)
         for labels, bound in self._bound.items():
             labels.events.selected_label.disconnect(self._on_label)
@@ -240,6 +250,7 @@ class CorrectPanel(QWidget):
             keys.ACCEPT: self.slices.accept,
             keys.NEXT: self.slices.next,
             keys.BACK: self.back_asked.emit,
+            **self.objects.keys,
         }
         for key, act in acts.items():
             try:
@@ -255,7 +266,7 @@ class CorrectPanel(QWidget):
 
     def _layers_changed(self, _: Any = None) -> None:
         tracked = self.tracked()
-        for widget in (self.slices, self.tools):
+        for widget in (self.slices, self.objects, self.tools):
             widget.setEnabled(tracked is not None)
         self.tools.show_stack(layers.is_stack(self.image_box.value))
         self.first_steps.show_for(self.image_box.value, self.labels_box.value is not None)
@@ -335,13 +346,16 @@ class CorrectPanel(QWidget):
         images = [tracked.entry for tracked in self.tracker.corrected()]
         chosen = self.tracked()
         predicted: dict[str, list[int]] = {}
+        quality: dict[str, Mapping[int, float]] = {}
         if chosen is not None:
             if chosen.entry not in images:
                 images.append(chosen.entry)
             predicted[chosen.entry.key] = self._predicted(chosen)
+            result = self._segmentation_of(chosen.labels)
+            quality[chosen.entry.key] = self.quality.of(chosen, result)
         if self.tracker.project is not None:
             images += [i for i in self.tracker.project.images.values() if i not in images]
-        self.list.show_images(images, predicted, self.learning)
+        self.list.show_images(images, predicted, self.learning, quality)
         self._redraw.start()
         self.project.show_state()
 
@@ -381,8 +395,8 @@ class CorrectPanel(QWidget):
     # ------------------------------------------------------------------ the rest
     @property
     def busy(self) -> bool:
-        """Whether the next slice is being searched for."""
-        return self.slices.busy
+        """Whether the next slice or object is being searched for."""
+        return self.slices.busy or self.objects.busy
 
     def _on_opened(self, tracked: TrackedLayer) -> None:
         self._bind_keys(tracked.labels)

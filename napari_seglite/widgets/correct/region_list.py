@@ -27,7 +27,9 @@ TIP = (
     "accepted: the whole slice is correct as it is\n"
     "complete: everything in a rectangle that you drew is labelled\n"
     "predicted: as the network made it; nothing is learnt from it\n"
-    "used, held out: fine-tuning learnt from the slice, or tested the result on it"
+    "used, held out: fine-tuning learnt from the slice, or tested the result on it\n"
+    "Quality: the Dice to expect of the prediction, 0 to 1, from its probabilities; every slice "
+    "that you accept makes it truer, three are good. Look at the lowest first."
 )
 _STATES = {"corrected": "touched", PARTLY: "touched"}
 _CORRECTED = {*_STATES, "accepted", "complete"}
@@ -54,7 +56,7 @@ class RegionList(QTreeWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        forms.show_columns(self, "Slice", "State", "Training")
+        forms.show_columns(self, "Slice", "State", "Training", "Quality")
         self.setRootIsDecorated(False)
         self.setIndentation(12)
         self.setMinimumHeight(110)
@@ -67,6 +69,7 @@ class RegionList(QTreeWidget):
         images: Sequence[ProjectImage],
         predicted: Mapping[str, Sequence[int]],
         learning: Mapping[str, str],
+        quality: Mapping[str, Mapping[int, float]] | None = None,
     ) -> None:
         """Show images with their corrected frames, and frames that a checkpoint predicted.
 
@@ -78,8 +81,14 @@ class RegionList(QTreeWidget):
             Numbers of predicted frames by the key of the image.
         learning : mapping
             ``"used"`` or ``"held out"`` by the name of the frame in training.
+        quality : mapping, optional
+            Expected Dice by frame, by the key of the image.
         """
-        rows = [self._rows(image, predicted.get(image.key, ()), learning) for image in images]
+        known = quality or {}
+        rows = [
+            self._rows(image, predicted.get(image.key, ()), learning, known.get(image.key, {}))
+            for image in images
+        ]
         heads = [(image.key, image.name, image.axes.stacked) for image in images]
         content = list(zip(heads, rows, strict=True))
         if content == self._content:
@@ -87,18 +96,19 @@ class RegionList(QTreeWidget):
         self._content = content
         self.clear()
         for (key, name, stacked), frames in content:
-            corrected = sum(state != "predicted" for _, state, _ in frames)
-            top = QTreeWidgetItem([name, f"{corrected} corrected", ""])
+            corrected = sum(state != "predicted" for _, state, *_ in frames)
+            top = QTreeWidgetItem([name, f"{corrected} corrected", "", ""])
             top.setData(0, Qt.ItemDataRole.UserRole, (key, frames[0][0] if frames else 0))
             self.addTopLevelItem(top)
             if not stacked:
-                _, state, learnt = frames[0] if frames else (0, "predicted", "")
-                top.setText(1, state)
-                top.setText(2, learnt)
+                _, *texts = frames[0] if frames else (0, "predicted", "", "")
+                state = texts[0]
+                for column, text in enumerate(texts, start=1):
+                    top.setText(column, text)
                 colours.tint_item(top, 1, COLOURS[_STATES.get(state, state)])
                 continue
-            for frame, state, learnt in frames:
-                item = QTreeWidgetItem([f"slice {frame}", state, learnt])
+            for frame, state, *texts in frames:
+                item = QTreeWidgetItem([f"slice {frame}", state, *texts])
                 item.setData(0, Qt.ItemDataRole.UserRole, (key, frame))
                 colours.tint_item(item, 1, COLOURS[_STATES.get(state, state)])
                 top.addChild(item)
@@ -106,8 +116,11 @@ class RegionList(QTreeWidget):
 
     @staticmethod
     def _rows(
-        image: ProjectImage, predicted: Sequence[int], learning: Mapping[str, str]
-    ) -> list[tuple[int, str, str]]:
+        image: ProjectImage,
+        predicted: Sequence[int],
+        learning: Mapping[str, str],
+        quality: Mapping[int, float],
+    ) -> list[tuple[int, str, str, str]]:
         corrections = image.corrections
         listed = set(corrections.frames)
         if len(predicted) <= LONGEST:
@@ -118,6 +131,7 @@ class RegionList(QTreeWidget):
                 frame,
                 _state(corrections, frame),
                 learning.get(f"{image.key}, slice {frame}" if stacked else image.key, ""),
+                f"{quality[frame]:.2f}" if frame in quality else "",
             )
             for frame in sorted(listed)
         ]

@@ -40,6 +40,8 @@ FORMATS = {
     "nrrd": "NRRD",
     "inside": "inside the OME-Zarr image",
 }
+# From this many files on, a sentence names the worst.
+FEW = 5
 
 
 class BatchPanel(QWidget):
@@ -291,13 +293,15 @@ class BatchPanel(QWidget):
             self.status.say(event.error, error=True)
         else:
             tip = " ".join([str(event.target), *event.notices])
-            self.list.finish(row, DONE, tip, event.target)
+            self.list.finish(row, DONE, tip, event.target, event.quality)
             self._enable()
 
     def _on_result(self, folder: Path | None) -> None:
         count = len(self._rows)
         place = "each beside its image" if folder is None else f"into {folder}"
         text = f"{count - self._failed} of {_files(count)} segmented {place}."
+        if count - self._failed >= FEW:
+            text += f" Look first at {', '.join(self.list.worst()[:5])}."
         if skipped := self.list.count() - count:
             text += f" {_files(skipped)} with labels kept."
         if self._failed:

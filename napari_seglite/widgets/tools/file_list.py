@@ -11,8 +11,10 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDropEvent, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
+from ...labels import worst
+
 DONE, FAILED, SKIPPED = "✓ ", "✗ ", "– "
-_FILE, _RESULT, _MARK = (Qt.ItemDataRole.UserRole + k for k in range(3))
+_FILE, _RESULT, _MARK, _QUALITY = (Qt.ItemDataRole.UserRole + k for k in range(4))
 
 
 class FileList(QListWidget):
@@ -39,7 +41,8 @@ class FileList(QListWidget):
         self.setToolTip(
             "The images to segment. Drop files or folders here; Delete removes those that are "
             "selected. Double-click a file with a tick to open the image with its labels; hover "
-            "over one with a cross to see why it failed."
+            "over one with a cross to see why it failed. The number is the Dice to expect, 0 to 1, "
+            "from the probabilities: look at the lowest first."
         )
 
     # ------------------------------------------------------------------ content
@@ -72,10 +75,18 @@ class FileList(QListWidget):
         for row in range(self.count()):
             item = self._item(row)
             item.setData(_RESULT, None)
+            item.setData(_QUALITY, None)
             self._mark(item, "", str(item.data(_FILE)))
         self._name()
 
-    def finish(self, row: int, mark: str, tip: str, result: Path | None = None) -> None:
+    def finish(
+        self,
+        row: int,
+        mark: str,
+        tip: str,
+        result: Path | None = None,
+        quality: float | None = None,
+    ) -> None:
         """Show what became of a file.
 
         Parameters
@@ -88,8 +99,11 @@ class FileList(QListWidget):
             Shown under the pointer.
         result : Path, optional
             Its labels.
+        quality : float, optional
+            The Dice to expect of them.
         """
         item = self._item(row)
+        item.setData(_QUALITY, quality)
         item.setData(_RESULT, result)
         self._mark(item, mark, tip)
         self._name()
@@ -98,6 +112,15 @@ class FileList(QListWidget):
         """Return the image and labels of those rows that have labels."""
         items = map(self._item, rows)
         return [(i.data(_FILE), i.data(_RESULT)) for i in items if i.data(_RESULT) is not None]
+
+    def worst(self) -> list[str]:
+        """Return the texts of the tenth whose quality is expected to be worst."""
+        known = {
+            row: quality
+            for row in range(self.count())
+            if (quality := self._item(row).data(_QUALITY)) is not None
+        }
+        return [self._item(row).text().removeprefix(DONE) for row in worst(known)]
 
     def _item(self, row: int) -> QListWidgetItem:
         return cast("QListWidgetItem", self.item(row))
@@ -112,7 +135,11 @@ class FileList(QListWidget):
         known = Counter(path.name for path in files)
         for row, path in enumerate(files):
             name = path.name if known[path.name] == 1 else f"{path.parent.name}/{path.name}"
-            self._item(row).setText(self._item(row).data(_MARK) + name)
+            item = self._item(row)
+            quality = item.data(_QUALITY)
+            item.setText(
+                item.data(_MARK) + name + ("" if quality is None else f"  ({quality:.2f})")
+            )
 
     # ------------------------------------------------------------------ what the user does
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
