@@ -3,7 +3,7 @@
 Nothing here depends on networks or checkpoints.
 """
 
-from . import edits
+from . import edits, object_edits, proposals
 from .conventions import connected_parts, frame_interval, in_order, mask_parts, pixel_sizes
 from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, Scores, evaluate
 from .folders import FolderScores, score_folders
@@ -50,9 +50,11 @@ __all__ = [
     "measure",
     "measure_series",
     "object_diameter",
+    "object_edits",
     "overlap",
     "overlap_per_class",
     "pixel_sizes",
+    "proposals",
     "relabel_around_edits",
     "replace_region",
     "score_folders",

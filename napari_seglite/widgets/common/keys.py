@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 SEGMENT, FINE_TUNE = "Shift-S", "Shift-F"
 NEXT, ACCEPT, BACK, BEFORE = "Shift-N", "Shift-A", "Shift-B", "Shift-V"
+# Of the tools for objects; M and A with Shift are taken by napari and by the loop.
+SPLIT, MERGE, DELETE, ADD, REDRAW = "S", "J", "D", "A", "R"
 
 
 class ViewerKeys:

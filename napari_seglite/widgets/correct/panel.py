@@ -17,6 +17,8 @@ from ...errors import SegliteError
 from ..common import StatusLabel, forms, keys, layers
 from .class_row import ClassRow, colours_of, stand_for_classes
 from .mask_tools import MaskTools
+from .object_tools import LISTED as OF_OBJECTS
+from .object_tools import ObjectTools
 from .outline import CorrectedOutline
 from .project_row import ProjectRow
 from .region_list import RegionList
@@ -43,6 +45,7 @@ LISTED = {
     keys.FINE_TUNE: "fine-tune, or continue",
     keys.BEFORE: "labels before the last segmentation",
     keys.BACK: "back to the checkpoint before",
+    **OF_OBJECTS,
     "1  2  3": "erase, paint, outline",
     "4  5": "fill, pick an object",
     "M": "new object",
@@ -129,6 +132,7 @@ class CorrectPanel(QWidget):
             "Orange: around your strokes. Green: accepted, or drawn as complete"
         )
         self.tools = MaskTools(self.viewer, self.tracked)
+        self.objects = ObjectTools(self.viewer, self.tracker, self.tracked, self._segmentation_of)
         self.keys, self.status = QCollapsible("Keys"), StatusLabel()
         listed = QLabel(_table(LISTED))
         listed.setWordWrap(True)
@@ -145,6 +149,7 @@ class CorrectPanel(QWidget):
         column.addWidget(self.list, 1)
         column.addWidget(self.outline_box)
         column.addWidget(self.slices)
+        column.addWidget(self.objects)
         column.addWidget(self.tools)
         column.addWidget(self.status)
         column.addWidget(self.keys)
@@ -161,7 +166,7 @@ class CorrectPanel(QWidget):
         self.list.chosen.connect(self._go_to)
         self.list.forgotten.connect(self.tracker.forget)
         self.list.taken_out.connect(self._remove_image)
-        for source in (self.project, self.tools, self.slices):
+        for source in (self.project, self.tools, self.objects, self.slices):
             source.said.connect(self.say)
         self.tracker.failed.connect(lambda text: self.say(text, error=True))
 
@@ -176,6 +181,7 @@ class CorrectPanel(QWidget):
         self._refresh.stop()
         self._redraw.stop()
         self.outline.remove()
+        self.objects.put_down()
         self.tracker.changed.disconnect(self._refresh.start)
         for labels, bound in self._bound.items():
             labels.events.selected_label.disconnect(self._on_label)
@@ -240,6 +246,7 @@ class CorrectPanel(QWidget):
             keys.ACCEPT: self.slices.accept,
             keys.NEXT: self.slices.next,
             keys.BACK: self.back_asked.emit,
+            **self.objects.acts,
         }
         for key, act in acts.items():
             try:
@@ -257,6 +264,7 @@ class CorrectPanel(QWidget):
         tracked = self.tracked()
         for widget in (self.slices, self.tools):
             widget.setEnabled(tracked is not None)
+        self.objects.follow(tracked)
         self.tools.show_stack(layers.is_stack(self.image_box.value))
         self.first_steps.show_for(self.image_box.value, self.labels_box.value is not None)
         if tracked is not None:
