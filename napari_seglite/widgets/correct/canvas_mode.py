@@ -103,13 +103,14 @@ class CanvasMode(QObject):
 
     def _on_active(self) -> None:
         viewer = self.viewer
-        if viewer.layers.selection.active is not self.layer or viewer.dims.ndisplay == 3:
+        # Not by identity: what a plugin's viewer returns are proxies.
+        if viewer.layers.selection.active != self.layer or viewer.dims.ndisplay == 3:
             self.leave()
 
     def _hold_to_move(self, layer: Any) -> Iterator[None]:
         layer.mouse_pan = True
         yield
-        if self.layer is not None and self.layer is layer:
+        if self.layer == layer:
             layer.mouse_pan = False
 
     def _on_drag(self, layer: Any, event: Any) -> Iterator[None]:
@@ -119,13 +120,14 @@ class CanvasMode(QObject):
         positions = [np.array(event.position)]
         yield
         while event.type == "mouse_move":
-            if layer is not self.layer:
+            if layer != self.layer:
                 return
             positions.append(np.array(event.position))
             self.line.show(np.array(positions)[:, shown])
             yield
         self.line.hide()
-        if self.layer is not None and self.layer is layer:
+        positions.append(np.array(event.position))  # quick moves are left out, the release is not
+        if self.layer == layer:
             self.dragged.emit(np.array([layer.world_to_data(p) for p in positions]))
 
     def _on_wheel(self, layer: Any, event: Any) -> None:

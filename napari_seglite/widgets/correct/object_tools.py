@@ -156,7 +156,7 @@ class ObjectTools(QWidget):
         layer.events.paint.connect(self._on_paint)
         self.tool = name
         self._show_tool()
-        if name in ("split", "add") and not self._numbers_classes(tracked):
+        if name in ("split", "add"):
             self.free.search(layer)
         self.said.emit(f"{TOOLS[name].how} {LEAVE}", False)
 
@@ -167,7 +167,7 @@ class ObjectTools(QWidget):
     def follow(self, tracked: TrackedLayer | None) -> None:
         """Put the tool down if other layers were chosen, and allow tools only with layers."""
         layer = self.mode.layer
-        if layer is not None and (tracked is None or tracked.labels is not layer):
+        if layer is not None and (tracked is None or tracked.labels != layer):
             self.put_down()
         self.setEnabled(tracked is not None)
 
