@@ -104,7 +104,7 @@ def _joined(height: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
     low, high = (np.log(p / (1 - p)) for p in (FAINTEST, min(float(height[seed]), 0.999)))
     view, part, at = joined, height, seed
     for level in 1 / (1 + np.exp(-np.linspace(low, high, _LEVELS))):
-        parts, _ = ndi.label(part >= min(level, height[seed]))
+        parts, _ = ndi.label(part >= min(level, height[seed]), np.ones((3, 3)))
         rows, columns = ndi.find_objects(parts, parts[at])[-1]
         view[parts == parts[at]] = level
         # The set of a higher level lies inside this one.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from ...errors import AnnotationError, SegliteError
 from ...images import Box
@@ -122,11 +122,12 @@ class ObjectTools(QWidget):
         self.mode.dragged.connect(self._on_dragged)
         self.mode.left.connect(self._on_left)
         self.mode.turned = self._on_wheel
-        self.buttons: dict[ObjectTool, QToolButton] = {}
+        self.buttons: dict[ObjectTool, QPushButton] = {}
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)  # five of them are as wide as the narrowest dock
         for name, about in TOOLS.items():
-            button = QToolButton()
+            button = QPushButton()
             button.setText(about.title)
             button.setCheckable(True)
             button.setToolTip(f"{about.tip} ({about.key})")
