@@ -12,7 +12,7 @@ from ..images import Box
 # Side of the box around a click that is looked at.
 WINDOW = 512
 # Below this the network sees nothing at all, and a level set is noise.
-FAINTEST = 0.01
+FAINTEST = 0.002
 # Levels that are tried, pixels of the smallest proposal, and the least growth from one to the next.
 _LEVELS, _SMALLEST, _STEP = 40, 9, 1.06
 
