@@ -348,7 +348,7 @@ def new_border(now: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     pixels = np.clip(np.round(border).astype(int), 0, np.array(now.shape) - 1)
     fresh = changed[tuple(pixels.T)]
     if fresh.all() or not fresh.any():
-        return border
+        return np.asarray(border)
     border = np.roll(border[:-1], -int(np.flatnonzero(~fresh)[0]), 0)
     fresh = np.roll(fresh[:-1], -int(np.flatnonzero(~fresh)[0]))
     runs, _ = ndi.label(fresh)

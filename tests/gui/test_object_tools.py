@@ -12,7 +12,7 @@ from skimage.measure import label
 
 from napari_seglite.widgets.common.colours import colour
 
-PATIENCE = 20_000
+PATIENCE = 300_000
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
 PLAIN = Qt.KeyboardModifier.NoModifier
 
