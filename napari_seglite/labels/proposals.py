@@ -10,7 +10,7 @@ import scipy.ndimage as ndi
 from ..images import Box
 
 # Side of the box around a click that is looked at.
-WINDOW = 512
+WINDOW = 384
 # Below this the network sees nothing at all, and a level set is noise.
 FAINTEST = 0.002
 # Levels that are tried, pixels of the smallest proposal, and the least growth from one to the next.
@@ -84,13 +84,13 @@ def propose(
     if height[seed] < FAINTEST:
         return None
     joined = _joined(height, seed)
-    areas = {
-        level: int(np.count_nonzero(joined >= level)) for level in np.unique(joined[joined > 0])
-    }
+    found, counts = np.unique(joined[joined > 0], return_counts=True)
     levels: list[float] = []
-    for level in sorted(areas, reverse=True):
-        if areas[level] >= max(_SMALLEST, _STEP * areas[levels[-1]] if levels else 0):
+    least = float(_SMALLEST)
+    for level, area in zip(found[::-1].tolist(), np.cumsum(counts[::-1]).tolist(), strict=True):
+        if area >= least:
             levels.append(level)
+            least = _STEP * area
     if not levels:
         return None
     best = int(np.argmax(_scores(height, joined, levels, typical)))
