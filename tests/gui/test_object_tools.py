@@ -5,10 +5,12 @@ import time
 import numpy as np
 import pytest
 import zarr
+from dask.array import from_array
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QLabel
 from skimage.measure import label
+from vispy.util.keys import SPACE
 
 from napari_seglite.widgets.common.colours import colour
 
@@ -149,6 +151,11 @@ def test_each_tool_is_one_stroke_and_one_step(viewer, dock, segment, click, qtbo
     others(value)
     undone()
 
+    events = viewer.window._qt_viewer.canvas._scene_canvas.events
+    for emit, moves in ((events.key_press, True), (events.key_release, False)):
+        emit(key=SPACE, modifiers=(), native=None)
+        assert layer.mouse_pan == moves  # held, the mouse moves the view
+
     # What was deleted is a missed object now.
     press("A")
     zoom = viewer.camera.zoom
@@ -280,3 +287,7 @@ def test_tools_work_on_a_slice_and_say_where_they_cannot(viewer, dock, click, qt
     refused("was not segmented")
     viewer.layers.remove(large)
     assert tools.tool is None
+    lazy = viewer.add_labels(from_array(before), name="lazy", scale=(2, 0.5, 0.5))
+    panel.image_box.value, panel.labels_box.value = viewer.layers["cells"], lazy
+    click(tools.buttons["split"])
+    refused("lazy is a dask array")

@@ -81,6 +81,10 @@ LISTED = {
     "Esc": "leave the tool",
 }
 LEAVE, UNDO = "Esc: back to the brush.", "Ctrl+Z undoes it."
+DASK = (
+    "{} is a dask array, in which only the brush can paint. Save it as a file and open that, or "
+    "use labels of a segmentation."
+)
 SCRIBBLES = "Scribbles are no objects. Choose the labels of a segmentation to correct objects."
 
 
@@ -193,6 +197,8 @@ class ObjectTools(QWidget):
         name = tracked.labels.name
         if not tracked.labels.editable or getattr(tracked.labels, "locked", False):
             raise AnnotationError(f"{name} is locked. Unlock the layer first.")
+        if type(tracked.labels.data).__module__.startswith("dask"):
+            raise AnnotationError(DASK.format(name))
         if not tracked.labels.visible:
             raise AnnotationError(f"{name} is hidden. Show the layer first (V).")
         if tracked.entry.corrections.mode == "scribble":
