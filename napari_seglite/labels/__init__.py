@@ -3,7 +3,7 @@
 Nothing here depends on networks or checkpoints.
 """
 
-from . import edits
+from . import edits, level_sets, object_edits
 from .confidence import ObjectConfidence, object_confidence
 from .conventions import connected_parts, frame_interval, in_order, mask_parts, pixel_sizes
 from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, Scores, evaluate
@@ -58,12 +58,14 @@ __all__ = [
     "label_dtype",
     "label_frames",
     "labelling_text",
+    "level_sets",
     "mask_parts",
     "mask_scores",
     "measure",
     "measure_series",
     "object_confidence",
     "object_diameter",
+    "object_edits",
     "overlap",
     "overlap_per_class",
     "pixel_sizes",

@@ -31,7 +31,7 @@ def test_next_object_and_yes_no_queue(viewer, dock, click, qtbot, tmp_path):
     layer = viewer.add_labels(labels.copy(), name="objects")
     panel = dock.correct_panel
     panel.offer(image, layer, "")
-    queue = panel.objects
+    queue = panel.queue
     viewer.dims.set_current_step(0, 1)
     viewer.layers.selection.active = layer
 
@@ -128,8 +128,8 @@ def test_quality_is_listed_and_follows_what_is_accepted(viewer, dock, click, qtb
     qtbot.waitUntil(lambda: listed()[3] < before[3] - 0.1, timeout=PATIENCE)
 
     viewer.dims.set_current_step(0, 3)
-    click(panel.objects.ask_button)
+    click(panel.queue.ask_button)
     assert "number classes" in panel.status.text()
-    click(panel.objects.next_button)
+    click(panel.queue.next_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert panel.status.text().startswith("Object 1: confidence")

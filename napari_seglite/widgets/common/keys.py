@@ -12,6 +12,8 @@ SEGMENT, FINE_TUNE = "Shift-S", "Shift-F"
 NEXT, ACCEPT, BACK, BEFORE = "Shift-N", "Shift-A", "Shift-B", "Shift-V"
 NEXT_OBJECT, ASK = "Shift-O", "Shift-Q"
 YES, NO, SKIP = "Y", "N", "U"
+# Of the tools for objects; M and A with Shift are taken by napari and by the loop.
+SPLIT, MERGE, DELETE, ADD, REDRAW = "S", "J", "D", "A", "R"
 
 
 class ViewerKeys:

@@ -340,6 +340,7 @@ class CorrectionTracker(QObject):
         before = tracked.entry.corrections
         self.mark(tracked, *edited_spans(value, tracked.entry.shape))
         tracked.note_stroke(before)
+        tracked.edits_since()  # or else the next undo is counted from before this stroke
 
     def mark(self, tracked: TrackedLayer, *spans: Span) -> None:
         """Mark where labels changed as corrected, and save the labels there.

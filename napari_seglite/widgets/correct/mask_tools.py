@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from ...errors import AnnotationError, Cancelled, SegliteError
-from ...images import Region
+from ...images import Box, Region
 from ...labels import edits
 from ..common import JobRunner, StopSignal, forms, layers, viewer_region
 
@@ -169,21 +169,30 @@ class MaskTools(QWidget):
 
 def write_frames(tracked: TrackedLayer, edited: list[EditedFrame]) -> int:
     """Write new labels of frames as one step that can be undone; return the pixels changed."""
-    layer: Labels = tracked.labels
-    axes, count = tracked.axes, 0
-    sizes = axes.stack_shape(layer.data.shape)
-    changed = [(k, new) for k, new in edited if (axes.frame(layer.data, k)[0] != new).any()]
+    axes, data = tracked.axes, tracked.labels.data
+    whole = Box.whole(axes.frame_shape(data.shape))
+    changed = [(k, new) for k, new in edited if (axes.frame(data, k)[0] != new).any()]
     if not changed:  # a step that changes nothing would take the place of the user's last stroke
         return 0
-    with layer.block_history():
-        for frame, new in changed:
-            y, x = np.nonzero(axes.frame(layer.data, frame)[0] != new)
-            places = dict(zip(axes.stack, np.unravel_index(frame, sizes or (1,)), strict=False))
-            at = {"Y": y, "X": x, **{a: np.full(y.shape, k) for a, k in places.items()}}
-            layer.data_setitem(tuple(at[a] for a in axes.order), new[y, x], refresh=False)
-            count += y.size
-    layer.refresh()
+    with tracked.labels.block_history():
+        count = sum(write_box(tracked, frame, whole, new, False) for frame, new in changed)
+    tracked.labels.refresh()
     return count
+
+
+def write_box(
+    tracked: TrackedLayer, frame: int, box: Box, new: np.ndarray, refresh: bool = True
+) -> int:
+    """Write new labels of a box of a frame, to be undone as a step; return the pixels changed."""
+    layer: Labels = tracked.labels
+    axes = tracked.axes
+    y, x = np.nonzero(axes.frame(layer.data, frame, box.slices)[0] != new)
+    places = np.unravel_index(frame, axes.stack_shape(layer.data.shape) or (1,))
+    at = {"Y": y + box.top, "X": x + box.left}
+    at |= {a: np.full(y.shape, k) for a, k in zip(axes.stack, places, strict=False)}
+    if y.size:
+        layer.data_setitem(tuple(at[a] for a in axes.order), new[y, x], refresh=refresh)
+    return int(y.size)
 
 
 def _collected(

@@ -18,6 +18,8 @@ from ..common import StatusLabel, forms, keys, layers
 from .class_row import ClassRow, colours_of, stand_for_classes
 from .mask_tools import MaskTools
 from .object_queue import ObjectQueue
+from .object_tools import LISTED as OF_OBJECTS
+from .object_tools import ObjectTools
 from .outline import CorrectedOutline
 from .project_row import ProjectRow
 from .region_list import RegionList
@@ -48,6 +50,7 @@ LISTED = {
     keys.FINE_TUNE: "fine-tune, or continue",
     keys.BEFORE: "labels before the last segmentation",
     keys.BACK: "back to the checkpoint before",
+    **OF_OBJECTS,
     "1  2  3": "erase, paint, outline",
     "4  5": "fill, pick an object",
     "M": "new object",
@@ -128,7 +131,7 @@ class CorrectPanel(QWidget):
         self.project = ProjectRow(self.viewer, self.tracker)
         self.list = RegionList()
         acts_on = self.viewer, self.tracker, self.tracked, self._segmentation_of
-        self.slices, self.objects = SliceButtons(*acts_on), ObjectQueue(*acts_on)
+        self.slices, self.queue = SliceButtons(*acts_on), ObjectQueue(*acts_on)
         self.quality = SliceQuality(self)
         self.first_steps, self.outline = FirstSteps(), CorrectedOutline(self.viewer)
         self.outline_box = QCheckBox("Outline what counts as correct")
@@ -137,6 +140,7 @@ class CorrectPanel(QWidget):
             "Orange: around your strokes. Green: accepted, or drawn as complete"
         )
         self.tools = MaskTools(self.viewer, self.tracked)
+        self.objects = ObjectTools(self.viewer, self.tracker, self.tracked, self._segmentation_of)
         self.keys, self.status = QCollapsible("Keys"), StatusLabel()
         listed = QLabel(_table(LISTED))
         listed.setWordWrap(True)
@@ -153,6 +157,7 @@ class CorrectPanel(QWidget):
         column.addWidget(self.list, 1)
         column.addWidget(self.outline_box)
         column.addWidget(self.slices)
+        column.addWidget(self.queue)
         column.addWidget(self.objects)
         column.addWidget(self.tools)
         column.addWidget(self.status)
@@ -170,7 +175,7 @@ class CorrectPanel(QWidget):
         self.list.chosen.connect(self._go_to)
         self.list.forgotten.connect(self.tracker.forget)
         self.list.taken_out.connect(self._remove_image)
-        for source in (self.project, self.tools, self.slices, self.objects):
+        for source in (self.project, self.tools, self.objects, self.slices, self.queue):
             source.said.connect(self.say)
         self.tracker.failed.connect(lambda text: self.say(text, error=True))
 
@@ -185,7 +190,8 @@ class CorrectPanel(QWidget):
         self._refresh.stop()
         self._redraw.stop()
         self.outline.remove()
-        self.objects.stop_asking()
+        self.queue.stop_asking()
+        self.objects.put_down()
         self.tracker.changed.disconnect(self._refresh.start)
         for labels, bound in self._bound.items():
             labels.events.selected_label.disconnect(self._on_label)
@@ -250,7 +256,8 @@ class CorrectPanel(QWidget):
             keys.ACCEPT: self.slices.accept,
             keys.NEXT: self.slices.next,
             keys.BACK: self.back_asked.emit,
-            **self.objects.keys,
+            **self.queue.keys,
+            **self.objects.acts,
         }
         for key, act in acts.items():
             try:
@@ -266,8 +273,9 @@ class CorrectPanel(QWidget):
 
     def _layers_changed(self, _: Any = None) -> None:
         tracked = self.tracked()
-        for widget in (self.slices, self.objects, self.tools):
+        for widget in (self.slices, self.queue, self.objects, self.tools):
             widget.setEnabled(tracked is not None)
+        self.objects.follow(tracked)
         self.tools.show_stack(layers.is_stack(self.image_box.value))
         self.first_steps.show_for(self.image_box.value, self.labels_box.value is not None)
         if tracked is not None:
@@ -396,7 +404,7 @@ class CorrectPanel(QWidget):
     @property
     def busy(self) -> bool:
         """Whether the next slice or object is being searched for."""
-        return self.slices.busy or self.objects.busy
+        return self.slices.busy or self.queue.busy
 
     def _on_opened(self, tracked: TrackedLayer) -> None:
         self._bind_keys(tracked.labels)
