@@ -207,7 +207,6 @@ def _augmentation(
     if head:  # before the crop, which cuts objects, and after the turns, which offsets follow
         crop = CenterSpatialCropd([*both, "wanted"], roi_size=(patch, patch))
         turned_and_cropped = [*turned, _Targets(head), crop]
-        both = [*both, "wanted"]
     transform = Compose(
         [
             RandAffined(
@@ -228,7 +227,7 @@ def _augmentation(
                 "frame", prob=0.15 * intensity, sigma_x=(0.5, 1.5), sigma_y=(0.5, 1.5)
             ),
             RandGaussianNoised("frame", prob=0.3 * intensity, std=0.08),
-            EnsureTyped(both, track_meta=False),
+            EnsureTyped([*both, *(["wanted"] if head else [])], track_meta=False),
         ]
     )
     return transform.set_random_state(seed=seed)
