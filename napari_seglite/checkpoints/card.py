@@ -71,6 +71,9 @@ class CheckpointInfo:
         Whether it finds separate objects, such as nuclei, so that labels number them by default.
     smallest_object : int
         Pixels of the smallest object that it learnt, at the pixel size of its training data.
+    object_diameter : float
+        Pixels of a typical object that it learnt, at the pixel size of its training data; the
+        median over objects. 0 if unknown.
     curves : dict
         ``"loss"`` and ``"dice"`` over the steps of its training, as ``[step, value]``.
     created : str
@@ -109,6 +112,7 @@ class CheckpointInfo:
     spacing: tuple[float, float] | None = None
     objects: bool = False
     smallest_object: int = 0
+    object_diameter: float = 0.0
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
     created: str = ""
     note: str = ""
@@ -145,6 +149,8 @@ class CheckpointInfo:
             return f"its pixels have the size {self.spacing}"
         if self.smallest_object < 0:
             return f"its smallest object has {self.smallest_object} pixels"
+        if not 0 <= self.object_diameter < math.inf:
+            return f"its objects have a diameter of {self.object_diameter} pixels"
         if any(len(point) != 2 for curve in self.curves.values() for point in curve):
             return "a point of its training curves is not a pair of numbers"
         return src_models.card(self.network).option_problem(self.options)

@@ -5,6 +5,7 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
 from .frame import classify, predict_frame
+from .object_size import ObjectSize, estimate_object_size
 from .progress import Finished, Progress, View
 from .request import (
     ENSEMBLES,
@@ -28,6 +29,7 @@ __all__ = [
     "TILE",
     "BeforeAfter",
     "Finished",
+    "ObjectSize",
     "Progress",
     "SegmentRequest",
     "Segmentation",
@@ -37,6 +39,7 @@ __all__ = [
     "View",
     "classify",
     "entropy",
+    "estimate_object_size",
     "matching_rescale",
     "measure_uncertainty",
     "parse_channels",
