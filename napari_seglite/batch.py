@@ -29,6 +29,7 @@ from .inference import (
     Segmentation,
     Segmenter,
     SegmentRequest,
+    fitting_rescale,
     matching_rescale,
     measure_uncertainty,
 )
@@ -69,6 +70,9 @@ class BatchRequest:
         Whether to write ``<stem>_uncertainty.tif``, too.
     match : bool
         Whether to rescale every image to the pixel size of the checkpoint.
+    auto : bool
+        Whether to rescale every image so that its objects have the size that the checkpoint
+        learnt: by the pixel sizes where both are known, else by an estimate.
     scene : str or None
         Which image of files that hold several: its number from 1 or its name, or ``"all"``. None
         for the first, unless the file's name ends in ``#`` and a choice.
@@ -85,6 +89,7 @@ class BatchRequest:
     format: LabelFormat = "auto"
     uncertainty: bool = False
     match: bool = False
+    auto: bool = False
     scene: str | None = None
 
     def __post_init__(self) -> None:
@@ -244,7 +249,7 @@ def _segmented(
     elif not is_zarr(split_scene(path)[0]):
         raise SegliteError(f"{path}: only OME-Zarr images hold labels. Choose another format.")
     image = read_image(path, scene)
-    settings = _request(image, request, segmenter)
+    settings = _request(image, request, segmenter, stop)
     steps = WithResult(segmenter.run(image.levels, settings, stop))
     for progress in steps:
         yield replace(event, progress=replace(progress, finished=None))
@@ -255,13 +260,19 @@ def _segmented(
     yield replace(event, target=target, notices=(*image.notices, *steps.result.notices))
 
 
-def _request(image: ImageFile, request: BatchRequest, segmenter: Segmenter) -> SegmentRequest:
-    """Return the request for an image: its axes and, if asked for, the rescaling to match."""
+def _request(
+    image: ImageFile, request: BatchRequest, segmenter: Segmenter, stop: Stop
+) -> SegmentRequest:
+    """Return the request for an image: its axes and, if asked for, the rescaling that fits."""
     segment = replace(request.segment, axes=request.axes or image.axes.order)
+    pixel = micrometres(image.spacing_at(segment.level), image.unit)
+    if request.auto:
+        factor = fitting_rescale(image.levels, segment, segmenter, pixel, stop)
+        return replace(segment, rescale=factor)
     if not request.match:
         return segment
     info = segmenter.store.info(segment.checkpoint)
-    factor = matching_rescale(info, micrometres(image.spacing_at(segment.level), image.unit))
+    factor = matching_rescale(info, pixel)
     if factor is None:
         unknown = f"checkpoint {info.id}" if info.spacing is None else "image"
         raise SegliteError(

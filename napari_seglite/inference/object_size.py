@@ -10,14 +10,15 @@ import numpy as np
 
 from ..checkpoints import CheckpointInfo
 from ..errors import Cancelled
-from ..images import Box, ImageAxes, at_level
+from ..images import Box, ImageAxes, PixelSize, at_level
 from ..runtime import Stop, WithResult, never
 from .request import RESCALE, SegmentRequest
+from .rescaling import matching_rescale
 from .segmenter import Segmenter
 
 # Factors that are tried, and the side of the crop that the network sees at each.
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-CROP = 192
+CROP = 128
 # Probability above which a pixel counts as in or around an object.
 SEEN = 0.1
 # Objects without which a scale says nothing.
@@ -90,6 +91,34 @@ def estimate_object_size(
     return choose_scale(trials, info)
 
 
+def fitting_rescale(
+    image: Any,
+    request: SegmentRequest,
+    segmenter: Segmenter,
+    pixel: PixelSize | None = None,
+    stop: Stop = never,
+) -> float:
+    """Return the factor that suits an image, by pixel sizes if known, else by its objects.
+
+    Parameters
+    ----------
+    image, request, segmenter, stop
+        As in `estimate_object_size`.
+    pixel : tuple of float or None
+        Height and width of the image's pixels in micrometres.
+
+    Returns
+    -------
+    float
+        For `SegmentRequest.rescale`; 1 where nothing is known.
+    """
+    known = matching_rescale(segmenter.store.info(request.checkpoint), pixel)
+    if known is not None:
+        return known
+    size = estimate_object_size(image, request, segmenter, stop)
+    return 1.0 if size is None else size.rescale
+
+
 def measure_scales(
     image: Any, request: SegmentRequest, segmenter: Segmenter, stop: Stop = never
 ) -> list[Trial]:
@@ -104,8 +133,8 @@ def measure_scales(
         channels=request.channels,
         pruning_level=request.pruning_level,
         output="instances",
-        tile=256,
-        overlap=32,
+        tile=192,
+        overlap=16,
     )
     trials = []
     for factor in FACTORS:
@@ -153,9 +182,7 @@ def _try(part: np.ndarray, request: SegmentRequest, segmenter: Segmenter, stop: 
     return Trial(request.rescale, len(pixels), diameter, decided)
 
 
-def _busiest_part(
-    image: Any, axes: ImageAxes, frames: tuple[int, ...] | None
-) -> np.ndarray:
+def _busiest_part(image: Any, axes: ImageAxes, frames: tuple[int, ...] | None) -> np.ndarray:
     """Read the part with most contrast among a few of the middle frame, ``(C, h, w)``."""
     numbers = frames or range(axes.frame_count(image.shape))
     frame, side = numbers[len(numbers) // 2], round(CROP / min(FACTORS))

@@ -173,7 +173,8 @@ class SegmentRequest:
         float,
         Setting(
             float,
-            "enlarge the images for the network; match for the pixel size of its checkpoint",
+            "enlarge the images for the network; match: to the pixel size of its checkpoint; "
+            "auto: so that objects have the size it learnt",
             "The rescaling factor",
             low=RESCALE[0],
             high=RESCALE[1],

@@ -228,4 +228,4 @@ def test_rescaling_and_uncertainty(tmp_path, nuclei, store, capsys):
     assert main(["segment", str(nuclei), *options, "--rescale", "match"]) == 1
     assert "the pixel size of the image is unknown" in capsys.readouterr().err
     assert main(["segment", str(nuclei), *options, "--rescale", "big"]) == 1
-    assert "takes a number or match, not 'big'" in capsys.readouterr().err
+    assert "takes a number, match or auto, not 'big'" in capsys.readouterr().err
