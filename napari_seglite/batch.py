@@ -267,8 +267,8 @@ def _request(
     segment = replace(request.segment, axes=request.axes or image.axes.order)
     pixel = micrometres(image.spacing_at(segment.level), image.unit)
     if request.auto:
-        factor = fitting_rescale(image.levels, segment, segmenter, pixel, stop)
-        return replace(segment, rescale=factor)
+        fitting = fitting_rescale(image.levels, segment, segmenter, pixel, stop)
+        return replace(segment, rescale=fitting)
     if not request.match:
         return segment
     info = segmenter.store.info(segment.checkpoint)

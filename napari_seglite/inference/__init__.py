@@ -5,7 +5,7 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
 from .frame import classify, predict_frame
-from .object_size import ObjectSize, estimate_object_size, fitting_rescale
+from .object_size import ObjectSize, estimate_object_size, fits_objects, fitting_rescale
 from .progress import Finished, Progress, View
 from .request import (
     ENSEMBLES,
@@ -40,6 +40,7 @@ __all__ = [
     "classify",
     "entropy",
     "estimate_object_size",
+    "fits_objects",
     "fitting_rescale",
     "matching_rescale",
     "measure_uncertainty",

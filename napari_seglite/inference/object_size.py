@@ -21,6 +21,10 @@ FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 CROP = 128
 # Probability above which a pixel counts as in or around an object.
 SEEN = 0.1
+# What an octave of difference in size costs beside decided probabilities, and the factors so near
+# to 1 that the estimate is no better than leaving the image as it is.
+SIZE_WEIGHT = 0.5
+NEAR = (0.67, 1.5)
 # Objects without which a scale says nothing.
 FEWEST = 2
 
@@ -43,6 +47,14 @@ class ObjectSize:
     learnt: float
     rescale: float
 
+    @property
+    def text(self) -> str:
+        """A sentence for the user."""
+        return (
+            f"Objects here are about {self.diameter:.0f} px wide, the checkpoint learnt "
+            f"{self.learnt:.0f} px: rescale by {self.rescale:g}."
+        )
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -56,6 +68,11 @@ class Trial:
     count: int = 0
     diameter: float = 0.0
     decided: float = 0.0
+
+
+def fits_objects(info: CheckpointInfo) -> bool:
+    """Whether a checkpoint knows the size of the objects it learnt, in images of two dimensions."""
+    return info.object_diameter > 0 and not info.volumetric
 
 
 def estimate_object_size(
@@ -85,7 +102,7 @@ def estimate_object_size(
         If `stop` returned True.
     """
     info = segmenter.store.info(request.checkpoint)
-    if not info.object_diameter or info.volumetric:
+    if not fits_objects(info):
         return None
     trials = measure_scales(image, request, segmenter, stop)
     return choose_scale(trials, info)
@@ -154,12 +171,14 @@ def choose_scale(trials: list[Trial], info: CheckpointInfo) -> ObjectSize | None
     best = max(usable, key=lambda trial: _fit(trial, info.object_diameter))
     diameter = best.diameter / best.factor
     factor = min(max(round(info.object_diameter / diameter, 2), RESCALE[0]), RESCALE[1])
+    if NEAR[0] <= factor <= NEAR[1]:
+        factor = 1.0
     return ObjectSize(diameter, info.object_diameter, factor)
 
 
 def _fit(trial: Trial, learnt: float) -> float:
     """Return how well a scale suits: decided probabilities, and objects of the size learnt."""
-    return trial.decided - 0.1 * abs(math.log2(trial.diameter / learnt))
+    return trial.decided - SIZE_WEIGHT * abs(math.log2(trial.diameter / learnt))
 
 
 def _try(part: np.ndarray, request: SegmentRequest, segmenter: Segmenter, stop: Stop) -> Trial:
