@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -33,7 +33,7 @@ def side_by_side(
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def table(rows: list[tuple[str, ...]]) -> None:
+def table(rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows as a Markdown table; the first is the header."""
     for number, row in enumerate(rows):
         print("| " + " | ".join(row) + " |")

@@ -30,6 +30,7 @@ from .inference import (
     Segmenter,
     SegmentRequest,
     expected_dice,
+    fitting_rescale,
     matching_rescale,
     measure_uncertainty,
     slice_spacing,
@@ -71,6 +72,9 @@ class BatchRequest:
         Whether to write ``<stem>_uncertainty.tif``, too.
     match : bool
         Whether to rescale every image to the pixel size of the checkpoint.
+    auto : bool
+        Whether to rescale every image so that its objects have the size that the checkpoint
+        learnt: by the pixel sizes where both are known, else by an estimate.
     scene : str or None
         Which image of files that hold several: its number from 1 or its name, or ``"all"``. None
         for the first, unless the file's name ends in ``#`` and a choice.
@@ -87,6 +91,7 @@ class BatchRequest:
     format: LabelFormat = "auto"
     uncertainty: bool = False
     match: bool = False
+    auto: bool = False
     scene: str | None = None
 
     def __post_init__(self) -> None:
@@ -249,7 +254,7 @@ def _segmented(
     elif not is_zarr(split_scene(path)[0]):
         raise SegliteError(f"{path}: only OME-Zarr images hold labels. Choose another format.")
     image = read_image(path, scene)
-    settings = _request(image, request, segmenter)
+    settings = _request(image, request, segmenter, stop)
     steps = WithResult(segmenter.run(image.levels, settings, stop))
     for progress in steps:
         yield replace(event, progress=replace(progress, finished=None))
@@ -262,15 +267,21 @@ def _segmented(
     yield replace(event, target=target, notices=notices, quality=quality)
 
 
-def _request(image: ImageFile, request: BatchRequest, segmenter: Segmenter) -> SegmentRequest:
+def _request(
+    image: ImageFile, request: BatchRequest, segmenter: Segmenter, stop: Stop
+) -> SegmentRequest:
     """Return the request for an image: its axes, its slices and, if asked for, the rescaling."""
     segment = replace(request.segment, axes=request.axes or image.axes.order)
     if segment.slice_spacing is None and segment.axes == image.axes.order:
         segment = replace(segment, slice_spacing=slice_spacing(image.grid_at(segment.level)))
+    pixel = micrometres(image.spacing_at(segment.level), image.unit)
+    if request.auto:
+        fitting = fitting_rescale(image.levels, segment, segmenter, pixel, stop)
+        return replace(segment, rescale=fitting)
     if not request.match:
         return segment
     info = segmenter.store.info(segment.checkpoint)
-    factor = matching_rescale(info, micrometres(image.spacing_at(segment.level), image.unit))
+    factor = matching_rescale(info, pixel)
     if factor is None:
         unknown = f"checkpoint {info.id}" if info.spacing is None else "image"
         raise SegliteError(

@@ -67,6 +67,12 @@ def choose(values: list[np.ndarray], truths: list[np.ndarray], head: str) -> tup
     return chosen
 
 
+def median_diameter(labels: list[np.ndarray]) -> float:
+    """Return the median over all objects of the diameter of a disc of their area, in pixels."""
+    areas = np.concatenate([np.unique(each[each > 0], return_counts=True)[1] for each in labels])
+    return round(float(np.median(np.sqrt(4 * areas / np.pi))), 1)
+
+
 def score(folder: Path, store: CheckpointStore, name: str) -> dict[str, float]:
     """Return the mean Dice and AP50 over the test images, overall and by modality."""
     scores = defaultdict(list)
@@ -121,9 +127,13 @@ def main() -> None:
     with torch.no_grad():
         for head in (*network.row_heads, *network.decoder_heads):
             head.bias[0] -= math.log(threshold / (1 - threshold))
-    info = replace(info, split_depth=depth, smallest_object=int(smallest))
-
     learnt = read(arguments.data, held_out=False)
+    info = replace(
+        info,
+        split_depth=depth,
+        smallest_object=int(smallest),
+        object_diameter=median_diameter([labels for _, labels in learnt]),
+    )
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(learnt), REHEARSED, replace=False)
     frames = [TrainingImage(f"nuclei {k}", *learnt[k]) for k in chosen]

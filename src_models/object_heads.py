@@ -86,7 +86,7 @@ def touching_borders(labels: np.ndarray) -> np.ndarray:
     size = 2 * BORDER_REACH + 1
     values = labels.astype(np.int64)
     highest = ndi.maximum_filter(values, size)
-    none = np.iinfo(np.int64).max
+    none = values.max(initial=0) + 1
     lowest = ndi.minimum_filter(np.where(values > 0, values, none), size)
     return np.asarray((highest > 0) & (lowest < highest))
 

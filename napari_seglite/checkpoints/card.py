@@ -78,6 +78,9 @@ class CheckpointInfo:
     split_depth : float
         How much shallower than both of its sides the interior between two objects must be, 0 to 1,
         see `object_heads.interior`.
+    object_diameter : float
+        Pixels of a typical object that it learnt, at the pixel size of its training data; the
+        median over objects. 0 if unknown.
     curves : dict
         ``"loss"`` and ``"dice"`` over the steps of its training, as ``[step, value]``.
     created : str
@@ -118,6 +121,7 @@ class CheckpointInfo:
     smallest_object: int = 0
     head: str = ""
     split_depth: float = 0.08
+    object_diameter: float = 0.0
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
     created: str = ""
     note: str = ""
@@ -158,6 +162,8 @@ class CheckpointInfo:
             return f"there is no object head {self.head!r:.100}"
         if not 0 <= self.split_depth <= 1:
             return f"its split depth is {self.split_depth}, and must be from 0 to 1"
+        if not 0 <= self.object_diameter < math.inf:
+            return f"its objects have a diameter of {self.object_diameter} pixels"
         if any(len(point) != 2 for curve in self.curves.values() for point in curve):
             return "a point of its training curves is not a pair of numbers"
         return src_models.card(self.network).option_problem(self.options)

@@ -28,15 +28,19 @@ class Score:
         The same of the checkpoint that it was trained from.
     measured_on : str
         Such as ``"held-out images"``.
+    objects : str
+        What was measured of objects there, such as ``"F1 0.812"``; else empty.
     """
 
     value: float
     before: float | None
     measured_on: str
+    objects: str = ""
 
     def __str__(self) -> str:
         before = "" if self.before is None else f"{self.before:.3f} → "
-        return f"Dice {before}{self.value:.3f} on {self.measured_on}"
+        objects = f", {self.objects}" if self.objects else ""
+        return f"Dice {before}{self.value:.3f}{objects} on {self.measured_on}"
 
 
 def score_of(info: CheckpointInfo) -> Score | None:
@@ -44,5 +48,13 @@ def score_of(info: CheckpointInfo) -> Score | None:
     for name, name_before, measured_on in _KINDS:
         if (value := info.score(name)) is not None:
             before = info.score(name_before) if info.parent else None
-            return Score(value, before, measured_on)
+            return Score(value, before, measured_on, _of_objects(info, name))
     return None
+
+
+def _of_objects(info: CheckpointInfo, name: str) -> str:
+    """Return what was measured of objects beside a Dice."""
+    for title, measure in (("F1", "f1"), ("AP50", "ap50")):
+        if (value := info.score(name.replace("dice", measure))) is not None:
+            return f"{title} {value:.3f}"
+    return ""

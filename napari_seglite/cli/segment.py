@@ -137,13 +137,13 @@ def _report_progress(event: BatchEvent, show: bool) -> None:
 
 def _request(arguments: argparse.Namespace) -> BatchRequest:
     """Build the request from the parsed command line."""
-    match = arguments.rescale == "match"
-    values = {**vars(arguments), **({"rescale": "1"} if match else {})}
+    by_word = arguments.rescale in ("match", "auto")
+    values = {**vars(arguments), **({"rescale": "1"} if by_word else {})}
     try:
         settings = {name: setting.read(values[setting.dest]) for name, setting in SETTINGS.items()}
     except ValueError:  # argparse has read all other numbers
         raise SegliteError(
-            f"--rescale takes a number or match, not {arguments.rescale!r}."
+            f"--rescale takes a number, match or auto, not {arguments.rescale!r}."
         ) from None
     segment = SegmentRequest(arguments.checkpoint, arguments.axes or "YX", **settings)
     return BatchRequest(
@@ -152,6 +152,7 @@ def _request(arguments: argparse.Namespace) -> BatchRequest:
         axes=arguments.axes,
         format=arguments.format,
         uncertainty=arguments.uncertainty,
-        match=match,
+        match=arguments.rescale == "match",
+        auto=arguments.rescale == "auto",
         scene=arguments.scene,
     )

@@ -5,6 +5,7 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
 from .frame import classify, predict_frame, predict_with_head
+from .object_size import ObjectSize, estimate_object_size, fits_objects, fitting_rescale
 from .progress import Finished, Progress, View
 from .quality import Evidence, calibrate, evidence, expected_dice, expected_dice_of_frames
 from .request import (
@@ -34,6 +35,7 @@ __all__ = [
     "BeforeAfter",
     "Evidence",
     "Finished",
+    "ObjectSize",
     "Progress",
     "SegmentRequest",
     "Segmentation",
@@ -44,9 +46,12 @@ __all__ = [
     "calibrate",
     "classify",
     "entropy",
+    "estimate_object_size",
     "evidence",
     "expected_dice",
     "expected_dice_of_frames",
+    "fits_objects",
+    "fitting_rescale",
     "matching_rescale",
     "measure_uncertainty",
     "parse_channels",

@@ -207,7 +207,8 @@ class SegmentRequest:
         float,
         Setting(
             float,
-            "enlarge the images for the network; match for the pixel size of its checkpoint",
+            "enlarge the images for the network; match: to the pixel size of its checkpoint; "
+            "auto: so that objects have the size it learnt",
             "The rescaling factor",
             low=RESCALE[0],
             high=RESCALE[1],
@@ -297,7 +298,13 @@ class SegmentRequest:
         info : CheckpointInfo
             Card of the checkpoint.
         """
-        own = replace(self, output=self.output_for(info), min_size=self.min_size_for(info))
+        depth = info.split_depth if self.split_depth is None else self.split_depth
+        own = replace(
+            self,
+            output=self.output_for(info),
+            min_size=self.min_size_for(info),
+            split_depth=depth if info.head else None,
+        )
         return own.with_stack()
 
     def with_stack(self) -> SegmentRequest:

@@ -13,6 +13,7 @@ from ..checkpoints import CheckpointInfo, CheckpointStore, replay
 from ..errors import CheckpointError
 from ..images import TrainingImage
 from ..inference import TILE
+from ..labels import object_diameter
 from ..runtime import versions
 from .examples import digest
 from .progress import Curves
@@ -84,6 +85,7 @@ def save_trained(
     kept = replay.pack(replay.choose(images, replayed, np.random.default_rng(request.seed)))
     # Sums are rounded differently with another number of threads or size of tiles.
     numbers = {**numbers, "threads": torch.get_num_threads(), "tile": TILE}
+    diameter = (_typical_diameter(images) if info.objects else 0.0) or info.object_diameter
     while True:
         name = free_name(store, request.name)
         settings = {**asdict(replace(request, name=name)), **numbers}
@@ -94,6 +96,7 @@ def save_trained(
             settings={**settings, "frames": [image.name for image in images]},
             versions=versions(),
             scores=scores,
+            object_diameter=diameter,
             curves=_all_curves(trained.curves, parts or {}),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -102,6 +105,14 @@ def save_trained(
         except CheckpointError:
             if not store.is_taken(name):
                 raise
+
+
+def _typical_diameter(images: Sequence[TrainingImage]) -> float:
+    """Return the median over frames of the diameter of their objects; 0 if there are none."""
+    # A stroke is as wide as the brush, not as the object.
+    diameters = [object_diameter(image.labels) for image in images if not image.sparse]
+    known = [diameter for diameter in diameters if diameter]
+    return round(float(np.median(known)), 1) if known else 0.0
 
 
 def free_name(store: CheckpointStore, name: str) -> str:

@@ -74,11 +74,15 @@ class StepDone:
 
 @dataclass(frozen=True)
 class Validated:
-    """The held-out part was scored; `dice` lies between 0 and 1."""
+    """The held-out part was scored; `dice` lies between 0 and 1.
+
+    So does `f1` of the objects at IoU 0.5; None without an object head.
+    """
 
     text: str
     status: RunStatus
     dice: float
+    f1: float | None = None
 
 
 @dataclass(frozen=True)

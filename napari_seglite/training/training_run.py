@@ -203,7 +203,7 @@ class TrainingRun:
         self.progress.best = self.progress.start = dice
         self.progress.best_f1 = self.progress.start_f1 = self._note_f1()
         self.curves.dice.append((0, dice))
-        yield Validated(f"Dice before: {dice:.3f}", self._status(), dice)
+        yield Validated(f"Dice before: {dice:.3f}", self._status(), dice, self.held_out.f1)
         if self.request.needs_full_training(dice):
             self.train_fully()
             text = (
@@ -272,7 +272,7 @@ class TrainingRun:
         self.pace.score_cost = self.pace.clock() - begun
         objects = f", F1 of objects {f1:.3f}" if self.trainer.info.head else ""
         text = f"Step {self.step}: Dice {dice:.3f}, best {progress.best:.3f}{objects}"
-        yield Validated(text, self._status(), dice)
+        yield Validated(text, self._status(), dice, self.held_out.f1)
         if not stop() and (images := self.callbacks.new_examples()) is not None:
             self.learn_from(images)
             text = f"Learning from {len(images)} corrected frames from now on."

@@ -11,7 +11,9 @@ from skimage.io import imsave
 
 from napari_seglite import SegmentRequest, segment
 from napari_seglite.cli import main
+from napari_seglite.errors import Cancelled
 from napari_seglite.formats import read_image, read_labels, read_recipe
+from napari_seglite.inference import Segmenter, estimate_object_size
 from napari_seglite.widgets import sample_data
 
 
@@ -234,4 +236,20 @@ def test_rescaling_and_uncertainty(tmp_path, nuclei, store, capsys):
     assert main(["segment", str(nuclei), *options, "--rescale", "match"]) == 1
     assert "the pixel size of the image is unknown" in capsys.readouterr().err
     assert main(["segment", str(nuclei), *options, "--rescale", "big"]) == 1
-    assert "takes a number or match, not 'big'" in capsys.readouterr().err
+    assert "takes a number, match or auto, not 'big'" in capsys.readouterr().err
+
+
+def test_rescaling_to_the_size_of_the_objects(tmp_path, nuclei, store):
+    from scipy.ndimage import zoom
+
+    pixels = zoom(read_image(nuclei).array, 4, order=1)
+    image = tmp_path / "large.tif"
+    tifffile.imwrite(image, pixels)
+    options = ["--checkpoint", "nuclei-s-net", "--output", str(tmp_path), "--device", "cpu"]
+    assert main(["segment", str(image), *options, "--rescale", "auto"]) == 0
+    request = SegmentRequest("nuclei-s-net", "YX", "cpu")
+    size = estimate_object_size(pixels, request, Segmenter(store))
+    assert size.rescale < 0.67  # four times as wide as the nuclei it learnt, or nearly so
+    assert read_recipe(tmp_path / "large_labels.tif")["rescale"] == size.rescale
+    with pytest.raises(Cancelled):
+        estimate_object_size(pixels, request, Segmenter(store), stop=lambda: True)

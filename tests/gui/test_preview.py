@@ -70,7 +70,7 @@ def sized(store):
     return store.save(replace(info, id="sized", spacing=(0.5, 0.5)), network.state_dict())
 
 
-def test_pixel_sizes_are_matched(sized, viewer, dock, segment, nuclei, click):
+def test_sizes_are_matched(sized, viewer, dock, segment, nuclei, click, qtbot):
     form = dock.segment_panel.form
     form.checkpoint_box.refresh("sized")
     image = viewer.add_image(nuclei, scale=(0.25, 0.25), units=("um", "um"))
@@ -82,8 +82,16 @@ def test_pixel_sizes_are_matched(sized, viewer, dock, segment, nuclei, click):
     request = SegmentRequest("sized", "YX", rescale=0.5)
     np.testing.assert_array_equal(labels.data, segment_array(nuclei, request).labels)
     image.units = ("pixel", "pixel")
+    assert not form.fit_button.isVisible()  # known sizes need no estimate
     form.reset_choices()
     assert not form.match_button.isVisible()
+    image.data = np.kron(nuclei, np.ones((4, 4), nuclei.dtype))
+    panel = dock.segment_panel
+    click(form.fit_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=60_000)
+    assert "px wide, the checkpoint learnt 19 px: rescale by" in panel.status.text()
+    assert form.rescale.value() < 0.67
+    assert panel.form.request().rescale == round(form.rescale.value(), 2)
 
 
 def test_the_spread_of_flips(viewer, dock, segment, nuclei, qtbot):

@@ -33,11 +33,12 @@ class _Part:
 
     loss: list[Point] = field(default_factory=list)
     dice: list[Point] = field(default_factory=list)
-    items: tuple[Any, Any] | None = None
+    f1: list[Point] = field(default_factory=list)
+    items: tuple[Any, Any, Any] | None = None
 
 
 class TrainingCurves(QWidget):
-    """Loss on the left axis and Dice, 0 to 1, on the right, over training steps.
+    """Loss on the left axis, Dice and F1 of objects, 0 to 1, on the right, over training steps.
 
     Of a cross-validation, every part has curves of its own, which begin at step 0. The context
     menu is that of pyqtgraph; it saves the plot or its numbers. Without pyqtgraph the last numbers
@@ -109,7 +110,8 @@ class TrainingCurves(QWidget):
         for part in self.parts.values():
             if part.items is not None:
                 self._plot.removeItem(part.items[0])
-                self._right.removeItem(part.items[1])
+                for item in part.items[1:]:
+                    self._right.removeItem(item)
         self.parts = {}
         self._draw()
         self._dress()
@@ -127,13 +129,18 @@ class TrainingCurves(QWidget):
             self._add_part("part 1", first[0], dice)
             dice = []
         last = ("best part" if dice else "all parts") if names or first else ""
-        self._add_part(last, loss, dice)
+        self._add_part(last, loss, dice, curves.get("f1", ()))
         self._draw()
 
     def _add_part(
-        self, name: str, loss: Iterable[Sequence[float]], dice: Iterable[Sequence[float]]
+        self,
+        name: str,
+        loss: Iterable[Sequence[float]],
+        dice: Iterable[Sequence[float]],
+        f1: Iterable[Sequence[float]] = (),
     ) -> None:
         part = self._part(name)
+        part.f1 += [(step, value) for step, value in f1]
         part.dice += [(step, value) for step, value in dice]
         for step, value in loss:
             self._append_loss(part, step, value)
@@ -143,9 +150,11 @@ class TrainingCurves(QWidget):
         self._append_loss(self._part(part), step, value)
         self._draw()
 
-    def add_dice(self, step: float, value: float, part: str = "") -> None:
-        """Add a held-out Dice."""
+    def add_dice(self, step: float, value: float, part: str = "", f1: float | None = None) -> None:
+        """Add a held-out Dice and, if objects are learnt, their F1."""
         self._part(part).dice.append((step, value))
+        if f1 is not None:
+            self._part(part).f1.append((step, f1))
         self._draw()
 
     def _part(self, name: str) -> _Part:
@@ -163,19 +172,24 @@ class TrainingCurves(QWidget):
             if any(part.items is None for part in self.parts.values()):
                 self._dress()
             for part in self.parts.values():
-                for item, points in zip(self._items(part), (part.loss, part.dice), strict=True):
+                curves = part.loss, part.dice, part.f1
+                for item, points in zip(self._items(part), curves, strict=True):
                     item.setData([x for x, _ in points], [y for _, y in points])
             highest = (y for part in self.parts.values() for _, y in part.loss)
             self._plot.setYRange(0, max(highest, default=1), padding=0.03)
         self._show_last()
 
-    def _items(self, part: _Part) -> tuple[Any, Any]:
+    def _items(self, part: _Part) -> tuple[Any, Any, Any]:
         """Return the lines of a part, new ones the first time."""
         if part.items is None:
             loss = self._plot.plot(antialias=True)
-            dice = pyqtgraph.PlotDataItem(symbol="o", symbolSize=5, symbolPen=None, antialias=True)
-            self._right.addItem(dice)
-            part.items = loss, dice
+            dice, f1 = (
+                pyqtgraph.PlotDataItem(symbol=mark, symbolSize=5, symbolPen=None, antialias=True)
+                for mark in ("o", "t")
+            )
+            for item in (dice, f1):
+                self._right.addItem(item)
+            part.items = loss, dice, f1
         return part.items
 
     def _dress(self) -> None:
@@ -195,9 +209,10 @@ class TrainingCurves(QWidget):
             solid = not name or (number == last and not name.startswith("part"))
             style = Qt.PenStyle.SolidLine if solid else DASHES[number % len(DASHES)]
             items = self._items(part)
-            for item, colour in zip(items, (loss, dice), strict=True):
+            for item, colour in zip(items, (loss, dice, dice), strict=True):
                 item.setPen(pyqtgraph.mkPen(colour, width=2, style=style))
-            items[1].setSymbolBrush(dice)
+            for item in items[1:]:
+                item.setSymbolBrush(dice)
             if len(self.parts) > 1:
                 line = pyqtgraph.PlotDataItem(pen=pyqtgraph.mkPen(grey, width=2, style=style))
                 self._legend.addItem(line, name)
@@ -207,6 +222,7 @@ class TrainingCurves(QWidget):
         shown: tuple[tuple[str, colours.Role, list[Point]], ...] = (
             ("loss", "loss", latest.loss),
             ("held-out Dice", "dice", latest.dice),
+            *((("F1 of objects (triangles)", "dice", latest.f1),) if latest.f1 else ()),
         )
         for name, role, points in shown:
             last = f" {points[-1][1]:.3f}" if points else ""

@@ -373,7 +373,7 @@ class FineTunePanel(QWidget):
             case StrokeScored():
                 self._on_stroke(self._run, event)
             case Validated(status=status):
-                self.curve.add_dice(status.part_step, event.dice, status.part)
+                self.curve.add_dice(status.part_step, event.dice, status.part, event.f1)
                 self._show_progress(status)
 
     def _on_stroke(self, run: _Run, event: StrokeScored) -> None:

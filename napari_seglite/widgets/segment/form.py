@@ -11,7 +11,7 @@ import src_models
 
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
-from ...inference import ENSEMBLES, RESCALE, SegmentRequest, matching_rescale
+from ...inference import ENSEMBLES, RESCALE, SegmentRequest, fits_objects, matching_rescale
 from ..common import (
     DEFAULT,
     CheckpointBox,
@@ -118,6 +118,11 @@ class SegmentForm(QWidget):
         self.match_button.setToolTip(
             "Rescales to the pixel size of the images that the checkpoint learnt from"
         )
+        self.fit_button = QPushButton("Fit")
+        self.fit_button.setToolTip(
+            "Estimates how wide the objects are, from small parts of the image, and rescales them "
+            "to the width that the checkpoint learnt. Good where the two differ by half or more"
+        )
 
     def _lay_out(self) -> None:
         self._rows = rows = forms.form_layout(self)
@@ -125,7 +130,7 @@ class SegmentForm(QWidget):
         rows.addRow("Checkpoint", self.checkpoint_box)
         rows.addRow(self.checkpoint_info)
         rows.addRow("Depth", self.depth_box)
-        sizes = forms.side_by_side(self.rescale, self.match_button, stretches=(1,))
+        sizes = forms.side_by_side(self.rescale, self.match_button, self.fit_button, stretches=(1,))
         rows.addRow("Rescale", sizes)
         rows.addRow("Device", self.device_box)
         rows.addRow("Slices", self.scope_box)
@@ -184,6 +189,15 @@ class SegmentForm(QWidget):
         factor = self._matching()
         self.match_button.setVisible(factor is not None)
         self.match_button.setText(f"Match (× {factor})")
+        # Known pixel sizes are better than an estimate.
+        self.fit_button.setVisible(factor is None and self._knows_its_objects())
+
+    def _knows_its_objects(self) -> bool:
+        try:
+            name = self.checkpoint_box.checkpoint
+            return bool(self.image is not None and name and fits_objects(self.store.info(name)))
+        except SegliteError:
+            return False  # the row about the checkpoint shows the error
 
     def _matching(self) -> float | None:
         try:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
-from ...inference import Segmenter, SegmentRequest
+from ...inference import Progress, Segmenter, SegmentRequest, estimate_object_size
 from ...labels import Output
 from ...runtime import WithResult
 from ..common import JobRunner, JobStatus, StopSignal, forms, keys, label_shape
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from ...inference import Progress, Segmentation
+    from ...inference import ObjectSize, Segmentation
     from ..common import CorrectionTracker
     from .result_layers import Prepared
 
@@ -160,6 +160,7 @@ class SegmentPanel(QWidget):
         self.before_button.toggled.connect(self._on_before)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
+        self.form.fit_button.clicked.connect(self.fit)
         self.copy_row.said.connect(self.say)
 
     # ------------------------------------------------------------------ state
@@ -248,6 +249,33 @@ class SegmentPanel(QWidget):
             failed=lambda text: self.say(f"{image.name}: {text}", error=True),
             ended=lambda: self._after_preview(self._wind_up),
         )
+
+    def fit(self) -> None:
+        """Estimate the size of the objects, and rescale them to the size that was learnt."""
+        image = self.form.image
+        if self.busy or image is None:
+            return
+        try:
+            request = self.form.request()
+        except SegliteError as error:
+            self.say(str(error), error=True)
+            return
+        segmenter, data = self._segmenter, image.data
+        self.runner.start(
+            lambda stop: _sized(segmenter, data, request, stop),
+            progressed=lambda step: self.runner.show(progress_text(step), step.done, step.total),
+            succeeded=lambda size: self._on_size(image, request.checkpoint, size),
+            failed=lambda text: self.say(f"{image.name}: {text}", error=True),
+        )
+
+    def _on_size(self, image: Image, checkpoint: str, size: ObjectSize | None) -> None:
+        if image is not self.form.image or checkpoint != self.checkpoint:
+            return
+        if size is None:
+            self.say("No objects were found at any size. Rescale by hand.")
+            return
+        self.form.rescale.setValue(size.rescale)
+        self.say(size.text)
 
     def cancel(self) -> None:
         """Stop the running job; finished slices stay."""
@@ -360,6 +388,14 @@ class SegmentPanel(QWidget):
         scan = selective_scan.choose_backend(used.partition(":")[0])
         tip = f"The last run was on {used}, with the {scan} scan"
         self.form.show_devices(devices.available(), tip)
+
+
+def _sized(
+    segmenter: Segmenter, data: Any, request: SegmentRequest, stop: StopSignal
+) -> Generator[Progress, None, ObjectSize | None]:
+    """Estimate the size of the objects in the job's thread."""
+    yield Progress("Estimating the size of the objects …", frames=1)
+    return estimate_object_size(data, request, segmenter, stop)
 
 
 def _segmented(
