@@ -109,6 +109,7 @@ def main() -> None:
         "touch; grey or RGB.",
         options={"preset": arguments.preset},
         objects=True,
+        any_channels=True,
         head=arguments.head,
         versions=versions(),
         settings={"script": "scripts/train_objects.py", "seed": 7},

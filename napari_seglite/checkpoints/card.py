@@ -78,6 +78,9 @@ class CheckpointInfo:
     split_depth : float
         How much shallower than both of its sides the interior between two objects must be, 0 to 1,
         see `object_heads.interior`.
+    any_channels : bool
+        Whether it reads the mean of an image's channels as grey where their number is another one
+        than its own, as suits a network that learnt from grey images and from colours.
     object_diameter : float
         Pixels of a typical object that it learnt, at the pixel size of its training data; the
         median over objects. 0 if unknown.
@@ -121,6 +124,7 @@ class CheckpointInfo:
     smallest_object: int = 0
     head: str = ""
     split_depth: float = 0.08
+    any_channels: bool = False
     object_diameter: float = 0.0
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
     created: str = ""

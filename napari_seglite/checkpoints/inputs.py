@@ -30,8 +30,9 @@ def select_channels(
     frame : ndarray
         ``(C, H, W)``.
     info : CheckpointInfo
-        Of the checkpoint. One with a single input channel reads the mean of the chosen channels;
-        one with three reads a grey image three times.
+        Of the checkpoint. One with a single input channel reads the mean of the chosen channels,
+        and so does one with `any_channels` where their number does not fit; one with three reads a
+        grey image three times.
     channels : sequence of int, optional
         The chosen channels, counted from 0, in the order of the checkpoint's inputs. If not
         given, all, except the fourth of four (alpha) for a checkpoint of one or three.
@@ -58,7 +59,8 @@ def select_channels(
         frame = frame[list(channels)]
     elif frame.shape[0] == 4 and info.in_channels in (1, 3):
         frame = frame[:3]
-    if info.in_channels == 1 and frame.shape[0] > 1:
+    grey = info.in_channels == 1 or (info.any_channels and frame.shape[0] != info.in_channels)
+    if grey and frame.shape[0] > 1:
         frame = frame.mean(axis=0, dtype=np.float64, keepdims=True)
     if info.in_channels == 3 and frame.shape[0] == 1:  # grey, for a network trained on colours
         frame = np.repeat(frame, 3, axis=0)

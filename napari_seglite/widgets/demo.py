@@ -27,7 +27,7 @@ def build() -> tuple[napari.Viewer, SegliteDock]:
     viewer.open(path, plugin="napari", name="nuclei")
     _, dock = viewer.window.add_plugin_dock_widget("napari-seglite", "SegLite")
     viewer.layers["nuclei"].reset_contrast_limits()
-    dock.segment_panel.select_checkpoint("nuclei-s-net")
+    dock.segment_panel.select_checkpoint("nuclei-unet-sharp")
     dock.segment_panel.select_output("instances")
     return viewer, dock
 

@@ -13,7 +13,7 @@ def choose(dock, area):
 
 
 def only_inside(image, region):
-    request = SegmentRequest("nuclei-s-net", "YX", region=region)
+    request = SegmentRequest("nuclei-unet-sharp", "YX", region=region)
     return segment_array(image, request).labels
 
 

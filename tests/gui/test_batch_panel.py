@@ -38,7 +38,7 @@ def test_files_become_labels_and_a_bad_one_says_why(dock, panel, nuclei, qtbot, 
     assert names(panel) == ["✓ a.png", "✗ c.tif", "✓ b.png"]
     assert re.fullmatch(r"✓ a.png  \(0\.9\d\)", panel.list.item(0).text())  # the Dice to expect
     assert "c.tif: the file is damaged or not an image" in panel.list.item(1).toolTip()
-    expected = segment_array(nuclei[::-1], SegmentRequest("nuclei-s-net", "YX", threshold=0.7))
+    expected = segment_array(nuclei[::-1], SegmentRequest("nuclei-unet-sharp", "YX", threshold=0.7))
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "b_labels.tif"), expected.labels)
 
 
@@ -61,7 +61,9 @@ def test_matching_needs_sizes(panel, nuclei, qtbot, click, tmp_path):
     panel.match.setChecked(True)
     click(panel.start_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=60_000)
-    assert "pixel size of the checkpoint nuclei-s-net is unknown" in panel.list.item(0).toolTip()
+    assert (
+        "pixel size of the checkpoint nuclei-unet-sharp is unknown" in panel.list.item(0).toolTip()
+    )
 
 
 def test_a_click_opens_labels_on_their_image(viewer, panel, nuclei, qtbot, click, tmp_path):
@@ -101,7 +103,7 @@ def test_labels_of_the_shell_lie_on_their_image(viewer, nuclei, tmp_path):
     path = tmp_path / "cells.tif"
     options = {"resolution": (4, 2), "metadata": {"axes": "ZYX", "unit": "um", "spacing": 2.0}}
     tifffile.imwrite(path, np.stack([nuclei] * 2), imagej=True, **options)
-    command = ["segment", str(path), "--checkpoint", "nuclei-s-net", "--output", str(tmp_path)]
+    command = ["segment", str(path), "--checkpoint", "nuclei-unet-sharp", "--output", str(tmp_path)]
     assert main(command) == 0
     image, labels = viewer.open([path, tmp_path / "cells_labels.tif"], plugin="napari-seglite")
     assert type(labels).__name__ == "Labels"

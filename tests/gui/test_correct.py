@@ -267,13 +267,13 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
     click(panel.stop_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert "cells learning" not in viewer.layers
-    info = CheckpointStore().info("nuclei-s-net-tuned-1")
+    info = CheckpointStore().info("nuclei-unet-sharp-tuned-1")
     assert info.settings["frames"] == ["cells, slice 1", "cells, slice 3"]
     assert info.class_names == ("background", "nucleus")
     assert "2 strokes" in panel.status.text()
     pair = panel.pair
     assert pair.isVisible()
-    assert [label.toolTip() for label in pair.captions] == ["nuclei-s-net", info.id]
+    assert [label.toolTip() for label in pair.captions] == ["nuclei-unet-sharp", info.id]
     for picture in pair.pictures:
         assert picture.pixmap().width() > 80
         # Outlined in cyan, of an image that is grey.
@@ -292,15 +292,15 @@ def test_learning_is_seen_stopped_continued_and_taken_back(
         assert panel.start_button.text() == "Continue"
         assert dock.segment_panel.checkpoint == info.id
     else:
-        assert panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
+        assert panel.form.checkpoint_box.checkpoint == "nuclei-unet-sharp"
         assert "stays selected" in panel.status.text()
     viewer.layers.selection.active = corrected
     viewer.window._qt_viewer.canvas._scene_canvas.events.key_press(
         key=Key("B"), modifiers=(SHIFT,), native=None
     )
-    assert "Back to nuclei-s-net" in panel.status.text()
-    assert panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
-    assert dock.segment_panel.checkpoint == "nuclei-s-net"
+    assert "Back to nuclei-unet-sharp" in panel.status.text()
+    assert panel.form.checkpoint_box.checkpoint == "nuclei-unet-sharp"
+    assert dock.segment_panel.checkpoint == "nuclei-unet-sharp"
 
 
 def test_live(viewer, dock, click, qtbot, corrected):
@@ -318,7 +318,7 @@ def test_live(viewer, dock, click, qtbot, corrected):
     paint(corrected, 3)
     click(panel.stop_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-    info = CheckpointStore().info("nuclei-s-net-tuned-1")
+    info = CheckpointStore().info("nuclei-unet-sharp-tuned-1")
     assert info.settings["live"]
     assert info.settings["steps_done"] > 0
     assert "learnt live" in panel.status.text()
@@ -339,34 +339,34 @@ def test_networks_are_compared_and_checkpoints_kept_in_order(
         panel.starts.item(number).setCheckState(Qt.CheckState.Unchecked)
     click(panel.compare_button)
     assert "Tick at least one" in panel.status.text()
-    (start,) = panel.starts.findItems("nuclei-s-net", Qt.MatchFlag.MatchExactly)
+    (start,) = panel.starts.findItems("nuclei-unet-sharp", Qt.MatchFlag.MatchExactly)
     start.setCheckState(Qt.CheckState.Checked)
     panel.minutes.setValue(0.1)
     click(panel.compare_button)
     qtbot.waitUntil(lambda: panel.results.frame is not None, timeout=PATIENCE)
     click(panel.cancel_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-    assert list(panel.results.frame.index) == ["nuclei-s-net"]
-    assert "Best so far: nuclei-s-net" in panel.status.text()
+    assert list(panel.results.frame.index) == ["nuclei-unet-sharp"]
+    assert "Best so far: nuclei-unet-sharp" in panel.status.text()
     dock.fine_tune_panel.select_checkpoint("celnet")
     panel.results.table.cellDoubleClicked.emit(0, 0)
-    assert dock.fine_tune_panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
+    assert dock.fine_tune_panel.form.checkpoint_box.checkpoint == "nuclei-unet-sharp"
     assert dock.fine_tune_panel.isVisible()
 
     models, store = dock.models_panel, CheckpointStore()
     dock.show_panel(models)
-    models.refresh("nuclei-s-net")
+    models.refresh("nuclei-unet-sharp")
     assert not models.buttons["delete"].isEnabled()
     path = tmp_path / "it.zip"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     click(models.buttons["export"])
     assert path.is_file()
-    info, network = store.load("nuclei-s-net")
+    info, network = store.load("nuclei-unet-sharp")
     from dataclasses import replace
 
-    store.save(replace(info, id="child", parent="nuclei-s-net"), network.state_dict())
+    store.save(replace(info, id="child", parent="nuclei-unet-sharp"), network.state_dict())
     models.refresh("child")
-    assert models.tree.currentItem().parent().text(0) == "nuclei-s-net"
+    assert models.tree.currentItem().parent().text(0) == "nuclei-unet-sharp"
     monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("grandchild", True))
     click(models.buttons["rename"])
     assert models.selected == "grandchild"
@@ -377,7 +377,12 @@ def test_networks_are_compared_and_checkpoints_kept_in_order(
     answer = QMessageBox.StandardButton.Yes
     monkeypatch.setattr(QMessageBox, "question", lambda *_: answer)
     click(models.buttons["delete"])
-    assert [info.id for info in store.list()] == ["general-unet-sharp", "nuclei-s-net"]
+    assert [info.id for info in store.list()] == [
+        "general-unet-sharp",
+        "nuclei-s-net",
+        "nuclei-unet-sharp",
+        "nuclei-unet-sharp-tiny",
+    ]
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     click(models.buttons["import"])
     assert "already" in models.status.text()

@@ -20,7 +20,7 @@ def panel(viewer, dock, nuclei):
     viewer.add_image(nuclei, name="cells")
     labels = viewer.add_labels((nuclei > np.percentile(nuclei, 80)).astype(np.uint8), name="truth")
     panel = dock.fine_tune_panel
-    panel.offer(viewer.layers["cells"], labels, "nuclei-s-net")
+    panel.offer(viewer.layers["cells"], labels, "nuclei-unet-sharp")
     dock.show_panel(panel)
     return panel
 
@@ -105,4 +105,4 @@ def test_live_tells_how_well_it_does_and_goes_back(panel, click, qtbot, monkeypa
     assert not panel.best_button.isVisible()
     click(panel.stop_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-    assert score_of(panel.store.info("nuclei-s-net-tuned-1")) is not None
+    assert score_of(panel.store.info("nuclei-unet-sharp-tuned-1")) is not None

@@ -82,5 +82,5 @@ def test_layers_are_taken_as_channels(
     labels = segment()
     assert labels.data.shape == stack.shape[1:]
     np.testing.assert_allclose(labels.scale, (3, 0.5, 0.5))
-    expected = segment_array(stack[1], SegmentRequest("nuclei-s-net", "ZYX")).labels
+    expected = segment_array(stack[1], SegmentRequest("nuclei-unet-sharp", "ZYX")).labels
     np.testing.assert_array_equal(labels.data, expected)

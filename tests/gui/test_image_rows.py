@@ -37,7 +37,7 @@ def test_a_guess_of_the_axes_can_be_put_right(viewer, dock, rows, segment, nucle
     labels = segment()
     request = dock.segment_panel.last.result.request
     assert (request.axes, request.channels) == ("CYX", (1,))
-    expected = segment_array(nuclei[::-1], SegmentRequest("nuclei-s-net", "YX")).labels
+    expected = segment_array(nuclei[::-1], SegmentRequest("nuclei-unet-sharp", "YX")).labels
     np.testing.assert_array_equal(labels.data, expected)
     # Labels of other axes have another shape, so they get a layer of their own.
     rows.axes_box.setCurrentText("ZYX")
@@ -67,7 +67,7 @@ def test_a_level_of_a_multiscale_image(viewer, dock, rows, segment, nuclei):
     rows.level_box.setCurrentIndex(1)
     rows.level_box.activated.emit(1)
     labels = segment()
-    request = SegmentRequest("nuclei-s-net", "YX", level=1)
+    request = SegmentRequest("nuclei-unet-sharp", "YX", level=1)
     np.testing.assert_array_equal(labels.data, segment_array(levels, request).labels)
     assert labels.data.shape == (56, 72)
     for mine, its in (((-0.5, -0.5), (-0.5, -0.5)), ((55.5, 71.5), (111.5, 143.5))):  # edges

@@ -75,7 +75,7 @@ def test_uncertainty_after_a_run_and_away_again(viewer, dock, segment, qtbot, nu
     panel._segmenter._loaded.network.forward = None  # the network must not be asked again
     box = panel.form.uncertainty
     box.setCurrentIndex(box.findData("entropy"))
-    name = "stack nuclei-s-net uncertainty"
+    name = "stack nuclei-unet-sharp uncertainty"
     qtbot.waitUntil(lambda: name in viewer.layers, timeout=60_000)
     assert viewer.layers[name].data.max() > 0.3
     assert panel.form.image.name == "stack"
@@ -110,7 +110,7 @@ def test_the_brush_paints_a_new_object_of_fitting_size(viewer, dock, segment, qt
     assert panel.form.output_box.currentData() == "semantic"
     assert panel.form.min_size.value() == 0
     panel.form.min_size.setValue(7)
-    panel.select_checkpoint("nuclei-s-net")
+    panel.select_checkpoint("nuclei-unet-sharp")
     assert panel.form.output_box.currentData() == "instances"
     assert panel.form.min_size.value() == 7
     panel.form.min_size.setValue(25)

@@ -20,7 +20,7 @@ def settled(qtbot, panel):
 
 
 def expected(nuclei, **settings):
-    return segment_array(nuclei, SegmentRequest("nuclei-s-net", "YX", **settings)).labels[:]
+    return segment_array(nuclei, SegmentRequest("nuclei-unet-sharp", "YX", **settings)).labels[:]
 
 
 def test_labels_on_disk_follow_the_threshold_until_they_are_painted_on(

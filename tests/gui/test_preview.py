@@ -31,7 +31,7 @@ def test_slices_appear_while_others_are_in_work(viewer, dock, segment, nuclei, m
     panel.runner.progressed.connect(look)
     labels = segment()
     assert any(slices[0] and not slices[-1] for slices in seen)
-    assert [layer.name for layer in viewer.layers] == ["stack", "stack nuclei-s-net"]
+    assert [layer.name for layer in viewer.layers] == ["stack", "stack nuclei-unet-sharp"]
     assert viewer.layers.selection.active == labels
     assert all(plane.any() for plane in labels.data)
 
@@ -44,7 +44,7 @@ def test_it_goes_before_the_result_comes(viewer, dock, segment, nuclei, monkeypa
     viewer.layers.events.inserted.connect(lambda event: news.append(f"+ {event.value.name}"))
     viewer.layers.events.removed.connect(lambda event: news.append(f"- {event.value.name}"))
     segment()
-    assert news == ["+ cells so far", "- cells so far", "+ cells nuclei-s-net"]
+    assert news == ["+ cells so far", "- cells so far", "+ cells nuclei-unet-sharp"]
     viewer.layers.clear()
     viewer.add_image(np.stack([nuclei] * 2), name="stack")
     assert viewer.screenshot(canvas_only=True).any()
@@ -66,7 +66,7 @@ def test_it_goes_when_the_run_is_cancelled(viewer, dock, qtbot, nuclei, monkeypa
 @pytest.fixture
 def sized(store):
     """Return a checkpoint that learnt from pixels of half a micrometre."""
-    info, network = store.load("nuclei-s-net")
+    info, network = store.load("nuclei-unet-sharp")
     return store.save(replace(info, id="sized", spacing=(0.5, 0.5)), network.state_dict())
 
 
@@ -100,15 +100,15 @@ def test_the_spread_of_flips(viewer, dock, segment, nuclei, qtbot):
     assert form.uncertainty.findData("heads") < 0  # S-Net has one
     form.uncertainty.setCurrentIndex(form.uncertainty.findData("flips"))
     segment()
-    qtbot.waitUntil(lambda: "cells nuclei-s-net uncertainty" in viewer.layers, timeout=60_000)
+    qtbot.waitUntil(lambda: "cells nuclei-unet-sharp uncertainty" in viewer.layers, timeout=60_000)
     result = dock.segment_panel.last.result
     assert result.request.ensemble == "flips"
-    shown = viewer.layers["cells nuclei-s-net uncertainty"].data
+    shown = viewer.layers["cells nuclei-unet-sharp uncertainty"].data
     np.testing.assert_array_equal(shown, result.disagreement[0])
     assert shown.max() > 0.1
     form.uncertainty.setCurrentIndex(form.uncertainty.findData("entropy"))
     qtbot.waitUntil(lambda: not dock.segment_panel.uncertainty.runner.busy, timeout=60_000)
-    layer = viewer.layers["cells nuclei-s-net uncertainty"]
+    layer = viewer.layers["cells nuclei-unet-sharp uncertainty"]
     np.testing.assert_allclose(layer.data, entropy(result.probabilities[0]), atol=1e-3)
 
 

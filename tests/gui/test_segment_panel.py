@@ -41,7 +41,7 @@ def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment
     panel.form.output_box.setCurrentIndex(1)
     relabelled(qtbot, panel)
     expected = segment_array(
-        nuclei, SegmentRequest("nuclei-s-net", "YX", threshold=0.9, output="instances")
+        nuclei, SegmentRequest("nuclei-unet-sharp", "YX", threshold=0.9, output="instances")
     ).labels
     np.testing.assert_array_equal(layer.data, expected)
     assert layer.data.dtype == np.uint16
@@ -150,7 +150,7 @@ def test_segmenting_again_keeps_what_was_corrected(viewer, dock, segment, qtbot,
     panel.segment()
     assert not panel.busy
     np.testing.assert_array_equal(layer.data, after)
-    panel.select_checkpoint("nuclei-s-net")
+    panel.select_checkpoint("nuclei-unet-sharp")
     panel.form.threshold.setValue(0.5)
     answer("Yes")
     assert segment() == layer
@@ -177,7 +177,7 @@ def test_current_slice_of_a_stack(viewer, dock, segment, nuclei):
     viewer.dims.set_current_step(0, 1)
     layer = segment()
     whole = segment_array(
-        stack, SegmentRequest("nuclei-s-net", "ZYX", output="semantic", min_size=0)
+        stack, SegmentRequest("nuclei-unet-sharp", "ZYX", output="semantic", min_size=0)
     ).labels
     np.testing.assert_array_equal(layer.data[1], whole[1])
     assert not layer.data[[0, 2]].any()
@@ -285,7 +285,7 @@ def test_depth_is_offered_for_networks_that_can_be_pruned(viewer, dock, segment,
     assert form.depth_box.isVisible()
     form.depth_box.setCurrentText("Pruned to level 1")
     assert segment().metadata["seglite"]["pruning_level"] == 1
-    form.checkpoint_box.select("nuclei-s-net")
+    form.checkpoint_box.select("nuclei-unet-sharp")
     assert not form.depth_box.isVisible()
     assert form.request().pruning_level is None
 
@@ -368,7 +368,7 @@ def test_uncertainty_lies_on_the_image_and_names_the_worst_slice(
     panel.form.uncertainty.setCurrentIndex(panel.form.uncertainty.findData("entropy"))
     labels = segment()
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=60_000)
-    shown = viewer.layers["stack nuclei-s-net uncertainty"]
+    shown = viewer.layers["stack nuclei-unet-sharp uncertainty"]
     assert shown.data.shape == stack.shape
     assert 0.3 < shown.data.max() <= 1
     np.testing.assert_array_equal(shown.scale, image.scale)

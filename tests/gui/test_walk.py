@@ -15,7 +15,7 @@ def test_segment_correct_fine_tune_segment(
     viewer.add_image(nuclei, name="cells", scale=(0.5, 0.25), translate=(3, 4), units="um")
     dock.segment_panel.select_output("semantic")
     layer = segment()
-    assert layer.name == "cells nuclei-s-net"
+    assert layer.name == "cells nuclei-unet-sharp"
     assert layer.data.dtype == np.uint8
     assert 0.02 < (layer.data > 0).mean() < 0.7
     assert tuple(layer.scale) == (0.5, 0.25)
@@ -24,7 +24,7 @@ def test_segment_correct_fine_tune_segment(
     assert layer.axis_labels == viewer.layers["cells"].axis_labels
     assert viewer.layers.selection.active == layer
     assert layer.mode == "paint"
-    assert layer.metadata["seglite"]["checkpoint"] == "nuclei-s-net"
+    assert layer.metadata["seglite"]["checkpoint"] == "nuclei-unet-sharp"
 
     before = layer.data.copy()
     layer.brush_size = 12
@@ -36,26 +36,26 @@ def test_segment_correct_fine_tune_segment(
     assert panel.form.image_box.value == viewer.layers["cells"]
     dock.show_panel(dock.fine_tune_panel)
     panel.form.steps.setValue(3)
-    assert panel.form.name.text() == "nuclei-s-net-tuned-1"
+    assert panel.form.name.text() == "nuclei-unet-sharp-tuned-1"
     click(panel.start_button)
     assert panel.busy
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-    assert "nuclei-s-net-tuned-1" in panel.status.text()
-    assert CheckpointStore().info("nuclei-s-net-tuned-1").parent == "nuclei-s-net"
+    assert "nuclei-unet-sharp-tuned-1" in panel.status.text()
+    assert CheckpointStore().info("nuclei-unet-sharp-tuned-1").parent == "nuclei-unet-sharp"
     assert len(panel.curve.loss) == 3
     assert len(panel.curve.dice) == 2
-    assert panel.form.name.text() == "nuclei-s-net-tuned-2"
+    assert panel.form.name.text() == "nuclei-unet-sharp-tuned-2"
 
     # Three steps may not be enough to get better; from the history it can be used all the same.
     dock.show_panel(dock.models_panel)
-    assert dock.models_panel.selected == "nuclei-s-net-tuned-1"
+    assert dock.models_panel.selected == "nuclei-unet-sharp-tuned-1"
     click(dock.models_panel.buttons["use"])
-    assert dock.segment_panel.form.checkpoint_box.checkpoint == "nuclei-s-net-tuned-1"
+    assert dock.segment_panel.form.checkpoint_box.checkpoint == "nuclei-unet-sharp-tuned-1"
     assert dock.tabs.currentIndex() == 0
     second = segment()
     assert second == layer
     names = [each.name for each in viewer.layers if "corrected area" not in each.name]
-    assert names == ["cells", "cells nuclei-s-net-tuned-1"]
+    assert names == ["cells", "cells nuclei-unet-sharp-tuned-1"]
 
 
 @pytest.mark.parametrize("tab", [0, 1])
@@ -105,7 +105,7 @@ def test_cancel_keeps_the_slices_that_are_finished(viewer, dock, segment, click,
     assert not labels.data[3].any()
     assert segment() == labels
     assert panel.last.result.complete
-    expected = segment_array(stack, SegmentRequest("nuclei-s-net", "ZYX")).labels
+    expected = segment_array(stack, SegmentRequest("nuclei-unet-sharp", "ZYX")).labels
     np.testing.assert_array_equal(labels.data, expected)
 
 
@@ -119,7 +119,7 @@ def test_stop_keeps_the_best_so_far(viewer, dock, click, segment, qtbot, nuclei,
     qtbot.waitUntil(lambda: len(panel.curve.loss) >= 2, timeout=PATIENCE)
     click(panel.stop_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-    info = CheckpointStore().info("nuclei-s-net-tuned-1")
+    info = CheckpointStore().info("nuclei-unet-sharp-tuned-1")
     assert 2 <= info.settings["steps_done"] < 20
 
 
@@ -137,12 +137,12 @@ def test_without_progress_nothing_is_saved(
     click(panel.start_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert len(panel.curve.loss) == 2
-    assert "nuclei-s-net stays selected" in panel.status.text()
+    assert "nuclei-unet-sharp stays selected" in panel.status.text()
     assert "saved" not in panel.status.text().lower()
     assert [info.id for info in CheckpointStore().list()] == before
     assert panel.start_button.text() == "Fine-tune"
-    assert panel.form.checkpoint_box.checkpoint == "nuclei-s-net"
-    assert panel.form.name.text() == "nuclei-s-net-tuned-1"
+    assert panel.form.checkpoint_box.checkpoint == "nuclei-unet-sharp"
+    assert panel.form.name.text() == "nuclei-unet-sharp-tuned-1"
 
 
 def test_fine_tuning_works_while_segmenting(
@@ -157,7 +157,7 @@ def test_fine_tuning_works_while_segmenting(
     dock.show_panel(dock.segment_panel)
     assert segment() is not None
     qtbot.waitUntil(lambda: not training.busy, timeout=PATIENCE)
-    assert CheckpointStore().info("nuclei-s-net-tuned-1").settings["steps_done"] == 6
+    assert CheckpointStore().info("nuclei-unet-sharp-tuned-1").settings["steps_done"] == 6
 
 
 TRAIN_UNDER_GL = """

@@ -13,7 +13,7 @@ from ...checkpoints import CheckpointInfo, CheckpointStore, printable, score_of
 from .forms import NarrowComboBox, select
 
 # The id that is selected at first.
-DEFAULT = "nuclei-s-net"
+DEFAULT = "nuclei-unet-sharp"
 
 
 class CheckpointBox(NarrowComboBox):
