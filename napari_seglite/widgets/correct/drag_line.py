@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-COLOUR, WIDTH = "#ffd700", 2
+COLOUR, WIDTH = "yellow", 2
 # In front of all layers.
 _ORDER = 1_000_000
 
