@@ -102,7 +102,7 @@ def half_known(blobs):
 
 
 def test_patches_lie_where_labels_count_and_say_where(half_known):
-    frames, labels, weight = PatchSampler([half_known], 32, 1.0, 0, 0, 0).batch(40)
+    frames, labels, weight, _ = PatchSampler([half_known], 32, 1.0, 0, 0, 0).batch(40)
     assert weight.shape == labels.shape
     assert set(weight.unique().tolist()) == {0, 1}
     assert weight.flatten(1).any(1).all()

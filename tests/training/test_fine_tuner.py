@@ -200,7 +200,7 @@ def test_patches_repeat_and_labels_follow(images):
     def draw(seed):
         return PatchSampler(images, 48, 1.25, 0.5, 1, seed).batch(6)
 
-    frames, labels, _ = draw(0)
+    frames, labels, *_ = draw(0)
     assert frames.shape == (6, 1, 48, 48)
     assert labels.shape == (6, 48, 48)
     again, *_ = draw(0)
@@ -218,7 +218,7 @@ def test_a_rare_class_is_shown_as_often_as_a_common_one():
     image = TrainingImage("x", np.zeros((1, 400, 400), np.float32), labels)
 
     def seen(classes):
-        _, found, _ = PatchSampler([image], 32, 1.0, 0, 0, 0, classes).batch(100)
+        _, found, *_ = PatchSampler([image], 32, 1.0, 0, 0, 0, classes).batch(100)
         return (found == 2).flatten(1).any(1).float().mean()
 
     assert seen(1) < 0.05
