@@ -89,7 +89,7 @@ def test_sizes_are_matched(sized, viewer, dock, segment, nuclei, click, qtbot):
     panel = dock.segment_panel
     click(form.fit_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=60_000)
-    assert "px wide, the checkpoint learnt 19 px: rescale by" in panel.status.text()
+    assert "px wide, the checkpoint learnt 20 px: rescale by" in panel.status.text()
     assert form.rescale.value() < 0.67
     assert panel.form.request().rescale == round(form.rescale.value(), 2)
 
@@ -97,18 +97,19 @@ def test_sizes_are_matched(sized, viewer, dock, segment, nuclei, click, qtbot):
 def test_the_spread_of_flips(viewer, dock, segment, nuclei, qtbot):
     viewer.add_image(nuclei, name="cells")
     form = dock.segment_panel.form
+    form.checkpoint_box.select("nuclei-s-net")
     assert form.uncertainty.findData("heads") < 0  # S-Net has one
     form.uncertainty.setCurrentIndex(form.uncertainty.findData("flips"))
     segment()
-    qtbot.waitUntil(lambda: "cells nuclei-unet-sharp uncertainty" in viewer.layers, timeout=60_000)
+    qtbot.waitUntil(lambda: "cells nuclei-s-net uncertainty" in viewer.layers, timeout=60_000)
     result = dock.segment_panel.last.result
     assert result.request.ensemble == "flips"
-    shown = viewer.layers["cells nuclei-unet-sharp uncertainty"].data
+    shown = viewer.layers["cells nuclei-s-net uncertainty"].data
     np.testing.assert_array_equal(shown, result.disagreement[0])
     assert shown.max() > 0.1
     form.uncertainty.setCurrentIndex(form.uncertainty.findData("entropy"))
     qtbot.waitUntil(lambda: not dock.segment_panel.uncertainty.runner.busy, timeout=60_000)
-    layer = viewer.layers["cells nuclei-unet-sharp uncertainty"]
+    layer = viewer.layers["cells nuclei-s-net uncertainty"]
     np.testing.assert_allclose(layer.data, entropy(result.probabilities[0]), atol=1e-3)
 
 
