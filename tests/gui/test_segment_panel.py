@@ -280,12 +280,13 @@ def test_depth_is_offered_for_networks_that_can_be_pruned(viewer, dock, segment,
     store.save(CheckpointInfo("sharp", "unet-sharp", options=options), network.state_dict())
     viewer.add_image(nuclei)
     form = dock.segment_panel.form
+    form.checkpoint_box.select("nuclei-s-net")
     assert not form.depth_box.isVisible()
     form.checkpoint_box.refresh("sharp")
     assert form.depth_box.isVisible()
     form.depth_box.setCurrentText("Pruned to level 1")
     assert segment().metadata["seglite"]["pruning_level"] == 1
-    form.checkpoint_box.select("nuclei-unet-sharp")
+    form.checkpoint_box.select("nuclei-s-net")
     assert not form.depth_box.isVisible()
     assert form.request().pruning_level is None
 
