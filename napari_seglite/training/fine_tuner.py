@@ -240,8 +240,9 @@ class FineTuner:
         """
         if (images := callbacks.new_examples()) is not None:
             self._take(images)
-        start, best = (
-            mean(getattr(run.progress, name) for run in runs) for name in ("start", "best")
+        start, best, start_f1, best_f1 = (
+            mean(getattr(run.progress, name) for run in runs)
+            for name in ("start", "best", "start_f1", "best_f1")
         )
         useful = max(1, round(mean(run.progress.best_step for run in runs)))
         full = each.full_training and replace(each.full_training, steps=None)
@@ -253,6 +254,7 @@ class FineTuner:
         if best > start:
             last.trainer.load_weights(mean_weights([run.best_weights for run in runs]))
         last.progress.start, last.progress.best = start, best
+        last.progress.start_f1, last.progress.best_f1 = start_f1, best_f1
         return last
 
     # ------------------------------------------------------------------ helpers
