@@ -31,6 +31,18 @@ def adjust(panel, monkeypatch, **settings):
     monkeypatch.setattr(panel.form, "request", lambda: asked().adjusted(**settings))
 
 
+def test_a_head_for_objects(panel, click):
+    form = panel.form
+    assert form.objects.isChecked()  # the start has one
+    assert not form.objects.isEnabled()
+    assert form.request().head is None
+    for start in ("nuclei-s-net", "celnet"):
+        form.checkpoint_box.select(start)
+        assert form.request().head is None
+        click(form.objects)
+        assert form.request().head == "distance"
+
+
 def test_one_bar_for_the_whole_of_a_run(panel, click, qtbot, monkeypatch):
     adjust(panel, monkeypatch, folds=2, keep_best=False, validate_every=2, patch=32, batch=1)
     panel.form.steps.setValue(6)

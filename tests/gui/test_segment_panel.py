@@ -46,12 +46,20 @@ def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment
     np.testing.assert_array_equal(layer.data, expected)
     assert layer.data.dtype == np.uint16
     assert layer.metadata["seglite"]["threshold"] == 0.9
+    rows, count = panel.form.labelling_rows, len(np.unique(layer.data))
+    assert rows.split_depth.isVisible()
+    rows.split_depth.setValue(0.5)
+    relabelled(qtbot, panel)
+    assert layer.metadata["seglite"]["split_depth"] == 0.5
+    assert len(np.unique(layer.data)) < count
     panel.form.smooth.setValue(2)
     panel.form.fill_holes.setValue(50)
     relabelled(qtbot, panel)
     request = SegmentRequest.from_dict(layer.metadata["seglite"])
     assert (request.smooth, request.fill_holes) == (2.0, 50)
     np.testing.assert_array_equal(layer.data, segment_array(nuclei, request).labels)
+    panel.select_checkpoint("nuclei-s-net")  # which has no object head
+    assert not rows.split_depth.isVisible()
 
 
 @pytest.mark.usefixtures("masks")

@@ -216,6 +216,14 @@ def test_series_of_stacks_in_any_order(store, untrained):
     assert not one.labels[0].any()
 
 
+def test_the_mean_of_any_number_of_channels(store, nuclei):
+    request = SegmentRequest("nuclei-unet-sharp-tiny", "YXC", "cpu")
+    grey = Segmenter(store).segment(nuclei, SegmentRequest(request.checkpoint, "YX", "cpu"))
+    several = Segmenter(store).segment(np.stack([nuclei] * 2, axis=-1), request)
+    np.testing.assert_array_equal(several.labels, grey.labels)
+    assert several.labels.any()
+
+
 def test_one_channel_of_many(store, untrained):
     rng = np.random.default_rng(0)
     image = rng.normal(size=(3, 4, 40, 36)).astype(np.float32)
