@@ -101,7 +101,7 @@ def test_preferences_keep_their_names():
     assert manifest["name"] == "napari-seglite"
     found = {key: entry["default"] for key, entry in section.items()}
     expected = {
-        "checkpoint": "nuclei-s-net",
+        "checkpoint": "nuclei-unet-sharp",
         "device": "auto",
         "output": "checkpoint",
         "threshold": 0.5,
