@@ -13,7 +13,7 @@ IMPORTS, STEP, FRAME = 10.0, 2.0, 2.0  # seconds, by the clock of these tests
 def clock(monkeypatch):
     """Return a clock that only steps and scores move, with the seconds that each takes."""
     costs = {"now": IMPORTS, "step": STEP, "frame": FRAME}
-    true_step, true_predict = Trainer.step, scoring.predict_frame
+    true_step, true_predict = Trainer.step, scoring.predict_with_head
 
     def step(*arguments):
         costs["now"] += costs["step"]
@@ -24,7 +24,7 @@ def clock(monkeypatch):
         return true_predict(*arguments)
 
     monkeypatch.setattr(Trainer, "step", step)
-    monkeypatch.setattr(scoring, "predict_frame", predict)
+    monkeypatch.setattr(scoring, "predict_with_head", predict)
     return costs
 
 
