@@ -68,13 +68,7 @@ def pairs_of(folder: Path, part: str) -> list[Pair]:
     """Return the images and labels of a part of a set."""
     labels = {path.stem: path for path in (folder / part / "labels").iterdir()}
     images = sorted((folder / part / "images").iterdir())
-    return [
-        (
-            imread(path)[..., :3] if imread(path).ndim == 3 else imread(path),
-            imread(labels[path.stem]),
-        )
-        for path in images
-    ]
+    return [(imread(path), imread(labels[path.stem])) for path in images]
 
 
 def groups(data: Path, every: int) -> dict[str, list[Pair]]:

@@ -69,6 +69,15 @@ class Box(NamedTuple):
             and other.left < self.right
         )
 
+    def joined(self, other: Box) -> Box:
+        """Return the box around both boxes."""
+        return Box(
+            min(self.top, other.top),
+            min(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )
+
     def grown(self, margin: int, shape: tuple[int, int]) -> Box:
         """Return the box enlarged by a margin on every side and clipped to the frame.
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..checkpoints import CheckpointInfo
 from ..errors import Cancelled
 from ..images import Box, ImageAxes, PixelSize, at_level
-from ..runtime import Stop, WithResult, never
+from ..runtime import Stop, drain, never
 from .request import RESCALE, SegmentRequest
 from .rescaling import matching_rescale
 from .segmenter import Segmenter
@@ -183,13 +183,11 @@ def _fit(trial: Trial, learnt: float) -> float:
 
 def _try(part: np.ndarray, request: SegmentRequest, segmenter: Segmenter, stop: Stop) -> Trial:
     """Segment a region at the request's factor."""
-    steps = WithResult(segmenter.run(part, request, stop))
-    for _ in steps:
-        pass
-    if not steps.result.complete:
+    result = drain(segmenter.run(part, request, stop))
+    if not result.complete:
         raise Cancelled
-    labels = np.asarray(steps.result.labels)
-    probabilities = np.asarray(steps.result.probabilities[0]).astype(np.float32)
+    labels = np.asarray(result.labels)
+    probabilities = np.asarray(result.probabilities[0]).astype(np.float32)
     foreground = probabilities[0] if len(probabilities) == 1 else 1 - probabilities[0]
     pixels = np.bincount(labels[labels > 0].ravel())
     pixels = pixels[pixels > 0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import Cancelled
 from ..images import Block, Box, ImageAxes, blocks
-from ..labels import Calibration, SoftDice
+from ..labels import Calibration, SoftDice, overlap
 from ..runtime import Stop, never
 from .result import Segmentation
 
@@ -51,11 +51,10 @@ def evidence(result: Segmentation, frame: int) -> Evidence | None:
         return None
     position = result.frames.index(frame)
     whole = Box.whole(result.probabilities.shape[-2:])
-    interior = getattr(result, "interior", None)
     return Evidence(
         result.region.box(ImageAxes(result.request.axes).frame_shape(result.shape)),
         _foreground(result, position, whole.slices),
-        None if interior is None else interior(position, whole),
+        result.interior(position, whole),
     )
 
 
@@ -137,8 +136,7 @@ def calibrate(result: Segmentation, accepted: Iterable[tuple[int, np.ndarray]]) 
         soft = SoftDice()
         soft.add(predicted, shown.probability)
         expected.append(soft.value)
-        sizes = int(predicted.sum()) + int(true.sum())
-        measured.append(2 * int((predicted & true).sum()) / sizes if sizes else 1.0)
+        measured.append(overlap(predicted, true).dice)
     return Calibration(tuple(expected), tuple(measured))
 
 

@@ -298,12 +298,11 @@ class SegmentRequest:
         info : CheckpointInfo
             Card of the checkpoint.
         """
-        depth = info.split_depth if self.split_depth is None else self.split_depth
         own = replace(
             self,
             output=self.output_for(info),
             min_size=self.min_size_for(info),
-            split_depth=depth if info.head else None,
+            split_depth=self.split_depth_for(info) if info.head else None,
         )
         return own.with_stack()
 
@@ -324,6 +323,10 @@ class SegmentRequest:
         if self.min_size is not None:
             return self.min_size
         return round(info.smallest_object / self.rescale**2)
+
+    def split_depth_for(self, info: CheckpointInfo) -> float:
+        """Return the depth at which objects are split, for a checkpoint with an object head."""
+        return info.split_depth if self.split_depth is None else self.split_depth
 
     def as_dict(self) -> dict[str, Any]:
         """Return the request as plain JSON data."""

@@ -215,8 +215,7 @@ class Segmentation:
     def _interior(self, request: SegmentRequest) -> Interior | None:
         if self.head is None:
             return None
-        depth = self.info.split_depth if request.split_depth is None else request.split_depth
-        return Interior(self.info.head, self.head, depth)
+        return Interior(self.info.head, self.head, request.split_depth_for(self.info))
 
     def relabel(self, **changes: Any) -> Segmentation:
         """Label again from the same probabilities, without running the network.

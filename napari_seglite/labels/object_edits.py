@@ -138,12 +138,7 @@ def object_at(plane: Plane, point: Point) -> FoundObject | None:
         parts, _ = ndi.label(labels == value, _TOUCHING)
         rows, columns = ndi.find_objects(parts, parts[at])[-1]
         inner = Box(rows.start, columns.start, rows.stop, columns.stop)
-        found = Box(
-            inner.top + box.top,
-            inner.left + box.left,
-            inner.bottom + box.top,
-            inner.right + box.left,
-        )
+        found = inner.moved(box.top, box.left)
         # It may go on where it touches the side of a box that is not the frame's.
         if box.holds(found.grown(1, plane.shape)):
             return FoundObject(value, found, parts[inner.slices] == parts[at])
@@ -222,7 +217,7 @@ def merge(plane: Plane, stroke: np.ndarray) -> Edit:
     line = _pixels(stroke, plane.shape)
     first = _object(plane, (int(line[0, 0]), int(line[0, 1])), MERGE_HOW)
     last = _object(plane, (int(line[-1, 0]), int(line[-1, 1])), MERGE_HOW)
-    box = _around(first.box, last.box)
+    box = first.box.joined(last.box)
     one, other = first.within(box), last.within(box)
     if (one & other).any():
         raise AnnotationError(ONE_ALREADY)
@@ -247,7 +242,8 @@ def redraw(plane: Plane, stroke: np.ndarray) -> Edit:
     line = _pixels(stroke, plane.shape)
     found = _object(plane, (int(line[0, 0]), int(line[0, 1])), START_OUTSIDE)
     (top, left), (bottom, right) = line.min(0).tolist(), line.max(0).tolist()
-    box = _around(found.box, Box(top, left, bottom + 1, right + 1)).grown(1, plane.shape)
+    stroked = Box(top, left, bottom + 1, right + 1)
+    box = found.box.joined(stroked).grown(1, plane.shape)
     mask = found.within(box)
     line = line - (box.top, box.left)
     out = ~mask[tuple(line.T)]
@@ -370,15 +366,6 @@ def _object(plane: Plane, point: Point, otherwise: str) -> FoundObject:
     if found is None:
         raise AnnotationError(otherwise)
     return found
-
-
-def _around(first: Box, second: Box) -> Box:
-    return Box(
-        min(first.top, second.top),
-        min(first.left, second.left),
-        max(first.bottom, second.bottom),
-        max(first.right, second.right),
-    )
 
 
 def _painted(plane: Plane, box: Box, values: dict[int, np.ndarray], value: int) -> Edit:

@@ -214,13 +214,7 @@ def _merges(parts: Parts, evidence: np.ndarray | None, usual: float) -> Iterator
     chosen = np.flatnonzero((joined > JOINED) & (together < LARGEST * usual) & (wide > 0.4))
     for k in chosen[np.argsort(-score[chosen])][:MOST]:
         a, b = sorted(pairs[k].tolist(), key=lambda n: -parts.sizes[n - 1])
-        first, second = parts.boxes[a - 1], parts.boxes[b - 1]
-        box = Box(
-            min(first.top, second.top),
-            min(first.left, second.left),
-            max(first.bottom, second.bottom),
-            max(first.right, second.right),
-        )
+        box = parts.boxes[a - 1].joined(parts.boxes[b - 1])
         crop = parts.numbers[box.slices]
         solid = solidity((crop == a) | (crop == b))
         label, other = int(parts.labels[a - 1]), int(parts.labels[b - 1])
