@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..batch import FORMATS, BatchEvent, BatchRequest, run_batch
 from ..errors import SegliteError, reason
-from ..formats import find_images
+from ..formats import find_images, replacing
 from ..inference import SETTINGS, Segmenter, SegmentRequest, Setting
 from .parsing import Commands
 
@@ -116,13 +116,17 @@ def run(arguments: argparse.Namespace) -> int:
 def _write_table(path: Path, rows: list[tuple[str, str, str]]) -> None:
     """Write the images, their labels and their expected quality."""
     try:
-        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with (
+            replacing(path) as temporary,
+            # Names of files may be no text.
+            temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(("image", "labels", "expected_dice"))
             writer.writerows(rows)
     except OSError as error:
         raise SegliteError(
-            f"{path}: the table cannot be written ({reason(error)}). The labels are there."
+            f"The table cannot be written: {reason(error, path)}. The labels are there."
         ) from error
 
 

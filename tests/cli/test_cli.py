@@ -68,6 +68,9 @@ def test_segment_writes_labels_and_goes_on_after_bad_files(tmp_path, nuclei, cap
     assert f"{text}: the file is damaged or not an image" in told.err
     assert "missing.tif: there is no such file" in told.err
     assert f"{flat}: All pixels of the image are equal" in told.err
+    nowhere = text / "quality.csv"  # in a folder that is a file
+    assert main(["segment", str(flat), *options, "--table", str(nowhere)]) == 1
+    assert "The table cannot be written" in capsys.readouterr().err
     expected = segment(read_image(nuclei).array, SegmentRequest("nuclei-s-net", "YX", "cpu")).labels
     for name in ("cells", "lzw"):
         np.testing.assert_array_equal(read_labels(out / f"{name}_labels.tif"), expected)
