@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from skimage.io import imread
-from torch import Tensor
+from torch import Tensor, nn
 
 import src_models
 from src_models import object_heads
@@ -246,6 +246,17 @@ def _mirrored(start: int, count: int, length: int) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------- training
+def begin_from(network: nn.Module, file: Path) -> None:
+    """Take over the weights of a file as far as their shapes agree, and say how many those are."""
+    own, taken = network.state_dict(), 0
+    with np.load(file) as arrays:
+        for name, value in own.items():
+            if name in arrays and arrays[name].shape == tuple(value.shape):
+                own[name], taken = torch.from_numpy(arrays[name]).to(value.dtype), taken + 1
+    network.load_state_dict(own)
+    print(f"{taken} of {len(own)} weights from {file.name}")
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Train until the time is over, and save the running average of the weights."""
     torch.manual_seed(arguments.seed)
@@ -260,13 +271,15 @@ def train(arguments: argparse.Namespace) -> None:
     outputs = 1 + object_heads.channels(arguments.head)
     options = {"preset": arguments.preset} if arguments.network == "unet-sharp" else {}
     network = src_models.create(arguments.network, 3, outputs, **options)
+    if arguments.start:
+        begin_from(network, arguments.start)
     network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     weights = [value for value in network.state_dict().values() if value.is_floating_point()]
     mean_weights = [value.detach().clone() for value in weights]
     optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=1e-2)
     started, steps, seconds = time.monotonic(), 0, 60 * arguments.minutes
     total = torch.zeros((), device=device)
-    while (share := (time.monotonic() - started) / seconds) < 1 and steps < arguments.steps:
+    while (share := max((time.monotonic() - started) / seconds, steps / arguments.steps)) < 1:
         warm = min(1.0, (steps + 1) / 200)
         for group in optimiser.param_groups:
             cosine = (1 + math.cos(math.pi * share)) / 2
@@ -310,6 +323,7 @@ def main() -> None:
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--head", default="distance", choices=("", *object_heads.NAMES))
     parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--start", type=Path, help="weights as this script saves them")
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--patch", type=int, default=256)

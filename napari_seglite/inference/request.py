@@ -297,7 +297,17 @@ class SegmentRequest:
         ----------
         info : CheckpointInfo
             Card of the checkpoint.
+
+        Raises
+        ------
+        SegliteError
+            If a split depth is given to a checkpoint without an object head.
         """
+        if self.split_depth is not None and not info.head:
+            raise SegliteError(
+                f"A split depth acts on the object head of a checkpoint, and {info.id} has none. "
+                "Leave it out, or add a head by fine-tuning."
+            )
         own = replace(
             self,
             output=self.output_for(info),

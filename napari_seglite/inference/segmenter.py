@@ -169,7 +169,9 @@ class Segmenter:
         outputs = _resume_or_begin(image_pass, resume)
         complete = yield from self._predict(image_pass, outputs, loaded, stop)
 
-        yield Progress(labelling_text(request.output_for(loaded.info)), frames=len(frames))
+        yield Progress(
+            labelling_text(request.output_for(loaded.info), loaded.info.head), frames=len(frames)
+        )
         result = Segmentation(
             labels=None,
             probabilities=outputs.probabilities,

@@ -34,9 +34,12 @@ TOO_LARGE = (
     "This object is too large to be edited with one click. Use the brush, or the tools for masks."
 )
 START_OUTSIDE = "Start the stroke inside the object whose border it redraws."
+TOO_FAR = "This reaches too far to be edited with one drag. Use the brush, or the tools for masks."
+TOO_SMALL = "This object is too small to be split. Use the brush."
 NOT_DIVIDED = "The line divides no object. Draw it through the object, from border to border."
 MERGE_HOW = "Drag from one object to the other: begin inside the first, end inside the second."
 ONE_ALREADY = "The drag begins and ends in the same object."
+BETWEEN = "Another object lies between the two. Merge with that one first, or delete it."
 NOTHING_CUT = (
     "The stroke changes no border. Draw out of the object and back to enlarge it, or along the new "
     "border inside it to cut off what lies outside."
@@ -185,9 +188,11 @@ def split(plane: Plane, stroke: np.ndarray, fresh: int | None = None) -> Edit:
     """
     line = _pixels(stroke, plane.shape)
     found = _object(plane, _crossed(plane, line), NOT_DIVIDED)
+    if np.count_nonzero(found.mask) < 2 * _SMALLEST_PIECE:
+        raise AnnotationError(TOO_SMALL)
     line = np.concatenate([_onward(line[::-1], found)[::-1], line, _onward(line, found)])
-    cut = _drawn(_edgewise(line) if fresh is None else line, found.box)
-    pieces, count = ndi.label(found.mask & ~cut)
+    cut = _drawn(_edgewise(line), found.box)
+    pieces, count = ndi.label(found.mask & ~cut, _TOUCHING)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     kept = [k for k in np.argsort(-sizes[1:], kind="stable") + 1 if sizes[k] >= _SMALLEST_PIECE]
     if len(kept) < 2:
@@ -217,12 +222,15 @@ def merge(plane: Plane, stroke: np.ndarray) -> Edit:
     line = _pixels(stroke, plane.shape)
     first = _object(plane, (int(line[0, 0]), int(line[0, 1])), MERGE_HOW)
     last = _object(plane, (int(line[-1, 0]), int(line[-1, 1])), MERGE_HOW)
-    box = first.box.joined(last.box)
+    box = _bounded(first.box.joined(last.box))
     one, other = first.within(box), last.within(box)
     if (one & other).any():
         raise AnnotationError(ONE_ALREADY)
     way = ndi.distance_transform_edt(~one) + ndi.distance_transform_edt(~other)
     between = (way <= way[other].min() + 1.5) & (plane.read(box) == 0)
+    parts, _ = ndi.label(one | other | between, _TOUCHING)
+    if parts[one].max() != parts[other].max():
+        raise AnnotationError(BETWEEN)
     return _painted(plane, box, {first.value: other | between}, first.value)
 
 
@@ -243,7 +251,7 @@ def redraw(plane: Plane, stroke: np.ndarray) -> Edit:
     found = _object(plane, (int(line[0, 0]), int(line[0, 1])), START_OUTSIDE)
     (top, left), (bottom, right) = line.min(0).tolist(), line.max(0).tolist()
     stroked = Box(top, left, bottom + 1, right + 1)
-    box = found.box.joined(stroked).grown(1, plane.shape)
+    box = _bounded(found.box.joined(stroked).grown(1, plane.shape))
     mask = found.within(box)
     line = line - (box.top, box.left)
     out = ~mask[tuple(line.T)]
@@ -277,14 +285,16 @@ def _spur(grown: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _dented(mask: np.ndarray, line: np.ndarray) -> np.ndarray:
     """Return the larger part of an object that a line, continued to its border, runs through."""
+    # The image's side is a border, too.
+    mask = np.pad(mask, 1)
+    line = line + 1
     ends = [_to_nearest(end, ~mask) for end in (line[0], line[-1])]
     cut = np.zeros_like(mask)
-    cut[tuple(np.concatenate([ends[0][::-1], line, ends[1]]).T)] = True
-    pieces, count = ndi.label(mask & ~cut)
-    if count < 2:
-        return mask
-    larger = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    return np.asarray(larger | (cut & mask & ndi.binary_dilation(larger, _TOUCHING)))
+    cut[tuple(_edgewise(np.concatenate([ends[0][::-1], line, ends[1]])).T)] = True
+    pieces, count = ndi.label(mask & ~cut, _TOUCHING)
+    larger = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1 if count > 1 else mask
+    kept = larger | (cut & mask & ndi.binary_dilation(larger, _TOUCHING))
+    return np.asarray(kept[1:-1, 1:-1])
 
 
 # ---------------------------------------------------------------------- strokes
@@ -366,6 +376,12 @@ def _object(plane: Plane, point: Point, otherwise: str) -> FoundObject:
     if found is None:
         raise AnnotationError(otherwise)
     return found
+
+
+def _bounded(box: Box) -> Box:
+    if max(box.shape) > 2 * LARGEST_REACH:
+        raise AnnotationError(TOO_FAR)
+    return box
 
 
 def _painted(plane: Plane, box: Box, values: dict[int, np.ndarray], value: int) -> Edit:

@@ -202,11 +202,19 @@ def _joined(pairs: np.ndarray, count: int) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------- split
-def labelling_text(output: Output) -> str:
-    """Return the status text of labelling; the first objects ever need compilation."""
+def labelling_text(output: Output, head: str = "") -> str:
+    """Return the status text of labelling; the first objects ever need compilation.
+
+    Parameters
+    ----------
+    output : str
+        Kind of labels.
+    head : str
+        Object head that separates the objects; empty if the shape of the mask does.
+    """
     from .watershed import needs_compiling
 
-    if output == "instances" and needs_compiling():
+    if output == "instances" and needs_compiling(levels=bool(head)):
         return "Compiling the separation of objects for this computer, once, about 10 s …"
     return "Labelling …"
 

@@ -389,9 +389,15 @@ def _flooded(levels, depth, objects):  # type: ignore[no-untyped-def]
     return count
 
 
-def needs_compiling() -> bool:
-    """Whether neither this process nor the cache on disk holds the compiled watershed."""
-    return not is_compiled(split_each)
+def needs_compiling(levels: bool = False) -> bool:
+    """Whether neither this process nor the cache on disk holds the compiled watershed.
+
+    Parameters
+    ----------
+    levels : bool
+        Ask for the one on given levels instead of the one on the distance to the background.
+    """
+    return not is_compiled(split_on_levels if levels else split_each)
 
 
 def as_volume(array: np.ndarray) -> np.ndarray:

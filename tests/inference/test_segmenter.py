@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_seglite import Segmenter, SegmentRequest, segment
-from napari_seglite.errors import Cancelled, CheckpointError, DeviceError, ImageError
+from napari_seglite.errors import Cancelled, CheckpointError, DeviceError, ImageError, SegliteError
 
 CHECKPOINT = "nuclei-s-net"
 
@@ -132,6 +132,8 @@ def test_relabelling_equals_segmenting_again(nuclei):
     np.testing.assert_array_equal(anew.labels, direct.labels)
     assert anew.request == direct.request
     assert result.request.threshold == 0.5
+    with pytest.raises(SegliteError, match=f"{CHECKPOINT} has none"):
+        result.relabel(split_depth=0.1)
 
 
 def test_progress_counts_every_tile(nuclei):

@@ -137,3 +137,43 @@ def test_missed_objects_are_proposed_from_the_probabilities():
     for small, large in zip(range(len(areas) - 1), range(1, len(areas)), strict=True):
         assert not (found.mask(small) & ~found.mask(large)).any()
     assert level_sets.propose(chances, ~labels, (140, 10), whole) is None
+
+
+def test_a_cut_parts_nothing_that_touches_at_corners():
+    # Two squares joined at a corner are one object; a nick in one of them divides nothing.
+    labels = np.zeros((40, 40), np.uint16)
+    labels[5:15, 5:15] = labels[15:25, 15:25] = 1
+    with pytest.raises(AnnotationError, match="divides no object"):
+        object_edits.split(Plane.of(labels), stroke((3, 6), (5, 6), (3, 8)), 9)
+    # A diagonal line divides, although pixels on either side touch at corners.
+    labels[5:25, 5:25] = 1
+    for fresh in (9, None):
+        new = applied(labels, object_edits.split(Plane.of(labels), stroke((3, 3), (26, 26)), fresh))
+        assert {int(new[20, 8]), int(new[8, 20])} == ({1, 9} if fresh else {1})
+        one, other = (object_edits.object_at(Plane.of(new), p) for p in ((20, 8), (8, 20)))
+        assert not (one.within(Box(0, 0, 40, 40)) & other.within(Box(0, 0, 40, 40))).any()
+
+
+def test_a_border_at_the_side_of_the_image_is_redrawn_up_to_the_side():
+    labels = np.zeros((40, 60), np.uint16)
+    labels[:30, 10:50] = 4
+    new = applied(
+        labels, object_edits.redraw(Plane.of(labels), stroke((1, 38), (15, 38), (28, 38)))
+    )
+    assert not new[:30, 40:].any()
+    assert (new[:30, 10:38] == 4).all()
+
+
+def test_what_cannot_be_done_says_why():
+    labels = np.zeros((30, 6000), np.uint16)
+    labels[10:20, 10:20], labels[10:20, 30:40], labels[:, 24:26] = 1, 2, 3
+    labels[10:20, 5000:5010], labels[2:4, 100:102] = 5, 6
+    plane = Plane.of(labels)
+    for edit, points, words in (
+        (object_edits.merge, ((15, 15), (15, 35)), "lies between"),
+        (object_edits.merge, ((15, 15), (15, 5005)), "too far"),
+        (object_edits.redraw, ((15, 15), (15, 5005)), "too far"),
+        (object_edits.split, ((1, 101), (5, 101)), "too small"),
+    ):
+        with pytest.raises(AnnotationError, match=words):
+            edit(plane, stroke(*points))

@@ -116,7 +116,7 @@ def _relabelled(
     """Relabel a segmentation, the visible frame first."""
     from ...labels import labelling_text
 
-    yield labelling_text(settings["output"])
+    yield labelling_text(settings["output"], old.info.head)
     if first is not None:
         yield old.relabel_frame(first, **settings)
     return old.relabel(**settings)
