@@ -102,7 +102,7 @@ def main() -> None:
         threshold = calibrate(network, info, read(arguments.data, info.normalisation)[::3])
         print(f"calibrated: {threshold:.2f} becomes 0.50")
         half = CheckpointStore(Path(nowhere) / "half", Path(nowhere) / "none")
-        half.save(info, network.state_dict(), half=True)
+        half.save(info, network.state_dict(), bits=16)
         scores = score(arguments.data, half)
         for group, dice in scores.items():
             print(f"{group:26} {dice:.4f}")
@@ -122,7 +122,7 @@ def main() -> None:
             scores=scores,
         )
         shipped = CheckpointStore(BUILT_IN, Path(nowhere) / "none")
-        shipped.save(info, network.state_dict(), half=True, overwrite=True)
+        shipped.save(info, network.state_dict(), bits=16, overwrite=True)
 
 
 if __name__ == "__main__":

@@ -141,14 +141,14 @@ def main() -> None:
     kept = replay.pack([replay.cut(frame, rng) for frame in frames])
     with tempfile.TemporaryDirectory() as nowhere:
         half = CheckpointStore(Path(nowhere) / "half", Path(nowhere) / "none")
-        half.save(info, network.state_dict(), half=True)
+        half.save(info, network.state_dict(), bits=16)
         scores = score(arguments.data, half, arguments.name)
         for group, value in scores.items():
             print(f"{group:26} {value:.4f}")
         if not arguments.dry_run:
             shipped = CheckpointStore(BUILT_IN, Path(nowhere) / "none")
             info = replace(info, scores=scores)
-            shipped.save(info, network.state_dict(), half=True, overwrite=True, replay=kept)
+            shipped.save(info, network.state_dict(), bits=16, overwrite=True, replay=kept)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from .archive import read_archive, write_archive
 from .card import CheckpointInfo
 from .folder import CARD, REPLAY, WEIGHTS, Scan
 from .repair import repair
+from .rounding import Bits, rounded
 from .weights import load_network
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class CheckpointStore:
         info: CheckpointInfo,
         weights: Mapping[str, Tensor],
         *,
-        half: bool = False,
+        bits: Bits = 32,
         overwrite: bool = False,
         replay: bytes = b"",
     ) -> CheckpointInfo:
@@ -190,8 +191,8 @@ class CheckpointStore:
             Its card.
         weights : mapping
             The state dict of its network.
-        half : bool
-            Whether to store floating-point numbers in float16.
+        bits : int
+            32, 16 or 8, of each weight in the file, see `rounding.rounded`.
         overwrite : bool
             Whether to replace a checkpoint of the user's of the same name.
         replay : bytes
@@ -212,12 +213,7 @@ class CheckpointStore:
         if not (overwrite and (self.folder / info.id).is_dir()) or self.is_built_in(info.id):
             self.check_name(info.id)
 
-        def packed(tensor: Tensor) -> Tensor:
-            tensor = tensor.detach().cpu()
-            tensor = tensor.half() if half and tensor.is_floating_point() else tensor
-            return tensor.contiguous()
-
-        blob = save({name: packed(tensor) for name, tensor in weights.items()})
+        blob = save(rounded(weights, bits))
         parent = None if info.parent == info.id else info.parent
         info = replace(info, weights_sha256=hashlib.sha256(blob).hexdigest(), parent=parent)
         with self._writing(info.id):

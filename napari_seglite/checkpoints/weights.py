@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import CheckpointError
 from .card import CheckpointInfo
 from .folder import WEIGHTS
+from .rounding import expanded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,7 +85,7 @@ def fill_network(info: CheckpointInfo, blob: bytes, source: Path) -> nn.Module:
             "describes: the file is damaged or was replaced. Copy it again."
         )
     try:
-        weights = {k: v.float() if v.is_floating_point() else v for k, v in load(blob).items()}
+        weights = expanded(load(blob))
     except Exception as error:  # safetensors has errors of its own, torch others
         raise CheckpointError(
             f"The weights of checkpoint {info.id} ({source}) cannot be read: {error}. Copy it "

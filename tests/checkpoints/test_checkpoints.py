@@ -41,9 +41,25 @@ def test_the_whole_card_survives(store):
         {"torch": "2"},
         {"dice": 0.5},
     )
-    saved = store.save(info, src_models.create("s-net", 2, 3).state_dict(), half=True)
+    saved = store.save(info, src_models.create("s-net", 2, 3).state_dict(), bits=16)
     assert store.info("rich") == saved == replace(info, weights_sha256=saved.weights_sha256)
     assert all(p.dtype == torch.float32 for p in store.load("rich")[1].parameters())
+
+
+def test_eight_bits_a_weight_keep_each_channel_to_a_255th(store):
+    import src_models
+
+    info = CheckpointInfo("small", "s-net")
+    weights = src_models.create("s-net").state_dict()
+    file = store.path(store.save(info, weights, bits=8).id) / "weights.safetensors"
+    assert file.stat().st_size < 0.35 * 4 * sum(w.numel() for w in weights.values())
+    for name, read in store.load("small")[1].state_dict().items():
+        own = weights[name]
+        if own.ndim > 1 and own.is_floating_point():
+            largest = own.abs().amax(tuple(range(1, own.ndim)), keepdim=True)
+            assert ((read - own).abs() <= largest / 254 * 1.01 + 1e-9).all(), name
+        else:
+            torch.testing.assert_close(read, own, rtol=1e-3, atol=1e-3)
 
 
 def test_names_are_not_taken_twice(store, untrained):

@@ -1,0 +1,276 @@
+"""Train the shipped starts, one a network, and ``vessels-u2net-msac``; put them into the package.
+
+    python scripts/train_starts.py DATA OUTPUT [NAME ...] [--steps 4000] [--ship]
+
+DATA holds ``nuclei`` (CC0) and ``vessels-chase`` (CC BY 4.0). A start learns from both and from
+images that `drawn_images` draws; CeLNet from stacks made of them. All have the same recipe and
+seed. A run that was interrupted goes on when it is started again. With ``--ship`` weights go into
+the package in 16 or 8 bits, with their scores on the test images of nuclei and vessels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from drawn_images import drawn, slices
+from skimage.io import imread
+from skimage.measure import block_reduce
+
+import src_models
+from napari_seglite import CheckpointInfo, CheckpointStore, Segmenter, SegmentRequest
+from napari_seglite.checkpoints.replay import FILE
+from napari_seglite.checkpoints.store import BUILT_IN
+from napari_seglite.images import Normalisation, TrainingImage, guess_axes
+from napari_seglite.labels import overlap
+from napari_seglite.runtime import process
+from napari_seglite.training import (
+    Augmentation,
+    FineTuner,
+    FineTuneRequest,
+    Schedule,
+    StepDone,
+    Validation,
+)
+
+SEED = 5
+DRAWN = 300  # images of each kind
+CHASE = "CHASE_DB1 (Fraz et al., 2012; CC BY 4.0)"
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A checkpoint to train.
+
+    Attributes
+    ----------
+    network : str
+        Its network.
+    options : dict
+        Of the network's constructor.
+    bits : int
+        Of each weight in the package.
+    shares : dict
+        How often patches of each kind of image are drawn.
+    in_channels : int
+        1 for grey, 3 for colours.
+    """
+
+    network: str
+    options: dict[str, Any] = field(default_factory=dict)
+    bits: Any = 16
+    shares: dict[str, float] = field(
+        default_factory=lambda: {
+            "nuclei": 0.3,
+            "chase": 0.12,
+            "vessels": 0.13,
+            "membranes": 0.2,
+            "objects": 0.25,
+        }
+    )
+    in_channels: int = 1
+
+
+STARTS = {
+    "general-unet-sharp": Start("unet-sharp", {"preset": "tiny"}),
+    "general-u2net-msac": Start("u2net-msac"),
+    "general-s-net": Start("s-net"),
+    "general-m2snet": Start("m2snet", {"preset": "light"}, bits=8),
+    "general-celnet": Start("celnet", bits=8),
+    "vessels-u2net-msac": Start("u2net-msac", shares={"chase": 0.7, "vessels": 0.3}, in_channels=3),
+}
+
+
+# ---------------------------------------------------------------------- what they learn from
+def nuclei(folder: Path) -> Iterator[Pair]:
+    """Yield the training images of nuclei and their masks."""
+    with (folder / "nuclei" / "train.csv").open() as rows:
+        for row in csv.DictReader(rows):
+            image = imread(folder / "nuclei" / "train" / "images" / f"{row['name']}.png")
+            labels = imread(folder / "nuclei" / "train" / "labels" / f"{row['name']}.tif")
+            yield image[..., :3] if image.ndim == 3 else image, labels > 0
+
+
+def chase(folder: Path) -> Iterator[Pair]:
+    """Yield the training photographs of vessels, whole and at half the resolution."""
+    for file in sorted((folder / "vessels-chase" / "train" / "images").glob("*.png")):
+        labels = imread(folder / "vessels-chase" / "train" / "labels" / file.name) > 0
+        image = imread(file)
+        yield image, labels
+        yield block_reduce(image, (2, 2, 1), np.mean), block_reduce(labels, (2, 2), np.mean) >= 0.5
+
+
+def drawings(kind: str) -> Callable[[Path], Iterator[Pair]]:
+    """Return what yields drawn images of a kind."""
+
+    def images(_: Path) -> Iterator[Pair]:
+        for number in range(DRAWN):
+            yield drawn(np.random.default_rng([SEED, sum(map(ord, kind)), number]), kind)
+
+    return images
+
+
+SOURCES: dict[str, Callable[[Path], Iterator[Pair]]] = {
+    "nuclei": nuclei,
+    "chase": chase,
+    **{kind: drawings(kind) for kind in ("vessels", "membranes", "objects")},
+}
+
+
+def frames(folder: Path, start: Start, info: CheckpointInfo) -> list[TrainingImage]:
+    """Return everything that a start learns from, normalised as its card says."""
+    rng = np.random.default_rng(SEED)
+    normalisation, found = info.normalisation, []
+    for kind, share in start.shares.items():
+        pairs = list(SOURCES[kind](folder))
+        for number, (pixels, mask) in enumerate(pairs):
+            pixels = normalisation.apply(pixels, normalisation.limits(_grey(pixels)))
+            if start.in_channels == 1:
+                frame = _grey(pixels)
+                frame = slices(rng, frame) if info.context_slices > 1 else frame[None]
+            else:
+                frame = _coloured(rng, pixels)
+            name = f"{kind} {number}"
+            labels = mask.astype(np.uint8)
+            found.append(TrainingImage(name, frame.astype(np.float32), labels, share / len(pairs)))
+    return found
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    return pixels.mean(-1) if pixels.ndim == 3 else pixels
+
+
+def _coloured(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
+    """Return colours ``(3, H, W)``; a drawing gets those of a retina, more or less."""
+    if pixels.ndim == 3:
+        return np.moveaxis(pixels, -1, 0)
+    gains = np.array([1.0, 0.7, 0.3]) * rng.uniform(0.5, 1.3, 3)
+    contrasts = np.array([0.4, 1.0, 0.5]) * rng.uniform(0.5, 1.2, 3)
+    middle = pixels.mean()
+    return np.stack(
+        [g * (middle + c * (pixels - middle)) for g, c in zip(gains, contrasts, strict=True)]
+    )
+
+
+# ---------------------------------------------------------------------- training
+def card_of(name: str, start: Start) -> CheckpointInfo:
+    """Return the card that a start begins with."""
+    vessels = name.startswith("vessels")
+    text = (
+        f"Vessels of the retina in colour photographs. Learnt from {CHASE} and drawn lines."
+        if vessels
+        else "A start for anything that is not nuclei: objects, and thin lines as of vessels and "
+        "membranes. Correct a few slices and fine-tune. Learnt from nuclei (Data Science Bowl "
+        f"2018, CC0), {CHASE} and drawn images."
+    )
+    return CheckpointInfo(
+        name,
+        start.network,
+        in_channels=start.in_channels,
+        options=start.options,
+        class_names=("background", "vessel" if vessels else "object or line"),
+        normalisation=Normalisation(),
+        description=text,
+    )
+
+
+def request_for(name: str, start: Start, steps: int) -> FineTuneRequest:
+    """Return the recipe, the same for all but for the learning rate of the network's card."""
+    return FineTuneRequest(
+        start.network,
+        name,
+        schedule=Schedule(
+            steps=steps,
+            minutes=100_000,
+            batch=6,
+            patch=128,
+            learning_rate=src_models.card(start.network).learning_rate,
+            weight_decay=1e-2,
+        ),
+        validation=Validation(
+            held_out=0.04,
+            validate_every=steps // 4,
+            patience=1000,
+            keep_best=False,
+            split_seed=SEED,
+        ),
+        augmentation=Augmentation(scale=1.6, invert=0.1, intensity=0.8),
+        precision="bfloat16",
+        seed=SEED,
+    )
+
+
+def train(folder: Path, store: CheckpointStore, name: str, steps: int) -> None:
+    """Train a start, or go on with it."""
+    start = STARTS[name]
+    info = card_of(name, start)
+    examples = frames(folder, start, info)
+    with process.keep_freed_memory():
+        for event in FineTuner(request_for(name, start, steps), examples, store, info).run():
+            if not isinstance(event, StepDone) or event.status.step % 100 == 0:
+                loss = f"loss {event.loss:.4f}" if isinstance(event, StepDone) else ""
+                print(name, event.text, loss, flush=True)
+
+
+# ---------------------------------------------------------------------- shipping
+def score(folder: Path, store: CheckpointStore, name: str) -> dict[str, float]:
+    """Return the mean Dice on test images: of nuclei, unless it is for vessels, and of vessels."""
+    segmenter, scores = Segmenter(store), {}
+    places = {"vessels-chase": ("png", 1)}
+    if not name.startswith("vessels"):
+        places["nuclei"] = ("tif", 4)  # every fourth
+    for place, (ending, every) in places.items():
+        dice = []
+        for file in sorted((folder / place / "test" / "images").glob("*.png"))[::every]:
+            image = imread(file)
+            truth = imread(folder / place / "test" / "labels" / f"{file.stem}.{ending}") > 0
+            request = SegmentRequest(name, guess_axes(image.shape).order)
+            dice.append(overlap(segmenter.segment(image, request).labels > 0, truth).dice)
+        scores[f"test_dice_{place.split('-')[0]}"] = round(float(np.mean(dice)), 4)
+    return scores
+
+
+def ship(folder: Path, store: CheckpointStore, name: str) -> None:
+    """Put weights, scores and the replay buffer of a start into the package."""
+    info, network = store.load(name)
+    with tempfile.TemporaryDirectory() as nowhere:
+        nothing, bits = Path(nowhere) / "none", STARTS[name].bits
+        for each in sorted({32, bits}, reverse=True):
+            rounded = CheckpointStore(Path(nowhere) / str(each), nothing)
+            rounded.save(info, network.state_dict(), bits=each)
+            scores = score(folder, rounded, name)
+            print(name, f"{each} bits a weight:", scores)
+        shipped = CheckpointStore(BUILT_IN, nothing)
+        replay = (store.path(name) / FILE).read_bytes()
+        info = replace(info, scores=scores)
+        shipped.save(info, network.state_dict(), bits=bits, overwrite=True, replay=replay)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(STARTS))
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--ship", action="store_true")
+    arguments = parser.parse_args()
+    # Without the shipped checkpoints, which have the same names.
+    store = CheckpointStore(arguments.output, built_in=arguments.output / "none")
+    for name in arguments.names or STARTS:
+        if (store.folder / name).exists():
+            print(f"{name} exists already")
+        else:
+            train(arguments.data, store, name, arguments.steps)
+        if arguments.ship:
+            ship(arguments.data, store, name)
+
+
+if __name__ == "__main__":
+    main()
