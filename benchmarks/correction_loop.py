@@ -52,6 +52,8 @@ STARTS = {
     "em-organelles": "general-unet-sharp",
     "retina-vessels": "general-unet-sharp",
 }
+# Folders of single images whose labels are classes rather than objects.
+CLASSES = ("blood-cells", "breast-ultrasound")
 TREES = 50
 
 
@@ -103,8 +105,11 @@ def read(folder: Path, part: str) -> list[Slice]:
     slices = []
     for path in list_images(folder / part / "images"):
         if path.stem in names:
-            truth = (read_labels(labels[path.stem]) > 0).astype(np.uint8)
-            slices.append(Slice(path.stem, read_image(path).array[..., :3], truth))
+            truth = read_labels(labels[path.stem])
+            truth = truth if folder.name in CLASSES else truth > 0
+            pixels = np.asarray(read_image(path).array)
+            pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
+            slices.append(Slice(path.stem, pixels, truth.astype(np.uint8)))
     return slices
 
 
@@ -119,7 +124,12 @@ def processor_seconds() -> float:
 
 
 def asked(
-    start: str, name: str, slices: list[Slice], store: CheckpointStore, seconds: float
+    start: str,
+    name: str,
+    slices: list[Slice],
+    store: CheckpointStore,
+    seconds: float,
+    template: CheckpointInfo | None = None,
 ) -> tuple[FineTuneRequest, CheckpointInfo]:
     """Return the request that the plugin would make, and the card of the new checkpoint.
 
@@ -133,6 +143,8 @@ def asked(
         Where the start is.
     seconds : float
         Time limit.
+    template : CheckpointInfo, optional
+        Options of a network from scratch.
     """
     classes = int(max(s.truth.max() for s in slices)) + 1
     names = ("background", *(f"class {k}" for k in range(1, classes)))
@@ -144,12 +156,16 @@ def asked(
         class_names=names if classes > 2 else None,
     )
     seen = [(s.axes, s.pixels.shape) for s in slices]
-    request = read_colour(request, start_info(request, store), seen)
-    return request, start_info(request, store)
+    request = read_colour(request, start_info(request, store, template), seen)
+    return request, start_info(request, store, template)
 
 
 def trained(
-    start: str, corrected: list[Slice], store: CheckpointStore, seconds: float
+    start: str,
+    corrected: list[Slice],
+    store: CheckpointStore,
+    seconds: float,
+    template: CheckpointInfo | None = None,
 ) -> tuple[str, float, int]:
     """Fine-tune as the plugin does.
 
@@ -163,6 +179,8 @@ def trained(
         Where checkpoints are read and written.
     seconds : float
         Time limit, of `processor_seconds`.
+    template : CheckpointInfo, optional
+        Options of a network from scratch.
 
     Returns
     -------
@@ -174,7 +192,7 @@ def trained(
         Number of weight updates.
     """
     name = f"run-{len(store.list())}"
-    request, info = asked(start, name, corrected, store, seconds)
+    request, info = asked(start, name, corrected, store, seconds, template)
     images = [
         image
         for s in corrected
@@ -184,7 +202,7 @@ def trained(
     begun = processor_seconds()
     callbacks = RunCallbacks(clock=processor_seconds)
     with process.keep_freed_memory():
-        for event in FineTuner(request, images, store).run(callbacks=callbacks):
+        for event in FineTuner(request, images, store, template).run(callbacks=callbacks):
             if isinstance(event, Validated):
                 print(f"  {start}: {event.text}", file=sys.stderr)
     steps = store.info(name).settings["steps_done"]

@@ -167,7 +167,7 @@ CARDS = {
             memory=1300,
             encoder=("stages.",),
             factory="src_models.u2net_msac:U2NetMSAC",
-            options=(),
+            options=(NetworkOption("variant", ("light", "attention")),),
             loss_function="src_models.losses:bce_dice_ms_ssim",
         ),
         NetworkCard(
@@ -227,10 +227,14 @@ CARDS = {
             memory=500,
             encoder=("backbone.",),
             factory="src_models.m2snet:M2SNet",
-            options=(NetworkOption("multi_scale", (True, False)),),
+            options=(
+                NetworkOption("multi_scale", (True, False)),
+                NetworkOption("preset", ("base", "light")),
+            ),
             loss_function="src_models.losses:structure_lossnet",
-            notes="Option: multi_scale False for MSNet. Made to start from Res2Net-50's ImageNet "
-            "weights; LossNet needs VGG-16's. In float16 for autocast alone.",
+            notes="Options: multi_scale False for MSNet, preset light (3.0 M parameters). Made to "
+            "start from Res2Net-50's ImageNet weights; LossNet needs VGG-16's. In float16 for "
+            "autocast alone.",
         ),
     )
 }

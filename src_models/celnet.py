@@ -102,7 +102,8 @@ class Relation(nn.Module):
         summary = torch.cat([gap.mean(1, keepdim=True), gap.amax(1, keepdim=True)], dim=1)
         attended: Tensor = neighbour * both.sigmoid() * self.pixel_attention(summary).sigmoid()
         difference: Tensor = self.difference((centre - attended).abs())
-        return attended * (1 - difference.sigmoid())
+        # Open where nothing differs: the difference is at least 0.
+        return attended * torch.exp(-difference)
 
     def _channel_logits(self, x: Tensor) -> Tensor:
         logits: Tensor = self.channel_attention(x.mean((2, 3), keepdim=True))

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import ConvNormReLU, initialise, pad_to_multiple, upsample_to
-from .res2net import WIDTHS, Res2Net50
+from .res2net import PLANES, Res2Net50, widths
 
 CHANNELS = 64
+# Planes of the backbone's first layer.
+PRESETS = {"base": PLANES, "light": 16}
 
 
 def _cbr(inputs: int = CHANNELS) -> ConvNormReLU:
@@ -102,14 +104,31 @@ class M2SNet(nn.Module):
         Output channels.
     multi_scale : bool
         Without it the units have no fixed filters: that is MSNet, of 27,692,329 parameters.
+    preset : str
+        ``"base"``, or ``"light"`` (*ours*): a backbone of a quarter of the width, 3.0 M parameters
+        in all.
+
+    Raises
+    ------
+    ValueError
+        If there is no such preset.
     """
 
     divisor = 32
 
-    def __init__(self, in_channels: int = 1, classes: int = 1, multi_scale: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int = 1,
+        classes: int = 1,
+        multi_scale: bool = True,
+        preset: str = "base",
+    ) -> None:
         super().__init__()
-        self.backbone = Res2Net50(in_channels)
-        self.reduce = nn.ModuleList(_cbr(width) for width in WIDTHS[1:])  # x2 to x5
+        if preset not in PRESETS:
+            raise ValueError(f"No preset {preset!r} of M2SNet; choose {' or '.join(PRESETS)}.")
+        planes = PRESETS[preset]
+        self.backbone = Res2Net50(in_channels, planes)
+        self.reduce = nn.ModuleList(_cbr(width) for width in widths(planes)[1:])  # x2 to x5
         self.filters = nn.ModuleList(OnesFilter(size) for size in (3, 5) if multi_scale)
         # units[order][k] subtracts neighbours k and k + 1 of the order before, the finest first.
         self.units = nn.ModuleList(
@@ -117,7 +136,7 @@ class M2SNet(nn.Module):
         )
         self.last = _cbr()
         self.levels = nn.ModuleList(_cbr() for _ in range(3))
-        self.top = _cbr(WIDTHS[-1])
+        self.top = _cbr(widths(planes)[-1])
         self.outputs = nn.ModuleList(_cbr() for _ in range(3))
         self.head = nn.Conv2d(CHANNELS, classes, 3, padding=1)
         initialise(self)
@@ -146,6 +165,9 @@ class M2SNet(nn.Module):
             assert isinstance(units, nn.ModuleList)
             if len(maps) == 2:  # the published network convolves the coarser one once more
                 maps = [maps[0], self.last(maps[1])]
-            maps = [unit(maps[k + 1], maps[k], self.filters) for k, unit in enumerate(units)]
+            # The coarsest first (*given*): all units update the running statistics of the same
+            # norms, which therefore depend on the order.
+            pairs = reversed(list(enumerate(units)))
+            maps = [unit(maps[k + 1], maps[k], self.filters) for k, unit in pairs][::-1]
             orders.append(maps)
         return orders

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 SCALES = 4
 BASE_WIDTH = 26
 BLOCKS = (3, 4, 6, 3)
-WIDTHS = (64, 256, 512, 1024, 2048)
+PLANES = 64
+STEM = 64
+
+
+def widths(planes: int = PLANES) -> tuple[int, ...]:
+    """Return the channels of the backbone's five maps."""
+    return (STEM, *(4 * planes * 2**k for k in range(len(BLOCKS))))
 
 
 def _conv_norm(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
@@ -70,26 +76,35 @@ class Bottle2neck(nn.Module):
 
 
 class Res2Net50(nn.Module):
-    """The backbone: maps of 64, 256, 512, 1024 and 2048 channels at strides 4, 4, 8, 16, 32."""
+    """The backbone: maps of 64, 256, 512, 1024 and 2048 channels at strides 4, 4, 8, 16, 32.
 
-    def __init__(self, in_channels: int = 3) -> None:
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image.
+    planes : int
+        64 as published; *ours*: fewer make all maps but the first narrower.
+    """
+
+    def __init__(self, in_channels: int = 3, planes: int = PLANES) -> None:
         super().__init__()
+        thin = max(planes // 2, 16)
         self.stem = nn.Sequential(
-            *_conv_norm(in_channels, 32, 3, stride=2),
+            *_conv_norm(in_channels, thin, 3, stride=2),
             nn.ReLU(inplace=True),
-            *_conv_norm(32, 32, 3),
+            *_conv_norm(thin, thin, 3),
             nn.ReLU(inplace=True),
-            *_conv_norm(32, 64, 3),
+            *_conv_norm(thin, STEM, 3),
             nn.ReLU(inplace=True),
         )
-        inputs, layers = 64, []
+        inputs, layers = STEM, []
         for index, count in enumerate(BLOCKS):
-            planes = 64 * 2**index
             blocks = []
             for k in range(count):
                 stride = 2 if index and not k else 1
                 blocks.append(Bottle2neck(inputs, planes, stride, first=k == 0))
                 inputs = 4 * planes
+            planes *= 2
             layers.append(nn.Sequential(*blocks))
         self.layers = nn.ModuleList(layers)
 

@@ -6,8 +6,10 @@ Sun et al., Journal of Chongqing University of Technology (Natural Science) 38(2
 *Given* by the paper's abstract: U2-Net as the base, multi-scale asymmetric kernels
 instead of attention, fewer layers than U2-Net, UNet++ skip connections, the loss.
 *Inferred*, since neither text nor code is public: everything else, which follows U2-Net
-(Qin et al., 2020), UNet++ (Zhou et al., 2018) and ACNet's foldable branches (Ding et al.,
-2019), in a size no larger than U2-NetP.
+(Qin et al., 2020) and UNet++ (Zhou et al., 2018), in a size no larger than U2-NetP. The
+abstract's words have two readings, one a variant each: kernels that are summed, as in ACNet's
+foldable branches (Ding et al., 2019), or strips that weigh the map, as in SegNeXt's
+convolutional attention (Guo et al., 2022).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from .layers import ConvNormReLU, initialise, pad_to_multiple, upsample_to
 OUTER = 24
 INNER = (12, 16, 16, 16)
 KERNELS = ((3, 3), (1, 3), (3, 1), (1, 5), (5, 1))
+STRIPS = (7, 11, 21)
 
 
 class MSAC(nn.Module):
@@ -82,6 +85,59 @@ class MSAC(nn.Module):
         return nn.Sequential(whole.to(first.weight.device), nn.ReLU(inplace=True)).eval()
 
 
+class StripAttention(nn.Module):
+    """Multi-scale strips in the place of attention (*inferred*): a map times weights of its own.
+
+    The weights are a depthwise 5x5 convolution, plus three of it by pairs of strips, 1 x k and
+    k x 1 for k of 7, 11 and 21 pixels, mixed over channels.
+
+    Parameters
+    ----------
+    channels : int
+        Of the map.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+        def strip(height: int, width: int) -> nn.Conv2d:
+            padding = (height // 2, width // 2)
+            return nn.Conv2d(channels, channels, (height, width), padding=padding, groups=channels)
+
+        self.near = strip(5, 5)
+        self.pairs = nn.ModuleList(nn.Sequential(strip(1, k), strip(k, 1)) for k in STRIPS)
+        self.mix = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, channels, H, W)`` to the same shape."""
+        # Products are delicate in half precision, and oneDNN 3.12 does not return from the
+        # gradient of a depthwise convolution in bfloat16 whose channels fill no register.
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(self.mix.weight.dtype)
+            near: Tensor = self.near(x)
+            total = near
+            for pair in self.pairs:
+                total = total + pair(near)
+            weights: Tensor = self.mix(total)
+            return x * weights
+
+    def open(self) -> None:
+        """Let the map pass unchanged, from where training starts."""
+        nn.init.zeros_(self.mix.weight)
+        assert self.mix.bias is not None
+        nn.init.ones_(self.mix.bias)
+
+
+class Attended(nn.Sequential):
+    """A 3x3 convolution, batch norm, ReLU and `StripAttention`, in the place of `MSAC`."""
+
+    def __init__(self, inputs: int, outputs: int, dilation: int = 1) -> None:
+        super().__init__(ConvNormReLU(inputs, outputs, dilation=dilation), StripAttention(outputs))
+
+
+VARIANTS: dict[str, type[MSAC] | type[Attended]] = {"light": MSAC, "attention": Attended}
+
+
 class RSU(nn.Module):
     """Residual U-block of U2-Net (*given* as the base) with MSAC at its two finest levels.
 
@@ -91,14 +147,17 @@ class RSU(nn.Module):
         Channels.
     levels : int
         Depth of the small U, the dilated bottom included; it halves the size ``levels - 2`` times.
+    variant : str
+        One of `VARIANTS`.
     """
 
-    def __init__(self, inputs: int, inner: int, outputs: int, levels: int) -> None:
+    def __init__(self, inputs: int, inner: int, outputs: int, levels: int, variant: str) -> None:
         super().__init__()
+        unit = VARIANTS[variant]
         self.entry = ConvNormReLU(inputs, outputs)
-        down: list[nn.Module] = [MSAC(outputs, inner), MSAC(inner, inner)]
+        down: list[nn.Module] = [unit(outputs, inner), unit(inner, inner)]
         down += [ConvNormReLU(inner, inner) for _ in range(levels - 3)]
-        up: list[nn.Module] = [MSAC(2 * inner, outputs), MSAC(2 * inner, inner)]
+        up: list[nn.Module] = [unit(2 * inner, outputs), unit(2 * inner, inner)]
         up += [ConvNormReLU(2 * inner, inner) for _ in range(levels - 3)]
         self.down = nn.ModuleList(down)
         self.bottom = ConvNormReLU(inner, inner, dilation=2)
@@ -122,16 +181,17 @@ class RSU(nn.Module):
 class DilatedRSU(nn.Module):
     """U2-Net's RSU-4F: a residual U that widens by dilation instead of pooling (*given*)."""
 
-    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
+    def __init__(self, inputs: int, inner: int, outputs: int, variant: str) -> None:
         super().__init__()
+        unit = VARIANTS[variant]
         self.entry = ConvNormReLU(inputs, outputs)
-        self.down1 = MSAC(outputs, inner)
-        self.down2 = MSAC(inner, inner, dilation=2)
+        self.down1 = unit(outputs, inner)
+        self.down2 = unit(inner, inner, dilation=2)
         self.down3 = ConvNormReLU(inner, inner, dilation=4)
         self.bottom = ConvNormReLU(inner, inner, dilation=8)
         self.up3 = ConvNormReLU(2 * inner, inner, dilation=4)
-        self.up2 = MSAC(2 * inner, inner, dilation=2)
-        self.up1 = MSAC(2 * inner, outputs)
+        self.up2 = unit(2 * inner, inner, dilation=2)
+        self.up1 = unit(2 * inner, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
@@ -150,7 +210,7 @@ class U2NetMSAC(nn.Module):
 
     Four levels of residual U-blocks (*inferred*: U2-Net has six), joined by the dense skips of
     UNet++ (*given*): node ``X(i, j)`` reads ``X(i, 0..j-1)`` and the doubled ``X(i+1, j-1)``,
-    and is one MSAC for ``j >= 1`` (*inferred*).
+    and is one unit of the variant for ``j >= 1`` (*inferred*).
 
     Parameters
     ----------
@@ -158,26 +218,42 @@ class U2NetMSAC(nn.Module):
         Channels of the image.
     classes : int
         Output channels.
+    variant : str
+        ``"light"``, whose units are `MSAC` and become single convolutions after training, or
+        ``"attention"``, whose units end in `StripAttention`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such variant.
     """
 
     divisor = 16
 
-    def __init__(self, in_channels: int = 1, classes: int = 1) -> None:
+    def __init__(self, in_channels: int = 1, classes: int = 1, variant: str = "light") -> None:
         super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(
+                f"No variant {variant!r} of MSAC-U2Net; choose {' or '.join(VARIANTS)}."
+            )
+        unit = VARIANTS[variant]
         self.stages = nn.ModuleList(
             [
-                RSU(in_channels, INNER[0], OUTER, levels=5),
-                RSU(OUTER, INNER[1], OUTER, levels=4),
-                RSU(OUTER, INNER[2], OUTER, levels=4),
-                DilatedRSU(OUTER, INNER[3], OUTER),
+                RSU(in_channels, INNER[0], OUTER, levels=5, variant=variant),
+                RSU(OUTER, INNER[1], OUTER, levels=4, variant=variant),
+                RSU(OUTER, INNER[2], OUTER, levels=4, variant=variant),
+                DilatedRSU(OUTER, INNER[3], OUTER, variant),
             ]
         )
         self.nodes = nn.ModuleDict(
-            {f"{i}_{j}": MSAC((j + 1) * OUTER, OUTER) for j in (1, 2, 3) for i in range(4 - j)}
+            {f"{i}_{j}": unit((j + 1) * OUTER, OUTER) for j in (1, 2, 3) for i in range(4 - j)}
         )
         self.sides = nn.ModuleList(nn.Conv2d(OUTER, classes, 3, padding=1) for _ in range(4))
         self.fusion = nn.Conv2d(4 * classes, classes, 1)
         initialise(self)
+        for module in self.modules():
+            if isinstance(module, StripAttention):
+                module.open()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, in_channels, H, W)`` to logits ``(B, classes, H, W)``."""

@@ -26,6 +26,21 @@ def test_a_single_image_stands_in_for_its_neighbours(network):
     torch.testing.assert_close(alone, triple, rtol=1e-5, atol=1e-5)
 
 
+def test_the_gate_is_open_where_slices_do_not_differ(network):
+    relation = network.relations[0].eval()
+    attended = []
+    relation.difference.register_forward_pre_hook(lambda _, args: attended.append(args[0]))
+    x = torch.randn(1, 64, 8, 8)
+    with torch.no_grad():
+        for module in relation.difference.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.zero_()
+                module.bias.zero_()
+        passed = relation._correlate(x, x)
+    # What the attention left of an identical neighbour passes whole.
+    torch.testing.assert_close((x - passed).abs(), attended[0])
+
+
 def test_neighbours_matter(network):
     x = torch.randn(1, 3, 1, 32, 32)
     other = x.clone()

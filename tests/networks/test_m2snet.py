@@ -1,5 +1,6 @@
 import numpy as np
 import published_weights
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -12,6 +13,25 @@ def test_parameters_are_those_of_the_paper():
     for multi_scale, expected in ((True, 27_692_585), (False, 27_692_329)):
         network = src_models.create("m2snet", 3, 1, multi_scale=multi_scale)
         assert sum(p.numel() for p in network.parameters()) == expected
+
+
+def test_the_light_preset_has_a_ninth_of_the_parameters():
+    network = src_models.create("m2snet", 3, 2, preset="light").eval()
+    assert 2.9e6 < sum(p.numel() for p in network.parameters()) < 3.1e6
+    with torch.no_grad():
+        assert network(torch.zeros(1, 3, 50, 70)).shape == (1, 2, 50, 70)
+    with pytest.raises(ValueError, match="No preset"):
+        src_models.create("m2snet", preset="thin")
+
+
+def test_units_of_an_order_run_from_the_coarsest_to_the_finest():
+    # They update the running statistics of the same norms, which the order decides.
+    network, seen = src_models.create("m2snet", preset="light").train(), []
+    for order, units in enumerate(network.units):
+        for k, unit in enumerate(units):
+            unit.register_forward_hook(lambda *_, at=(order, k): seen.append(at))
+    network(torch.randn(2, 1, 64, 64))
+    assert seen == [(order, k) for order in range(4) for k in reversed(range(4 - order))]
 
 
 def test_published_network_is_reproduced(reference_outputs):

@@ -1,0 +1,95 @@
+"""What a start is worth: Dice after four corrected images and a minute, with it and from scratch.
+
+    python benchmarks/starts.py DATA [--sets NAME ...] [--starts NAME ...] [--results FILE]
+
+For each data set every general start is fine-tuned as the plugin does, its network trained from
+scratch in the same way, and MONAI's BasicUNet as well. The images are spread over ``train/``; the
+score is the mean Dice over ``test/`` (or, with ``--validate``, over images of ``train/`` that were
+not corrected). Time is processor time divided by the number of threads, see `correction_loop`. Each
+number is written to a file as soon as it is there, and a run that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import peers
+from common import table
+from correction_loop import Slice, chosen, network_dice, read, trained
+
+from napari_seglite import CheckpointStore
+from napari_seglite.checkpoints import CheckpointInfo
+
+SETS = (
+    "em-membranes",
+    "em-organelles",
+    "retina-vessels",
+    "hela-dic",
+    "blood-cells",
+    "polyps",
+)
+PEER = "basic-unet"
+# Test images at most: the sets differ in size.
+MOST = 20
+
+
+def starts(store: CheckpointStore) -> dict[str, CheckpointInfo]:
+    """Return the cards of the general starts by id."""
+    return {i.id: i for i in store.list() if i.id.startswith("general-")}
+
+
+def score(
+    start: str, corrected: list[Slice], others: list[Slice], seconds: float, info: CheckpointInfo
+) -> float:
+    """Fine-tune a checkpoint, or a network from scratch with a card's options; return Dice."""
+    with tempfile.TemporaryDirectory() as scratch:
+        store = CheckpointStore(Path(scratch) / "checkpoints")
+        template = CheckpointInfo("template", start, options=info.options)
+        own = None if start == info.id or start == PEER else template
+        checkpoint, *_ = trained(start, corrected, store, seconds, own)
+        return network_dice(checkpoint, others, store)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--starts", nargs="+")
+    parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--validate", action="store_true", help="score on the rest of train/")
+    parser.add_argument("--results", type=Path, default=Path("starts.jsonl"))
+    arguments = parser.parse_args()
+    peers.register_all()
+    cards = starts(CheckpointStore())
+    cards = {k: cards[k] for k in arguments.starts or cards}
+    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
+    found = {(r["set"], r["method"]): r["dice"] for r in map(json.loads, lines)}
+    for name in arguments.sets:
+        train = read(arguments.data / name, "train")
+        corrected = chosen(train, arguments.images)
+        others = [s for s in train if all(s is not c for c in corrected)]
+        others = others if arguments.validate else read(arguments.data / name, "test")
+        for info in cards.values():
+            for method in (info.id, info.network, PEER):
+                if (name, method) in found:
+                    continue
+                dice = score(method, corrected, others[:MOST], arguments.seconds, info)
+                found[name, method] = dice
+                row = {"set": name, "method": method, "dice": round(dice, 4)}
+                with arguments.results.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(row, flush=True)
+    rows: list[tuple[str, ...]] = [("set", "BasicUNet", *cards)]
+    for name in arguments.sets:
+        pairs = (f"{found[name, i.id]:.3f} ({found[name, i.network]:.3f})" for i in cards.values())
+        rows.append((name, f"{found[name, PEER]:.3f}", *pairs))
+    print("Dice from the start, and from scratch in brackets:\n")
+    table(rows)
+
+
+if __name__ == "__main__":
+    main()
