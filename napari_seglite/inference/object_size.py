@@ -50,10 +50,13 @@ class ObjectSize:
     @property
     def text(self) -> str:
         """A sentence for the user."""
-        return (
+        sizes = (
             f"Objects here are about {self.diameter:.0f} px wide, the checkpoint learnt "
-            f"{self.learnt:.0f} px: rescale by {self.rescale:g}."
+            f"{self.learnt:.0f} px"
         )
+        if self.rescale == 1:
+            return f"{sizes}: near enough, no rescaling is needed."
+        return f"{sizes}: rescale by {self.rescale:g}."
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..checkpoints import CheckpointInfo
-from ..images import Box, ImageAxes, LabelFrames, Region, blocks, chunked, region_of
-from ..labels import Counts, Foreground, Interior, label_dtype, label_frames, object_diameter
+from ..images import Block, Box, ImageAxes, LabelFrames, Region, blocks, chunked, region_of
+from ..labels import (
+    Continued,
+    Counts,
+    Foreground,
+    Interior,
+    label_dtype,
+    label_frames,
+    numbered_above,
+    object_diameter,
+)
 from ..runtime import versions
 from .coverage import Coverage, Tiles
 from .request import SegmentRequest
@@ -161,24 +170,40 @@ class Segmentation:
         existing : array
             Labels of the same shape, which may be too large for memory; changed in place.
         top : int
-            Objects are numbered above this.
+            Objects are numbered above this, but for those that go on in objects that stay.
         kept : callable, optional
             Returns a boolean mask ``(H, W)`` of the pixels of a frame that stay as they are.
         """
-        inside = self.region.mask(self._plane)
         old, new = self.frames_in(existing), self.frames_in(self.labels)
-        above = top if self.request.output == "instances" else 0
-        for position in range(len(self.frames)):
-            wanted = inside
-            if self.coverage is not None:
-                wanted = wanted & self.coverage.frame(position)
-            if kept is not None:
-                wanted = wanted & ~kept(self.frames[position])[self.region.box(self._plane).slices]
-            for block in blocks(inside.shape):
-                fresh = new.read(position, block[0], block[1])
-                fresh = np.where(fresh > 0, fresh.astype(np.int64) + above, 0)
-                merged = np.where(wanted[block], fresh, old.read(position, block[0], block[1]))
-                old.write(position, block[0], block[1], merged.astype(existing.dtype))
+        objects, continued = self.request.output == "instances", Continued()
+
+        def parts() -> Iterator[tuple[int, Block, np.ndarray]]:
+            for position in range(len(self.frames)):
+                wanted = self._wanted(position, kept)
+                for block in blocks(wanted.shape):
+                    yield position, block, wanted[block]
+
+        if objects:
+            for position, block, wanted in parts():
+                if not wanted.all():
+                    before, fresh = (each.read(position, *block) for each in (old, new))
+                    continued.note(before, fresh, ~wanted)
+        ids = continued.ids()
+        for position, block, wanted in parts():
+            fresh = numbered_above(
+                new.read(position, block[0], block[1]), top if objects else 0, ids
+            )
+            merged = np.where(wanted, fresh, old.read(position, block[0], block[1]))
+            old.write(position, block[0], block[1], merged.astype(existing.dtype))
+
+    def _wanted(self, position: int, kept: Callable[[int], np.ndarray] | None) -> np.ndarray:
+        """Return which pixels of a frame are asked for, finished and not kept, ``(h, w)``."""
+        wanted = self.region.mask(self._plane)
+        if self.coverage is not None:
+            wanted = wanted & self.coverage.frame(position)
+        if kept is not None:
+            wanted = wanted & ~kept(self.frames[position])[self.region.box(self._plane).slices]
+        return wanted
 
     def object_diameter(self, frame: int | None = None) -> float | None:
         """Return the diameter of typical objects in the middle of a frame, see `object_diameter`.

@@ -12,9 +12,11 @@ from .joining import STACK_OBJECTS, FrameJoiner, JoinRule, StackObjects
 from .labelling import Counts, Foreground, Interior, label_frames, separate
 from .measurements import measure, measure_series
 from .merging import (
+    Continued,
     edited_pixels,
     insert_labels,
     keep_edits,
+    numbered_above,
     relabel_around_edits,
     replace_region,
 )
@@ -33,6 +35,7 @@ __all__ = [
     "OUTPUTS",
     "STACK_OBJECTS",
     "Calibration",
+    "Continued",
     "Counts",
     "Evaluation",
     "FolderScores",
@@ -63,6 +66,7 @@ __all__ = [
     "mask_scores",
     "measure",
     "measure_series",
+    "numbered_above",
     "object_confidence",
     "object_diameter",
     "object_edits",

@@ -86,7 +86,7 @@ class Parts:
         """Find the objects of a frame; works for labels of objects and of classes."""
         from skimage.measure import label
 
-        numbers = np.asarray(label(labels, connectivity=1, background=0), np.int32)
+        numbers = np.asarray(label(labels, connectivity=2, background=0), np.int32)
         found = ndi.find_objects(numbers)
         boxes = [Box(rows.start, cols.start, rows.stop, cols.stop) for rows, cols in found]
         of_number = np.zeros(len(boxes) + 1, np.int64)

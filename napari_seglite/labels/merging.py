@@ -2,7 +2,57 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
+
+
+class Continued:
+    """Objects of new labels that go on in labels that stay, and so get their ids.
+
+    Two objects are one if each is the other's largest overlap where the old labels stay.
+    """
+
+    def __init__(self) -> None:
+        self._pixels: Counter[tuple[int, int]] = Counter()
+
+    def note(self, existing: np.ndarray, fresh: np.ndarray, stays: np.ndarray) -> None:
+        """Count the overlaps in a part of the labels.
+
+        Parameters
+        ----------
+        existing, fresh : ndarray
+            Old and new labels, of the same shape.
+        stays : ndarray
+            Boolean, of the same shape: where the old ones stay.
+        """
+        both = stays & (existing > 0) & (fresh > 0)
+        pairs = np.stack([existing[both], fresh[both]]).astype(np.int64)
+        found, counts = np.unique(pairs, axis=1, return_counts=True)
+        for old, new, count in zip(*found.tolist(), counts.tolist(), strict=True):
+            self._pixels[old, new] += count
+
+    def ids(self) -> dict[int, int]:
+        """Return the old id of each new object that goes on in an old one."""
+        of_old: dict[int, int] = {}
+        of_new: dict[int, int] = {}
+        for (old, new), _ in self._pixels.most_common():
+            of_old.setdefault(old, new)
+            of_new.setdefault(new, old)
+        return {new: old for new, old in of_new.items() if of_old[old] == new}
+
+
+def numbered_above(fresh: np.ndarray, top: int, ids: dict[int, int]) -> np.ndarray:
+    """Return new labels as int64: those that go on with their old id, others above `top`."""
+    numbered = np.where(fresh > 0, fresh.astype(np.int64) + top, 0)
+    if ids:
+        of_fresh = np.arange(int(fresh.max(initial=0)) + 1) + top
+        of_fresh[0] = 0
+        for new, old in ids.items():
+            if new < len(of_fresh):
+                of_fresh[new] = old
+        numbered = of_fresh[fresh]
+    return numbered
 
 
 def keep_edits(edited: np.ndarray, touched: np.ndarray, fresh: np.ndarray) -> np.ndarray:
@@ -43,7 +93,8 @@ def insert_labels(existing: np.ndarray, fresh: np.ndarray, where: np.ndarray) ->
     Parameters
     ----------
     existing, fresh : ndarray
-        Labels of the same shape. Objects of `fresh` are numbered above the remaining ones.
+        Labels of the same shape. Objects of `fresh` that go on in remaining ones get their ids;
+        the others are numbered above.
     where : ndarray
         Boolean, of the same shape: the pixels to insert.
     """
@@ -51,11 +102,12 @@ def insert_labels(existing: np.ndarray, fresh: np.ndarray, where: np.ndarray) ->
     merged[where] = 0
     inserted = fresh[where]
     if fresh.dtype != np.uint8:
-        top = int(merged.max(initial=0))
+        top, continued = int(merged.max(initial=0)), Continued()
+        continued.note(existing, fresh, ~where)
         merged = merged.astype(
             np.result_type(merged, fresh, np.min_scalar_type(top + int(inserted.max(initial=0))))
         )
-        inserted = np.where(inserted > 0, inserted + np.asarray(top, merged.dtype), 0)
+        inserted = numbered_above(inserted, top, continued.ids())
     merged[where] = inserted
     return merged
 

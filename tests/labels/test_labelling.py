@@ -71,6 +71,20 @@ def test_one_slice_goes_into_a_stack_with_ids_of_its_own():
     np.testing.assert_array_equal(insert_labels(existing, fresh, taken), [[[5, 0]], [[6, 0]]])
 
 
+def test_an_object_that_goes_on_in_what_stays_keeps_its_id():
+    existing = np.array([[9, 9, 9, 0, 4, 4, 0, 7]], np.uint16)
+    fresh = np.array([[2, 2, 2, 2, 1, 1, 1, 3]], np.uint16)
+    where = np.array([[False, False, True, True, True, False, False, True]])
+    merged = insert_labels(existing, fresh, where)
+    # 2 is 9, and 1 is 4; 3 lies outside of what stays and gets a number above all of that.
+    assert merged.tolist() == [[9, 9, 9, 9, 4, 4, 0, 12]]
+    # Of two new objects in one old one, the larger overlap goes on.
+    existing = np.array([[5, 5, 5, 5, 0, 0]], np.uint8)
+    fresh = np.array([[1, 1, 1, 2, 2, 1]], np.uint16)
+    where = np.array([[False, False, False, False, True, True]])
+    assert insert_labels(existing, fresh, where).tolist() == [[5, 5, 5, 5, 7, 5]]
+
+
 def test_overlap_by_hand():
     a, b = np.array([1, 1, 0, 0]), np.array([3, 0, 3, 0])
     assert (overlap(a, b).dice, overlap(a, b).iou) == (0.5, 1 / 3)

@@ -222,7 +222,7 @@ class TrainingCurves(QWidget):
         shown: tuple[tuple[str, colours.Role, list[Point]], ...] = (
             ("loss", "loss", latest.loss),
             ("held-out Dice", "dice", latest.dice),
-            *((("F1 of objects (triangles)", "dice", latest.f1),) if latest.f1 else ()),
+            *((("object F1 (triangles)", "dice", latest.f1),) if latest.f1 else ()),
         )
         for name, role, points in shown:
             last = f" {points[-1][1]:.3f}" if points else ""

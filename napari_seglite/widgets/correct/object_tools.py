@@ -81,9 +81,14 @@ LISTED = {
     "Esc": "leave the tool",
 }
 LEAVE, UNDO = "Esc: back to the brush.", "Ctrl+Z undoes it."
+PUT_DOWN = "Back to the brush."
 DASK = (
     "{} is a dask array, in which only the brush can paint. Save it as a file and open that, or "
     "use labels of a segmentation."
+)
+PYRAMID = (
+    "{} has several resolutions, which napari shows but does not edit. Open the file's labels of "
+    "full resolution alone, or use labels of a segmentation."
 )
 SCRIBBLES = "Scribbles are no objects. Choose the labels of a segmentation to correct objects."
 
@@ -180,6 +185,7 @@ class ObjectTools(QWidget):
         layer.events.paint.disconnect(self._on_paint)
         self.tool = self.proposed = None
         self._show_tool()
+        self.said.emit(PUT_DOWN, False)
 
     def _show_tool(self) -> None:
         for name, button in self.buttons.items():
@@ -195,6 +201,8 @@ class ObjectTools(QWidget):
         if tracked is None:
             raise AnnotationError("Choose an image and labels of its size above.")
         name = tracked.labels.name
+        if tracked.labels.multiscale:
+            raise AnnotationError(PYRAMID.format(name))
         if not tracked.labels.editable or getattr(tracked.labels, "locked", False):
             raise AnnotationError(f"{name} is locked. Unlock the layer first.")
         if type(tracked.labels.data).__module__.startswith("dask"):
@@ -210,7 +218,7 @@ class ObjectTools(QWidget):
 
     # ------------------------------------------------------------------ using it
     def _on_dragged(self, ways: np.ndarray) -> None:
-        """object_edits.Edit what the pointer went over."""
+        """Edit what the pointer went over."""
         self.proposed = None
         try:
             tracked, frame = self._in_view()
@@ -302,7 +310,9 @@ class ObjectTools(QWidget):
             return bool(output == "semantic")
         # A mask holds a single number.
         several = len(self.tracker.class_list.class_names) > 2
-        return several or self.free.highest(tracked.labels) in (1, 255)
+        return several or (
+            self.free.highest(tracked.labels) in (1, 255) and self.free.single(tracked.labels)
+        )
 
     # ------------------------------------------------------------------ growing what was added
     def _on_wheel(self, position: np.ndarray, step: int) -> bool:

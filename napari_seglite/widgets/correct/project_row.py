@@ -6,11 +6,10 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QMessageBox,
     QPushButton,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
     QToolButton,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from ...annotation import (
     Finding,
@@ -66,7 +66,8 @@ class ProjectRow(QWidget):
         super().__init__(parent)
         self.viewer, self.tracker = viewer, tracker
         self.runner = JobRunner(self)
-        self.name = QLabel()
+        self.name = QElidingLabel()
+        self.name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open_button = QPushButton("Open …")
         self.open_button.setToolTip("An earlier project, or an empty folder for a new one")

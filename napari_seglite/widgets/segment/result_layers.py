@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,7 @@ class ResultLayer:
         """
         self.result, self.written, self.touched = result, labels.copy(), touched
         self.layer.data = labels
+        self._forget_strokes()
         self._store_recipe()
         self.offer_new_object()
 
@@ -144,8 +146,15 @@ class ResultLayer:
         else:
             self.layer.data = result.labels
             self.painted, self.top = False, result.counts.objects
+        self._forget_strokes()
         self._store_recipe()
         self.offer_new_object()
+
+    def _forget_strokes(self) -> None:
+        """Undo no stroke on objects that had other ids: it would paint with those of others."""
+        if self.result.request.output == "instances":
+            with suppress(AttributeError):  # another version of napari
+                self.layer._reset_history()
 
     def _store_recipe(self) -> None:
         self.layer.metadata = {**self.layer.metadata, "seglite": self.result.recipe()}
