@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Of the five scales, finest first (Wang et al., 2003).
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _MS_SSIM_WINDOW, _MS_SSIM_SIGMA = 11, 1.5
+_MS_SSIM_LEAST = 0.01
 
 
 def soft_dice_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -76,7 +77,7 @@ def focal_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = 
     A background pixel with foreground probability p has the weight ``p ** 2``, as in the focal loss
     (Lin et al., 2017); foreground has the weight 1.
     """
-    z, truth = _one_against_rest(logits, labels)
+    z, truth = _one_against_rest(_precise(logits), labels)
     if logits.shape[1] > 1:
         z, truth = z[:, 1:], truth[:, 1:]
     each = F.binary_cross_entropy_with_logits(z, truth, reduction="none")
@@ -91,7 +92,7 @@ def ms_ssim_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -
     fewer with renormalised weights where it is not. Ignored pixels count as background that is
     predicted correctly.
     """
-    probabilities, truth = _foreground(logits.float(), labels)
+    probabilities, truth = _foreground(_precise(logits), labels)
     if weight is not None:
         mask = weight[:, None].clamp(0, 1)
         probabilities, truth = mask * probabilities, mask * truth
@@ -106,9 +107,20 @@ def ms_ssim_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -
             probabilities, truth = pool(probabilities, 2), pool(truth, 2)
         ssim, contrast = _ssim_and_contrast(probabilities, truth, window)
         factor = (ssim if k == scales - 1 else contrast).flatten(1).mean(1)
-        # A power is undefined below 0, and its gradient at 0.
-        similarity = similarity * factor.clamp(min=1e-4) ** share
+        similarity = similarity * _positive(factor) ** share
     return 1 - similarity.mean()
+
+
+def _positive(factor: Tensor) -> Tensor:
+    """Return a similarity that a power is defined for, ever smaller below 0.01 (*ours*).
+
+    Contrast may be negative, where prediction and labels are opposites. Cut off, it would have no
+    gradient just there.
+    """
+    low = factor.clamp(max=_MS_SSIM_LEAST)
+    return torch.where(
+        factor > _MS_SSIM_LEAST, factor, _MS_SSIM_LEAST**2 / (2 * _MS_SSIM_LEAST - low)
+    )
 
 
 def _ssim_and_contrast(x: Tensor, y: Tensor, window: int) -> tuple[Tensor, Tensor]:
@@ -184,15 +196,15 @@ def structure_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None)
     """Weighted IoU plus weighted BCE (*given*), one class against the rest and averaged (*ours*).
 
     A pixel has the weight ``1 + 5 |mean of the mask over 31 x 31 - mask|``: more near borders.
+    Ignored pixels are left out of that mean; beyond the image's edge is background (*given*).
     """
-    z, truth = _one_against_rest(logits, labels)
+    z, truth = _one_against_rest(_precise(logits), labels)
     if weight is None:
-        around = F.avg_pool2d(truth, 31, stride=1, padding=15)
-        emphasis = 1 + 5 * (around - truth).abs()
+        emphasis = 1 + 5 * (_mean_around(truth) - truth).abs()
     else:
-        counted = weight[:, None].clamp(0, 1)
-        share = F.avg_pool2d(counted, 31, stride=1, padding=15).clamp(min=1e-6)
-        around = F.avg_pool2d(counted * truth, 31, stride=1, padding=15) / share
+        counted = weight[:, None].to(z.dtype).clamp(0, 1)
+        share = _mean_around(counted) / _mean_around(torch.ones_like(counted))
+        around = _mean_around(counted * truth) / share.clamp(min=1e-6)
         emphasis = weight[:, None] * (1 + 5 * (around - truth).abs())
     axes = (2, 3)
     each = F.binary_cross_entropy_with_logits(z, truth, reduction="none")
@@ -201,6 +213,10 @@ def structure_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None)
     both = (p * truth * emphasis).sum(axes)
     either = ((p + truth) * emphasis).sum(axes) - both
     return (bce + 1 - (both + 1) / (either + 1)).mean()
+
+
+def _mean_around(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 31, stride=1, padding=15)
 
 
 def structure_lossnet(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -219,7 +235,7 @@ def structure_lossnet(logits: Tensor, labels: Tensor, weight: Tensor | None = No
             stacklevel=2,
         )
         return loss
-    z, truth = _one_against_rest(logits, labels)
+    z, truth = _one_against_rest(_precise(logits), labels)
     p = z.sigmoid()
     if weight is not None:
         mask = weight[:, None].clamp(0, 1)

@@ -43,6 +43,16 @@ def _softplus(x):  # type: ignore[no-untyped-def]
     return max(x, _ZERO) + t * (_L0 + t * (_L1 + t * (_L2 + t * (_L3 + t * low))))
 
 
+@njit(inline="always", fastmath={"contract", "nsz"})
+def _logistic(x):  # type: ignore[no-untyped-def]
+    """Return the slope of softplus, right to its last digits where it is small.
+
+    1 - exp(-softplus(x)) would lose them all: a step of 1e-8 vanishes beside 1.
+    """
+    t = exp2(-abs(x) * _LOG2_E)
+    return (_ONE if x >= _ZERO else t) / (_ONE + t)
+
+
 @compiled
 def _read(  # type: ignore[no-untyped-def]
     u, delta, bias, softplus, first, rows, width, start, tokens, steps, product
@@ -226,8 +236,8 @@ def backward(  # type: ignore[no-untyped-def]
                 step = steps[t, r]
                 d_inputs[r] = d_product[r] * step + skip[r] * slopes[r]
                 d = d_step[r] + d_product[r] * inputs[r]
-                if softplus:  # its slope is the logistic function: 1 - exp(-softplus(x))
-                    d *= _ONE - exp2(-step * _LOG2_E)
+                if softplus:
+                    d *= _logistic(delta[now, first + r] + bias[first + r])
                 d_delta[r] = d
     for r in range(rows):
         for n in range(states):

@@ -64,6 +64,31 @@ def test_numba_equals_reference_forward_and_backward(shape, softplus):
         assert relative(a.grad, b.grad) < 1e-4
 
 
+@pytest.mark.parametrize("backend", ["numba", "reference"])
+@pytest.mark.parametrize("step", [1e-8, 1e-5, 1e-2, 1.0, 20.0])
+def test_gradients_of_tiny_steps_are_right(backend, step):
+    """One minus the exponential of a step of 1e-8 is 0 in float32."""
+    exact = inputs((2, 20, 2, 3, 40), torch.float64)
+    with torch.no_grad():  # steps within a factor of two
+        exact[1].copy_((step * (1.5 + exact[1].tanh() / 2)).expm1().log())
+        exact[6].mul_(1e-3)
+        for tensor in exact:  # as float32 knows them
+            tensor.copy_(tensor.float())
+    # As float32 adds them, so that the arithmetic alone is compared.
+    with torch.no_grad():
+        total = (exact[1].float() + exact[6].float()[:, None]).double()
+        exact[1].copy_(total)
+        exact[6].zero_()
+    single = [t.detach().float().requires_grad_() for t in exact]
+    scanned = selective_scan(*single, delta_softplus=True, backend=backend)
+    expected = selective_scan(*exact, delta_softplus=True, backend="reference")
+    weights = torch.rand(expected.shape, generator=torch.Generator().manual_seed(1))
+    (scanned * weights).sum().backward()
+    (expected * weights).sum().backward()
+    for which in (1, 6):  # delta and its bias
+        assert relative(single[which].grad, exact[which].grad) < 1e-5
+
+
 def test_reference_gradients_are_right():
     assert torch.autograd.gradcheck(
         lambda *t: selective_scan(*t, delta_softplus=True, backend="reference"),
