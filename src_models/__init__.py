@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from . import object_heads
-from .cards import CARDS, NetworkCard, NetworkOption
+from .cards import CARDS, PIXEL_FEATURES, NetworkCard, NetworkOption
 from .notices import Notice
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def create(name: str, in_channels: int = 1, classes: int = 1, **options: Any) ->
     classes : int
         Output channels: one foreground logit, or one logit per class, background included.
     **options
-        Further arguments of the network's constructor.
+        Further arguments of the network's constructor. Any network takes ``pixel_features=True``,
+        see `pixel_features`.
 
     Returns
     -------
@@ -88,7 +89,12 @@ def create(name: str, in_channels: int = 1, classes: int = 1, **options: Any) ->
             f"A network needs at least one input channel and one class, "
             f"not in_channels={in_channels}, classes={classes}."
         )
+    reads_pixels = options.pop(PIXEL_FEATURES, False)
     network: nn.Module = _resolve(factory)(in_channels, classes, **options)
+    if reads_pixels:
+        from .pixel_features import attach
+
+        attach(network, in_channels, classes)
     return network
 
 
@@ -126,8 +132,12 @@ def training_loss(
     Tensor
         Scalar, in at least float32 even under autocast.
     """
-    outputs = getattr(network, "supervised", network)(frames)
     import torch
+
+    from .pixel_features import added
+
+    supervised = getattr(network, "supervised", None)
+    outputs = added(network, supervised(frames), frames) if supervised else network(frames)
 
     paper_loss = _resolve(card(name).loss_function)
     # Losses sum over many pixels, and MS-SSIM subtracts squares of nearly equal size: half

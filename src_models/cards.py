@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+# An option of every network, see `pixel_features`.
+PIXEL_FEATURES = "pixel_features"
+
 
 @dataclass(frozen=True)
 class NetworkOption:
@@ -119,7 +122,8 @@ class NetworkCard:
         """Return why the network cannot be built with some options; empty if none is known."""
         if self.options is None:
             return ""
-        known = {option.name: option for option in self.options}
+        every = (*self.options, NetworkOption(PIXEL_FEATURES, (False, True)))
+        known = {option.name: option for option in every}
         for name, value in options.items():
             if name not in known:
                 names = ", ".join(known) or "none"

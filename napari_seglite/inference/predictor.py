@@ -87,9 +87,12 @@ class Predictor:
     def _members(self, tile: np.ndarray, number: int) -> Iterator[Tensor]:
         import torch
 
+        from src_models.pixel_features import added
+
         network: Any = self.network
         if self.ensemble == "heads":
-            for logits in network.row_outputs(torch.from_numpy(tile)[None].to(self.device)):
+            pixels = torch.from_numpy(tile)[None].to(self.device)
+            for logits in added(network, network.row_outputs(pixels), pixels):
                 yield self._values(logits)
             return
         for k, flip in enumerate(_FLIPS if self.ensemble == "flips" else _FLIPS[:1]):
@@ -100,6 +103,7 @@ class Predictor:
                     for index, pixels in zip(self._indices, mirrored, strict=True)
                 ]
                 logits = network.decode(*maps, tile.shape[-2:])
+                logits = added(network, logits, mirrored[None].to(self.device))
             else:
                 logits = network(mirrored[None].to(self.device))
             yield self._values(logits, flip)

@@ -251,7 +251,13 @@ class FineTuner:
             final = final.for_full_training()
         part = Part("all parts", _steps(runs))
         last = self._training_run(final, self.images, [], callbacks, saved, runs, part)
-        if best > start:
+        reading = [run for run in runs if run.info.options != self.info.options]
+        if best > start and reading:
+            # Perceptrons of two runs do not lie close to each other.
+            last.trainer.read_pixels()
+            taken = max(reading, key=lambda run: run.progress.best - run.progress.start)
+            last.trainer.load_weights(taken.best_weights)
+        elif best > start:
             last.trainer.load_weights(mean_weights([run.best_weights for run in runs]))
         last.progress.start, last.progress.best = start, best
         last.progress.start_f1, last.progress.best_f1 = start_f1, best_f1
@@ -291,10 +297,12 @@ class FineTuner:
         status = RunStatus(steps, steps, 1.0, best, seconds=seconds)
         scored = {} if math.isnan(after) else {"before": before, "after": after}
         validation, note = self.request.validation, f"{run.haste} {self._ended(runs)}".strip()
-        first = run.progress.best_step == 0 if run.held_out else not after > before
+        progress = run.progress
+        first = progress.best_step == 0 if run.held_out else not after > before
+        first = first and not progress.answered
         copied = validation.keep_best and first  # the best weights are those it started with
         useless = copied and self.info.parent is not None and not validation.keep_unimproved
-        if not steps or useless:
+        if not (steps or progress.answered) or useless:
             self._discard_states()
             text = f"{unsaved_text(before, steps)} {note}".strip()
             yield Finished(text, status, None, note=note, **scored)
@@ -331,7 +339,7 @@ class FineTuner:
         parts = {each.part.name: each.curves for each in runs if each is not run}
         try:
             return save_trained(
-                store, self.info, request, run, self.images, start.replayed, scores, numbers, parts
+                store, run.info, request, run, self.images, start.replayed, scores, numbers, parts
             )
         except (OSError, CheckpointError) as error:
             with suppress(OSError):

@@ -36,6 +36,8 @@ class Progress:
         F1 of objects at IoU 0.5 beside them; 0 without an object head.
     seconds : float
         Training time so far.
+    answered : bool
+        Whether a first answer was better than the start.
     ended : str or None
         Why the run is over, once it is.
     """
@@ -49,3 +51,4 @@ class Progress:
     best_f1: float = 0.0
     seconds: float = 0.0
     ended: Ending | None = None
+    answered: bool = False

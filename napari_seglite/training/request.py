@@ -190,6 +190,10 @@ class FineTuneRequest:
         How it is scored.
     full_training : FullTraining or None
         The schedule where the start does not know the task; None keeps `schedule`.
+    first_answer : bool
+        Where the start does not know the task, first fit simple features of the image to the
+        annotated pixels, which takes a second, and go on from there; see
+        `src_models.pixel_features`.
     trainable : str
         ``"all"`` weights learn, or only those of the ``"decoder"`` and of the norms.
     frozen_norm : bool
@@ -234,6 +238,7 @@ class FineTuneRequest:
     retention: Retention = field(default_factory=Retention)
     validation: Validation = field(default_factory=Validation)
     full_training: FullTraining | None = None
+    first_answer: bool = True
     trainable: Trainable = "all"
     frozen_norm: bool = False
     precision: Precision = "float32"

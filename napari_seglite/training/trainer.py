@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import src_models
+from src_models.cards import PIXEL_FEATURES
 
 from ..checkpoints import CheckpointInfo
 
@@ -45,11 +47,20 @@ class Trainer:
         device: str,
         random: RandomState,
     ) -> None:
+        self.network, self.info, self.device = network, info, device
+        self._random, self._request = random, request
+        # A network from scratch has no starting weights to stay close to.
+        self._anchor = request.retention.anchor if info.parent else 0.0
+        self._interpolation = request.retention.interpolation if info.parent else 1.0
+        self.rate = request.schedule.learning_rate
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Begin with the network's present weights."""
         import torch
         from torch.optim.swa_utils import AveragedModel
 
-        self.network, self.info, self.device = network.train(), info, device
-        self._random = random
+        network, info, request = self.network.train(), self.info, self._request
         if request.frozen_norm:
             for module in network.modules():
                 if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
@@ -58,12 +69,8 @@ class Trainer:
         self._parameters: list[torch.Tensor] = [
             weight for name, weight in network.named_parameters() if name in names
         ]
-        # A network from scratch has no starting weights to stay close to.
-        self._anchor = request.retention.anchor if info.parent else 0.0
-        self._interpolation = request.retention.interpolation if info.parent else 1.0
         self._start_weights = copy_weights(network)
         self._start_parameters = [weight.detach().clone() for weight in self._parameters]
-        self.rate = request.schedule.learning_rate
         self.optimiser = torch.optim.AdamW(
             self._parameters, lr=self.rate, weight_decay=request.schedule.weight_decay
         )
@@ -135,6 +142,24 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * factor
         return factor
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether the network has a readout of simple features, see `read_pixels`."""
+        return bool(self.info.options.get(PIXEL_FEATURES))
+
+    def read_pixels(self) -> None:
+        """Give the network a readout of simple features, which changes nothing at first."""
+        if self.reads_pixels:
+            return
+        from src_models.pixel_features import attach
+
+        info, network = self.info, self.network
+        with self._random.active():
+            outputs = info.classes + info.head_channels
+            attach(network, info.in_channels, outputs).to(self.device)
+        self.info = replace(info, options={**info.options, PIXEL_FEATURES: True})
+        self._set_up()
 
     def adopt(self, request: FineTuneRequest) -> None:
         """Take over another request's learning rate, anchor and interpolation."""

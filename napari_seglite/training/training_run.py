@@ -22,6 +22,7 @@ from .events import (
     Validated,
 )
 from .examples import digest
+from .first_answer import fit_first_answer
 from .held_out import HeldOut
 from .pace import ONLY, Pace, Part, Work
 from .progress import Curves, Ending, Progress
@@ -34,6 +35,8 @@ from .trainer import Trainer, copy_weights
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from ..checkpoints import CheckpointInfo
 
     from .saved_state import SavedState
 
@@ -108,6 +111,7 @@ class TrainingRun:
         self.unsaved, self.haste = False, ""
         self.used = request  # or its full training, if the start does not know the task
         self.last_scored = 0  # step
+        self._info: CheckpointInfo | None = None  # of a run whose trainer is gone
         self.learn_from(train)
 
     def learn_from(self, train: Sequence[TrainingImage]) -> None:
@@ -206,11 +210,36 @@ class TrainingRun:
         yield Validated(f"Dice before: {dice:.3f}", self._status(), dice, self.held_out.f1)
         if self.request.needs_full_training(dice):
             self.train_fully()
+            if self.request.first_answer and not self.trainer.info.volumetric:
+                yield from self._first_answer(stop)
             text = (
                 f"The starting checkpoint scores Dice {dice:.2f} here, so all weights train at the "
                 "full learning rate."
             )
             yield Message(text, self._status())
+
+    def _first_answer(self, stop: Stop) -> Iterator[TrainingEvent]:
+        """Fit simple features to the annotated pixels, and go on from there if that is better."""
+        begun, trainer, progress = self.pace.clock(), self.trainer, self.progress
+        trainer.read_pixels()
+        self.best_weights = copy_weights(trainer.averaged)
+        fit_first_answer(trainer, self.train, self.request.seed, stop)
+        took = self.pace.clock() - begun
+        network = trainer.result()
+        scores = self.held_out.score(network, stop, stop)
+        if scores is None:
+            raise Cancelled
+        dice = fmean(scores)
+        text = f"First answer after {took:.1f} s: Dice {dice:.3f}"
+        if dice > progress.best:
+            self._take(network, dice)
+            progress.answered, progress.best_f1 = True, self._note_f1()
+            self.held_out.improved(network, scores, stop)
+        else:
+            trainer.load_weights(self.best_weights)
+            text += f", no better than {progress.best:.3f} before, so it is left out"
+        self.curves.dice.append((0, progress.best))
+        yield Validated(f"{text}.", self._status(), progress.best, self.held_out.f1)
 
     def _step(self, stop: Stop) -> Generator[TrainingEvent, None, float]:
         """Make a step; on failure with less memory, or from earlier weights."""
@@ -333,6 +362,11 @@ class TrainingRun:
         return self.held_out.in_haste[1], self.progress.best
 
     @property
+    def info(self) -> CheckpointInfo:
+        """The card of the network, with the options that it got in the run."""
+        return self._info or self.trainer.info
+
+    @property
     def step(self) -> int:
         """Steps made, those of earlier runs included."""
         return self.part.before + self.progress.step
@@ -417,5 +451,5 @@ class TrainingRun:
 
     def rest(self) -> None:
         """Free the trainer of a run that is over and saved."""
-        self.saved = None
+        self.saved, self._info = None, self.trainer.info
         del self.trainer
