@@ -45,8 +45,8 @@ class AnnotatedImage:
     origin : str
         The same for all annotations of one image, such as its path; the name if not given. Of a
         frame that is corrected in several of them, the latest correction counts.
-    voxel_size : tuple of float or None
-        Size of a voxel of a stack along Z, Y and X, in any unit, if known.
+    slice_spacing : float or None
+        Distance between two slices of a stack in pixels of a slice, if known.
     """
 
     name: str
@@ -57,7 +57,7 @@ class AnnotatedImage:
     channels: tuple[int, ...] | None = None
     pixel_size: PixelSize | None = None
     origin: str = ""
-    voxel_size: tuple[float, float, float] | None = None
+    slice_spacing: float | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ def prepare_training(
         request = read_colour(request, start_info(request, store, template), shapes)
     info = start_info(request, store, template)
     if info.volumetric:
-        request = volume_options(request, info, [image.voxel_size for image in corrected])
+        request = volume_options(request, info, [image.slice_spacing for image in corrected])
         info = start_info(request, store, template)
     frames = annotated_examples(corrected, info, limits)
     if not frames:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,6 @@ from ..errors import AnnotationError, CheckpointError
 from ..images import Box, ImageAxes
 from ..runtime import devices
 from .request import FineTuneRequest
-
-if TYPE_CHECKING:
-    VoxelSize = tuple[float, float, float]
 
 # A slab has one slice less than a multiple of what the network pools along Z, so that its slice is
 # in the middle and little is padded; at least this many and one.
@@ -110,7 +108,7 @@ def read_slabs(
 
 
 def volume_options(
-    request: FineTuneRequest, info: CheckpointInfo, sizes: Sequence[VoxelSize | None]
+    request: FineTuneRequest, info: CheckpointInfo, spacings: Sequence[float | None]
 ) -> FineTuneRequest:
     """Return a request whose network from scratch suits the stacks: its pooling and its preset.
 
@@ -121,17 +119,15 @@ def volume_options(
         it is returned unchanged.
     info : CheckpointInfo
         Of the new checkpoint, see `start_info`.
-    sizes : sequence of (tuple of float or None)
-        Size of the voxels of each stack along Z, Y and X, in any unit.
+    spacings : sequence of (float or None)
+        Distance between two slices of each stack in pixels of a slice, if known.
     """
     if not info.volumetric or info.parent is not None:
         return request
     known = {option.name for option in src_models.card(info.network).options or ()}
     wanted: dict[str, Any] = {"preset": PRESET}
-    voxels = {size for size in sizes if size is not None}
-    if voxels:
-        mean = np.exp(np.mean(np.log(sorted(voxels)), axis=0))
-        wanted["spacing"] = [round(float(length), 6) for length in mean / mean.min()]
+    if known_spacings := [spacing for spacing in spacings if spacing]:
+        wanted["spacing"] = [float(median(known_spacings)), 1.0, 1.0]
     wanted = {k: v for k, v in wanted.items() if k in known and k not in info.options}
     return replace(request, options={**(request.options or {}), **wanted})
 

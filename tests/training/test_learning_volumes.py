@@ -93,7 +93,7 @@ def tiny_request(**settings):
 
 def test_from_scratch_and_from_a_volumetric_checkpoint(tubes, store):
     """Anisotropic pooling from the stack's spacing; held-out score, replay and segmentation."""
-    image = annotated(tubes, (0, 2, 4, 6, 9), voxel_size=(2.0, 0.5, 0.5))
+    image = annotated(tubes, (0, 2, 4, 6, 9), slice_spacing=4.0)
     request, examples = prepare_training(tiny_request(), [image], store, suggest=False)
     assert request.options == {"dims": 3, "preset": "tiny", "spacing": [4.0, 1.0, 1.0]}
     assert examples[0].frame.shape == (1, 7, 32, 40)
