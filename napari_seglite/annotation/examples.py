@@ -11,6 +11,7 @@ import numpy as np
 from ..checkpoints import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError
 from ..images import PixelSize, TrainingImage, micrometres
+from ..inference import slice_spacing
 from ..training import AnnotatedImage, FineTuneRequest, prepare_training
 from .project import AnnotationProject
 from .project_image import ProjectImage
@@ -63,6 +64,7 @@ def annotated_images(project: AnnotationProject) -> list[AnnotatedImage]:
                     image.channels,
                     pixel_size(image),
                     _digest(pixels) if project.has_copy(key) else image.path,
+                    slice_spacing(image.grid),
                 )
             )
     if not annotated:

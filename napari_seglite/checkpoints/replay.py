@@ -23,6 +23,8 @@ from .folder import LARGEST_REPLAY, REPLAY
 FILE = REPLAY
 # Number of frames in a buffer, and their largest side in pixels.
 COUNT, SIDE = 24, 160
+# The side of slabs, which have several slices.
+SLAB_SIDE = 96
 # Frames and sides that are read at most; buffers of other versions may be larger.
 MOST, LARGEST_SIDE = 1000, 4096
 
@@ -106,7 +108,8 @@ def _frame(archive: ZipFile, number: int, name: str) -> TrainingImage:
     if frame is None or labels is None:
         raise ValueError(f"frame {number} has no labels")
     shape = frame.shape
-    if len(shape) != 3 or not all(shape) or max(shape) > LARGEST_SIDE or labels.shape != shape[1:]:
+    flat = len(shape) in (3, 4) and labels.shape == shape[-2:]
+    if not flat or not all(shape) or max(shape) > LARGEST_SIDE:
         raise ValueError(f"frame {number} has the shape {shape}, and its labels {labels.shape}")
     if weight is not None and weight.shape != labels.shape:
         raise ValueError(f"frame {number} has weights of the shape {weight.shape}")
@@ -174,16 +177,17 @@ def cut(image: TrainingImage, rng: np.random.Generator) -> TrainingImage:
     Returns
     -------
     TrainingImage
-        At most `SIDE` pixels high and wide.
+        At most `SIDE` pixels high and wide, a slab `SLAB_SIDE`.
     """
+    side = SIDE if image.frame.ndim == 3 else SLAB_SIDE
     candidates = np.flatnonzero(image.annotated)
     if not candidates.size and image.weight is not None:
         candidates = np.flatnonzero(image.weight)
     height, width = image.labels.shape
     centre = int(candidates[rng.integers(candidates.size)]) if candidates.size else 0
     y, x = divmod(centre, width)
-    top = min(max(0, y - SIDE // 2), max(0, height - SIDE))
-    left = min(max(0, x - SIDE // 2), max(0, width - SIDE))
-    box = slice(top, top + SIDE), slice(left, left + SIDE)
+    top = min(max(0, y - side // 2), max(0, height - side))
+    left = min(max(0, x - side // 2), max(0, width - side))
+    box = slice(top, top + side), slice(left, left + side)
     weight = None if image.weight is None else image.weight[box]
-    return TrainingImage(image.name, image.frame[:, *box], image.labels[box], weight=weight)
+    return TrainingImage(image.name, image.frame[..., *box], image.labels[box], weight=weight)

@@ -19,10 +19,11 @@ class TrainingImage:
         For messages.
     frame : ndarray
         ``(C, H, W)`` float32, normalised as the checkpoint requires; for a network that reads S
-        slices ``(S * C, H, W)``, slice by slice.
+        slices ``(S * C, H, W)``, slice by slice; for one that sees volumes ``(C, D, H, W)``, a
+        slab with an odd number of slices.
     labels : ndarray
-        ``(H, W)`` integer; 0 is background. For a network of one class any other number is an
-        object, whose id an object head learns from.
+        ``(H, W)`` integer, of the slice in the middle; 0 is background. For a network of one class
+        any other number is an object, whose id an object head learns from.
     share : float
         How often patches are drawn from it, relative to other frames.
     weight : ndarray or None
@@ -32,6 +33,10 @@ class TrainingImage:
         Whether only brush strokes are annotated.
     corner : tuple of int
         Where the frame was cut out of a larger one, top and left.
+    source : str
+        The image that a slab is from; empty if unknown.
+    slices : tuple of int
+        Numbers of a slab's slices in that image; at the ends of a stack they repeat.
 
     Raises
     ------
@@ -46,12 +51,14 @@ class TrainingImage:
     weight: np.ndarray | None = None
     sparse: bool = False
     corner: tuple[int, int] = (0, 0)
+    source: str = ""
+    slices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.frame.ndim != 3 or self.labels.shape != self.frame.shape[1:]:
+        if self.frame.ndim not in (3, 4) or self.labels.shape != self.frame.shape[-2:]:
             raise AnnotationError(
                 f"{self.name}: labels of shape {self.labels.shape} do not cover an image of "
-                f"shape {self.frame.shape[1:]}. Give labels of the image's height and width."
+                f"shape {self.frame.shape[-2:]}. Give labels of the image's height and width."
             )
         if self.labels.dtype.kind not in "uib":
             raise AnnotationError(

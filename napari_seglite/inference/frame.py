@@ -29,7 +29,8 @@ def predict_frame(
         Card of its checkpoint.
     frame : ndarray
         ``(C, H, W)`` float32; for a network that reads S slices ``(S, C, H, W)`` or, slice by
-        slice, ``(S * C, H, W)``.
+        slice, ``(S * C, H, W)``; for one that sees volumes ``(C, D, H, W)``, whose slice in the
+        middle is predicted.
     device : str
         As `devices.resolve` returns it.
 
@@ -47,7 +48,11 @@ def predict_with_head(
     """Return what `predict_frame` does and, behind it, the channels of the object head."""
     if info.context_slices > 1 and frame.ndim == 3:
         frame = frame.reshape(info.context_slices, -1, *frame.shape[1:])
-    return predict_tiled(Predictor(network, device, info=info), frame, TILE, OVERLAP)
+    predictor = Predictor(network, device, info=info)
+    if not info.volumetric:
+        return predict_tiled(predictor, frame, TILE, OVERLAP)
+    middle = frame.shape[1] // 2
+    return predict_tiled(lambda tile, k: predictor(tile, k)[:, middle], frame, TILE // 2, OVERLAP)
 
 
 def classify(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:

@@ -15,6 +15,7 @@ from ..images import WHOLE, Box, Corrections, ImageAxes, PixelSize, TrainingImag
 from .defaults import read_colour, suggest_settings
 from .request import FineTuneRequest
 from .start import start_info
+from .volumes import read_slabs, volume_options, volume_patches
 
 if TYPE_CHECKING:
     Limits = tuple[float, float]
@@ -44,6 +45,8 @@ class AnnotatedImage:
     origin : str
         The same for all annotations of one image, such as its path; the name if not given. Of a
         frame that is corrected in several of them, the latest correction counts.
+    slice_spacing : float or None
+        Distance between two slices of a stack in pixels of a slice, if known.
     """
 
     name: str
@@ -54,6 +57,7 @@ class AnnotatedImage:
     channels: tuple[int, ...] | None = None
     pixel_size: PixelSize | None = None
     origin: str = ""
+    slice_spacing: float | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -122,13 +126,17 @@ def prepare_training(
         shapes = [(image.axes, image.shape) for image in corrected]
         request = read_colour(request, start_info(request, store, template), shapes)
     info = start_info(request, store, template)
+    if info.volumetric:
+        request = volume_options(request, info, [image.slice_spacing for image in corrected])
+        info = start_info(request, store, template)
     frames = annotated_examples(corrected, info, limits)
     if not frames:
         raise AnnotationError(
             "Nothing was corrected yet: paint into the labels of an image, or accept a slice as "
             "it is."
         )
-    return (suggest_settings(request, frames, info) if suggest else request), frames
+    request = suggest_settings(request, frames, info) if suggest else request
+    return volume_patches(request, info), frames
 
 
 def annotated_examples(
@@ -184,6 +192,8 @@ def corrected_examples(
     AnnotationError
         If labels do not cover the image.
     """
+    if info.volumetric:
+        return _corrected_slabs(image, info, limits)
     corrections = image.corrections
     whole = image_examples(
         image.name,
@@ -210,6 +220,35 @@ def corrected_examples(
             )
         )
     return [example for example in examples if example.weight is None or example.weight.any()]
+
+
+def _corrected_slabs(
+    image: AnnotatedImage, info: CheckpointInfo, limits: Limits | None
+) -> list[TrainingImage]:
+    """Return a slab for every corrected frame; all are cut to the same box."""
+    name, axes, corrections = image.name, image.axes, image.corrections
+    _check_cover(name, image.pixels, image.labels, axes)
+    numbers = corrections.frames
+    limits = limits or intensity_limits(image.pixels, axes, info, image.channels)
+    truths = [
+        corrections.truth(k, ImageAxes(axes.labels).frame(image.labels, k)[0]) for k in numbers
+    ]
+    box = _surroundings(np.any([weight > 0 for _, weight in truths], axis=0))
+    slabs = read_slabs(name, image.pixels, axes, numbers, info, limits, image.channels, box)
+    return [
+        TrainingImage(
+            f"{name}, slice {number}",
+            slab,
+            np.array(truth[box.slices]),  # a copy: the user may be painting
+            weight=None if weight.all() else weight[box.slices],
+            sparse=corrections.sparse(number),
+            corner=(box.top, box.left),
+            source=name,
+            slices=slices,
+        )
+        for number, (truth, weight), (slab, slices) in zip(numbers, truths, slabs, strict=True)
+        if weight.any()
+    ]
 
 
 def _surroundings(weight: np.ndarray) -> Box:
@@ -259,23 +298,32 @@ def image_examples(
     AnnotationError
         If labels do not cover the image.
     """
+    _check_cover(name, image, labels, axes)
+    if frames is None:
+        frames = range(axes.frame_count(image.shape))
+    limits = limits or intensity_limits(image, axes, info, channels)
+    slabs: list[tuple[np.ndarray, tuple[int, ...]]]
+    if info.volumetric:
+        slabs = read_slabs(name, image, axes, frames, info, limits, channels)
+    else:
+        slabs = [
+            (_stacked(prepare_slices(image, axes, k, info, limits, channels)), ()) for k in frames
+        ]
+    examples = []
+    for k, (frame, slices) in zip(frames, slabs, strict=True):
+        title = f"{name}, slice {k}" if axes.stacked else name
+        example = _labelled(title, frame, ImageAxes(axes.labels).frame(labels, k)[0])
+        examples.append(replace(example, source=name, slices=slices) if slices else example)
+    return examples
+
+
+def _check_cover(name: str, image: Any, labels: Any, axes: ImageAxes) -> None:
     axes.check(image.shape)
     if labels.shape != axes.label_shape(image.shape):
         raise AnnotationError(
             f"{name}: labels of shape {labels.shape} do not cover an image of shape "
             f"{axes.label_shape(image.shape)}. Give labels of the image's own size."
         )
-    if frames is None:
-        frames = range(axes.frame_count(image.shape))
-    limits = limits or intensity_limits(image, axes, info, channels)
-    return [
-        _labelled(
-            f"{name}, slice {k}" if axes.stacked else name,
-            _stacked(prepare_slices(image, axes, k, info, limits, channels)),
-            ImageAxes(axes.labels).frame(labels, k)[0],
-        )
-        for k in frames
-    ]
 
 
 def _labelled(name: str, frame: np.ndarray, labels: np.ndarray) -> TrainingImage:

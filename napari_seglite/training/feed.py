@@ -17,6 +17,7 @@ from .fine_tuner import FineTuner
 from .live import LiveInput, LiveSession
 from .request import FineTuneRequest
 from .start import start_info
+from .volumes import read_slabs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,6 +113,18 @@ class AnnotationFeed:
         """Return the viewed patch, or another one, normalised, and which one it is."""
         patch = patch or self.patch
         limits = self._limits.of(patch.pixels, patch.axes, info, patch.channels)
+        if info.volumetric:
+            ((slab, _),) = read_slabs(
+                "The image",
+                patch.pixels,
+                patch.axes,
+                [patch.frame],
+                info,
+                limits,
+                patch.channels,
+                patch.box,
+            )
+            return slab, patch
         frame = prepare_slices(
             patch.pixels, patch.axes, patch.frame, info, limits, patch.channels, patch.box
         )
@@ -187,7 +200,8 @@ def _before_after(
             predicted.append(predict_classes(name, frame, store, device, stop))
     finally:
         devices.release(device)
-    return BeforeAfter(shown_pixels(frame), predicted[0], predicted[1], names)
+    shown = frame[:, frame.shape[1] // 2] if store.info(saved.id).volumetric else frame
+    return BeforeAfter(shown_pixels(shown), predicted[0], predicted[1], names)
 
 
 def learn_live(

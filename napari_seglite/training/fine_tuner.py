@@ -32,6 +32,7 @@ from .start import (
 from .texts import ended_text, saved_text, unsaved_text, unwritten_text
 from .trainer import mean_weights
 from .training_run import TrainingRun
+from .volumes import check_head
 
 
 class FineTuner:
@@ -78,11 +79,7 @@ class FineTuner:
         self.info = start_info(request, self.store, template)
         self.store.check_name(self.info.id)
         self.store.check_writable(self.info.id)
-        if self.info.volumetric:
-            raise CheckpointError(
-                f"Checkpoint {self.info.id} sees volumes, and training learns from slices. Start "
-                "from a checkpoint or an option of two dimensions."
-            )
+        check_head(self.info)
         check_examples(self.images, self.info)
         self._held_out: list[str] = []
         self._start: StartingPoint

@@ -94,6 +94,11 @@ class LiveSession:
     def __init__(self, request: FineTuneRequest, store: CheckpointStore | None = None) -> None:
         self.request, self.store = request, store or CheckpointStore()
         self.info = start_info(request, self.store)
+        if self.info.volumetric:
+            raise CheckpointError(
+                f"{request.checkpoint} learns from volumes, which takes too long for every stroke. "
+                "Untick Live and fine-tune it, or start from a checkpoint for slices."
+            )
         self.best_weights: dict[str, torch.Tensor] = {}
         self.curves = Curves()
         self._images: Sequence[TrainingImage] | None = None

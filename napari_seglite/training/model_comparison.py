@@ -204,7 +204,7 @@ def seconds_per_megapixel(
     network: nn.Module, info: CheckpointInfo, image: TrainingImage, device: str
 ) -> float:
     """Return the seconds that a network takes for a million pixels; the faster of two tries."""
-    frame = image.frame[:, :512, :512]
+    frame = image.frame[..., :512, :512]
     times: list[float] = []
     network.eval()
     for _ in range(2):

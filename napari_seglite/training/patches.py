@@ -59,7 +59,10 @@ class PatchSampler:
         shares = np.array([image.share for image in self.images], float)
         self._shares = shares / shares.sum()
         self._rng = np.random.default_rng(seed)
-        self._weighted = any(image.weight is not None for image in self.images)
+        self._volumes = self.images[0].frame.ndim == 4
+        # Of a slab, only the slices that were corrected count.
+        self._weighted = self._volumes or any(image.weight is not None for image in self.images)
+        self._members = slab_members(self.images)
         # Labels of pixels that do not count never reach the network.
         self._labels = [image.annotated for image in self.images]
         self._objects = [_object_pixels(labels, classes) for labels in self._labels]
@@ -81,7 +84,8 @@ class PatchSampler:
         Returns
         -------
         frames : Tensor
-            ``(size, C, patch, patch)`` float32.
+            ``(size, C, patch, patch)`` float32; of volumes ``(size, C, D, patch, patch)``, and so
+            on.
         labels : Tensor
             ``(size, patch, patch)`` int64.
         weight : Tensor or None
@@ -95,8 +99,12 @@ class PatchSampler:
         chosen = self._rng.choice(len(self.images), size, p=self._shares)
         patches = [self._transform(self._window(k)) for k in chosen]
         frames = torch.stack([p["frame"] for p in patches])
-        labels = torch.stack([p["labels"][0] for p in patches])
-        weight = torch.stack([p["weight"][0] for p in patches]) if self._weighted else None
+        labels = torch.stack([p["labels"] for p in patches])
+        weight = torch.stack([p["weight"] for p in patches]) if self._weighted else None
+        if self._volumes:
+            frames = frames.unflatten(1, (-1, labels.shape[1]))
+        else:
+            labels, weight = labels[:, 0], None if weight is None else weight[:, 0]
         wanted = torch.stack([p["wanted"] for p in patches]) if self._ids else None
         return frames.float(), labels.round().long(), weight, wanted
 
@@ -140,17 +148,58 @@ class PatchSampler:
         # The centre stays half a patch inside, where the frame is large enough for that.
         rows = _window_indices(int(y), height, self.patch, self.margin)
         columns = _window_indices(int(x), width, self.patch, self.margin)
-        window = {
-            "frame": image.frame[:, rows[:, None], columns],
-            "labels": self._labels[number][rows[:, None], columns][None].astype(np.float32),
-        }
+        place = rows[:, None], columns
+        frame, labels = image.frame[..., *place], self._planes(number, self._labels, place)
+        window = {"frame": frame, "labels": labels}
         if self._weighted:
-            weight = np.ones((1, 1), np.float32) if image.weight is None else image.weight
-            weight = np.broadcast_to(weight, image.labels.shape)
-            window["weight"] = weight[rows[:, None], columns][None].astype(np.float32)
+            window["weight"] = self._planes(number, [image.weight for image in self.images], place)
+        if self._volumes:
+            # All slices are turned and enlarged alike, as if they were channels.
+            step = -1 if self._rng.random() < 0.5 else 1
+            window = {name: planes[..., ::step, :, :] for name, planes in window.items()}
+            window["frame"] = window["frame"].reshape(-1, *frame.shape[-2:])
         if self._ids:
             window["ids"] = self._ids[number][rows[:, None], columns][None].astype(np.float32)
         return window
+
+    def _planes(
+        self, number: int, arrays: Sequence[np.ndarray | None], place: tuple[np.ndarray, np.ndarray]
+    ) -> np.ndarray:
+        """Return some pixels of every slice; 0 where it is not annotated, 1 where it wholly is."""
+        planes = []
+        for member in self._members[number]:
+            array = None if member is None else arrays[member]
+            fill = np.full((1, 1), member is not None) if array is None else array
+            planes.append(np.broadcast_to(fill, self.images[number].labels.shape)[place])
+        return np.stack(planes).astype(np.float32)
+
+
+def slab_members(images: Sequence[TrainingImage]) -> list[tuple[int | None, ...]]:
+    """Return for every slice of every image which of the images annotates it, if any does.
+
+    Slices that an end of the stack repeats count once.
+    """
+
+    def place(image: TrainingImage, number: int) -> tuple[Any, ...]:
+        return image.source, number, image.corner, image.labels.shape
+
+    known = {
+        place(image, image.slices[len(image.slices) // 2]): k
+        for k, image in enumerate(images)
+        if image.slices
+    }
+    members: list[tuple[int | None, ...]] = []
+    for k, image in enumerate(images):
+        depth = image.frame.shape[1] if image.frame.ndim == 4 else 1
+        found: list[int | None] = [None] * depth
+        for z, number in enumerate(image.slices):
+            nearer = image.slices[z + 1 : depth // 2 + 1] if z < depth // 2 else ()
+            nearer = nearer or image.slices[depth // 2 : z]
+            if number not in nearer:
+                found[z] = known.get(place(image, number))
+        found[depth // 2] = k
+        members.append(tuple(found))
+    return members
 
 
 def object_ids(labels: np.ndarray) -> np.ndarray:

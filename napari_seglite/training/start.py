@@ -29,6 +29,7 @@ from ..runtime import (
 )
 from .request import FineTuneRequest
 from .trainer import Trainer
+from .volumes import slab_depth
 from .weight_transfer import transfer_weights
 
 if TYPE_CHECKING:
@@ -142,8 +143,11 @@ def start_info(
             network=request.checkpoint,
             parent=None,
             spacing=request.spacing or blank.spacing,
+            options={**blank.options, **(request.options or {})},
         )
     else:
+        if request.options:
+            raise CheckpointError("Only a network that starts from scratch takes options.")
         parent = store.info(request.checkpoint)
         info = replace(
             parent,
@@ -198,7 +202,8 @@ def replay_examples(info: CheckpointInfo, store: CheckpointStore) -> list[Traini
         if len(image.frame) == 1 < channels:  # learnt in grey, before there were more channels
             image = replace(image, frame=np.repeat(image.frame, channels, axis=0))
         fits = info.classes == 1 or image.labels.max(initial=0) <= most
-        if len(image.frame) == channels and fits:
+        depth = (slab_depth(info),) if info.volumetric else ()
+        if image.frame.shape[:-2] == (channels, *depth) and fits:
             fitting.append(image)
     return fitting
 
@@ -216,6 +221,11 @@ def check_examples(images: Sequence[TrainingImage], info: CheckpointInfo) -> Non
     if not any(image.annotated.any() for image in images):
         raise AnnotationError("There is nothing to learn from: all labels are background.")
     for image in images:
+        if info.volumetric != (image.frame.ndim == 4):
+            wanted = "slabs of a stack" if info.volumetric else "slices"
+            raise AnnotationError(
+                f"{image.name} does not fit: {info.id} learns from {wanted}, see image_examples."
+            )
         channels = image.frame.shape[0] / info.context_slices
         if channels != info.in_channels:
             raise AnnotationError(

@@ -106,7 +106,9 @@ class Trainer:
         factor = self._set_rate(share)
         self.optimiser.zero_grad(set_to_none=True)
         frames, labels, weight, wanted = batch
-        frames = frames.to(self.device, memory_format=torch.channels_last)
+        flat = frames.ndim == 4
+        memory_format = torch.channels_last if flat else torch.contiguous_format
+        frames = frames.to(self.device, memory_format=memory_format)
         if self.info.context_slices > 1:
             frames = frames.unflatten(1, (self.info.context_slices, -1))
         kind = torch.device(self.device).type

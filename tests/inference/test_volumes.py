@@ -8,11 +8,9 @@ import torch
 
 from napari_seglite import SegmentRequest, segment
 from napari_seglite.checkpoints import CheckpointInfo
-from napari_seglite.errors import CheckpointError
 from napari_seglite.images import ImageAxes, Normalisation
 from napari_seglite.inference import slabs
 from napari_seglite.runtime import devices
-from napari_seglite.training import FineTuner, FineTuneRequest
 from src_models.cards import NetworkCard
 
 
@@ -97,8 +95,6 @@ def test_unet_sharp_in_three_dimensions(store):
     with torch.inference_mode():
         expected = network(torch.from_numpy(frames)[None, None]).sigmoid()[0, 0]
     np.testing.assert_allclose(np.asarray(result.probabilities)[:, 0], expected, atol=2e-3)
-    with pytest.raises(CheckpointError, match="sees volumes, and training learns from slices"):
-        FineTuner(FineTuneRequest("sharp", "more"), [], store)
 
 
 def test_tiles_fit_into_the_free_memory(untrained, blobs, monkeypatch):

@@ -101,6 +101,7 @@ class TrackedLayer:
             entry.channels,
             layers.pixel_size(image),
             str(image.source.path or image.name),
+            layers.slice_distance(image),
         )
 
     def touch(self, places: list[tuple[int, Box]], seen: int | None, author: str | None) -> None:

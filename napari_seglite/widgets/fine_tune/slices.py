@@ -55,4 +55,5 @@ def whole_slices(image: Image, labels: Labels, text: str, current: int) -> Annot
         corrections,
         layers.choice(image, "channels"),
         layers.pixel_size(image),
+        slice_spacing=layers.slice_distance(image),
     )
