@@ -48,10 +48,19 @@ def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment
     assert layer.metadata["seglite"]["threshold"] == 0.9
     rows, count = panel.form.labelling_rows, len(np.unique(layer.data))
     assert rows.split_depth.isVisible()
+    value = layer.data[5, 5]
+    layer.data_setitem((np.array([5]), np.array([5])), value + 9)
+    layer.undo()
+    assert layer.data[5, 5] == value
+    layer.redo()
+    layer.undo()
     rows.split_depth.setValue(0.5)
     relabelled(qtbot, panel)
     assert layer.metadata["seglite"]["split_depth"] == 0.5
     assert len(np.unique(layer.data)) < count
+    before = layer.data.copy()
+    layer.redo()  # the number belongs to another object now
+    np.testing.assert_array_equal(layer.data, before)
     panel.form.smooth.setValue(2)
     panel.form.fill_holes.setValue(50)
     relabelled(qtbot, panel)
