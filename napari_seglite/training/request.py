@@ -208,6 +208,8 @@ class FineTuneRequest:
     head : str or None
         Object head of the new checkpoint, one of `src_models.object_heads.NAMES`, or an empty
         string for none; None keeps the start's. A new head begins with fresh weights.
+    options : dict or None
+        Options of a network that starts from scratch, see its card; None for the template's.
     seed : int
         Of weights, split and patches.
     device : str
@@ -240,6 +242,7 @@ class FineTuneRequest:
     class_names: tuple[str, ...] | None = None
     in_channels: int | None = None
     head: str | None = None
+    options: dict[str, Any] | None = None
     seed: int = 0
     device: str = "auto"
     spacing: tuple[float, float] | None = None

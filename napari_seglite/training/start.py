@@ -142,8 +142,11 @@ def start_info(
             network=request.checkpoint,
             parent=None,
             spacing=request.spacing or blank.spacing,
+            options={**blank.options, **(request.options or {})},
         )
     else:
+        if request.options:
+            raise CheckpointError("Only a network that starts from scratch takes options.")
         parent = store.info(request.checkpoint)
         info = replace(
             parent,
