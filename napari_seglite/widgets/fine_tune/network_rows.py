@@ -85,7 +85,9 @@ class NetworkRows(QWidget):
             if option.first is not None:
                 forms.select(box, option.first)
             self._choices[option.name] = box
-            rows.insertRow(rows.getWidgetPosition(self)[0], option.title, box)
+            own_row, _ = rows.getWidgetPosition(self)
+            assert own_row is not None
+            rows.insertRow(own_row, option.title, box)
 
     def _card(self) -> NetworkCard | None:
         """Return the card of the network that is trained, if a start is chosen."""
