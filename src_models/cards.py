@@ -23,6 +23,12 @@ class NetworkOption:
         The values that it takes; empty for an option that takes a sequence of numbers.
     numbers : int
         Length of that sequence; its numbers are positive.
+    title, tip : str
+        Its name and its explanation for users. Without a title a panel does not offer it.
+    texts : tuple of str
+        What the values are called; the values themselves if not given.
+    first : any
+        The value that a panel offers first, one of `values`; the first of them if None.
 
     Examples
     --------
@@ -33,6 +39,10 @@ class NetworkOption:
     name: str
     values: tuple[Any, ...] = ()
     numbers: int = 0
+    title: str = ""
+    tip: str = ""
+    texts: tuple[str, ...] = ()
+    first: Any = None
 
     def problem(self, value: Any) -> str:
         """Return why the option cannot have a value; an empty string if it can."""
@@ -171,7 +181,18 @@ CARDS = {
             memory=1300,
             encoder=("stages.",),
             factory="src_models.u2net_msac:U2NetMSAC",
-            options=(NetworkOption("variant", ("light", "attention")),),
+            options=(
+                NetworkOption(
+                    "variant",
+                    ("light", "attention"),
+                    title="Variant",
+                    tip="How the blocks see several scales. Light: parallel kernels of up to 5 x 5 "
+                    "pixels, which become one kernel after training; the fastest. Strip attention: "
+                    "strips of 7, 11 and 21 pixels weigh the features, which suits long thin "
+                    "structures and takes longer",
+                    texts=("light", "strip attention"),
+                ),
+            ),
             loss_function="src_models.losses:bce_dice_ms_ssim",
         ),
         NetworkCard(
@@ -189,8 +210,24 @@ CARDS = {
             encoder=("nodes.0_0.", "nodes.1_0.", "nodes.2_0.", "nodes.3_0.", "nodes.4_0."),
             factory="src_models.unet_sharp:UNetSharp",
             options=(
-                NetworkOption("preset", ("base", "small", "tiny")),
-                NetworkOption("dims", (2, 3)),
+                NetworkOption(
+                    "preset",
+                    ("base", "small", "tiny"),
+                    title="Size",
+                    tip="Number of features per layer. Base is the published network. Tiny learns "
+                    "much faster and suits a few corrected slices; base needs hundreds of images "
+                    "and a GPU",
+                    texts=("base, 10.7 M parameters", "small, 2.7 M", "tiny, 0.7 M"),
+                    first="tiny",
+                ),
+                NetworkOption(
+                    "dims",
+                    (2, 3),
+                    title="Dimensions",
+                    tip="2: every slice by itself. 3: the network sees volumes of a stack, which "
+                    "suits objects that go on from slice to slice, and takes more time and memory",
+                    texts=("2-D", "3-D"),
+                ),
                 NetworkOption("spacing", numbers=3),
             ),
             loss_function="src_models.losses:deep_supervision",
@@ -232,8 +269,25 @@ CARDS = {
             encoder=("backbone.",),
             factory="src_models.m2snet:M2SNet",
             options=(
-                NetworkOption("multi_scale", (True, False)),
-                NetworkOption("preset", ("base", "light")),
+                NetworkOption(
+                    "multi_scale",
+                    (True, False),
+                    title="Subtraction",
+                    tip="How neighbouring scales are subtracted. Multi-scale: pixel by pixel and "
+                    "over 3 x 3 and 5 x 5 pixels, as in M2SNet. Single scale: pixel by pixel, as "
+                    "in MSNet, which is faster",
+                    texts=("multi-scale (M2SNet)", "single scale (MSNet)"),
+                ),
+                NetworkOption(
+                    "preset",
+                    ("base", "light"),
+                    title="Size",
+                    tip="Width of the backbone, a Res2Net-50. Base is the published network, made "
+                    "to start from ImageNet weights; light has a quarter of the width and suits a "
+                    "start without them",
+                    texts=("base, 27.7 M parameters", "light, 3.0 M"),
+                    first="light",
+                ),
             ),
             loss_function="src_models.losses:structure_lossnet",
             notes="Options: multi_scale False for MSNet, preset light (3.0 M parameters). Made to "

@@ -97,13 +97,18 @@ class Relation(nn.Module):
         return fused + centre
 
     def _correlate(self, centre: Tensor, neighbour: Tensor) -> Tensor:
+        attended, difference = self._difference(centre, neighbour)
+        # Open where nothing differs: the difference is at least 0.
+        return attended * torch.exp(-difference)
+
+    def _difference(self, centre: Tensor, neighbour: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted neighbour, and how much it still differs from the centre."""
         both = self._channel_logits(centre) + self._channel_logits(neighbour)
         gap = (centre - neighbour).abs()
         summary = torch.cat([gap.mean(1, keepdim=True), gap.amax(1, keepdim=True)], dim=1)
         attended: Tensor = neighbour * both.sigmoid() * self.pixel_attention(summary).sigmoid()
         difference: Tensor = self.difference((centre - attended).abs())
-        # Open where nothing differs: the difference is at least 0.
-        return attended * torch.exp(-difference)
+        return attended, difference
 
     def _channel_logits(self, x: Tensor) -> Tensor:
         logits: Tensor = self.channel_attention(x.mean((2, 3), keepdim=True))

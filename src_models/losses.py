@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .lossnet import ENVIRONMENT_VARIABLE, installed
+from .lossnet import installed
 from .notices import Notice
+from .vgg16_file import PUBLISHED
 
 if TYPE_CHECKING:
     from .unet_sharp import Supervised
@@ -230,7 +231,7 @@ def structure_lossnet(logits: Tensor, labels: Tensor, weight: Tensor | None = No
     if lossnet is None:
         warnings.warn(
             "M2SNet trains without its LossNet term, because VGG-16's weights are missing. To "
-            f"use it, set {ENVIRONMENT_VARIABLE} to the path of vgg16-397923af.pth.",
+            f"use it, choose the file {PUBLISHED} in the Fine-tune tab or with --vgg16.",
             Notice,
             stacklevel=2,
         )

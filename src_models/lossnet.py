@@ -6,7 +6,6 @@ ImageNet weights.
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 
 from .published import convert, read_weights
 from .vgg16 import VGG16Features
+from .vgg16_file import chosen
 
-ENVIRONMENT_VARIABLE = "SEGLITE_VGG16"
 # Side in pixels of the square to which masks are resized.
 SIZE = 224
 # Of ImageNet's red, green and blue.
@@ -67,12 +66,10 @@ class LossNet(nn.Module):
         return F.interpolate(rgb, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
 
 
-@cache
 def installed(device: str = "cpu") -> LossNet | None:
-    """Return LossNet with the weights that ``SEGLITE_VGG16`` names, or None without them.
+    """Return LossNet with the weights in the file that `vgg16_file` names, or None without one.
 
-    The variable holds the path of VGG-16's published ImageNet weights
-    (``vgg16-397923af.pth``, whose SHA-256 begins with its name's digits).
+    The file holds VGG-16's published ImageNet weights, see `vgg16_file.PUBLISHED`.
 
     Parameters
     ----------
@@ -86,7 +83,15 @@ def installed(device: str = "cpu") -> LossNet | None:
     FileNotFoundError
         If there is no such file.
     """
-    path = os.environ.get(ENVIRONMENT_VARIABLE)
-    if not path:
-        return None
-    return LossNet(convert("vgg-16", read_weights(Path(path)))).to(device)
+    path = chosen()
+    return None if path is None else _read(path, device)
+
+
+@cache
+def _read(path: Path, device: str) -> LossNet:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no file {path}, from where M2SNet's LossNet should read VGG-16's weights. "
+            "Choose another file, or none."
+        )
+    return LossNet(convert("vgg-16", read_weights(path))).to(device)

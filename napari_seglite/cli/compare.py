@@ -13,7 +13,7 @@ from ..annotation import prepare_project
 from ..checkpoints import CheckpointStore
 from ..training import FineTuneRequest, RankedNetwork, Schedule, compare_networks, ranking_table
 from .fine_tune import opened
-from .parsing import Commands
+from .parsing import Commands, add_vgg16, choose_vgg16
 from .tables import print_table
 
 
@@ -31,11 +31,13 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
+    add_vgg16(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare networks and print the ranking, even an unfinished one after an interruption."""
+    choose_vgg16(arguments)
     store = CheckpointStore()
     requests = [
         FineTuneRequest(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import src_models
 from src_models import object_heads
@@ -33,7 +31,7 @@ from ..training import (
     image_examples,
     start_info,
 )
-from .parsing import Commands
+from .parsing import Commands, add_vgg16, choose_vgg16, option_help, read_options
 
 # Options with a value: the setting of the request and its type.
 SETTINGS: dict[str, tuple[str, type]] = {
@@ -115,8 +113,10 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="option of a network that starts from scratch, such as preset=small; repeatable",
+        help="option of a network that starts from scratch, such as preset=small; repeatable. "
+        + option_help(),
     )
+    add_vgg16(parser)
     parser.add_argument(
         "--head",
         choices=("none", *object_heads.NAMES),
@@ -157,6 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
         head="" if arguments.head == "none" else arguments.head,
         precision="bfloat16" if arguments.bfloat16 else "float32",
     ).adjusted(**chosen, keep_unimproved=arguments.keep_unimproved)
+    choose_vgg16(arguments)
     store = CheckpointStore()
     template = _template(arguments)
     if arguments.project is None:
@@ -205,15 +206,7 @@ def _template(arguments: argparse.Namespace) -> CheckpointInfo | None:
         return None
     if arguments.checkpoint not in src_models.names():
         raise SegliteError("Only a network that starts from scratch takes options.")
-    options: dict[str, Any] = {}
-    for text in arguments.option:
-        key, separator, value = text.partition("=")
-        if not separator:
-            raise SegliteError(f"Write an option as KEY=VALUE, not {text!r}.")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
+    options = read_options(arguments.checkpoint, arguments.option)
     return CheckpointInfo(arguments.name, arguments.checkpoint, options=options)
 
 

@@ -191,6 +191,12 @@ def test_networks_from_scratch_take_options_and_can_be_pruned(tmp_path, nuclei, 
     words += " --steps 2 --batch 1 --patch 32 --device cpu"
     assert main([*words.split(), "--option", "preset"]) == 1
     assert "KEY=VALUE" in capsys.readouterr().err
+    for wrong in ("preset=huge", "width=3", "dims=null", "spacing=[1, 2]"):
+        assert main([*words.split(), "--option", wrong]) == 1
+        (told,) = capsys.readouterr().err.splitlines()
+        assert told.startswith("seglite: --option: ")
+    assert main([*words.split(), "--vgg16", str(tmp_path / "missing.pth")]) == 1
+    assert "missing.pth with VGG-16's weights" in capsys.readouterr().err
     assert main([*words.split(), "--option", "preset=small"]) == 0
     assert store.info("mine").options == {"preset": "small"}
 

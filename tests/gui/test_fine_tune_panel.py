@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QAbstractButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QFileDialog, QWidget
 
+import src_models
 from napari_seglite.checkpoints import score_of
-from napari_seglite.training import live
+from napari_seglite.training import live, start_info
 from napari_seglite.training.strokes import Strokes
-from napari_seglite.widgets.common import CheckpointBox
+from napari_seglite.widgets.common import CheckpointBox, preferences
+from src_models import vgg16_file
 
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
 
@@ -118,3 +120,47 @@ def test_live_tells_how_well_it_does_and_goes_back(panel, click, qtbot, monkeypa
     click(panel.stop_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert score_of(panel.store.info("nuclei-unet-sharp-tuned-1")) is not None
+
+
+def test_the_network_that_starts_from_scratch(panel, click, qtbot, monkeypatch, tmp_path):
+    """Its options and the terms of its loss, with LossNet and without."""
+    monkeypatch.delenv("SEGLITE_VGG16", raising=False)
+    monkeypatch.setattr(vgg16_file, "_chosen", None)
+    form, rows = panel.form, panel.form.network_rows
+    assert form.request().options is None  # a checkpoint is what it is
+    assert "BCE of presence" in rows.loss.text()
+    assert not rows.vgg16.isVisible()
+    form.checkpoint_box.select("u2net-msac")
+    rows.choose("variant", "attention")
+    assert form.request().options == {"variant": "attention"}
+    assert "MS-SSIM" in rows.loss.text()
+    form.checkpoint_box.select("m2snet")
+    assert form.request().options == {"preset": "light", "multi_scale": True}
+    rows.choose("multi_scale", False)
+    assert start_info(form.request(), panel.store).options["multi_scale"] is False
+    assert "LossNet is off" in rows.loss.text()
+    weights = tmp_path / "vgg16.pth"
+    weights.touch()
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(weights), ""))
+    click(rows.vgg16)
+    assert "off" not in rows.loss.text()
+    assert vgg16_file.chosen() == weights
+    assert preferences.load({"vgg16": ""}) == {"vgg16": str(weights)}
+    weights.unlink()
+    form.checkpoint_box.select("celnet")
+    form.checkpoint_box.select("m2snet")
+    assert "there is no file" in rows.loss.text()
+
+    form.checkpoint_box.select("unet-sharp")
+    assert {box.toolTip() for box in rows._choices.values()} >= {
+        option.tip for option in src_models.card("unet-sharp").options if option.title
+    }
+    assert form.request().options["preset"] == "tiny"  # not 10.7 M parameters unasked
+    adjust(panel, monkeypatch, batch=1, patch=32, keep_unimproved=True)
+    form.steps.setValue(1)
+    learnt = []
+    panel.learnt.connect(learnt.append)
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert learnt, panel.status.text()
+    assert learnt[0].options["preset"] == "tiny"

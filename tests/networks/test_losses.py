@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from src_models import vgg16_file
 from src_models.losses import (
     _ssim_and_contrast,
     bce_dice,
@@ -215,19 +216,24 @@ def test_presence_ignores_what_is_ignored():
 
 def test_m2snet_says_that_lossnet_is_missing(monkeypatch):
     monkeypatch.delenv("SEGLITE_VGG16", raising=False)
-    installed.cache_clear()
     logits, labels = torch.randn(1, 1, 32, 32), torch.randint(0, 2, (1, 32, 32))
-    with pytest.warns(UserWarning, match="set SEGLITE_VGG16"):
+    with pytest.warns(UserWarning, match="choose the file vgg16"):
         loss = structure_lossnet(logits, labels)
     assert loss == structure_loss(logits, labels)
 
 
-def test_m2snet_adds_a_tenth_of_lossnet(monkeypatch, tmp_path):
+@pytest.mark.parametrize("how", ["environment", "chosen"])
+def test_m2snet_adds_a_tenth_of_lossnet(how, monkeypatch, tmp_path):
     torch.manual_seed(0)
     vgg = VGG16Features()
     torch.save(vgg.state_dict(), tmp_path / "vgg16.pth")
-    monkeypatch.setenv("SEGLITE_VGG16", str(tmp_path / "vgg16.pth"))
-    installed.cache_clear()
+    if how == "environment":
+        monkeypatch.setenv("SEGLITE_VGG16", str(tmp_path / "vgg16.pth"))
+    else:  # which counts more
+        monkeypatch.setenv("SEGLITE_VGG16", str(tmp_path / "missing.pth"))
+        with pytest.raises(FileNotFoundError, match=r"There is no file .*missing\.pth"):
+            installed()
+        monkeypatch.setattr(vgg16_file, "_chosen", tmp_path / "vgg16.pth")
     logits, labels = torch.randn(1, 1, 48, 32, requires_grad=True), torch.randint(0, 2, (1, 48, 32))
 
     def features(mask):
@@ -250,4 +256,3 @@ def test_m2snet_adds_a_tenth_of_lossnet(monkeypatch, tmp_path):
     loss.backward()
     assert logits.grad.abs().sum() > 0
     assert all(p.grad is None for p in installed("cpu").parameters())
-    installed.cache_clear()

@@ -22,6 +22,7 @@ from ...checkpoints import CheckpointStore
 from ...errors import CheckpointError
 from ...training import FineTuneRequest, Retention, Schedule
 from ..common import CheckpointBox, forms, keys, layers
+from .network_rows import NetworkRows
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -72,6 +73,7 @@ class FineTuneForm(QWidget):
 
     def _add_names(self) -> None:
         self.checkpoint_box = CheckpointBox(self.store, networks=True)
+        self.network_rows = NetworkRows(self.store, self.checkpoint_box)
         self.back_button = QPushButton("Back")
         self.back_button.setToolTip(
             f"Select the checkpoint that the last run started from ({keys.BACK})"
@@ -139,6 +141,7 @@ class FineTuneForm(QWidget):
         rows.addRow("Labels", self.labels_box.native)
         rows.addRow("Slices", self.frames)
         rows.addRow("Start from", self.checkpoint_box)
+        self.network_rows.add_to(rows)
         rows.addRow("New name", self.name)
         rows.addRow("Classes", forms.side_by_side(self.classes, self.objects))
         rows.addRow("Keep earlier training", self.replay)
@@ -196,4 +199,5 @@ class FineTuneForm(QWidget):
             trainable="decoder" if self.decoder_only.isChecked() else "all",
             class_names=tuple(names) or None,
             head="distance" if self.objects.isChecked() and not self._headed else None,
+            options=self.network_rows.options,
         )
