@@ -169,7 +169,8 @@ class RunCallbacks:
     preview_every : float
         Seconds between two such predictions.
     clock : callable
-        Returns the seconds that count towards the time limit.
+        Returns the seconds that count towards the time limit; by default those at work, see
+        `WorkClock`.
     begun : float or None
         What the clock showed when the user asked for the run, since the time limit includes
         imports and preparation; None for the start of the run.

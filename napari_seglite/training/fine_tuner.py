@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,10 +15,10 @@ import numpy as np
 from ..checkpoints import CheckpointInfo, CheckpointStore
 from ..errors import Cancelled, CheckpointError
 from ..images import TrainingImage
-from ..runtime import Stop, never
+from ..runtime import Stop, devices, never
 from .checkpointing import save_trained
 from .events import Finished, Message, RunCallbacks, RunStatus, StepDone, TrainingEvent
-from .pace import ONLY, Pace, Part
+from .pace import ONLY, Pace, Part, WorkClock
 from .request import FineTuneRequest
 from .saved_state import SavedState
 from .splits import folds, split
@@ -121,6 +122,9 @@ class FineTuner:
             If `abort` returned True, or `stop` before there was anything to save.
         """
         callbacks = callbacks or RunCallbacks()
+        # While another device works, the thread waits.
+        if callbacks.clock is time.monotonic and devices.resolve(self.request.device) == "cpu":
+            callbacks = replace(callbacks, clock=WorkClock())
         self._pace = Pace(self.request.schedule.minutes, callbacks.clock, callbacks.begun)
         yield self._message("Reading the checkpoint …")
         with training_device(self.request.device) as self._device:

@@ -59,13 +59,15 @@ def fit_first_answer(
     weights = (counts.sum() / counts).sqrt()
     hidden, out = _perceptron((values - mean) / deviation, labels, classes, weights, seed, stop)
     with torch.no_grad():
+        first = not readout.out.weight.any()
         readout.mean.copy_(mean)
         readout.deviation.copy_(deviation)
         for layer, (weight, bias) in ((readout.hidden, hidden), (readout.out, out)):
             assert layer.bias is not None
             layer.weight[: len(weight)] = weight[:, :, None, None].to(layer.weight)
             layer.bias[: len(bias)] = bias.to(layer.bias)
-        readout.share[:classes] = OWN_SHARE
+        if first:
+            readout.share[:classes] = OWN_SHARE
     trainer.load_weights(trainer.network.state_dict())
 
 

@@ -25,6 +25,7 @@ from .events import (
     StrokeScored,
     TrainingEvent,
 )
+from .first_answer import fit_first_answer
 from .patches import PatchSampler
 from .progress import Curves
 from .request import FineTuneRequest
@@ -37,7 +38,7 @@ from .start import (
     start_info,
     training_device,
 )
-from .strokes import Strokes
+from .strokes import Strokes, StrokeScore
 from .texts import unwritten_text
 from .trainer import Trainer, copy_weights
 
@@ -196,6 +197,11 @@ class LiveSession:
                 self._images, since = now.images, 0
                 if score is not None:
                     yield self._scored(score.now)
+                if self._is_new(score, now.images):
+                    self._answer(trainer, now.images, either)
+                    yield Previewed(
+                        "", self._status(), self._predict(trainer, now.frame, either), now.patch
+                    )
                 sampler = make_sampler(
                     now.images,
                     replayed,
@@ -221,6 +227,23 @@ class LiveSession:
             if due and since >= ENOUGH:
                 strokes.score_learnt(either)
                 yield self._scored(None)
+
+    def _is_new(self, score: StrokeScore | None, images: Sequence[TrainingImage]) -> bool:
+        """Whether strokes of several kinds show a task that the network does not know."""
+        known = score is None or score.now >= self.request.retention.known_dice
+        if known or not self.request.first_answer or self.info.volumetric:
+            return False
+        kinds: set[int] = set()
+        for image in images:
+            counts = image.labels >= 0 if image.weight is None else image.weight > 0
+            kinds.update(np.unique(image.labels[counts]).tolist())
+        return len(kinds) > 1
+
+    def _answer(self, trainer: Trainer, images: Sequence[TrainingImage], stop: Stop) -> None:
+        """Fit simple features to what is painted, as pixel classifiers do; learning goes on."""
+        trainer.read_pixels()
+        self._strokes.keep_up()
+        fit_first_answer(trainer, images, self.request.seed, stop)
 
     def _scored(self, dice: float | None) -> StrokeScored:
         strokes = self._strokes
@@ -251,7 +274,9 @@ class LiveSession:
         store, request = self.store, self.request
         images, scores = self._images or (), strokes.for_card
         try:
-            info = save_trained(store, self.info, request, self, images, replayed, scores, numbers)
+            info = save_trained(
+                store, trainer.info, request, self, images, replayed, scores, numbers
+            )
         except OSError as error:
             raise CheckpointError(
                 unwritten_text(request.name, store.folder, error, continues=False)

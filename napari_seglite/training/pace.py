@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +11,32 @@ from dataclasses import dataclass
 ENDING = 2.0
 # Share of the remaining time that scoring the start may take.
 SCORING_SHARE = 1 / 8
+# How many times as long as its limit a run may take on a computer that is busy otherwise.
+SLOWEST = 2
 # Weight of a step in the average cost of a step.
 NEWEST = 0.1
+
+
+class WorkClock:
+    """Seconds that the calling thread was at work, so that other programs take no training away.
+
+    Time in which it had no processor, or waited, counts half: a run on a busy computer takes up to
+    twice its time. It shows what `time.monotonic` shows when it is made.
+    """
+
+    def __init__(self) -> None:
+        self._shown = self._wall = time.monotonic()
+        self._worked, self._thread = time.thread_time(), threading.get_ident()
+
+    def __call__(self) -> float:
+        """Return the seconds now."""
+        wall, worked, thread = time.monotonic(), time.thread_time(), threading.get_ident()
+        passed = wall - self._wall
+        if thread == self._thread:  # of another thread nothing is known
+            passed = min(passed, max(worked - self._worked, passed / SLOWEST))
+        self._shown += passed
+        self._wall, self._worked, self._thread = wall, worked, thread
+        return self._shown
 
 
 @dataclass(frozen=True)

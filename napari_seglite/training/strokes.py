@@ -100,6 +100,14 @@ class Strokes:
             self.best_weights, self.best_step = copy_weights(self._trainer.averaged), step
         return self.scores[-1]
 
+    def keep_up(self) -> None:
+        """Follow a network that got a readout, see `Trainer.read_pixels`."""
+        averaged = self._trainer.averaged
+        added = {k: v for k, v in copy_weights(averaged).items() if k not in self._start}
+        if added:
+            self._start = {**self._start, **added}
+            self.best_weights, self._spare = {**self.best_weights, **added}, deepcopy(averaged)
+
     def score_learnt(self, stop: Stop = never, in_haste: bool = False) -> None:
         """Score the latest stroke again, now learnt; in haste, as far as there is time."""
         if self._fresh:

@@ -9,6 +9,9 @@ from pathlib import Path
 from .events import RunStatus
 from .progress import Ending
 
+# Share of the planned steps below which a run that ended for time got too few.
+FEW_STEPS = 0.25
+
 
 def progress_text(status: RunStatus) -> str:
     """Return a line about the progress of a run: steps, speed, time left, score and memory."""
@@ -44,7 +47,10 @@ def ended_text(endings: Sequence[Ending | None], made: int, planned: int, minute
     if "time" in endings:
         if not made:
             return f"Loading and scoring took all of the {minutes:g} min: allow more time."
-        return f"{where}, since the time limit of {minutes:g} min was reached."
+        text = f"{where}, since the time limit of {minutes:g} min was reached."
+        if made < FEW_STEPS * planned:
+            text += " These were few: fine-tune the new checkpoint to go on, or allow more time."
+        return text
     if "loss" in endings:
         return f"{where}, since the loss was not a number again and again."
     return f"{where}, since the held-out Dice no longer improved (early stopping)."

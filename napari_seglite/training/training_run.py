@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..checkpoints import CheckpointInfo
-
     from .saved_state import SavedState
 
 # Seconds between two saved states; a crash costs no more than that.

@@ -97,7 +97,8 @@ class FineTuneForm(QWidget):
         self.minutes.setDecimals(1)
         self.minutes.setSuffix(" min")
         self.minutes.setToolTip(
-            "At most this long by the clock: loading, scoring and saving count, pauses do not. 2 "
+            "About this long, up to twice on a busy computer: loading, scoring and saving count, "
+            "pauses do not. 2 "
             "to 10 min suit a few corrected slices"
         )
         self.steps = QSpinBox()

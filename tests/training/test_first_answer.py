@@ -1,0 +1,108 @@
+"""A first answer to a new task, in the network and in its checkpoint."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+
+import src_models
+from napari_seglite import FineTuner, FineTuneRequest
+from napari_seglite.images import TrainingImage
+from napari_seglite.inference import predict_frame
+from napari_seglite.training import FullTraining, LiveInput, LiveSession, Schedule, live
+from napari_seglite.training.pace import WorkClock
+from src_models.pixel_features import PixelReadout, added
+
+
+def bright(side=64, seed=0, classes=2):
+    """Return a frame whose labels follow from its smooth brightness."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] / 5 + rng.uniform(0, 6)
+    frame = (np.sin(y) * np.sin(x) + 1) / 2
+    labels = np.digitize(frame, np.linspace(0, 1, classes + 1)[1:-1]).astype(np.uint8)
+    noisy = (frame + rng.normal(0, 0.05, frame.shape))[None].astype(np.float32)
+    return TrainingImage(f"frame {seed}", noisy, labels)
+
+
+def request(**settings):
+    whole = FineTuneRequest(
+        "untrained",
+        "answered",
+        Schedule(steps=1, batch=1, patch=32),
+        full_training=FullTraining(1e-4),
+        device="cpu",
+    )
+    return whole.adjusted(validate_every=1, **settings)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_checkpoint_knows_the_task_after_one_step(store, untrained, classes):
+    names = ("background", *"abc"[: classes - 1])
+    frames = [bright(seed=k, classes=classes) for k in range(4)]
+    events = list(FineTuner(request(class_names=names), frames, store).run())
+    (text,) = (event.text for event in events if event.text.startswith("First answer"))
+    assert "Dice" in text
+    info, network = store.load("answered")
+    assert info.options["pixel_features"]
+    other = bright(seed=9, classes=classes)
+    values = predict_frame(network.eval(), info, other.frame, "cpu")
+    found = values.argmax(0) if classes > 2 else values[0] > 0.5
+    assert np.mean(found == other.labels) > 0.85
+    # The same request gives the same weights, and without an answer there is no readout.
+    again = request(class_names=names, name="again")
+    list(FineTuner(again, frames, store).run())
+    weights = store.load("again")[1].state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+    without = request(class_names=names, name="without", first_answer=False, keep_unimproved=True)
+    list(FineTuner(without, frames, store).run())
+    assert "pixel_features" not in store.info("without").options
+
+
+def test_live_answers_once_two_kinds_are_painted(store, untrained, monkeypatch):
+    monkeypatch.setattr(live, "ENOUGH", 1)
+    frame, previews = bright(), []
+    settings = request(known_dice=0.99)
+    session = LiveSession(settings, store)
+    asked = LiveInput([frame], frame.frame, "here")
+    for event in session.run(lambda: asked, lambda: len(previews) > 1):
+        if (predicted := getattr(event, "probabilities", None)) is not None:
+            previews.append(predicted)
+    assert np.mean((previews[0][0] > 0.5) == frame.labels) > 0.85
+    assert store.info("answered").options["pixel_features"]
+
+
+@pytest.mark.parametrize("name", ["s-net", "unet-sharp", "u2net-msac", "celnet", "m2snet"])
+def test_every_output_of_every_network_gets_the_readout(name):
+    options = {"preset": "tiny"} if name == "unet-sharp" else {}
+    network = src_models.create(name, 1, 2, pixel_features=True, **options).eval()
+    plain = src_models.create(name, 1, 2, **options).eval()
+    own = {k: v for k, v in network.state_dict().items() if not k.startswith("pixels.")}
+    plain.load_state_dict(own)
+    readout = network.pixels
+    assert isinstance(readout, PixelReadout)
+    x = torch.rand(1, 1, 40, 35, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(network(x), plain(x))  # as long as it has no weights
+        readout.out.bias.fill_(3.0)
+        assert torch.allclose(deepcopy(network)(x), plain(x) + 3)
+        if hasattr(plain, "supervised"):
+            maps = added(network, network.supervised(x), x)
+            maps, wanted = getattr(maps, "logits", maps), plain.supervised(x)
+            wanted = getattr(wanted, "logits", wanted)
+            assert all(torch.allclose(a, b + 3) for a, b in zip(maps, wanted, strict=True))
+
+
+def test_time_at_work_counts_whole_and_waiting_half(monkeypatch):
+    from napari_seglite.training import pace
+
+    wall, worked = [100.0], [5.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: wall[0])
+    monkeypatch.setattr(pace.time, "thread_time", lambda: worked[0])
+    clock = WorkClock()
+    wall[0], worked[0] = 110.0, 15.0
+    assert clock() == 110
+    wall[0], worked[0] = 120.0, 18.0  # other programs had the processor for most of the time
+    assert clock() == 115
+    wall[0], worked[0] = 130.0, 26.0
+    assert clock() == 123
