@@ -19,6 +19,7 @@ import argparse
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def tasks(data: Path) -> list[Task]:
     (stack, labels), (test, truth) = (
         (
             np.asarray(read_image(folder / part / "image.tif").array),
-            (np.asarray(read_labels(folder / part / "labels.tif").array) == 1).astype(np.uint8),
+            (np.asarray(read_labels(folder / part / "labels.tif")) == 1).astype(np.uint8),
         )
         for part in ("train", "test")
     )
@@ -124,7 +125,7 @@ def learnt(
 
 def consistency(mask: np.ndarray) -> float:
     """Return the mean Dice of neighbouring slices."""
-    return float(np.mean([overlap(a, b).dice for a, b in zip(mask, mask[1:], strict=False)]))
+    return float(np.mean([overlap(a, b).dice for a, b in pairwise(mask)]))
 
 
 def main() -> None:
