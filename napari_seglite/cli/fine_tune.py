@@ -117,7 +117,8 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="option of a network that starts from scratch, such as preset=small, or dims=3 for volumes; repeatable",
+        help="option of a network that starts from scratch, such as preset=small, or dims=3 for "
+        "volumes; repeatable",
     )
     parser.add_argument(
         "--head",
