@@ -150,6 +150,11 @@ def test_the_slice_in_view_is_predicted(tubes, store):
     other, _ = AnnotationFeed([image], patch).frame(FLAT)
     assert other.shape == (1, 32, 32)
     np.testing.assert_array_equal(frame[:, 7], other)
+    # Of a large view only the middle, so that training goes on.
+    large = ViewedPatch(np.tile(tubes[0], (1, 9, 9)), image.axes, None, 4, Box(0, 0, 280, 360))
+    frame, shown = AnnotationFeed([image], large).frame(info)
+    assert frame.shape[1:] == (15, 128, 128)
+    assert shown.box == Box(76, 116, 204, 244)
 
 
 def test_a_saved_run_of_volumes_continues_to_the_bit(tubes, store):
