@@ -1,9 +1,9 @@
 """Stacks: a network in three dimensions against one that sees slices, in the same time.
 
-    python benchmarks/volumes.py DATA [--minutes 2] [--seeds 1] [--networks ...]
+    python benchmarks/volumes.py DATA [--minutes 2] [--seeds 1] [--stacks ...] [--networks ...]
 
-UNet# tiny in 2-D and in 3-D and CeLNet, each from scratch, learn for the same time from the same
-slices and segment another stack:
+UNet# tiny in 2-D and in 3-D and CeLNet, each from scratch, learn for the same processor time from
+the same slices and segment another stack:
 
 - mitochondria in ``em-organelles``: all 13 training slices, scored on the three test slices;
 - tubes and spheroids that are drawn, with slices four pixels apart and noise in which a single
@@ -18,7 +18,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +31,15 @@ from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, SegmentR
 from napari_seglite.formats import read_image, read_labels
 from napari_seglite.images import Box, Corrections, ImageAxes
 from napari_seglite.labels import overlap
-from napari_seglite.training import AnnotatedImage, Schedule, StepDone, prepare_training
+from napari_seglite.training import (
+    AnnotatedImage,
+    RunCallbacks,
+    Schedule,
+    StepDone,
+    prepare_training,
+)
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[str, dict[str, object] | None]] = {
     "UNet# tiny, 2-D": ("unet-sharp", {"preset": "tiny"}),
     "UNet# tiny, 3-D": ("unet-sharp", {"preset": "tiny", "dims": 3}),
     "CeLNet": ("celnet", None),
@@ -52,7 +60,7 @@ class Task:
     truth: np.ndarray
 
 
-def drawn(seed: int, shape: tuple[int, int, int] = (24, 160, 160)) -> tuple[np.ndarray, np.ndarray]:
+def drawn(seed: int, shape: tuple[int, int, int] = (24, 128, 128)) -> tuple[np.ndarray, np.ndarray]:
     """Return a stack with tubes and spheroids in noise, and their mask."""
     rng = np.random.default_rng(seed)
     z, y, x = (grid.astype(np.float32) for grid in np.mgrid[tuple(map(slice, shape))])
@@ -85,7 +93,7 @@ def tasks(data: Path) -> list[Task]:
     (stack, labels), (test, truth) = (
         (
             np.asarray(read_image(folder / part / "image.tif").array),
-            (np.asarray(read_labels(folder / part / "labels.tif").array) == 1).astype(np.uint8),
+            (np.asarray(read_labels(folder / part / "labels.tif")) == 1).astype(np.uint8),
         )
         for part in ("train", "test")
     )
@@ -116,7 +124,8 @@ def learnt(
         request, examples = prepare_training(request, [image], store)
         request = request.adjusted(steps=100_000, patience=100_000, folds=1)
         steps = 0
-        for event in FineTuner(request, examples, store).run():
+        callbacks = RunCallbacks(clock=time.process_time)  # other programs do not count
+        for event in FineTuner(request, examples, store).run(callbacks=callbacks):
             steps += isinstance(event, StepDone)
         result = segment(task.test, SegmentRequest("new", "ZYX", "cpu"), store=store)
         return np.asarray(result.labels) > 0, steps
@@ -124,7 +133,7 @@ def learnt(
 
 def consistency(mask: np.ndarray) -> float:
     """Return the mean Dice of neighbouring slices."""
-    return float(np.mean([overlap(a, b).dice for a, b in zip(mask, mask[1:], strict=False)]))
+    return float(np.mean([overlap(a, b).dice for a, b in pairwise(mask)]))
 
 
 def main() -> None:
@@ -133,13 +142,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--stacks", nargs="*", default=["drawn", "em-organelles"])
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     arguments = parser.parse_args()
     rows = [("stack", "network", "Dice", "consistency", "of the truth", "steps")]
     for task in tasks(arguments.data):
+        if task.name not in arguments.stacks:
+            continue
         for name in arguments.networks:
             for seed in range(arguments.seeds):
-                mask, steps = learnt(task, *NETWORKS[name], arguments.minutes, seed)
+                network, options = NETWORKS[name]
+                mask, steps = learnt(task, network, options, arguments.minutes, seed)
                 dice = overlap(mask, task.truth).dice
                 numbers = dice, consistency(mask), consistency(task.truth)
                 rows.append((task.name, name, *(f"{n:.3f}" for n in numbers), str(steps)))

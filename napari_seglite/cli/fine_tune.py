@@ -18,7 +18,7 @@ from ..checkpoints import CheckpointInfo, CheckpointStore
 from ..errors import AnnotationError, SegliteError
 from ..formats import pair_files, read_image, read_labels_for
 from ..images import PixelSize, TrainingImage, micrometres
-from ..inference import parse_channels
+from ..inference import parse_channels, slice_spacing
 from ..training import (
     TRAINABLE,
     FineTuner,
@@ -30,6 +30,8 @@ from ..training import (
     TrainingEvent,
     image_examples,
     start_info,
+    volume_options,
+    volume_patches,
 )
 from .parsing import Commands, add_vgg16, choose_vgg16, option_help, read_options
 
@@ -162,6 +164,11 @@ def run(arguments: argparse.Namespace) -> int:
     template = _template(arguments)
     if arguments.project is None:
         info = start_info(request, store, template)
+        if info.volumetric:
+            spacings = [first_spacing(arguments.images, arguments.labels)]
+            request = volume_options(request, info, spacings)
+            info = start_info(request, store, template)
+            request = volume_patches(request, info).adjusted(**chosen)
         channels = parse_channels(arguments.channels) if arguments.channels else None
         images, spacing = read_pairs(arguments.images, arguments.labels, info, channels)
         request = replace(request, spacing=spacing)
@@ -208,6 +215,12 @@ def _template(arguments: argparse.Namespace) -> CheckpointInfo | None:
         raise SegliteError("Only a network that starts from scratch takes options.")
     options = read_options(arguments.checkpoint, arguments.option)
     return CheckpointInfo(arguments.name, arguments.checkpoint, options=options)
+
+
+def first_spacing(images: Path, labels: Path) -> float | None:
+    """Return the distance of slices in the first image that has labels, see `slice_spacing`."""
+    paths = [path for path, _ in pair_files(images, labels).pairs.values()]
+    return slice_spacing(read_image(paths[0]).grid_at(0)) if paths else None
 
 
 def read_pairs(

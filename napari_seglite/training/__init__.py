@@ -38,6 +38,7 @@ from .request import (
 )
 from .start import start_info
 from .texts import progress_text
+from .volumes import volume_options, volume_patches
 
 __all__ = [
     "TRAINABLE",
@@ -76,4 +77,6 @@ __all__ = [
     "read_colour",
     "start_info",
     "suggest_settings",
+    "volume_options",
+    "volume_patches",
 ]

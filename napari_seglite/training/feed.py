@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Side of the patch that is compared before and after, in pixels.
 COMPARED = 256
+# Side of the patch that a network for volumes predicts, whose slab has many slices.
+COMPARED_IN_SLAB = 128
 # Seconds for the comparison once the run was stopped.
 AFTER_STOP = 0.3
 
@@ -110,10 +112,14 @@ class AnnotationFeed:
     def frame(
         self, info: CheckpointInfo, patch: ViewedPatch | None = None
     ) -> tuple[np.ndarray, ViewedPatch]:
-        """Return the viewed patch, or another one, normalised, and which one it is."""
+        """Return the viewed patch, or another one, normalised, and which one it is.
+
+        For a network that sees volumes, the slab around its middle part.
+        """
         patch = patch or self.patch
         limits = self._limits.of(patch.pixels, patch.axes, info, patch.channels)
         if info.volumetric:
+            patch = replace(patch, box=patch.box.middle(COMPARED_IN_SLAB))
             ((slab, _),) = read_slabs(
                 "The image",
                 patch.pixels,

@@ -215,6 +215,24 @@ def test_networks_from_scratch_take_options_and_can_be_pruned(tmp_path, nuclei, 
     assert "no pruning levels" in capsys.readouterr().err
 
 
+def test_volumes_are_learnt_from_the_shell(tmp_path, store):
+    """The file's spacing sets the pooling; slices are ten pixels apart, so that Z stays."""
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    z, y, x = np.mgrid[:4, :32, :32]
+    truth = ((y - 16 - z) ** 2 + (x - 16) ** 2 < 49).astype(np.uint8)
+    place = {"imagej": True, "resolution": (1, 1)}
+    place["metadata"] = {"axes": "ZYX", "spacing": 10, "unit": "um"}
+    tifffile.imwrite(tmp_path / "stack.tif", truth * 100 + (x % 5).astype(np.uint8), **place)
+    tifffile.imwrite(labels / "stack.tif", truth, **place)
+    words = f"fine-tune --images {tmp_path} --labels {labels} --checkpoint unet-sharp --name mine"
+    words += " --option dims=3 --steps 1 --patch 32 --device cpu"
+    assert main(words.split()) == 0
+    info = store.info("mine")
+    assert info.options == {"dims": 3, "preset": "tiny", "spacing": [10.0, 1.0, 1.0]}
+    assert len(info.settings["frames"]) == 4
+
+
 def test_as_a_module():
     printed = subprocess.check_output(
         [sys.executable, "-m", "napari_seglite", "--version"], text=True

@@ -131,8 +131,9 @@ def test_the_network_that_starts_from_scratch(panel, click, qtbot, monkeypatch, 
     assert "BCE of presence" in rows.loss.text()
     assert not rows.vgg16.isVisible()
     form.checkpoint_box.select("u2net-msac")
-    rows.choose("variant", "attention")
     assert form.request().options == {"variant": "attention"}
+    rows.choose("variant", "light")
+    assert form.request().options == {"variant": "light"}
     assert "MS-SSIM" in rows.loss.text()
     form.checkpoint_box.select("m2snet")
     assert form.request().options == {"preset": "light", "multi_scale": True}
@@ -164,3 +165,44 @@ def test_the_network_that_starts_from_scratch(panel, click, qtbot, monkeypatch, 
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     assert learnt, panel.status.text()
     assert learnt[0].options["preset"] == "tiny"
+
+
+def test_volumes_of_a_stack(viewer, dock, click, qtbot, monkeypatch):
+    """Only for a stack along Z and a network that can; the slices' distance sets the pooling."""
+    z, y, x = np.mgrid[:8, :32, :40]
+    truth = ((y - 12 - z) ** 2 + (x - 16) ** 2 < 49).astype(np.uint8)
+    place = {"scale": (4, 1, 1), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
+    image = viewer.add_image(truth * 0.7 + (x + y) % 3 * 0.1, name="stack", **place)
+    flat = viewer.add_image(np.zeros((32, 40)), name="flat")
+    labels = viewer.add_labels(truth, name="truth", **place)
+    panel, form = dock.fine_tune_panel, dock.fine_tune_panel.form
+    panel.offer(image, labels, "unet-sharp")
+    dock.show_panel(panel)
+    assert form.learns_from.isVisible()
+    form.image_box.value = flat
+    assert form.learns_from.isHidden()
+    form.image_box.value = image
+    for start in ("celnet", "nuclei-unet-sharp"):
+        form.checkpoint_box.select(start)
+        assert form.learns_from.isHidden()
+    form.checkpoint_box.select("unet-sharp")
+    assert form.request().options == {"preset": "tiny"}
+    form.live.setChecked(True)
+    form.learns_from.setCurrentIndex(form.learns_from.findData("volumes"))
+    assert not form.live.isChecked()
+    assert not form.live.isEnabled()
+    assert not form.objects.isEnabled()
+
+    adjust(panel, monkeypatch, folds=1, validate_every=2, patch=32, batch=1)
+    form.frames.setText("0,3,6")
+    form.steps.setValue(2)
+    name = form.name.text()
+    click(panel.start_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    info = panel.store.info(name)
+    assert info.options == {"dims": 3, "preset": "tiny", "spacing": [4.0, 1.0, 1.0]}
+    # A volumetric checkpoint goes on as one: there is nothing to choose.
+    form.checkpoint_box.select(name)
+    assert form.learns_from.isHidden()
+    assert not form.live.isEnabled()
+    assert form.request().options is None

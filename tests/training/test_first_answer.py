@@ -61,13 +61,14 @@ def test_the_checkpoint_knows_the_task_after_one_step(store, untrained, classes)
 
 def test_live_answers_once_two_kinds_are_painted(store, untrained, monkeypatch):
     monkeypatch.setattr(live, "ENOUGH", 1)
-    frame, previews = bright(), []
+    frame = bright()
+    previews: list[np.ndarray] = []
     settings = request(known_dice=0.99)
     session = LiveSession(settings, store)
     asked = LiveInput([frame], frame.frame, "here")
     for event in session.run(lambda: asked, lambda: len(previews) > 1):
-        if (predicted := getattr(event, "probabilities", None)) is not None:
-            previews.append(predicted)
+        if hasattr(event, "probabilities"):
+            previews.extend([event.probabilities])
     assert np.mean((previews[0][0] > 0.5) == frame.labels) > 0.85
     assert store.info("answered").options["pixel_features"]
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from napari_seglite import SegmentRequest, segment
-from napari_seglite.checkpoints import CheckpointInfo, replay
+from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore, replay
 from napari_seglite.errors import AnnotationError, CheckpointError
 from napari_seglite.images import Box, Corrections, ImageAxes, TrainingImage
 from napari_seglite.inference import predict_frame
@@ -15,6 +16,7 @@ from napari_seglite.training import (
     FineTuneRequest,
     Validation,
     ViewedPatch,
+    compare_networks,
     image_examples,
     learn_live,
     prepare_training,
@@ -118,6 +120,23 @@ def test_from_scratch_and_from_a_volumetric_checkpoint(tubes, store):
         start_info(tiny_request(checkpoint="mine"), store)
 
 
+def test_a_volumetric_checkpoint_is_compared_exported_and_renamed(tubes, store, tmp_path):
+    torch.manual_seed(0)
+    slab = annotated_examples([annotated(tubes, (4,))], DEEP)
+    store.save(DEEP, DEEP.build().state_dict(), replay=replay.pack(slab))
+    added = CheckpointStore(tmp_path / "other").add(store.export("deep", tmp_path / "deep.zip"))
+    assert added.options == DEEP.options
+    (kept,) = replay.read(tmp_path / "other" / "deep")
+    np.testing.assert_allclose(kept.frame, slab[0].frame, atol=1e-3)
+    store.rename("deep", "older")
+    request = tiny_request(checkpoint="older", options=None)
+    competitor = prepare_training(request, [annotated(tubes, (2, 5, 8))], store, suggest=False)
+    event = next(compare_networks([competitor], store))
+    (ranked,) = event.ranking
+    assert ranked.start == "older"
+    assert ranked.before == ranked.dice > 0
+
+
 def test_the_slice_in_view_is_predicted(tubes, store):
     """A preview shows the slice in the middle of its slab, at the end of the stack, too."""
     network = DEEP.build().eval()
@@ -131,6 +150,11 @@ def test_the_slice_in_view_is_predicted(tubes, store):
     other, _ = AnnotationFeed([image], patch).frame(FLAT)
     assert other.shape == (1, 32, 32)
     np.testing.assert_array_equal(frame[:, 7], other)
+    # Of a large view only the middle, so that training goes on.
+    large = ViewedPatch(np.tile(tubes[0], (1, 9, 9)), image.axes, None, 4, Box(0, 0, 280, 360))
+    frame, shown = AnnotationFeed([image], large).frame(info)
+    assert frame.shape[1:] == (15, 128, 128)
+    assert shown.box == Box(76, 116, 204, 244)
 
 
 def test_a_saved_run_of_volumes_continues_to_the_bit(tubes, store):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import (
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Replay = Literal["automatic", "always", "never"]
 REPLAYS: dict[Replay, str] = {"automatic": "automatic", "always": "always", "never": "never"}
+LearnsFrom = Literal["slices", "volumes"]
+LEARNS_FROM: dict[LearnsFrom, str] = {"slices": "slices", "volumes": "volumes"}
 # Share of the patches of a batch that come from the replay buffer.
 REPLAY_SHARE = 0.25
 
@@ -55,6 +57,7 @@ class FineTuneForm(QWidget):
         self._add_choices()
         self._arrange()
         self.checkpoint_box.currentIndexChanged.connect(self._on_start)
+        self.learns_from.currentIndexChanged.connect(self._enable_choices)
         self._on_start()
 
     def _add_layers(self) -> None:
@@ -136,6 +139,15 @@ class FineTuneForm(QWidget):
             "every stroke until you stop, and show the prediction of the visible area"
         )
 
+        self.learns_from = forms.combo(
+            LEARNS_FROM,
+            "What a network from scratch sees at once. Slices: each by itself, which is fast and "
+            "learns from few corrections. Volumes: every slice with those above and below (UNet# "
+            "in 3-D, preset tiny), for noisy stacks whose slices resemble each other; a step takes "
+            "several times as long, so give it 10 min or a GPU. Slices that you did not correct "
+            "are seen, but not learnt",
+        )
+
     def _arrange(self) -> None:
         self._rows = rows = forms.form_layout()
         rows.addRow("Image", self.image_box.native)
@@ -143,6 +155,7 @@ class FineTuneForm(QWidget):
         rows.addRow("Slices", self.frames)
         rows.addRow("Start from", self.checkpoint_box)
         self.network_rows.add_to(rows)
+        rows.addRow("Learns from", self.learns_from)
         rows.addRow("New name", self.name)
         rows.addRow("Classes", forms.side_by_side(self.classes, self.objects))
         rows.addRow("Keep earlier training", self.replay)
@@ -166,19 +179,39 @@ class FineTuneForm(QWidget):
         self.image_box.reset_choices()
         self.labels_box.reset_choices()
 
-    def show_slices(self) -> None:
-        """Show the row for slices if the image has several."""
-        self._rows.setRowVisible(self.frames, layers.is_stack(self.image_box.value))
+    def show_rows(self) -> None:
+        """Show the rows for slices and for volumes if the image and the network have them."""
+        image = self.image_box.value
+        stack = layers.is_stack(image)
+        along_z = image is not None and stack and "Z" in layers.layer_axes(image).stack
+        self._rows.setRowVisible(self.frames, stack)
+        self._offers_volumes = along_z and takes_volumes(self.checkpoint_box.checkpoint)
+        self._rows.setRowVisible(self.learns_from, self._offers_volumes)
+        self._enable_choices()
+
+    @property
+    def volumes(self) -> bool:
+        """Whether a network from scratch should see volumes."""
+        wanted: LearnsFrom = self.learns_from.currentData()
+        return self._offers_volumes and wanted == "volumes"
 
     def _on_start(self, _: int = 0) -> None:
         self.suggest_name()
         start = self.checkpoint_box.checkpoint
-        self._headed = False
+        self._headed = self._volumetric = False
         if start and start not in src_models.names():
             with suppress(CheckpointError):
-                self._headed = bool(self.store.info(start).head)
-        self.objects.setEnabled(not self._headed)
+                info = self.store.info(start)
+                self._headed, self._volumetric = bool(info.head), info.volumetric
         self.objects.setChecked(self._headed)
+        self.show_rows()
+
+    def _enable_choices(self, _: int = 0) -> None:
+        """Offer what the start can do: volumes are learnt without object head and not live."""
+        deep = self.volumes or self._volumetric
+        for choice, possible in ((self.objects, not self._headed), (self.live, True)):
+            choice.setEnabled(possible and not deep)
+            choice.setChecked(choice.isChecked() and not deep)
 
     def suggest_name(self, _: int = 0) -> None:
         """Suggest a free name for a checkpoint with the selected start."""
@@ -200,5 +233,18 @@ class FineTuneForm(QWidget):
             trainable="decoder" if self.decoder_only.isChecked() else "all",
             class_names=tuple(names) or None,
             head="distance" if self.objects.isChecked() and not self._headed else None,
-            options=self.network_rows.options,
+            options=self._options(),
         )
+
+    def _options(self) -> dict[str, Any] | None:
+        """Return the options of a network from scratch; None for a checkpoint."""
+        chosen = self.network_rows.options
+        return {**(chosen or {}), "dims": 3} if self.volumes else chosen
+
+
+def takes_volumes(start: str) -> bool:
+    """Whether a start is a network that can be trained from scratch in three dimensions."""
+    if start not in src_models.names():
+        return False
+    known = {option.name: option for option in src_models.card(start).options or ()}
+    return "dims" in known and not known["dims"].problem(3)

@@ -224,7 +224,7 @@ class FineTunePanel(QWidget):
         self.form.checkpoint_box.select(checkpoint)
 
     def _layers_changed(self, _: Any = None) -> None:
-        self.form.show_slices()
+        self.form.show_rows()
         self._enable()
 
     def _enable(self) -> None:
