@@ -131,8 +131,9 @@ def test_the_network_that_starts_from_scratch(panel, click, qtbot, monkeypatch, 
     assert "BCE of presence" in rows.loss.text()
     assert not rows.vgg16.isVisible()
     form.checkpoint_box.select("u2net-msac")
-    rows.choose("variant", "attention")
     assert form.request().options == {"variant": "attention"}
+    rows.choose("variant", "light")
+    assert form.request().options == {"variant": "light"}
     assert "MS-SSIM" in rows.loss.text()
     form.checkpoint_box.select("m2snet")
     assert form.request().options == {"preset": "light", "multi_scale": True}
