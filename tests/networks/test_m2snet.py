@@ -34,6 +34,31 @@ def test_units_of_an_order_run_from_the_coarsest_to_the_finest():
     assert seen == [(order, k) for order in range(4) for k in reversed(range(4 - order))]
 
 
+def test_running_statistics_after_one_step_are_those_of_that_order():
+    """By hand for the filter of 3 x 3: an update per map that it sees, the coarser one first."""
+    torch.manual_seed(0)
+    network = src_models.create("m2snet", preset="light").train()
+    seen, units = [], network.units
+
+    def keep(_, maps):
+        coarse, fine, _ = maps
+        seen.append((F.interpolate(coarse, fine.shape[2:], mode="bilinear"), fine))
+
+    for order in units:
+        for unit in order:
+            unit.register_forward_pre_hook(keep)
+    norm = network.filters[0].norm
+    mean = norm.running_mean.clone()
+    network(torch.randn(2, 1, 64, 64))
+    sizes = [fine.shape[-1] for _, fine in seen]
+    assert sizes == [4, 8, 16, 16, 8, 16, 16, 16, 16, 16]  # orders 1 to 4, the coarsest first
+    for pair in seen:
+        for x in pair:
+            total = F.conv2d(x, torch.ones(1, CHANNELS, 3, 3), padding=1).mean()
+            mean = 0.9 * mean + 0.1 * total
+    torch.testing.assert_close(norm.running_mean, mean, rtol=1e-5, atol=1e-5)
+
+
 def test_published_network_is_reproduced(reference_outputs):
     network = src_models.create("m2snet", 3, 1).eval()
     weights = published_weights.weights(reference_outputs, "m2snet")
