@@ -158,7 +158,9 @@ def _perceptron(
             errors = F.binary_cross_entropy_with_logits(logits[:, 0], target, reduction="none")
         else:
             errors = F.cross_entropy(logits, labels, reduction="none")
-        total = (errors * each).sum() + PENALTY * (first.square().sum() + last.square().sum())
+        total: torch.Tensor = (errors * each).sum() + PENALTY * (
+            first.square().sum() + last.square().sum()
+        )
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
