@@ -39,7 +39,7 @@ from napari_seglite.training import (
     prepare_training,
 )
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[str, dict[str, object] | None]] = {
     "UNet# tiny, 2-D": ("unet-sharp", {"preset": "tiny"}),
     "UNet# tiny, 3-D": ("unet-sharp", {"preset": "tiny", "dims": 3}),
     "CeLNet": ("celnet", None),
