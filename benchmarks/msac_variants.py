@@ -37,7 +37,13 @@ def dice(data: Path, variant: str, steps: int, seed: int) -> float:
     schedule = Schedule(steps=steps, minutes=10_000, learning_rate=1.5e-3, weight_decay=1e-2)
     never = Validation(held_out=0.06, validate_every=steps, patience=100, keep_best=False)
     request = FineTuneRequest(
-        "u2net-msac", "new", schedule, validation=never, device="cpu", seed=seed
+        "u2net-msac",
+        "new",
+        schedule,
+        validation=never,
+        precision="bfloat16",
+        device="cpu",
+        seed=seed,
     )
     with tempfile.TemporaryDirectory() as scratch, process.keep_freed_memory():
         store = CheckpointStore(Path(scratch))
