@@ -80,11 +80,16 @@ class Start:
 
 STARTS = {
     "general-unet-sharp": Start("unet-sharp", {"preset": "tiny"}),
-    "general-u2net-msac": Start("u2net-msac"),
+    "general-u2net-msac": Start("u2net-msac", {"variant": "attention"}),
     "general-s-net": Start("s-net"),
     "general-m2snet": Start("m2snet", {"preset": "light"}, bits=8),
     "general-celnet": Start("celnet", bits=8),
-    "vessels-u2net-msac": Start("u2net-msac", shares={"chase": 0.7, "vessels": 0.3}, in_channels=3),
+    "vessels-u2net-msac": Start(
+        "u2net-msac",
+        {"variant": "attention"},
+        shares={"chase": 0.7, "vessels": 0.3},
+        in_channels=3,
+    ),
 }
 
 
