@@ -221,14 +221,8 @@ CARDS = {
                     texts=("base, 10.7 M parameters", "small, 2.7 M", "tiny, 0.7 M"),
                     first="tiny",
                 ),
-                NetworkOption(
-                    "dims",
-                    (2, 3),
-                    title="Dimensions",
-                    tip="2: every slice by itself. 3: the network sees volumes of a stack, which "
-                    "suits objects that go on from slice to slice, and takes more time and memory",
-                    texts=("2-D", "3-D"),
-                ),
+                # The panel offers volumes by what the training learns from.
+                NetworkOption("dims", (2, 3)),
                 NetworkOption("spacing", numbers=3),
             ),
             loss_function="src_models.losses:deep_supervision",
