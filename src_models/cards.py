@@ -189,7 +189,7 @@ CARDS = {
                     tip="How the blocks see several scales. Light: parallel kernels of up to 5 x 5 "
                     "pixels, which become one kernel after training; the fastest. Strip attention: "
                     "strips of 7, 11 and 21 pixels weigh the features, which suits long thin "
-                    "structures such as vessels and takes a quarter longer",
+                    "structures such as vessels",
                     texts=("light", "strip attention"),
                     first="attention",
                 ),
@@ -224,6 +224,7 @@ CARDS = {
                 # The panel offers volumes by what the training learns from.
                 NetworkOption("dims", (2, 3)),
                 NetworkOption("spacing", numbers=3),
+                NetworkOption("align_corners", (False, True)),
             ),
             loss_function="src_models.losses:deep_supervision",
             pruning_levels=(1, 2, 3, 4),

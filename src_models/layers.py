@@ -52,17 +52,20 @@ class ConvNormReLU(nn.Sequential):
         )
 
 
-def upsample_to(x: Tensor, like: Tensor) -> Tensor:
+def upsample_to(x: Tensor, like: Tensor, align_corners: bool = False) -> Tensor:
     """Enlarge feature maps to the height and width (and depth) of others, linearly.
 
     Parameters
     ----------
     x, like : Tensor
         ``(B, C, H, W)`` or ``(B, C, D, H, W)``, of any number of channels.
+    align_corners : bool
+        Whether the centres of the corner pixels, rather than their outer corners, lie on each
+        other. Sampling then depends on the size of the map.
     """
     if x.shape[2:] == like.shape[2:]:
         return x
-    return F.interpolate(x, size=like.shape[2:], mode=MODE[x.ndim - 2], align_corners=False)
+    return F.interpolate(x, size=like.shape[2:], mode=MODE[x.ndim - 2], align_corners=align_corners)
 
 
 def pad_to_multiple(x: Tensor, divisors: tuple[int, ...]) -> Tensor:

@@ -174,7 +174,9 @@ def bce_dice_ms_ssim(
 def deep_supervision(outputs: Supervised, labels: Tensor, weight: Tensor | None = None) -> Tensor:
     """BCE + Dice over eight outputs, plus BCE of presence: UNet#'s loss.
 
-    The mean over the outputs and over the two guided modules (*inferred*: equal weights).
+    The mean over the outputs and over the two guided modules (*inferred*: equal weights). A class
+    is present where an annotated pixel shows it, and absent only where every pixel is annotated;
+    where neither is known, the modules learn nothing.
 
     Parameters
     ----------
@@ -185,11 +187,16 @@ def deep_supervision(outputs: Supervised, labels: Tensor, weight: Tensor | None 
     """
     maps = torch.stack([bce_dice(logits, labels, weight) for logits in outputs.logits]).mean()
     _, truth = _foreground(outputs.logits[0], labels)
-    if weight is not None:
-        truth = truth * (weight[:, None] > 0)
-    present = truth.flatten(2).amax(-1)
+    annotated = torch.ones_like(truth[:, :1]) if weight is None else (weight[:, None] > 0).float()
+    present = (truth * annotated).flatten(2).amax(-1)
+    known = torch.maximum(annotated.flatten(2).amin(-1), present)
     both = torch.stack([1 - present, present], dim=-1)  # (B, F, 2): absence, presence
-    guides = [F.binary_cross_entropy_with_logits(g.float(), both) for g in outputs.presence]
+    guides = [
+        _weighted_mean(
+            F.binary_cross_entropy_with_logits(g.float(), both, reduction="none").mean(-1), known
+        )
+        for g in outputs.presence
+    ]
     return maps + torch.stack(guides).mean()
 
 

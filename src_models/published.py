@@ -78,6 +78,15 @@ _M2SNET: Rules = (
     (r"^output1\.0\.", "head."),
 )
 
+_UNET_SHARP: Rules = (
+    (r"^conv(\d)_(\d)\.conv([12])\.", r"nodes.\1_\2.\3.0."),
+    (r"^conv(\d)_(\d)\.bn([12])\.", r"nodes.\1_\2.\3.1."),
+    (r"^(nodes\.\d_\d)\.1\.", r"\1.0."),
+    (r"^(nodes\.\d_\d)\.2\.", r"\1.1."),
+    *((rf"^final{k + 1}\.", f"row_heads.{k}.") for k in range(4)),
+    *((rf"^final{k + 5}\.", f"decoder_heads.{k}.") for k in range(4)),
+)
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -93,6 +102,8 @@ class _Source:
         Takes the renamed weights and returns the module they are for, with fresh weights.
     ignored : str
         Pattern of published names that our modules do not need.
+    added : str
+        Pattern of our names that the published weights lack; they become 0.
     """
 
     rules: Rules
@@ -100,6 +111,7 @@ class _Source:
     last: str
     build: Callable[[dict[str, Tensor]], nn.Module]
     ignored: str = r"(?!)"
+    added: str = r"(?!)"
 
 
 def _s_net(weights: dict[str, Tensor]) -> nn.Module:
@@ -115,6 +127,19 @@ def _m2snet(weights: dict[str, Tensor]) -> nn.Module:
         weights["backbone.stem.0.weight"].shape[1],
         weights["head.weight"].shape[0],
         multi_scale="filters.0.norm.weight" in weights,
+    )
+
+
+def _unet_sharp(weights: dict[str, Tensor]) -> nn.Module:
+    from .unet_sharp import PRESETS, UNetSharp
+
+    widths = {channels[0]: preset for preset, channels in PRESETS.items()}
+    first = weights["nodes.0_0.0.0.weight"]
+    return UNetSharp(
+        first.shape[1],
+        weights["row_heads.3.weight"].shape[0],
+        preset=widths.get(first.shape[0], "base"),
+        align_corners=True,
     )
 
 
@@ -135,6 +160,13 @@ _SOURCES = {
     "m2snet": _Source(
         _M2SNET, "backbone.stem.0.weight", "head.weight", _m2snet, r"^(resnet\.)?fc\."
     ),
+    "unet-sharp": _Source(
+        _UNET_SHARP,
+        "nodes.0_0.0.0.weight",
+        "row_heads.3.weight",
+        _unet_sharp,
+        added=r"^guide_",
+    ),
     "res2net-50": _Source(
         _RES2NET, "stem.0.weight", "layers.3.2.expand.0.weight", _res2net, r"^fc\."
     ),
@@ -150,8 +182,10 @@ def convert(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Parameters
     ----------
     name : str
-        ``"s-net"`` or ``"m2snet"`` (also MSNet's), as their authors save them; ``"res2net-50"``
-        (v1b, 26w 4s) or ``"vgg-16"``, trained on ImageNet, whose classifiers are dropped.
+        ``"s-net"``, ``"m2snet"`` (also MSNet's) or ``"unet-sharp"``, as their authors save them;
+        the last are for ``align_corners=True``, and without the guided modules, whose weights
+        become 0. ``"res2net-50"`` (v1b, 26w 4s) or ``"vgg-16"``, trained on ImageNet, whose
+        classifiers are dropped.
     state_dict : mapping
         The published weights; a ``module.`` in front of every name is dropped.
 
@@ -192,6 +226,9 @@ def _check(name: str, source: _Source, converted: dict[str, Tensor]) -> None:
             f"These are not the published {name} weights: the first or last layer is missing."
         )
     expected = source.build(converted).state_dict()
+    for key in expected.keys() - converted.keys():
+        if re.match(source.added, key):
+            converted[key] = expected[key] * 0
     missing = sorted(expected.keys() - converted.keys())
     unknown = sorted(converted.keys() - expected.keys())
     shapes = sorted(

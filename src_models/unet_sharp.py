@@ -3,9 +3,11 @@
 Qian et al., "UNet#: a UNet-like redesigning skip connections for medical image
 segmentation", arXiv 2205.11759.
 
-*Given*: the graph, the widths, the four row heads, deep supervision on eight outputs, pruning,
-two classification-guided modules, and that there is a 3-D form. *Inferred*: where the guided
-modules sit, equal weights of the outputs, and how 3-D pools anisotropic stacks.
+*Given*, by the paper and the authors' code: the graph, the widths, the four row heads, deep
+supervision on eight outputs, pruning, two classification-guided modules, and that there is a 3-D
+form. *Inferred*: where the guided modules sit (their code has none), equal weights of the outputs,
+and how 3-D pools anisotropic stacks. *Ours*: maps are enlarged without aligned corners unless asked
+for, so that a pixel does not depend on the size of the tile it is in.
 """
 
 from __future__ import annotations
@@ -49,11 +51,12 @@ class Supervised(NamedTuple):
 class Block(nn.Sequential):
     """A node: twice a 3x3 convolution with bias, batch norm and ReLU (*given*)."""
 
-    def __init__(self, inputs: int, outputs: int, dims: int) -> None:
+    def __init__(self, inputs: int, outputs: int, dims: int, align_corners: bool = False) -> None:
         super().__init__(
             ConvNormReLU(inputs, outputs, bias=True, dims=dims),
             ConvNormReLU(outputs, outputs, bias=True, dims=dims),
         )
+        self.align_corners = align_corners
 
     def join(self, row: Sequence[Tensor], below: Sequence[Tensor]) -> Tensor:
         """Convolve the nodes of a row and those below it, enlarged to the row's size.
@@ -69,27 +72,30 @@ class Block(nn.Sequential):
         below : sequence of Tensor
             The nodes of the anti-diagonal below, the nearest row first.
         """
-        like = row[0]
+        like, aligned = row[0], self.align_corners
         if like.ndim != 4:
-            whole: Tensor = self(torch.cat([*row, *(upsample_to(x, like) for x in below)], dim=1))
+            enlarged = [upsample_to(x, like, aligned) for x in below]
+            whole: Tensor = self(torch.cat([*row, *enlarged], dim=1))
             return whole
         first, second = self
         assert isinstance(first, nn.Sequential)
         conv, *others = first
         assert isinstance(conv, nn.Conv2d)
-        near = [*row, *(upsample_to(x, like) for x in below[: FAR - 1])]
+        near = [*row, *(upsample_to(x, like, aligned) for x in below[: FAR - 1])]
         widths = [x.shape[1] for x in near]
         weights = conv.weight.split([sum(widths), *(x.shape[1] for x in below[FAR - 1 :])], dim=1)
         y = F.conv2d(torch.cat(near, dim=1), weights[0], conv.bias, padding=1)
         for x, weight in zip(below[FAR - 1 :], weights[1:], strict=True):
-            y = y + conv_of_upsampled(x, weight, (like.shape[2], like.shape[3]))
+            y = y + conv_of_upsampled(x, weight, (like.shape[2], like.shape[3]), aligned)
         for layer in others:
             y = layer(y)
         joined: Tensor = second(y)
         return joined
 
 
-def conv_of_upsampled(x: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+def conv_of_upsampled(
+    x: Tensor, weight: Tensor, size: tuple[int, int], align_corners: bool = False
+) -> Tensor:
     """Return ``conv2d(upsample(x), weight, padding=1)`` without computing the enlarged map.
 
     The nine taps of the kernel are applied as 1x1 convolutions to the small map, enlarged along
@@ -103,17 +109,19 @@ def conv_of_upsampled(x: Tensor, weight: Tensor, size: tuple[int, int]) -> Tenso
         ``(K, C, 3, 3)``.
     size : tuple of int
         Height and width of the result, multiples of h and w.
+    align_corners : bool
+        See `layers.upsample_to`.
     """
     batch, _, h, _ = x.shape
     outputs = weight.shape[0]
     # Order of the maps: row of the kernel, column of the kernel, output channel.
     taps = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(9 * outputs, -1, 1, 1))
-    wide = F.interpolate(taps, size=(h, size[1]), mode=MODE[2], align_corners=False)
+    wide = F.interpolate(taps, size=(h, size[1]), mode=MODE[2], align_corners=align_corners)
     wide = wide.reshape(batch, 3, 3, outputs, h, size[1])
     rows = wide[:, :, 1] + F.pad(wide[:, :, 0, ..., :-1], (1, 0))
     rows = rows + F.pad(wide[:, :, 2, ..., 1:], (0, 1))
     rows = rows.reshape(batch, 3 * outputs, h, size[1])
-    whole = F.interpolate(rows, size=size, mode=MODE[2], align_corners=False)
+    whole = F.interpolate(rows, size=size, mode=MODE[2], align_corners=align_corners)
     whole = whole.reshape(batch, 3, outputs, *size)
     above, below = F.pad(whole[:, 0, :, :-1], (0, 0, 1, 0)), F.pad(whole[:, 2, :, 1:], (0, 0, 0, 1))
     return whole[:, 1] + above + below
@@ -162,6 +170,9 @@ class UNetSharp(nn.Module):
     spacing : sequence of float, optional
         Size of a voxel along Z, Y and X, for ``dims=3``: Z is pooled only once Y and X have
         become as coarse. Without it all three are pooled at every level.
+    align_corners : bool
+        Enlarge maps as the authors' code does, for their weights. Predictions then depend on the
+        size of the tiles.
 
     Attributes
     ----------
@@ -188,6 +199,7 @@ class UNetSharp(nn.Module):
         preset: str = "base",
         dims: int = 2,
         spacing: Sequence[float] | None = None,
+        align_corners: bool = False,
     ) -> None:
         super().__init__()
         if preset not in PRESETS:
@@ -197,10 +209,13 @@ class UNetSharp(nn.Module):
         widths = PRESETS[preset]
         self.level = DEPTH
         self.gate = False
+        self.align_corners = align_corners
         self.pools = pool_strides(dims, spacing)
         self.nodes = nn.ModuleDict(
             {
-                f"{i}_{j}": Block(_inputs(i, j, in_channels, widths), widths[i], dims)
+                f"{i}_{j}": Block(
+                    _inputs(i, j, in_channels, widths), widths[i], dims, align_corners
+                )
                 for j in range(DEPTH + 1)
                 for i in range(DEPTH + 1 - j)
             }
@@ -243,7 +258,7 @@ class UNetSharp(nn.Module):
         rows = [head(nodes[0, j]) for j, head in enumerate(self.row_heads, start=1)]
         diagonal = [nodes[i, DEPTH - i] for i in range(DEPTH, 0, -1)]
         deep = [
-            upsample_to(head(node), rows[0])
+            upsample_to(head(node), rows[0], self.align_corners)
             for head, node in zip(self.decoder_heads, diagonal, strict=True)
         ]
         presence = [self.guide_decoder(nodes[4, 0]), self.guide_rows(nodes[1, 3])]

@@ -205,6 +205,18 @@ def test_ignored_pixels_have_no_gradient(loss, classes):
     assert logits.grad[:, :, :12].abs().sum() > 0
 
 
+def test_absence_is_learnt_only_where_all_is_annotated():
+    logits, presence = torch.full((1, 1, 4, 4), -9.0), torch.tensor([[[-3.0, 3.0]]])
+    outputs = Supervised([logits] * 8, [presence] * 2)
+    labels, weight = torch.zeros(1, 4, 4, dtype=torch.long), torch.ones(1, 4, 4)
+    assert deep_supervision(outputs, labels, weight).item() > 3  # absent, and said to be present
+    for strokes in (weight * 0, weight.index_fill(1, torch.tensor([2]), 0)):
+        assert deep_supervision(outputs, labels, strokes).item() < 1.01
+    labels[0, 0, 0] = 1  # an annotated object is there, whatever else is annotated
+    absent = Supervised([logits] * 8, [-presence] * 2)
+    assert deep_supervision(absent, labels, strokes) > deep_supervision(outputs, labels, strokes)
+
+
 def test_presence_ignores_what_is_ignored():
     labels = torch.tensor([[[0, 1]]])
     weight = torch.tensor([[[1.0, 0.0]]])

@@ -1,9 +1,12 @@
+import numpy as np
+import published_weights
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import src_models
 from src_models import unet_sharp
+from src_models.published import convert
 from src_models.unet_sharp import conv_of_upsampled, pool_strides
 
 
@@ -142,3 +145,18 @@ def test_what_cannot_be_built_or_trained_is_refused(network):
         network.train()(torch.randn(1, 1, 16, 16))
     network(torch.randn(2, 1, 16, 16))
     network(torch.randn(1, 1, 17, 16))
+
+
+def test_published_network_is_reproduced(reference_outputs):
+    network = src_models.create("unet-sharp", 3, 1, align_corners=True).eval()
+    published = [p for n, p in network.named_parameters() if not n.startswith("guide_")]
+    assert sum(p.numel() for p in published) == 10_757_224
+    weights = published_weights.weights(reference_outputs, "unet-sharp")
+    network.load_state_dict(convert("unet-sharp", weights))
+    with torch.no_grad():
+        outputs = network.supervised(published_weights.image()).logits
+        pruned = network.row_outputs(published_weights.image())
+    expected = np.load(reference_outputs / "unet-sharp-outputs.npy")
+    for ours, theirs in zip(outputs, expected, strict=True):
+        assert np.abs(ours[0, 0].numpy() - theirs).max() < 1e-3 * np.ptp(theirs)
+    torch.testing.assert_close(pruned, outputs[:4])
