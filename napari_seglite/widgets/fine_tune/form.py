@@ -144,8 +144,8 @@ class FineTuneForm(QWidget):
             "What a network from scratch sees at once. Slices: each by itself, which is fast and "
             "learns from few corrections. Volumes: every slice with those above and below (UNet# "
             "in 3-D, preset tiny), for noisy stacks whose slices resemble each other; a step takes "
-            "several times as long, so give it 10 min or a GPU. Slices that you did not correct "
-            "are seen, but not learnt",
+            "several times as long, so take slices for short runs on a CPU. Slices that you did "
+            "not correct are seen, but not learnt",
         )
 
     def _arrange(self) -> None:
