@@ -52,6 +52,15 @@ STARTS = {
     "em-organelles": "general-unet-sharp",
     "retina-vessels": "general-unet-sharp",
 }
+# Data sets that are new to every shipped start.
+SETS = (
+    "em-membranes",
+    "em-organelles",
+    "retina-vessels",
+    "hela-dic",
+    "blood-cells",
+    "polyps",
+)
 # Folders of single images whose labels are classes rather than objects.
 CLASSES = ("blood-cells", "breast-ultrasound")
 TREES = 50

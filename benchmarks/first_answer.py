@@ -18,42 +18,22 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import correction_loop
 import numpy as np
 import torch
 from common import table
-from correction_loop import Slice, asked, chosen, forest_dice, network_dice
+from correction_loop import SETS, Slice, asked, chosen, forest_dice, network_dice
 
 from napari_seglite import CheckpointStore, FineTuner
-from napari_seglite.formats import list_images, read_image, read_labels
 from napari_seglite.training import FullTraining, RunCallbacks, image_examples, suggest_settings
 
-SETS = (
-    "em-membranes",
-    "em-organelles",
-    "retina-vessels",
-    "hela-dic",
-    "blood-cells",
-    "polyps",
-)
-OBJECTS = ("hela-dic",)  # labels are ids
 CORRECTED, SCORED, SIDE, STEPS = 4, 4, 512, 20
 
 
 def read(folder: Path, part: str) -> list[Slice]:
-    """Return the images of a part with the classes of their pixels."""
-    if (folder / part / "image.tif").is_file():
-        stack = np.asarray(read_image(folder / part / "image.tif").array)
-        pairs = zip(stack, read_labels(folder / part / "labels.tif"), strict=True)
-        return [Slice(f"slice {k}", *map(middle, pair)) for k, pair in enumerate(pairs)]
-    labels = {path.stem: path for path in list_images(folder / part / "labels")}
-    slices = []
-    for path in list_images(folder / part / "images"):
-        truth = read_labels(labels[path.stem])
-        truth = (truth > 0).astype(np.uint8) if folder.name in OBJECTS else truth
-        pixels = np.asarray(read_image(path).array)
-        pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
-        slices.append(Slice(path.stem, middle(pixels), middle(truth)))
-    return slices
+    """Return the images of a part with the classes of their pixels, cut to their middle."""
+    whole = correction_loop.read(folder, part)
+    return [Slice(s.name, middle(s.pixels), middle(s.truth)) for s in whole]
 
 
 def middle(pixels: np.ndarray) -> np.ndarray:

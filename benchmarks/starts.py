@@ -18,19 +18,11 @@ from pathlib import Path
 
 import peers
 from common import table
-from correction_loop import Slice, chosen, network_dice, read, trained
+from correction_loop import SETS, Slice, chosen, network_dice, read, trained
 
 from napari_seglite import CheckpointStore
 from napari_seglite.checkpoints import CheckpointInfo
 
-SETS = (
-    "em-membranes",
-    "em-organelles",
-    "retina-vessels",
-    "hela-dic",
-    "blood-cells",
-    "polyps",
-)
 PEER = "basic-unet"
 # Test images at most: the sets differ in size.
 MOST = 20

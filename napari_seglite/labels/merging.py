@@ -44,15 +44,14 @@ class Continued:
 
 def numbered_above(fresh: np.ndarray, top: int, ids: dict[int, int]) -> np.ndarray:
     """Return new labels as int64: those that go on with their old id, others above `top`."""
-    numbered = np.where(fresh > 0, fresh.astype(np.int64) + top, 0)
-    if ids:
-        of_fresh = np.arange(int(fresh.max(initial=0)) + 1) + top
-        of_fresh[0] = 0
-        for new, old in ids.items():
-            if new < len(of_fresh):
-                of_fresh[new] = old
-        numbered = of_fresh[fresh]
-    return numbered
+    if not ids:
+        return np.where(fresh > 0, fresh.astype(np.int64) + top, 0)
+    of_fresh = np.arange(int(fresh.max(initial=0)) + 1) + top
+    of_fresh[0] = 0
+    for new, old in ids.items():
+        if new < len(of_fresh):
+            of_fresh[new] = old
+    return np.asarray(of_fresh[fresh])
 
 
 def keep_edits(edited: np.ndarray, touched: np.ndarray, fresh: np.ndarray) -> np.ndarray:
