@@ -11,15 +11,15 @@ comparison goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
-from common import table
+from common import kept, table
 
 import src_models.celnet
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
@@ -83,20 +83,13 @@ def main() -> None:
     parser.add_argument("--gates", nargs="+", default=list(GATES), choices=GATES)
     parser.add_argument("--results", type=Path, default=Path("celnet_gates.jsonl"))
     arguments = parser.parse_args()
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    rows = [json.loads(line) for line in lines]
-    found = {(r["gate"], r["steps"], r["seed"]): r["dice"] for r in rows}
-    for seed in arguments.seeds:
-        for gate in arguments.gates:
-            key = (gate, arguments.steps, seed)
-            if key not in found:
-                found[key] = dice(arguments.data, gate, arguments.steps, seed)
-                row = dict(zip(("gate", "steps", "seed", "dice"), (*key, found[key]), strict=True))
-                with arguments.results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
     shown: list[tuple[str, ...]] = [("gate", *(f"seed {s}" for s in arguments.seeds))]
     for gate in arguments.gates:
-        scores = (found[gate, arguments.steps, seed] for seed in arguments.seeds)
+        scores = []
+        for seed in arguments.seeds:
+            compute = partial(dice, arguments.data, gate, arguments.steps, seed)
+            key = {"gate": gate, "steps": arguments.steps, "seed": seed}
+            scores.append(kept(arguments.results, key, compute))
         shown.append((gate, *(f"{score:.3f}" for score in scores)))
     table(shown)
 

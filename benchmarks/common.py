@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def side_by_side(
@@ -39,6 +41,20 @@ def table(rows: Sequence[tuple[str, ...]]) -> None:
         print("| " + " | ".join(row) + " |")
         if number == 0:
             print("|" + "---|" * len(row))
+
+
+def kept(file: Path, key: dict[str, Any], compute: Callable[[], float]) -> float:
+    """Return the Dice that a file holds for a key; otherwise compute it and add it to the file.
+
+    So an interrupted comparison goes on where it was.
+    """
+    for row in map(json.loads, file.read_text().splitlines() if file.exists() else ()):
+        if row.items() >= key.items():
+            return float(row["dice"])
+    dice = compute()
+    with file.open("a") as lines:
+        lines.write(json.dumps({**key, "dice": dice}) + "\n")
+    return dice
 
 
 def peak_memory() -> float:

@@ -10,11 +10,11 @@ written to a file as soon as it is there, and an interrupted comparison goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from common import table
+from common import kept, table
 from correction_loop import network_dice, read
 
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest
@@ -59,22 +59,13 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--results", type=Path, default=Path("msac_variants.jsonl"))
     arguments = parser.parse_args()
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    rows = [json.loads(line) for line in lines]
-    found = {(r["variant"], r["steps"], r["seed"]): r["dice"] for r in rows}
-    for seed in arguments.seeds:
-        for variant in VARIANTS:
-            key = (variant, arguments.steps, seed)
-            if key not in found:
-                found[key] = dice(arguments.data, *key)
-                row = dict(
-                    zip(("variant", "steps", "seed", "dice"), (*key, found[key]), strict=True)
-                )
-                with arguments.results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
     shown: list[tuple[str, ...]] = [("variant", *(f"seed {s}" for s in arguments.seeds))]
     for variant in VARIANTS:
-        scores = (found[variant, arguments.steps, seed] for seed in arguments.seeds)
+        scores = []
+        for seed in arguments.seeds:
+            compute = partial(dice, arguments.data, variant, arguments.steps, seed)
+            key = {"variant": variant, "steps": arguments.steps, "seed": seed}
+            scores.append(kept(arguments.results, key, compute))
         shown.append((variant, *(f"{score:.3f}" for score in scores)))
     table(shown)
 
