@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from . import recipes
+
 # An option of every network, see `pixel_features`.
 PIXEL_FEATURES = "pixel_features"
 
@@ -103,6 +105,8 @@ class NetworkCard:
         Prefixes of the names of the encoder's parameters, for training only the rest.
     learning_rate : float
         AdamW's learning rate for training all weights with batches of four patches.
+    recipe : Recipe or None
+        How its authors trained it, where it can be chosen instead of the program's own way.
     options : tuple of NetworkOption or None
         What the factory takes beside channels and classes; None if the card does not tell.
     """
@@ -126,6 +130,7 @@ class NetworkCard:
     memory: int = 4000
     encoder: tuple[str, ...] = ()
     learning_rate: float = 1.5e-3
+    recipe: recipes.Recipe | None = None
     options: tuple[NetworkOption, ...] | None = None
 
     def option_problem(self, options: Mapping[str, Any]) -> str:
@@ -286,6 +291,7 @@ CARDS = {
                 ),
             ),
             loss_function="src_models.losses:structure_lossnet",
+            recipe=recipes.M2SNET,
             notes="Options: multi_scale False for MSNet, preset light (3.0 M parameters). Made to "
             "start from Res2Net-50's ImageNet weights; LossNet needs VGG-16's. In float16 for "
             "autocast alone.",

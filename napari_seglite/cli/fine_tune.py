@@ -20,6 +20,7 @@ from ..formats import pair_files, read_image, read_labels_for
 from ..images import PixelSize, TrainingImage, micrometres
 from ..inference import parse_channels, slice_spacing
 from ..training import (
+    RECIPES,
     TRAINABLE,
     FineTuner,
     FineTuneRequest,
@@ -32,6 +33,7 @@ from ..training import (
     start_info,
     volume_options,
     volume_patches,
+    with_authors_recipe,
 )
 from .parsing import Commands, add_vgg16, choose_vgg16, option_help, read_options
 
@@ -101,6 +103,13 @@ def add_to(commands: Commands) -> None:
         "--keep-unimproved",
         action="store_true",
         help="save a checkpoint even if the held-out Dice did not improve",
+    )
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="ours",
+        help="train as this program does, or with the optimiser, batch and image sizes of the "
+        "network's authors, if its card has them (m2snet)",
     )
     parser.add_argument(
         "--trainable", choices=TRAINABLE, default="all", help="weights to train; default all"
@@ -176,6 +185,9 @@ def run(arguments: argparse.Namespace) -> int:
         with opened(arguments.project) as project:
             request, images = prepare_project(project, request, store, template)
         request = request.adjusted(**chosen)
+    if arguments.recipe == "authors":
+        network = start_info(request, store, template).network
+        request = with_authors_recipe(request, network).adjusted(**chosen)
     callbacks = RunCallbacks(begun=begun)
     for event in FineTuner(request, images, store, template).run(callbacks=callbacks):
         _report(event)

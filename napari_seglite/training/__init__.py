@@ -4,7 +4,7 @@
 run ends, `Trainer` makes one step.
 """
 
-from .defaults import read_colour, suggest_settings
+from .defaults import read_colour, suggest_settings, with_authors_recipe
 from .events import (
     Finished,
     Message,
@@ -28,6 +28,7 @@ from .fine_tuner import FineTuner
 from .live import LiveInput, LiveSession
 from .model_comparison import ComparisonEvent, RankedNetwork, compare_networks, ranking_table
 from .request import (
+    RECIPES,
     TRAINABLE,
     Augmentation,
     FineTuneRequest,
@@ -41,6 +42,7 @@ from .texts import progress_text
 from .volumes import volume_options, volume_patches
 
 __all__ = [
+    "RECIPES",
     "TRAINABLE",
     "AnnotatedImage",
     "AnnotationFeed",
@@ -79,4 +81,5 @@ __all__ = [
     "suggest_settings",
     "volume_options",
     "volume_patches",
+    "with_authors_recipe",
 ]

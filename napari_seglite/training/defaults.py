@@ -12,6 +12,7 @@ import numpy as np
 import src_models
 
 from ..checkpoints import CheckpointInfo
+from ..errors import SegliteError
 from ..images import ImageAxes, TrainingImage
 from ..runtime import devices
 from .request import KNOWN_DICE, KNOWN_DICE_SPARSE, FineTuneRequest, FullTraining
@@ -80,6 +81,42 @@ def suggest_settings(
         validate_every=every,
         patience=max(6, math.ceil(steps / every)),
         folds=2 if len(images) < FEW_FRAMES else 1,
+    )
+
+
+def with_authors_recipe(request: FineTuneRequest, network: str) -> FineTuneRequest:
+    """Return a request that trains a network as its authors did, for as many steps.
+
+    Parameters
+    ----------
+    request : FineTuneRequest
+        Steps, time limit and what is not part of the recipe are kept.
+    network : str
+        Its name.
+
+    Raises
+    ------
+    SegliteError
+        If its card has no recipe.
+    """
+    card = src_models.card(network)
+    if card.recipe is None:
+        known = [src_models.card(n).title for n in src_models.names() if src_models.card(n).recipe]
+        raise SegliteError(
+            f"There is no recipe of the authors of {card.title} to choose; there is one of "
+            f"{', '.join(known)}."
+        )
+    return request.adjusted(
+        recipe="authors",
+        learning_rate=card.recipe.learning_rate,
+        weight_decay=card.recipe.weight_decay,
+        batch=card.recipe.batch,
+        patch=max(card.recipe.sizes),
+        rotation=card.recipe.rotation,
+        scale=1.0,
+        invert=0.0,
+        intensity=0.0,
+        full_training=None,
     )
 
 

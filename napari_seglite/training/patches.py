@@ -40,6 +40,8 @@ class PatchSampler:
     head : str
         Object head of the network, whose targets are computed from the objects' ids; an empty
         string for none.
+    rotation : float
+        Largest angle in degrees by which patches are turned, and from 45 on also by right angles.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PatchSampler:
         seed: int,
         classes: int = 1,
         head: str = "",
+        rotation: float = 45.0,
     ) -> None:
         self.images = list(images)
         self.patch = patch
@@ -71,7 +74,9 @@ class PatchSampler:
         ]
         # Objects reach beyond what counts, and so does the distance to their centre.
         self._ids = [object_ids(image.labels) for image in self.images] if head else []
-        self._transform = _augmentation(patch, scale, invert, intensity, seed, self._weighted, head)
+        self._transform = _augmentation(
+            patch, scale, invert, intensity, seed, self._weighted, head, rotation
+        )
 
     def batch(self, size: int) -> Batch:
         """Draw a batch of patches.
@@ -226,7 +231,14 @@ def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarr
 
 
 def _augmentation(
-    patch: int, scale: float, invert: float, intensity: float, seed: int, weighted: bool, head: str
+    patch: int,
+    scale: float,
+    invert: float,
+    intensity: float,
+    seed: int,
+    weighted: bool,
+    head: str,
+    rotation: float,
 ) -> Any:
     # The import takes over a second.
     from monai.transforms import (
@@ -250,7 +262,7 @@ def _augmentation(
     turned: list[Any] = [
         RandFlipd(both, prob=0.5, spatial_axis=0),
         RandFlipd(both, prob=0.5, spatial_axis=1),
-        RandRotate90d(both, prob=0.5),
+        RandRotate90d(both, prob=0.5 if rotation >= 45 else 0.0),
     ]
     turned_and_cropped: list[Any] = [CenterSpatialCropd(both, roi_size=(patch, patch)), *turned]
     if head:  # before the crop, which cuts objects, and after the turns, which offsets follow
@@ -261,7 +273,7 @@ def _augmentation(
             RandAffined(
                 both,
                 prob=0.7 if scale > 1 else 0.3,
-                rotate_range=np.pi / 4,
+                rotate_range=np.radians(rotation),
                 scale_range=(zoom, zoom),
                 spatial_size=None,
                 mode=("bilinear", *["nearest"] * (len(both) - 1)),

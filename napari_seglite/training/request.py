@@ -11,8 +11,10 @@ from ..errors import SegliteError
 
 Trainable = Literal["all", "decoder"]
 Precision = Literal["float32", "bfloat16"]
+RecipeName = Literal["ours", "authors"]
 TRAINABLE: tuple[Trainable, ...] = get_args(Trainable)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
 # Held-out Dice from which a start knows the task. Scribbles keep away from borders, so that a
 # useless start scores higher on them.
 KNOWN_DICE, KNOWN_DICE_SPARSE = 0.65, 0.9
@@ -76,11 +78,14 @@ class Augmentation:
         Probability that bright and dark change places, 0 to 1.
     intensity : float
         Frequency of changes to contrast, brightness, sharpness and noise: 0 never, 1 as usual.
+    rotation : float
+        Patches are turned by up to this angle in degrees, and from 45 on also by right angles.
     """
 
     scale: float = 1.25
     invert: float = 0.0
     intensity: float = 1.0
+    rotation: float = 45.0
 
     def __post_init__(self) -> None:
         if self.scale < 1 or not 0 <= self.invert <= 1 or not 0 <= self.intensity <= 1:
@@ -194,6 +199,9 @@ class FineTuneRequest:
         Where the start does not know the task, first fit simple features of the image to the
         annotated pixels, which takes a second, and go on from there; see
         `src_models.pixel_features`.
+    recipe : str
+        ``"ours"``, or the ``"authors"``' own optimiser and image sizes for networks whose card
+        has a recipe, see `with_authors_recipe`.
     trainable : str
         ``"all"`` weights learn, or only those of the ``"decoder"`` and of the norms.
     frozen_norm : bool
@@ -241,6 +249,7 @@ class FineTuneRequest:
     validation: Validation = field(default_factory=Validation)
     full_training: FullTraining | None = None
     first_answer: bool = True
+    recipe: RecipeName = "ours"
     trainable: Trainable = "all"
     frozen_norm: bool = False
     precision: Precision = "float32"
@@ -255,6 +264,8 @@ class FineTuneRequest:
     def __post_init__(self) -> None:
         if self.trainable not in TRAINABLE:
             raise SegliteError(f"trainable must be one of {', '.join(TRAINABLE)}.")
+        if self.recipe not in RECIPES:
+            raise SegliteError(f"recipe must be one of {', '.join(RECIPES)}.")
         if self.precision not in PRECISIONS:
             raise SegliteError(f"precision must be one of {', '.join(PRECISIONS)}.")
         if self.head and self.head not in object_heads.NAMES:

@@ -43,6 +43,7 @@ def make_sampler(
         request.seed + step,
         classes,
         head,
+        change.rotation,
     )
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from src_models.recipes import Recipe
+
     from ..runtime import RandomState
     from .patches import Batch
     from .request import FineTuneRequest
@@ -66,19 +68,43 @@ class Trainer:
                 if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                     module.eval()
         names = trainable_parameters(network, info.network, request.trainable)
+        self.optimiser = self._make_optimiser(
+            {name: weight for name, weight in network.named_parameters() if name in names}
+        )
         self._parameters: list[torch.Tensor] = [
-            weight for name, weight in network.named_parameters() if name in names
+            weight for group in self.optimiser.param_groups for weight in group["params"]
         ]
         self._start_weights = copy_weights(network)
         self._start_parameters = [weight.detach().clone() for weight in self._parameters]
-        self.optimiser = torch.optim.AdamW(
-            self._parameters, lr=self.rate, weight_decay=request.schedule.weight_decay
-        )
         self._bfloat16 = request.precision == "bfloat16"
         average = AveragedModel(network, avg_fn=_running_average, use_buffers=True)
         self.averaged: nn.Module = average.module
         self._average = average
         self._steps = 0
+
+    def _make_optimiser(self, learnt: dict[str, torch.Tensor]) -> torch.optim.Optimizer:
+        """Return AdamW, or what the authors took; its groups hold their share of the rate."""
+        import torch
+
+        decay, recipe = self._request.schedule.weight_decay, self._recipe
+        if recipe is None:
+            group: dict[str, Any] = {"params": list(learnt.values()), "share": 1.0}
+            return torch.optim.AdamW([group], lr=self.rate, weight_decay=decay)
+        slow = {name: weight for name, weight in learnt.items() if name.startswith(recipe.slower)}
+        fast = {name: weight for name, weight in learnt.items() if name not in slow}
+        groups: list[dict[str, Any]] = [
+            {"params": list(some.values()), "share": share}
+            for some, share in ((fast, 1.0), (slow, recipe.slower_share))
+            if some
+        ]
+        return torch.optim.SGD(
+            groups, self.rate, recipe.momentum, weight_decay=decay, nesterov=True
+        )
+
+    @property
+    def _recipe(self) -> Recipe | None:
+        card = src_models.card(self.info.network)
+        return card.recipe if self._request.recipe == "authors" else None
 
     def result(self) -> nn.Module:
         """Return the network as it would be saved now, ready to predict."""
@@ -105,7 +131,7 @@ class Trainer:
 
         factor = self._set_rate(share)
         self.optimiser.zero_grad(set_to_none=True)
-        frames, labels, weight, wanted = batch
+        frames, labels, weight, wanted = self._resized(batch)
         flat = frames.ndim == 4
         memory_format = torch.channels_last if flat else torch.contiguous_format
         frames = frames.to(self.device, memory_format=memory_format)
@@ -141,9 +167,29 @@ class Trainer:
         """Set the learning rate and return it as a share of the full one."""
         warm = min(1.0, (self._steps + 1) / 20)
         factor = warm * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+        if self._recipe is not None:
+            factor = 1 - abs(2 * share - 1)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * factor
+            group["lr"] = self.rate * factor * group["share"]
         return factor
+
+    def _resized(self, batch: Batch) -> Batch:
+        """Resize a batch to one of the sizes of the authors' recipe; not under an object head."""
+        frames, labels, weight, wanted = batch
+        if self._recipe is None or wanted is not None:
+            return batch
+        import torch
+        import torch.nn.functional as F
+
+        sizes = self._recipe.sizes
+        with self._random.active():
+            size = sizes[int(torch.randint(len(sizes), ()))]
+        side = max(32, round(frames.shape[-1] * size / max(sizes) / 32) * 32)
+        frames = F.interpolate(frames, (side, side), mode="bilinear")
+        labels = F.interpolate(labels[:, None].float(), (side, side))[:, 0].long()
+        if weight is not None:
+            weight = F.interpolate(weight[:, None], (side, side))[:, 0]
+        return frames, labels, weight, None
 
     @property
     def reads_pixels(self) -> bool:
