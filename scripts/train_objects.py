@@ -29,7 +29,7 @@ from skimage.io import imread
 from torch import Tensor, nn
 
 import src_models
-from src_models import object_heads
+from src_models import losses, object_heads
 
 # Histology and bright field are a fifth of the images, and harder: they are drawn more often.
 SHARES = {"fluorescence": 1.0, "histology": 3.0, "brightfield": 3.0}
@@ -37,6 +37,8 @@ PERCENTILES = (1.0, 99.8)  # of `Normalisation`
 # Red, green, blue of haematoxylin, eosin and a residual (Ruifrok and Johnston, 2001).
 STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
 SIZES = (0.5, 2.0)
+# What --preset sets.
+OPTIONS = {"unet-sharp": "preset", "m2snet": "preset", "u2net-msac": "variant"}
 
 
 class Example(NamedTuple):
@@ -269,8 +271,11 @@ def train(arguments: argparse.Namespace) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     patches = Patches(examples, arguments.head, arguments.patch, arguments.seed, device)
     outputs = 1 + object_heads.channels(arguments.head)
-    options = {"preset": arguments.preset} if arguments.network == "unet-sharp" else {}
+    kind = OPTIONS.get(arguments.network)
+    options = {kind: arguments.preset} if kind else {}
     network = src_models.create(arguments.network, 3, outputs, **options)
+    if arguments.level:
+        network.level = arguments.level
     if arguments.start:
         begin_from(network, arguments.start)
     network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -288,9 +293,12 @@ def train(arguments: argparse.Namespace) -> None:
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             labels, wanted = truth[:, 0].long(), truth[:, 1:] if arguments.head else None
-            loss = src_models.training_loss(
-                network, arguments.network, x, labels, None, arguments.head, wanted
-            )
+            if arguments.level:
+                loss = losses.bce_dice(network(x), labels)
+            else:
+                loss = src_models.training_loss(
+                    network, arguments.network, x, labels, None, arguments.head, wanted
+                )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -322,6 +330,7 @@ def main() -> None:
     parser.add_argument("--network", default="unet-sharp")
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--head", default="distance", choices=("", *object_heads.NAMES))
+    parser.add_argument("--level", type=int, help="train only what this pruning level needs")
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--start", type=Path, help="weights as this script saves them")
     parser.add_argument("--steps", type=int, default=10**9)

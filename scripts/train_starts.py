@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import csv
 import tempfile
-from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,58 +95,71 @@ STARTS = {
 
 
 # ---------------------------------------------------------------------- what they learn from
-def nuclei(folder: Path) -> Iterator[Pair]:
-    """Yield the training images of nuclei and their masks."""
+def nuclei(folder: Path) -> list[Pair]:
+    """Return the training images of nuclei and their masks."""
+    pairs = []
     with (folder / "nuclei" / "train.csv").open() as rows:
         for row in csv.DictReader(rows):
             image = imread(folder / "nuclei" / "train" / "images" / f"{row['name']}.png")
             labels = imread(folder / "nuclei" / "train" / "labels" / f"{row['name']}.tif")
-            yield image[..., :3] if image.ndim == 3 else image, labels > 0
+            pairs.append((image[..., :3] if image.ndim == 3 else image, labels > 0))
+    return pairs
 
 
-def chase(folder: Path) -> Iterator[Pair]:
-    """Yield the training photographs of vessels, whole and at half the resolution."""
+def chase(folder: Path) -> list[Pair]:
+    """Return the training photographs of vessels, whole and at half the resolution."""
+    pairs = []
     for file in sorted((folder / "vessels-chase" / "train" / "images").glob("*.png")):
         labels = imread(folder / "vessels-chase" / "train" / "labels" / file.name) > 0
         image = imread(file)
-        yield image, labels
-        yield block_reduce(image, (2, 2, 1), np.mean), block_reduce(labels, (2, 2), np.mean) >= 0.5
+        half = block_reduce(image, (2, 2, 1), np.mean), block_reduce(labels, (2, 2), np.mean) >= 0.5
+        pairs += [(image, labels), half]
+    return pairs
 
 
-def drawings(kind: str) -> Callable[[Path], Iterator[Pair]]:
-    """Return what yields drawn images of a kind."""
-
-    def images(_: Path) -> Iterator[Pair]:
-        for number in range(DRAWN):
-            yield drawn(np.random.default_rng([SEED, sum(map(ord, kind)), number]), kind)
-
-    return images
+def drawing(kind: str, number: int) -> Pair:
+    """Return a drawn image of a kind and its mask."""
+    return drawn(np.random.default_rng([SEED, sum(map(ord, kind)), number]), kind)
 
 
-SOURCES: dict[str, Callable[[Path], Iterator[Pair]]] = {
-    "nuclei": nuclei,
-    "chase": chase,
-    **{kind: drawings(kind) for kind in ("vessels", "membranes", "objects")},
-}
+def pairs_of(kind: str, folder: Path, pool: ProcessPoolExecutor) -> list[Pair]:
+    """Return all images of a kind and their masks."""
+    if kind in ("nuclei", "chase"):
+        return nuclei(folder) if kind == "nuclei" else chase(folder)
+    return list(pool.map(partial(drawing, kind), range(DRAWN), chunksize=10))
 
 
-def frames(folder: Path, start: Start, info: CheckpointInfo) -> list[TrainingImage]:
+def frames(folder: Path, start: Start, info: CheckpointInfo, workers: int) -> list[TrainingImage]:
     """Return everything that a start learns from, normalised as its card says."""
-    rng = np.random.default_rng(SEED)
-    normalisation, found = info.normalisation, []
-    for kind, share in start.shares.items():
-        pairs = list(SOURCES[kind](folder))
-        for number, (pixels, mask) in enumerate(pairs):
-            pixels = normalisation.apply(pixels, normalisation.limits(_grey(pixels)))
-            if start.in_channels == 1:
-                frame = _grey(pixels)
-                frame = slices(rng, frame) if info.context_slices > 1 else frame[None]
-            else:
-                frame = _coloured(rng, pixels)
-            name = f"{kind} {number}"
-            labels = mask.astype(np.uint8)
-            found.append(TrainingImage(name, frame.astype(np.float32), labels, share / len(pairs)))
+    found: list[TrainingImage] = []
+    with ProcessPoolExecutor(workers) as pool:
+        for kind, share in start.shares.items():
+            pairs = pairs_of(kind, folder, pool)
+            make = partial(example, kind, share / len(pairs), start.in_channels, info)
+            found += pool.map(make, range(len(pairs)), *zip(*pairs, strict=True), chunksize=10)
     return found
+
+
+def example(
+    kind: str,
+    share: float,
+    channels: int,
+    info: CheckpointInfo,
+    number: int,
+    pixels: np.ndarray,
+    mask: np.ndarray,
+) -> TrainingImage:
+    """Return an image as a network with one or three channels, or of three slices, learns it."""
+    rng = np.random.default_rng([SEED, sum(map(ord, kind)), number, 1])
+    normalisation = info.normalisation
+    pixels = normalisation.apply(pixels, normalisation.limits(_grey(pixels)))
+    if channels > 1:
+        frame = _coloured(rng, pixels)
+    else:
+        frame = _grey(pixels)
+        frame = slices(rng, frame) if info.context_slices > 1 else frame[None]
+    labels = mask.astype(np.uint8)
+    return TrainingImage(f"{kind} {number}", frame.astype(np.float32), labels, share)
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
@@ -186,14 +200,14 @@ def card_of(name: str, start: Start) -> CheckpointInfo:
     )
 
 
-def request_for(name: str, start: Start, steps: int) -> FineTuneRequest:
+def request_for(name: str, start: Start, steps: int, minutes: float) -> FineTuneRequest:
     """Return the recipe, the same for all but for the learning rate of the network's card."""
     return FineTuneRequest(
         start.network,
         name,
         schedule=Schedule(
             steps=steps,
-            minutes=100_000,
+            minutes=minutes,
             batch=6,
             patch=128,
             learning_rate=src_models.card(start.network).learning_rate,
@@ -201,7 +215,7 @@ def request_for(name: str, start: Start, steps: int) -> FineTuneRequest:
         ),
         validation=Validation(
             held_out=0.04,
-            validate_every=steps // 4,
+            validate_every=max(1, steps // 4),
             patience=1000,
             keep_best=False,
             split_seed=SEED,
@@ -212,13 +226,14 @@ def request_for(name: str, start: Start, steps: int) -> FineTuneRequest:
     )
 
 
-def train(folder: Path, store: CheckpointStore, name: str, steps: int) -> None:
+def train(store: CheckpointStore, name: str, arguments: argparse.Namespace) -> None:
     """Train a start, or go on with it."""
     start = STARTS[name]
     info = card_of(name, start)
-    examples = frames(folder, start, info)
+    examples = frames(arguments.data, start, info, arguments.workers)
+    request = request_for(name, start, arguments.steps, arguments.minutes)
     with process.keep_freed_memory():
-        for event in FineTuner(request_for(name, start, steps), examples, store, info).run():
+        for event in FineTuner(request, examples, store, info).run():
             if not isinstance(event, StepDone) or event.status.step % 100 == 0:
                 loss = f"loss {event.loss:.4f}" if isinstance(event, StepDone) else ""
                 print(name, event.text, loss, flush=True)
@@ -264,6 +279,8 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(STARTS))
     parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--minutes", type=float, default=100_000, help="at most")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw images")
     parser.add_argument("--ship", action="store_true")
     arguments = parser.parse_args()
     # Without the shipped checkpoints, which have the same names.
@@ -272,7 +289,7 @@ def main() -> None:
         if (store.folder / name).exists():
             print(f"{name} exists already")
         else:
-            train(arguments.data, store, name, arguments.steps)
+            train(store, name, arguments)
         if arguments.ship:
             ship(arguments.data, store, name)
 

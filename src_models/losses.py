@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _MS_SSIM_WINDOW, _MS_SSIM_SIGMA = 11, 1.5
 _MS_SSIM_LEAST = 0.01
+_IMAGE_DICE_SMOOTH = 1e-5
 
 
 def soft_dice_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -51,6 +52,20 @@ def soft_dice_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None)
     return (1 - (2 * both + 1) / (total + 1)).mean()
 
 
+def image_dice_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """One minus the Dice coefficient of each image and class, then averaged (*given*, UNet#).
+
+    The denominator sums squares, and 1e-5 is added above and below. An image without foreground
+    costs nearly 1 unless hardly any pixel is predicted.
+    """
+    probabilities, truth = _foreground(_precise(logits), labels)
+    counted = torch.ones_like(truth) if weight is None else weight[:, None]
+    axes = tuple(range(2, logits.ndim))
+    both = (counted * probabilities * truth).sum(axes)
+    total = (counted * (probabilities**2 + truth**2)).sum(axes)
+    return (1 - (2 * both + _IMAGE_DICE_SMOOTH) / (total + _IMAGE_DICE_SMOOTH)).mean()
+
+
 def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
     """Binary cross-entropy for one class, categorical for several."""
     logits = _precise(logits)
@@ -70,6 +85,11 @@ def _precise(logits: Tensor) -> Tensor:
 def bce_dice(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy plus Dice in equal parts: S-Net's (*given*) and CeLNet's loss (*inferred*)."""
     return cross_entropy(logits, labels, weight) + soft_dice_loss(logits, labels, weight)
+
+
+def half_bce_image_dice(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Half the cross-entropy plus Dice image by image: of each output of UNet# (*given*)."""
+    return cross_entropy(logits, labels, weight) / 2 + image_dice_loss(logits, labels, weight)
 
 
 def focal_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -185,7 +205,7 @@ def deep_supervision(outputs: Supervised, labels: Tensor, weight: Tensor | None 
     labels, weight : Tensor
         As for all losses here.
     """
-    maps = torch.stack([bce_dice(logits, labels, weight) for logits in outputs.logits]).mean()
+    maps = torch.stack([_of_output(logits, labels, weight) for logits in outputs.logits]).mean()
     _, truth = _foreground(outputs.logits[0], labels)
     annotated = torch.ones_like(truth[:, :1]) if weight is None else (weight[:, None] > 0).float()
     present = (truth * annotated).flatten(2).amax(-1)
@@ -281,3 +301,6 @@ def _weighted_mean(each: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return each.mean()
     return (each * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+_of_output = bce_dice
