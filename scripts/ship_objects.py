@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import math
 import tempfile
 from collections import defaultdict
@@ -98,6 +99,10 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--preset", default="small")
     parser.add_argument("--head", default="distance")
+    parser.add_argument("--bits", type=int, default=8, choices=(8, 16, 32))
+    parser.add_argument(
+        "--settings", default='{"seed": 7}', help="of the training, as JSON, for the card"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only print the scores")
     arguments = parser.parse_args()
     info = CheckpointInfo(
@@ -112,7 +117,7 @@ def main() -> None:
         any_channels=True,
         head=arguments.head,
         versions=versions(),
-        settings={"script": "scripts/train_objects.py", "seed": 7},
+        settings={"script": "scripts/train_objects.py", **json.loads(arguments.settings)},
     )
     network: Any = info.build().eval()
     with np.load(arguments.weights) as arrays:
@@ -141,14 +146,16 @@ def main() -> None:
     kept = replay.pack([replay.cut(frame, rng) for frame in frames])
     with tempfile.TemporaryDirectory() as nowhere:
         half = CheckpointStore(Path(nowhere) / "half", Path(nowhere) / "none")
-        half.save(info, network.state_dict(), bits=16)
+        half.save(info, network.state_dict(), bits=arguments.bits)
         scores = score(arguments.data, half, arguments.name)
         for group, value in scores.items():
             print(f"{group:26} {value:.4f}")
         if not arguments.dry_run:
             shipped = CheckpointStore(BUILT_IN, Path(nowhere) / "none")
             info = replace(info, scores=scores)
-            shipped.save(info, network.state_dict(), bits=16, overwrite=True, replay=kept)
+            shipped.save(
+                info, network.state_dict(), bits=arguments.bits, overwrite=True, replay=kept
+            )
 
 
 if __name__ == "__main__":

@@ -162,6 +162,7 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint,
         name=arguments.name,
         retention=Retention(keep_always=arguments.hold_on),
+        recipe=arguments.recipe,
         trainable=arguments.trainable,
         class_names=tuple(arguments.classes.split(",")) if arguments.classes else None,
         frozen_norm=arguments.frozen_norm,
@@ -181,13 +182,12 @@ def run(arguments: argparse.Namespace) -> int:
         channels = parse_channels(arguments.channels) if arguments.channels else None
         images, spacing = read_pairs(arguments.images, arguments.labels, info, channels)
         request = replace(request, spacing=spacing)
+        if request.recipe == "authors":
+            request = with_authors_recipe(request, info.network).adjusted(**chosen)
     else:
         with opened(arguments.project) as project:
             request, images = prepare_project(project, request, store, template)
         request = request.adjusted(**chosen)
-    if arguments.recipe == "authors":
-        network = start_info(request, store, template).network
-        request = with_authors_recipe(request, network).adjusted(**chosen)
     callbacks = RunCallbacks(begun=begun)
     for event in FineTuner(request, images, store, template).run(callbacks=callbacks):
         _report(event)

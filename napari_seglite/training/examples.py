@@ -12,7 +12,7 @@ import numpy as np
 from ..checkpoints import CheckpointInfo, CheckpointStore, intensity_limits, prepare_slices
 from ..errors import AnnotationError
 from ..images import WHOLE, Box, Corrections, ImageAxes, PixelSize, TrainingImage
-from .defaults import read_colour, suggest_settings
+from .defaults import read_colour, suggest_settings, with_authors_recipe
 from .request import FineTuneRequest
 from .start import start_info
 from .volumes import read_slabs, volume_options, volume_patches
@@ -135,7 +135,10 @@ def prepare_training(
             "Nothing was corrected yet: paint into the labels of an image, or accept a slice as "
             "it is."
         )
-    request = suggest_settings(request, frames, info) if suggest else request
+    if suggest:
+        request = suggest_settings(request, frames, info)
+        if request.recipe == "authors":
+            request = with_authors_recipe(request, info.network)
     return volume_patches(request, info), frames
 
 

@@ -10,7 +10,7 @@ import src_models
 from napari_seglite.checkpoints import score_of
 from napari_seglite.training import live, start_info
 from napari_seglite.training.strokes import Strokes
-from napari_seglite.widgets.common import CheckpointBox, preferences
+from napari_seglite.widgets.common import CheckpointBox, forms, preferences
 from src_models import vgg16_file
 
 PATIENCE = 300_000  # milliseconds: tests do not measure time, and machines are busy
@@ -135,8 +135,14 @@ def test_the_network_that_starts_from_scratch(panel, click, qtbot, monkeypatch, 
     rows.choose("variant", "light")
     assert form.request().options == {"variant": "light"}
     assert "MS-SSIM" in rows.loss.text()
+    assert form.request().recipe == "ours"
+    assert rows.recipe.isHidden()
     form.checkpoint_box.select("m2snet")
     assert form.request().options == {"preset": "light", "multi_scale": True}
+    assert not rows.recipe.isHidden()
+    forms.select(rows.recipe, "authors")
+    assert form.request().recipe == "authors"
+    forms.select(rows.recipe, "ours")
     rows.choose("multi_scale", False)
     assert start_info(form.request(), panel.store).options["multi_scale"] is False
     assert "LossNet is off" in rows.loss.text()

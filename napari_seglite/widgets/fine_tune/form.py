@@ -234,6 +234,7 @@ class FineTuneForm(QWidget):
             class_names=tuple(names) or None,
             head="distance" if self.objects.isChecked() and not self._headed else None,
             options=self._options(),
+            recipe=self.network_rows.chosen_recipe,
         )
 
     def _options(self) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from src_models import NetworkCard, NetworkOption, vgg16_file
 
 from ...checkpoints import CheckpointStore
 from ...errors import CheckpointError
+from ...training import RecipeName
 from ..common import CheckpointBox, forms, preferences
 
 _LOSSNET = "LossNet"
@@ -36,6 +37,13 @@ class NetworkRows(QWidget):
         self._store, self._box = store, box
         self._choices: dict[str, QComboBox] = {}
         self._rows: QFormLayout | None = None
+        self.recipe = forms.combo(
+            {"ours": "suggested for the slices", "authors": "the authors' (slow)"},
+            "How the network is trained. The authors' recipe for M2SNet: SGD with momentum, a "
+            "tenth of the rate for the backbone, 16 large patches a step that change their size "
+            "from step to step, small rotations. It is meant for hundreds of images and a GPU; "
+            "with a few slices the suggested way learns more in a minute",
+        )
         self.loss = QLabel()
         self.loss.setWordWrap(True)
         self.vgg16 = QPushButton("VGG-16 …")
@@ -55,6 +63,7 @@ class NetworkRows(QWidget):
     def add_to(self, rows: QFormLayout) -> None:
         """Add this, and the lists of options, to a form."""
         self._rows = rows
+        rows.addRow("Recipe", self.recipe)
         rows.addRow(self)
         self._show()
 
@@ -62,6 +71,15 @@ class NetworkRows(QWidget):
     def options(self) -> dict[str, Any] | None:
         """The chosen options of a network that starts from scratch; None of a checkpoint."""
         return {name: box.currentData() for name, box in self._choices.items()} or None
+
+    @property
+    def chosen_recipe(self) -> RecipeName:
+        """How to train: ``"ours"``, unless the authors' recipe is there and chosen."""
+        card = self._card()
+        if card is None or card.recipe is None:
+            return "ours"
+        recipe: RecipeName = self.recipe.currentData()
+        return recipe
 
     def choose(self, option: str, value: Any) -> None:
         """Select a value of an option."""
@@ -71,6 +89,9 @@ class NetworkRows(QWidget):
         card, scratch = self._card(), self._box.checkpoint in src_models.names()
         options = card.options or () if card is not None and scratch else ()
         self._show_options([o for o in options if o.title and o.values])
+        rows = self._rows
+        assert rows is not None
+        rows.setRowVisible(self.recipe, card is not None and card.recipe is not None)
         self._show_loss()
 
     def _show_options(self, options: Sequence[NetworkOption]) -> None:
@@ -85,7 +106,7 @@ class NetworkRows(QWidget):
             if option.first is not None:
                 forms.select(box, option.first)
             self._choices[option.name] = box
-            own_row, _ = rows.getWidgetPosition(self)
+            own_row, _ = rows.getWidgetPosition(self.recipe)
             assert own_row is not None
             rows.insertRow(own_row, option.title, box)
 
