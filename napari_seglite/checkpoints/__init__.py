@@ -10,7 +10,7 @@ from .card import CheckpointInfo
 from .folder import Scan
 from .inputs import intensity_limits, measure_intensities, prepare_slices
 from .lineage import parents_first
-from .recommending import ImageFacts, Recommendation, recommend
+from .recommending import ImageFacts, Recommendation, recommend, recommend_from
 from .scores import Score, score_of
 from .store import CheckpointStore, default_folder
 from .text import printable
@@ -29,6 +29,7 @@ __all__ = [
     "prepare_slices",
     "printable",
     "recommend",
+    "recommend_from",
     "replay",
     "score_of",
 ]

@@ -6,12 +6,16 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import src_models
 
 from ..images import ImageAxes, PixelSize
 from .card import CheckpointInfo
 from .text import printable
+
+if TYPE_CHECKING:
+    from .store import CheckpointStore
 
 # Typical width in micrometres of what a class is called.
 WIDTHS = {"nucleus": 8.0}
@@ -24,6 +28,9 @@ FEWEST_SLICES = 3
 MANY_PIXELS, AS_GOOD = 16_000_000, 0.01
 # Operations of a network's smaller presets, as a share of those on its card.
 SHARES = {"small": 1 / 4, "tiny": 1 / 16, "light": 1 / 9}
+# The place of what is of no use for an image, and other places that the table names.
+UNFIT = 9
+FIRST_CLICK, FOR_STACKS, FOR_ANYTHING, SPECIAL = 4, 5, 6, 8
 # Pixel sizes that differ by more are of other things, even within a project.
 SAME_SIZE = 2.0
 
@@ -100,13 +107,18 @@ class Recommendation:
         Its id.
     reason : str
         Why it has this place, in sentences for the user.
-    fits : bool
-        Whether it can be of use for the image at all.
+    place : int
+        That of the rule which applies to it; 0 is the first. Several can share one.
     """
 
     checkpoint: str
     reason: str
-    fits: bool
+    place: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be of use for the image at all."""
+        return self.place < UNFIT
 
 
 @dataclass(frozen=True)
@@ -212,8 +224,6 @@ class Rule:
     reason: str
 
 
-UNFIT = 9
-FIRST_CLICK, FOR_STACKS, FOR_ANYTHING, SPECIAL = 4, 5, 6, 8
 # The first rule that applies to a checkpoint gives its place.
 RULES = (
     Rule(
@@ -269,6 +279,7 @@ RULES = (
         "It reads the slices before and after, and this stack has {case.facts.slices} along Z.",
     ),
     Rule(FOR_ANYTHING, lambda case: case.is_start, "{case.about}."),
+    Rule(SPECIAL, lambda case: not case.about, "It does not say what it learnt."),
     Rule(SPECIAL, lambda case: True, "Only for what it learnt: {case.about}."),
 )
 
@@ -305,9 +316,15 @@ def recommend(
         for case, reason in _in_order(placed[place])
     ]
     return [
-        Recommendation(case.info.id, _with_others(place, reason, listed), place < UNFIT)
+        Recommendation(case.info.id, _with_others(place, reason, listed), place)
         for place, case, reason in listed
     ]
+
+
+def recommend_from(store: CheckpointStore, facts: ImageFacts) -> list[Recommendation]:
+    """Return what `recommend` says of all checkpoints of a store."""
+    infos = store.list()
+    return recommend(facts, infos, [info.id for info in infos if not store.is_built_in(info.id)])
 
 
 def _in_order(cases: list[tuple[_Case, str]]) -> list[tuple[_Case, str]]:
@@ -333,7 +350,8 @@ def _in_order(cases: list[tuple[_Case, str]]) -> list[tuple[_Case, str]]:
 def _with_others(place: int, reason: str, listed: list[tuple[int, _Case, str]]) -> str:
     """Add to a reason what to take if it is wrong, or why nothing better fits."""
     if place == FIRST_CLICK:
-        special = [f"{c.info.id} for {_within(c.about)}" for at, c, _ in listed if at == SPECIAL]
+        cases = [case for at, case, _ in listed if at == SPECIAL and case.about]
+        special = [f"{case.info.id} for {_within(case.about)}" for case in cases]
         starts = [c.info.id for at, c, _ in listed if at in (FOR_STACKS, FOR_ANYTHING)]
         others = special[:2] + [f"{start} for anything else" for start in starts[:1]]
         return f"{reason} Or take {', '.join(others)}." if others else reason
