@@ -21,6 +21,7 @@ def test_a_checkpoint_is_suggested_and_never_chosen(viewer, dock, store, untrain
     cells = viewer.add_image(nuclei, name="cells")
     assert marked() == [box.checkpoint] == ["nuclei-unet-sharp"]
     assert "Suggested for this image. It needs no training if" in box.toolTip()
+    assert "The trained weights to segment with" in box.toolTip()
     assert button.isHidden()
     # Another choice stays, until the user follows the suggestion.
     box.select("nuclei-s-net")

@@ -60,6 +60,7 @@ class CheckpointBox(NarrowComboBox):
         self._facts: ImageFacts | None = None
         self.suggestion: Recommendation | None = None
         self._places: dict[str, Recommendation] = {}
+        self._explanation = ""
         self.currentIndexChanged.connect(self._show_tip)
         self.refresh()
 
@@ -103,21 +104,30 @@ class CheckpointBox(NarrowComboBox):
         self.suggestion = next((each for each in listed[:1] if each.fits), None)
         self._places = {each.checkpoint: each for each in listed}
         for index in range(self.count()):
-            name, text = str(self.itemData(index)), str(self.itemData(index, _DESCRIPTION) or "")
-            if not text:  # a network without weights
-                continue
-            is_first = self.suggestion is not None and name == self.suggestion.checkpoint
-            self.setItemText(index, f"{MARK}{name}" if is_first else name)
-            why = f"{MARK}Suggested for this image. " if is_first else ""
-            reason = self._places[name].reason if name in self._places else ""
-            tip = plain_tip(f"{text}\n\n{why}{reason}".strip())
-            self.setItemData(index, tip, Qt.ItemDataRole.ToolTipRole)
+            if self.itemData(index, _DESCRIPTION):  # else it is a network without weights
+                self._mark_entry(index)
         self._show_tip(self.currentIndex())
         self.suggested.emit()
 
+    def _mark_entry(self, index: int) -> None:
+        name, text = str(self.itemData(index)), str(self.itemData(index, _DESCRIPTION))
+        found = self._places.get(name)
+        is_first = found is not None and found is self.suggestion
+        self.setItemText(index, f"{MARK}{name}" if is_first else name)
+        if found is not None:
+            text += f"\n\n{MARK}Suggested for this image. " if is_first else "\n\n"
+            text += found.reason
+        self.setItemData(index, plain_tip(text), Qt.ItemDataRole.ToolTipRole)
+
     def _show_tip(self, index: int) -> None:
-        """Say the whole name, which may be cut, and what it is."""
-        self.setToolTip(str(self.itemData(index, Qt.ItemDataRole.ToolTipRole) or ""))
+        """Say the whole name, which may be cut, what it is, and what the list is for."""
+        chosen = str(self.itemData(index, Qt.ItemDataRole.ToolTipRole) or "")
+        self.setToolTip(f"{chosen}{plain_tip(self._explanation)}" if self._explanation else chosen)
+
+    def explain(self, text: str) -> None:
+        """Say in the tooltip what the list is for."""
+        self._explanation = text
+        self._show_tip(self.currentIndex())
 
     @property
     def checkpoint(self) -> str:

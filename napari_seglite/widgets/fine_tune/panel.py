@@ -141,9 +141,8 @@ class FineTunePanel(QWidget):
         column.addWidget(self.form)
         column.addLayout(forms.side_by_side(*buttons, stretches=(2, 1, 1)))
         column.addWidget(self.status)
-        column.addWidget(self.go_on_button)
         column.addWidget(self.best_button)
-        column.addWidget(self.again_button)
+        column.addLayout(forms.side_by_side(self.go_on_button, self.again_button))
         column.addWidget(self.pair)
         column.addWidget(self.curve, 1)
 

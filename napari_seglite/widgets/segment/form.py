@@ -78,7 +78,7 @@ class SegmentForm(QWidget):
 
     def _build(self) -> None:
         self.checkpoint_box = CheckpointBox(self.store)
-        self.checkpoint_box.setToolTip(
+        self.checkpoint_box.explain(
             "The trained weights to segment with. Choose what was trained on images like yours, or "
             "fine-tune the nearest; Dice is the overlap with hand-made labels, 1 at best"
         )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..common import CorrectionTracker
     from .form import SegmentForm
 
+_TIP = "Selects the checkpoint to try first on this image"
+
 
 class SuggestionButton(QPushButton):
     """Selects the suggested checkpoint; hidden where the selected one is no worse.
@@ -30,6 +32,7 @@ class SuggestionButton(QPushButton):
     def __init__(self, box: CheckpointBox, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._box = box
+        self.setToolTip(_TIP)
         self.hide()
         self.clicked.connect(self._on_click)
         box.suggested.connect(self.show_suggestion)
@@ -40,8 +43,7 @@ class SuggestionButton(QPushButton):
         better = self._box.better
         if better is not None:
             self.setText(f"{MARK}Suggested: {better.checkpoint}")
-            tip = f"Selects the checkpoint to try first on this image. {better.reason}"
-            self.setToolTip(plain_tip(tip))
+            self.setToolTip(plain_tip(f"{_TIP}. {better.reason}"))
         self.setVisible(better is not None)
 
     def _on_click(self) -> None:
