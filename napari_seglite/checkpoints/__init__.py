@@ -10,6 +10,7 @@ from .card import CheckpointInfo
 from .folder import Scan
 from .inputs import intensity_limits, measure_intensities, prepare_slices
 from .lineage import parents_first
+from .recommending import ImageFacts, Recommendation, recommend, recommend_from
 from .scores import Score, score_of
 from .store import CheckpointStore, default_folder
 from .text import printable
@@ -17,6 +18,8 @@ from .text import printable
 __all__ = [
     "CheckpointInfo",
     "CheckpointStore",
+    "ImageFacts",
+    "Recommendation",
     "Scan",
     "Score",
     "default_folder",
@@ -25,6 +28,8 @@ __all__ = [
     "parents_first",
     "prepare_slices",
     "printable",
+    "recommend",
+    "recommend_from",
     "replay",
     "score_of",
 ]

@@ -142,6 +142,8 @@ class Finished:
     note : str
         What else the user should know: another name than the one asked for, or frames that were
         not scored because the run was stopped. Empty if nothing.
+    too_few : bool
+        Whether the time limit left it so few steps that going on is likely to help.
     """
 
     text: str
@@ -150,6 +152,7 @@ class Finished:
     before: float | None = None
     after: float | None = None
     note: str = ""
+    too_few: bool = False
 
 
 TrainingEvent = Message | StepDone | Validated | StrokeScored | Previewed | Finished

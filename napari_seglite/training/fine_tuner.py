@@ -30,7 +30,7 @@ from .start import (
     start_info,
     training_device,
 )
-from .texts import ended_text, saved_text, unsaved_text, unwritten_text
+from .texts import ended_text, few_text, saved_text, too_few, unsaved_text, unwritten_text
 from .trainer import mean_weights
 from .training_run import TrainingRun
 from .volumes import check_head
@@ -297,7 +297,8 @@ class FineTuner:
         best = None if math.isnan(after) else after
         status = RunStatus(steps, steps, 1.0, best, seconds=seconds)
         scored = {} if math.isnan(after) else {"before": before, "after": after}
-        validation, note = self.request.validation, f"{run.haste} {self._ended(runs)}".strip()
+        validation, (ended, few) = self.request.validation, self._ended(runs)
+        note = f"{run.haste} {ended}".strip()
         progress = run.progress
         first = progress.best_step == 0 if run.held_out else not after > before
         first = first and not progress.answered
@@ -305,8 +306,9 @@ class FineTuner:
         useless = copied and self.info.parent is not None and not validation.keep_unimproved
         if not (steps or progress.answered) or useless:
             self._discard_states()
+            note = f"{note} {few_text(False)}" if few and steps else note
             text = f"{unsaved_text(before, steps)} {note}".strip()
-            yield Finished(text, status, None, note=note, **scored)
+            yield Finished(text, status, None, note=note, too_few=few, **scored)
             return
         if not stop():
             yield from run.keep()
@@ -315,10 +317,11 @@ class FineTuner:
         self._discard_states()
         seconds = self._pace.elapsed
         status = replace(status, seconds=seconds)
+        note = f"{note} {few_text(not copied)}" if few and steps else note
         if info.id != self.request.name:
             note = f"{note} The name {self.request.name} was taken meanwhile.".strip()
         text = f"{saved_text(info.id, before, after, seconds, copied)} {note}".strip()
-        yield Finished(text, status, info, note=note, **scored)
+        yield Finished(text, status, info, note=note, too_few=few, **scored)
 
     def _write(
         self,
@@ -357,12 +360,14 @@ class FineTuner:
         steps = self.request.schedule.steps
         return Message(text, RunStatus(steps=steps, share=self._pace.share(None)))
 
-    def _ended(self, runs: Sequence[TrainingRun]) -> str:
-        """Return a sentence about steps that were planned and not made."""
+    def _ended(self, runs: Sequence[TrainingRun]) -> tuple[str, bool]:
+        """Return a sentence about steps that were planned and not made, and if too few were."""
         counted = [run for run in runs if run.held_out or run.progress.step]
         planned = sum(run.used.schedule.steps for run in counted)
         endings = [run.progress.ended for run in counted]
-        return ended_text(endings, _steps(runs), planned, self.request.schedule.minutes)
+        made = _steps(runs)
+        text = ended_text(endings, made, planned, self.request.schedule.minutes)
+        return text, too_few(endings, made, planned)
 
 
 def _steps(runs: Sequence[TrainingRun]) -> int:

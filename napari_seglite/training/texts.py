@@ -47,13 +47,22 @@ def ended_text(endings: Sequence[Ending | None], made: int, planned: int, minute
     if "time" in endings:
         if not made:
             return f"Loading and scoring took all of the {minutes:g} min: allow more time."
-        text = f"{where}, since the time limit of {minutes:g} min was reached."
-        if made < FEW_STEPS * planned:
-            text += " These were few: fine-tune the new checkpoint to go on, or allow more time."
-        return text
+        return f"{where}, since the time limit of {minutes:g} min was reached."
     if "loss" in endings:
         return f"{where}, since the loss was not a number again and again."
     return f"{where}, since the held-out Dice no longer improved (early stopping)."
+
+
+def too_few(endings: Sequence[Ending | None], made: int, planned: int) -> bool:
+    """Whether the time limit left a run, described as in `ended_text`, too few steps."""
+    return None not in endings and "time" in endings and made < FEW_STEPS * planned
+
+
+def few_text(saved: bool) -> str:
+    """Return a sentence about a run that got too few steps, whether or not something is saved."""
+    if saved:
+        return "These were few: fine-tune the new checkpoint to go on, or allow more time."
+    return "These were few: allow more time."
 
 
 def haste_text(step: int, count: int, patches: int, dice: float, best: float, whose: str) -> str:

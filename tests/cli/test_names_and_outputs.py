@@ -165,6 +165,7 @@ def test_info_says_what_was_understood(tmp_path, cells, capsys):
     told = capsys.readouterr()
     assert "axes:        ZYX" in told.out
     assert "3 slices, 96 rows, 120 columns" in told.out
+    assert "Suggested checkpoint: nuclei-unet-sharp (At this pixel size" in told.out
     assert "missing.tif: there is no such file" in told.err
     assert main(["info", "--json", str(path)]) == 0
     (facts,) = json.loads(capsys.readouterr().out)
@@ -172,6 +173,7 @@ def test_info_says_what_was_understood(tmp_path, cells, capsys):
     assert facts["spacing"] == pytest.approx({"Z": 0.3, "Y": 0.1, "X": 0.1})
     assert facts["units"] == {"Z": "um", "Y": "um", "X": "um"}
     assert facts["guesses"] == []
+    assert facts["suggested"]["checkpoint"] == "nuclei-unet-sharp"
 
 
 def test_labels_are_found_under_the_names_that_programs_give(tmp_path):

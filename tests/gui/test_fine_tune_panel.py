@@ -1,6 +1,7 @@
 """The Fine-tune tab: one bar for the whole of a run, curves of parts, words that are explained."""
 
 from dataclasses import replace
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from qtpy.QtWidgets import QAbstractButton, QFileDialog, QWidget
 
 import src_models
 from napari_seglite.checkpoints import score_of
-from napari_seglite.training import live, start_info
+from napari_seglite.training import FullTraining, fine_tuner, live, start_info
 from napari_seglite.training.strokes import Strokes
+from napari_seglite.training.trainer import Trainer
 from napari_seglite.widgets.common import CheckpointBox, forms, preferences
 from src_models import vgg16_file
 
@@ -65,6 +67,38 @@ def test_one_bar_for_the_whole_of_a_run(panel, click, qtbot, monkeypatch):
         steps = [step for step, _ in part.loss]
         assert steps == [1, 2]
     assert [label.text for _, label in panel.curve._legend.items] == list(parts)
+
+
+def test_a_run_with_too_few_steps_offers_to_go_on(panel, click, qtbot, monkeypatch):
+    made, step = [], Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda *given: made.append(0) or step(*given))
+    # A clock on which every step takes three minutes.
+    monkeypatch.setattr(fine_tuner, "WorkClock", lambda: lambda: monotonic() + 180 * len(made))
+    form, starts, ask = panel.form, [], panel.form.request
+
+    def request():
+        asked = ask().adjusted(folds=1, patch=32, batch=1, learning_rate=1e-12)
+        starts.append(asked.checkpoint)
+        # The first answer gains something, steps at this rate do not.
+        first = FullTraining(1e-12) if len(starts) == 1 else None
+        return asked.adjusted(full_training=first, known_dice=1.0)
+
+    monkeypatch.setattr(form, "request", request)
+    form.steps.setValue(1000)
+    form.minutes.setValue(9)
+    form.checkpoint_box.select("general-unet-sharp")
+    click(panel.start_button)
+    assert panel.go_on_button.isHidden()
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert "fine-tune the new checkpoint to go on" in panel.status.text()
+    assert panel.go_on_button.text() == "Go on for 9 min"
+    form.checkpoint_box.select("nuclei-s-net")
+    click(panel.go_on_button)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    # Where nothing was gained, the next try is longer.
+    assert "allow more time" in panel.status.text()
+    assert panel.go_on_button.text() == "Try again for 18 min"
+    assert starts == ["general-unet-sharp", "general-unet-sharp-tuned-1"]
 
 
 def test_every_control_is_explained(panel):

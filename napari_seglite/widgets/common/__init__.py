@@ -4,8 +4,9 @@
 """
 
 from . import colours, forms, keys, layers, preferences, viewer_region
-from .checkpoint_box import DEFAULT, CheckpointBox, describe_checkpoint, plain_tip
+from .checkpoint_box import DEFAULT, MARK, CheckpointBox, describe_checkpoint, plain_tip
 from .gl_context import free_in_own_context
+from .image_facts import image_facts
 from .job_runner import JobRunner
 from .jobs import StopSignal, allow_parallel_jobs, last_of
 from .key_slider import KeySlider
@@ -22,6 +23,7 @@ from .viewed_patch import viewed_patch
 
 __all__ = [
     "DEFAULT",
+    "MARK",
     "CheckpointBox",
     "CorrectionTracker",
     "JobRunner",
@@ -41,6 +43,7 @@ __all__ = [
     "describe_checkpoint",
     "forms",
     "free_in_own_context",
+    "image_facts",
     "keys",
     "label_shape",
     "last_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -42,7 +42,9 @@ from ..common import (
     viewed_patch,
 )
 from .before_after_view import BeforeAfterView
+from .current_run import CurrentRun
 from .form import FineTuneForm
+from .go_on_button import GoOnButton
 from .preview_layer import TrainingPreview
 from .slices import whole_slices
 from .texts import NOTHING_LEARNT, is_better, outcome
@@ -52,46 +54,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from ..common import CorrectionTracker
-
-
-@dataclass
-class _Run:
-    """A training run; its thread reads `paused` and `learns_meanwhile`.
-
-    Attributes
-    ----------
-    start : str
-        Id of the checkpoint that it starts from.
-    feed : AnnotationFeed
-        Hands corrections and the viewed patch to it.
-    preview : TrainingPreview
-        Shows its predictions.
-    strokes : int
-        Number of strokes corrected at its start.
-    paused, learns_meanwhile : bool
-        Whether it pauses, and whether it learns from strokes made during the run.
-    live_text : str
-        How well live learning did on the latest stroke.
-    goes_back : bool
-        Whether the user asked for the best weights of a live session.
-    finished : bool
-        Whether it came to its end, with or without a checkpoint.
-    """
-
-    start: str
-    feed: AnnotationFeed
-    preview: TrainingPreview
-    strokes: int
-    paused: bool
-    learns_meanwhile: bool
-    live_text: str = ""
-    goes_back: bool = False
-    finished: bool = False
-
-    def asks_back(self) -> bool:
-        """Whether the user asked for the best weights since this was called last."""
-        asked, self.goes_back = self.goes_back, False
-        return asked
 
 
 class FineTunePanel(QWidget):
@@ -129,7 +91,7 @@ class FineTunePanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer, self.store, self.tracker, self.device = viewer, store, tracker, device
-        self._run: _Run | None = None
+        self._run: CurrentRun | None = None
         self._back_to = ""
         self._build()
         self.runner = JobRunner(
@@ -166,6 +128,7 @@ class FineTunePanel(QWidget):
             "seen, or those of the start, and go on from there"
         )
         self.best_button.hide()
+        self.go_on_button = GoOnButton(self.form)
         self.status = JobStatus("Correct a result with the brush, then fine-tune on it.")
         self.status.setToolTip(
             "Dice: overlap with your labels, 0 to 1. Held-out: on slices or parts that are not "
@@ -179,7 +142,7 @@ class FineTunePanel(QWidget):
         column.addLayout(forms.side_by_side(*buttons, stretches=(2, 1, 1)))
         column.addWidget(self.status)
         column.addWidget(self.best_button)
-        column.addWidget(self.again_button)
+        column.addLayout(forms.side_by_side(self.go_on_button, self.again_button))
         column.addWidget(self.pair)
         column.addWidget(self.curve, 1)
 
@@ -192,6 +155,7 @@ class FineTunePanel(QWidget):
         self.best_button.clicked.connect(self._restore_best)
         self.again_button.clicked.connect(lambda: self.again_asked.emit(form.image_box.value))
         self.start_button.clicked.connect(self.fine_tune)
+        self.go_on_button.asked.connect(self.fine_tune)
         self.pause_button.toggled.connect(self._on_pause)
         self.runner.changed.connect(self._enable)
         self.tracker.changed.connect(self._on_painted)
@@ -231,6 +195,7 @@ class FineTunePanel(QWidget):
         self.runner.refresh()
         self.pause_button.setEnabled(self.busy)
         self.form.back_button.setEnabled(bool(self._back_to) and not self.busy)
+        self.go_on_button.setEnabled(not self.busy)
 
     def say(self, text: str, error: bool = False) -> None:
         """Show a sentence under the buttons, errors in red."""
@@ -288,9 +253,10 @@ class FineTunePanel(QWidget):
             self.say(str(error), error=True)
             return
         self.again_button.hide()
+        self.go_on_button.hide()
         self.curve.clear()
         self.pair.clear()
-        run = self._run = _Run(
+        run = self._run = CurrentRun(
             request.checkpoint,
             feed,
             TrainingPreview(self.viewer, image),
@@ -329,6 +295,7 @@ class FineTunePanel(QWidget):
             return
         start, self._back_to = self._back_to, ""
         self.again_button.hide()
+        self.go_on_button.hide()
         self.select_checkpoint(start)
         self.trained.emit(start)
         self.say(f"Back to {start}. The new checkpoint stays in the list.")
@@ -376,7 +343,7 @@ class FineTunePanel(QWidget):
                 self.curve.add_dice(status.part_step, event.dice, status.part, event.f1)
                 self._show_progress(status)
 
-    def _on_stroke(self, run: _Run, event: StrokeScored) -> None:
+    def _on_stroke(self, run: CurrentRun, event: StrokeScored) -> None:
         run.live_text = event.text
         self.best_button.setVisible(event.falling)
         if event.dice is not None:
@@ -397,7 +364,7 @@ class FineTunePanel(QWidget):
         if status.steps:  # live learning has no end
             self.status.advance(round(status.share * 1000), 1000)
 
-    def _on_finished(self, run: _Run, event: Finished) -> None:
+    def _on_finished(self, run: CurrentRun, event: Finished) -> None:
         run.finished = True
         better = is_better(event)
         self._show_share(event.status)
@@ -411,6 +378,7 @@ class FineTunePanel(QWidget):
             self.again_button.show()
         else:
             self.select_checkpoint(run.start)
+        self.go_on_button.offer(event, run.start)
         self.form.suggest_name()
 
     def _on_end(self) -> None:

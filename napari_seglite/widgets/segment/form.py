@@ -23,6 +23,7 @@ from ..common import (
 )
 from .image_rows import ImageRows, hint
 from .labelling_rows import LabellingRows
+from .suggestion import SuggestionButton
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -77,10 +78,11 @@ class SegmentForm(QWidget):
 
     def _build(self) -> None:
         self.checkpoint_box = CheckpointBox(self.store)
-        self.checkpoint_box.setToolTip(
+        self.checkpoint_box.explain(
             "The trained weights to segment with. Choose what was trained on images like yours, or "
             "fine-tune the nearest; Dice is the overlap with hand-made labels, 1 at best"
         )
+        self.suggestion_button = SuggestionButton(self.checkpoint_box)
         self.checkpoint_info = hint()
         self.checkpoint_info.setTextFormat(Qt.TextFormat.PlainText)
         self.device_box = forms.combo(
@@ -129,6 +131,7 @@ class SegmentForm(QWidget):
         self.image_rows = ImageRows(self.viewer, rows)
         rows.addRow("Checkpoint", self.checkpoint_box)
         rows.addRow(self.checkpoint_info)
+        rows.addRow(self.suggestion_button)
         rows.addRow("Depth", self.depth_box)
         sizes = forms.side_by_side(self.rescale, self.match_button, self.fit_button, stretches=(1,))
         rows.addRow("Rescale", sizes)

@@ -24,6 +24,7 @@ from .kept_regions import KeptRegions
 from .preview_layer import SegmentationPreview
 from .relabeller import Relabeller
 from .result_layers import ResultLayer, ResultLayers, prepare
+from .suggestion import ImageSuggestion
 from .texts import brush_text, kept_text, progress_text, summary
 from .uncertainty_layer import UncertaintyLayer
 
@@ -119,6 +120,7 @@ class SegmentPanel(QWidget):
     def _build(self) -> None:
         self.form = SegmentForm(self.viewer, self.store)
         self.form.image_rows.choice.image_of = self.results.image_of
+        self.suggestion = ImageSuggestion(self.form, self.tracker)
         self.segment_button, self.cancel_button = QPushButton("Segment"), QPushButton("Cancel")
         self.segment_button.setToolTip(
             "Labels the image with the network. What you see is computed first; what you corrected "
@@ -271,6 +273,7 @@ class SegmentPanel(QWidget):
     def _on_size(self, image: Image, checkpoint: str, size: ObjectSize | None) -> None:
         if image is not self.form.image or checkpoint != self.checkpoint:
             return
+        self.suggestion.measured(image, size)
         if size is None:
             self.say("No objects were found at any size. Rescale by hand.")
             return
