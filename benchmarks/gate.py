@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 from common import table
 
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
-from napari_seglite.checkpoints import CheckpointInfo
 from napari_seglite.formats import list_images, read_image, read_labels
 from napari_seglite.images import ImageAxes, TrainingImage
+from napari_seglite.inference import Segmentation
 from napari_seglite.labels import overlap
 from napari_seglite.runtime import process
 from napari_seglite.training import Schedule, StepDone, Validation, image_examples
@@ -97,8 +100,103 @@ def train(data: Path, store: CheckpointStore, steps: int) -> None:
         validation=Validation(
             held_out=0.06, validate_every=steps, patience=100, keep_best=False, keep_unimproved=True
         ),
+        first_answer=False,
         device="cpu",
     )
     for event in FineTuner(request, images, store).run():
         if not isinstance(event, StepDone):
             print(event.text, flush=True)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a checkpoint finds: falsely in parts without nuclei, and in whole images.
+
+    Attributes
+    ----------
+    objects : int
+        False objects in all parts.
+    parts : int
+        Parts with at least one of them.
+    pixels : float
+        Share of the parts' pixels that are labelled.
+    dice : float
+        Mean Dice of the whole images.
+    """
+
+    objects: int
+    parts: int
+    pixels: float
+    dice: float
+
+    @classmethod
+    def by(
+        cls, segmenter: Segmenter, full: list[Pair], empty: list[Pair], **settings: Any
+    ) -> Found:
+        """Segment all images with the same settings."""
+        objects, shares = [], []
+        for pixels, labels in empty:
+            counts = found(segmenter, pixels, **settings).counts
+            objects.append(counts.objects)
+            shares.append(counts.pixels / labels.size)
+        dice = [
+            overlap(np.asarray(found(segmenter, pixels, **settings).labels) > 0, labels > 0).dice
+            for pixels, labels in full
+        ]
+        return cls(sum(objects), sum(n > 0 for n in objects), fmean(shares), fmean(dice))
+
+
+def found(segmenter: Segmenter, pixels: np.ndarray, **settings: Any) -> Segmentation:
+    """Segment an image into objects of at least ten pixels."""
+    request = SegmentRequest(
+        axes=axes_of(pixels), device="cpu", output="instances", min_size=10, **settings
+    )
+    return segmenter.segment(pixels, request)
+
+
+def compare(data: Path, store: CheckpointStore) -> None:
+    """Print what both checkpoints find at every level, without and with empty images kept empty."""
+    every = pairs(data, "test")
+    full, empty = spread(every, TESTED), empty_parts(every)
+    print(
+        f"\nSegments {len(full)} images and {len(empty)} parts without nuclei; usual, kept empty:\n"
+    )
+    segmenter = Segmenter(store)
+    rows: list[tuple[str, ...]] = [
+        ("checkpoint", "level", "false objects", "parts with any", "their pixels", "Dice elsewhere")
+    ]
+    for name in (SHIPPED, NEW):
+        for level in LEVELS:
+            usual, kept = (
+                Found.by(
+                    segmenter, full, empty, checkpoint=name, pruning_level=level, keep_empty=keep
+                )
+                for keep in (False, True)
+            )
+            rows.append(
+                (
+                    name,
+                    str(level),
+                    f"{usual.objects}, {kept.objects}",
+                    f"{usual.parts}, {kept.parts}",
+                    f"{usual.pixels:.1%}, {kept.pixels:.1%}",
+                    f"{usual.dice:.3f}, {kept.dice:.3f}",
+                )
+            )
+    table(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--folder", type=Path, default=Path("gate"))
+    arguments = parser.parse_args()
+    with process.keep_freed_memory():
+        store = CheckpointStore(arguments.folder / "checkpoints")
+        train(arguments.data, store, arguments.steps)
+        compare(arguments.data, store)
+
+
+if __name__ == "__main__":
+    main()
