@@ -36,6 +36,6 @@ def check_guided(network: nn.Module, info: CheckpointInfo) -> None:
     if not getattr(network, "guided", True):
         raise SegliteError(
             f"Checkpoint {info.id} cannot tell that an image is empty: its weights come from a "
-            "file without guided modules. Fine-tune it first, or do without keeping empty images "
-            "empty."
+            "file without guided modules. Fine-tune it first, or segment without Keep empty "
+            "(--keep-empty)."
         )

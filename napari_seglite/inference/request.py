@@ -105,8 +105,9 @@ class SegmentRequest:
         Whether objects keep their ids over time where they overlap.
     keep_empty : bool
         Whether an image, or slice of a stack, in which the network sees no object at all is left
-        without labels; for networks with guided modules. All tiles of the image are looked at
-        first, until one holds an object. A network that sees volumes decides for each volume.
+        without labels; for networks with guided modules. Its tiles are looked at first, until one
+        holds an object. With a region, that part of the image decides; with a network that sees
+        volumes, each volume as a whole.
 
     Raises
     ------
