@@ -95,6 +95,8 @@ class NetworkCard:
         Slices of a stack that the network reads at once, centred on the one it segments.
     pruning_levels : tuple of int
         Depths at which inference can stop early, the whole network last.
+    guided : bool
+        Whether it has a method ``presence``, which says what an image holds at all.
     uses_scan : bool
         Whether it contains the selective scan, which is compiled on first use.
     notes : str
@@ -125,6 +127,7 @@ class NetworkCard:
     loss_function: str = "src_models.losses:bce_dice"
     context_slices: int = 1
     pruning_levels: tuple[int, ...] = ()
+    guided: bool = False
     uses_scan: bool = False
     notes: str = ""
     memory: int = 4000
@@ -233,6 +236,7 @@ CARDS = {
             ),
             loss_function="src_models.losses:deep_supervision",
             pruning_levels=(1, 2, 3, 4),
+            guided=True,
             learning_rate=5e-3,
             notes="Options: preset base, small (a quarter of the parameters) or tiny (a "
             "sixteenth), dims 2 or 3. Its decoder heads and guided modules, for training, add "

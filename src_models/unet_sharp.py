@@ -180,9 +180,9 @@ class UNetSharp(nn.Module):
         1 to 4: with a lower one, inference computes only the nodes ``i + j <= level`` and returns
         the row head of that column. 4 after construction.
     gate : bool
-        Whether the presence of each class multiplies its probabilities at inference, so that an
-        empty image gives an empty mask. Off after construction, since a tile of an image can be
-        empty although the image is not; needs level 4, because it reads node X(1, 3).
+        Whether the presence of each class multiplies its probabilities at inference, at every
+        level, so that an empty image gives an empty mask. For whole images: a tile can be empty
+        although its image is not. Off after construction.
 
     Raises
     ------
@@ -237,14 +237,39 @@ class UNetSharp(nn.Module):
         Raises
         ------
         ValueError
-            If `gate` is on at a pruned level, or an image is too small to train on.
+            If an image is too small to train on.
         """
-        if self.gate and self.level < DEPTH:
-            raise ValueError(f"The gate reads a node that level {self.level} leaves out. Use 4.")
         nodes = self._nodes(x, self.level)
         logits = _crop(self.row_heads[self.level - 1](nodes[0, self.level]), x)
-        if self.gate:
-            logits = _gated(logits, self.guide_rows(nodes[1, 3])[..., 1])
+        return _gated(logits, self.presence(x)) if self.gate else logits
+
+    @property
+    def guided(self) -> bool:
+        """Whether the guided module has learnt; that of the authors' weights is 0."""
+        weight = self.guide_decoder.conv.weight
+        return bool((weight != 0).any())
+
+    def presence(self, x: Tensor) -> Tensor:
+        """Return whether images hold foreground at all, from the encoder alone.
+
+        The module on the deepest node says so, as in UNet 3+. It needs no node that pruning
+        leaves out, so the answer is the same at every level.
+
+        Parameters
+        ----------
+        x : Tensor
+            As for calling the network.
+
+        Returns
+        -------
+        Tensor
+            ``(B, F)``: for each of the F foreground classes the logit of its presence. That of an
+            image is the largest of its tiles, because the module takes the largest of its places.
+        """
+        x = pad_to_multiple(x, self._whole(DEPTH))
+        for i in range(DEPTH + 1):
+            x = self.nodes[f"{i}_0"](_max_pool(x, self.pools[i - 1]) if i else x)
+        logits: Tensor = self.guide_decoder(x)[..., 1]
         return logits
 
     def row_outputs(self, x: Tensor) -> list[Tensor]:
@@ -265,13 +290,12 @@ class UNetSharp(nn.Module):
         return Supervised([_crop(y, x) for y in (*rows, *deep)], presence)
 
     def _nodes(self, x: Tensor, level: int) -> dict[tuple[int, int], Tensor]:
-        pools = self.pools[:level]
-        x = pad_to_multiple(x, tuple(math.prod(sides) for sides in zip(*pools, strict=True)))
+        x = pad_to_multiple(x, self._whole(level))
         if self.training:
             self._check_size(x)
         nodes: dict[tuple[int, int], Tensor] = {}
         for i in range(level + 1):
-            x = self.nodes[f"{i}_0"](_max_pool(x, pools[i - 1]) if i else x)
+            x = self.nodes[f"{i}_0"](_max_pool(x, self.pools[i - 1]) if i else x)
             nodes[i, 0] = x
         for j in range(1, level + 1):
             for i in range(level + 1 - j):
@@ -282,8 +306,12 @@ class UNetSharp(nn.Module):
                 nodes[i, j] = block.join(row, below)
         return nodes
 
+    def _whole(self, level: int) -> tuple[int, ...]:
+        """Return by how much a level shrinks each axis."""
+        return tuple(math.prod(sides) for sides in zip(*self.pools[:level], strict=True))
+
     def _check_size(self, x: Tensor) -> None:
-        whole = [math.prod(sides) for sides in zip(*self.pools, strict=True)]
+        whole = self._whole(DEPTH)
         deepest = [length // divisor for length, divisor in zip(x.shape[2:], whole, strict=True)]
         if x.shape[0] * math.prod(deepest) == 1:
             smallest = " x ".join(str(divisor + 1) for divisor in whole)

@@ -5,6 +5,7 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
 from .frame import classify, predict_frame, predict_with_head
+from .guided import empty_problem
 from .object_size import ObjectSize, estimate_object_size, fits_objects, fitting_rescale
 from .progress import Finished, Progress, View
 from .quality import Evidence, calibrate, evidence, expected_dice, expected_dice_of_frames
@@ -14,14 +15,12 @@ from .request import (
     SETTINGS,
     SLICE_SPACING,
     SegmentRequest,
-    parse_channels,
-    parse_numbers,
     stack_objects_for,
 )
 from .rescaling import matching_rescale
 from .result import Segmentation
 from .segmenter import Segmenter, segment
-from .settings import Setting
+from .settings import Setting, parse_channels, parse_numbers
 from .stacks import slice_spacing
 from .tiling import TILE
 from .uncertainty import Uncertainty, entropy, measure_uncertainty
@@ -45,6 +44,7 @@ __all__ = [
     "View",
     "calibrate",
     "classify",
+    "empty_problem",
     "entropy",
     "estimate_object_size",
     "evidence",

@@ -19,10 +19,13 @@ class Tiles:
         ``(slabs, rows, columns)`` boolean: the computed tiles.
     waiting : dict
         For slabs in work, the values of tiles that unfinished pixels need.
+    absent : dict
+        For slabs that were looked through, the channels of the classes that are not in them.
     """
 
     done: np.ndarray
     waiting: dict[int, dict[Place, np.ndarray]] = field(default_factory=dict)
+    absent: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,16 @@ import src_models
 from ..checkpoints import CheckpointInfo, prepare_slices
 from ..errors import DeviceError
 from ..images import Box, ImageAxes, region_of
-from ..runtime import devices, warm_up
+from ..runtime import WithResult, devices, warm_up
 from .coverage import Coverage, Tiles
+from .emptiness import (
+    absent_classes,
+    background,
+    decided_together,
+    empty_notice,
+    is_empty,
+    without,
+)
 from .mosaic import Mosaic, Patch, Place, TileGrid
 from .predictor import Predictor
 from .progress import Finished, Progress, View
@@ -88,10 +96,13 @@ class ImagePass:
         self._frame_shape = axes.frame_shape(self.image.shape)
         self.box = region_of(self.request.region, self._frame_shape).box(self._frame_shape)
         self._slabs = plan_slabs(axes, self.image.shape, self.frames, self.info)
+        self._together: list[tuple[int, ...]] = [(number,) for number in range(len(self._slabs))]
+        if self.info.volumetric:
+            self._together = decided_together(self._slabs, axes.volumes(self.image.shape))
         self.tiles = Tiles(np.zeros((len(self._slabs), 0, 0), bool))
         self._cut()
         self._before, self._started = 0, 0.0
-        self._held: tuple[Box, np.ndarray] | None = None
+        self._held: tuple[Slab, Box, np.ndarray] | None = None
         self._fit_memory()
         self._predictor = self._new_predictor()
 
@@ -105,7 +116,7 @@ class ImagePass:
         finished = before.all((1, 2)) if before.size else np.zeros(len(self._slabs), bool)
         done = np.zeros((len(self._slabs), *self.grid.shape), bool)
         done[finished] = True
-        self.tiles = Tiles(done)
+        self.tiles = Tiles(done, absent=self.tiles.absent)
 
     # ------------------------------------------------------------------ the pass
     def run(self) -> Generator[tuple[Progress, int, Patch | None]]:
@@ -140,7 +151,7 @@ class ImagePass:
     def resume(self, tiles: Tiles) -> None:
         """Continue what another pass of the same tiles began."""
         waiting = {number: dict(values) for number, values in tiles.waiting.items()}
-        self.tiles = Tiles(tiles.done.copy(), waiting)
+        self.tiles = Tiles(tiles.done.copy(), waiting, dict(tiles.absent))
 
     def coverage(self) -> Coverage:
         """Return which pixels of `box` are finished."""
@@ -172,8 +183,13 @@ class ImagePass:
             done[:] = True
             yield self._progress(number), slab.positions[0], None
             return
+        absent: tuple[int, ...] = ()
+        if self.request.keep_empty:
+            absent = yield from self._look(number)
+        if is_empty(absent, self.info.classes):
+            yield from self._leave_empty(number)
+            return
         self._predictor.at(() if self.info.volumetric else slab.read)
-        self._held = None
         mosaic = Mosaic(self.grid, done, self.tiles.waiting.setdefault(number, {}))
         reader = ThreadPoolExecutor(1)
         try:
@@ -186,7 +202,7 @@ class ImagePass:
                 tile = self._next_tile(slab, mosaic, left)
                 coming = reader.submit(self._read_tile, slab, tile) if tile else None
                 index = current[0] * self.grid.shape[1] + current[1]
-                patches = mosaic.add(current, self._predict(pixels, index))
+                patches = mosaic.add(current, self._predict(pixels, index, absent))
                 yield from self._of_frames(number, patches)
         finally:
             reader.shutdown(wait=False, cancel_futures=True)
@@ -216,10 +232,11 @@ class ImagePass:
         """Return the network's input for a tile, ``(C, [Z,] h, w)`` float32."""
         part = self.grid.tile_box(tile)
         box = self.resampling.source_box(part)
-        if self._held is None or not self._held[0].holds(box):
+        if self._held is None or self._held[0] is not slab or not self._held[1].holds(box):
+            self._held = None  # two of them may not fit into memory
             wider = self._worth_reading(slab, box)
-            self._held = wider, self._read(slab, wider)
-        held, pixels = self._held
+            self._held = slab, wider, self._read(slab, wider)
+        _, held, pixels = self._held
         own = np.ascontiguousarray(pixels[..., *box.within(held).slices])
         return self.resampling.to_network(own, part)
 
@@ -247,9 +264,9 @@ class ImagePass:
             return np.stack([read_slices(frame) for frame in slab.read], axis=1)
         return read_slices(self.frames[slab.positions[0]])
 
-    def _predict(self, tile: np.ndarray, number: int) -> np.ndarray:
+    def _predict(self, tile: np.ndarray, number: int, absent: tuple[int, ...]) -> np.ndarray:
         """Return planes ``(K, h, w)``; those of a volume one after the other."""
-        probabilities = self._predictor(tile, number)
+        probabilities = without(self._predictor(tile, number), absent)
         return probabilities.reshape(-1, *probabilities.shape[-2:])
 
     def finished(self, position: int, patch: Patch, values: np.ndarray) -> Finished:
@@ -268,6 +285,39 @@ class ImagePass:
         box = patch.box
         place = Box(box.top + top, box.left + left, box.bottom + top, box.right + left)
         return Finished(self.frames[position], place, values)
+
+    # ------------------------------------------------------------------ empty images
+    def _look(self, number: int) -> Generator[tuple[Progress, int, None], None, tuple[int, ...]]:
+        """Return the channels of the classes that are nowhere in the image of a slab."""
+        if number not in self.tiles.absent:
+            together = self._together[number]
+            tiles = (tile for other in together for tile in self._read_tiles(self._slabs[other]))
+            looking = WithResult(absent_classes(tiles, self._predictor.presence, self.info.classes))
+            for _ in looking:
+                progress = replace(self._progress(number), text="Looking for objects …")
+                yield progress, self._slabs[number].positions[0], None
+            self.tiles.absent.update(dict.fromkeys(together, looking.result))
+        return self.tiles.absent[number]
+
+    def _read_tiles(self, slab: Slab) -> Iterator[np.ndarray]:
+        for tile in np.ndindex(*self.grid.shape):
+            yield self._read_tile(slab, tile)
+
+    def _leave_empty(self, number: int) -> Generator[tuple[Progress, int, Patch | None]]:
+        """Yield the frames of a slab without any foreground."""
+        info, positions = self.info, self._slabs[number].positions
+        planes = info.classes + info.head_channels + (self.request.ensemble != "none")
+        for position in positions:
+            for patch in background(self.box.shape, planes, info.classes):
+                yield self._progress(number), position, patch
+        self.tiles.done[number] = True
+        yield self._progress(number), positions[0], None
+
+    def told(self) -> list[str]:
+        """Return the messages for the user, also about frames that stay empty."""
+        left = [n for n, absent in self.tiles.absent.items() if is_empty(absent, self.info.classes)]
+        frames = sorted(self.frames[k] for n in left for k in self._slabs[n].positions)
+        return [*self.notices, *empty_notice(frames, len(self.frames))]
 
     # ------------------------------------------------------------------ memory
     def _fit_memory(self) -> None:

@@ -49,6 +49,7 @@ class Predictor:
         self.network, self.device, self.ensemble = network, device, ensemble
         self._head = "" if info is None else info.head
         self._classes = info.classes if info is not None and info.head else None
+        self._foreground = None if info is None else max(info.classes - 1, 1)
         self._indices: tuple[int, ...] = ()
         self._features: dict[tuple[int, ...], list[Tensor]] = {}
 
@@ -83,6 +84,18 @@ class Predictor:
             stacked = torch.stack(members)
             spread = 2 * stacked[:, : self._classes].std(0, correction=0).amax(0, keepdim=True)
             return np.asarray(torch.cat([stacked.mean(0), spread]).numpy())
+
+    def presence(self, tile: np.ndarray) -> np.ndarray:
+        """Return the probability that each foreground class is in a tile at all, ``(F,)``.
+
+        For networks with guided modules.
+        """
+        import torch
+
+        network: Any = self.network
+        with torch.inference_mode():
+            logits = network.presence(torch.from_numpy(tile)[None].to(self.device))[0]
+            return np.asarray(logits[: self._foreground].float().sigmoid().cpu().numpy())
 
     def _members(self, tile: np.ndarray, number: int) -> Iterator[Tensor]:
         import torch

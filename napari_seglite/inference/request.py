@@ -15,7 +15,8 @@ from ..checkpoints import CheckpointInfo
 from ..errors import SegliteError
 from ..images import ImageAxes, Region
 from ..labels import OUTPUTS, STACK_OBJECTS, Output, StackObjects
-from .settings import Setting, settings_of
+from .guided import empty_problem
+from .settings import Setting, parse_channels, parse_numbers, settings_of
 from .tiling import OVERLAP, TILE
 
 Ensemble = Literal["none", "flips", "heads"]
@@ -23,7 +24,6 @@ ENSEMBLES: tuple[Ensemble, ...] = get_args(Ensemble)
 RESCALE = (0.1, 10.0)
 SLICE_SPACING = (0.01, 1000.0)
 SMALLEST_TILE = 64
-MOST_NUMBERS = 1_000_000
 # Slices that are as many pixels apart are joined: distances between them say little about objects.
 JOINED_FROM = 8.0
 # The settings that need only the probabilities.
@@ -40,41 +40,6 @@ LABELLING = (
     "largest_gap",
     "time_objects",
 )
-
-
-def parse_numbers(text: str, kind: str = "frames") -> tuple[int, ...]:
-    """Read frames or channels written as ``0,3,5-9``.
-
-    Parameters
-    ----------
-    text : str
-        Numbers and ranges, separated by commas.
-    kind : str
-        Name of the numbers in the error message.
-
-    Raises
-    ------
-    SegliteError
-        If the text is anything else, or names more than a million.
-    """
-    ranges: list[range] = []
-    try:
-        for item in text.split(","):
-            first, _, last = item.strip().partition("-")
-            ranges.append(range(int(first), int(last or first) + 1))
-    except ValueError:
-        raise SegliteError(f"{text!r} names no {kind}; write them like 0,3,5-9.") from None
-    if not all(ranges):
-        raise SegliteError(f"{text!r} names no {kind}: a range ends after it begins, like 5-9.")
-    # From the ends, because Python's len() cannot count every range.
-    if sum(each[-1] - each[0] + 1 for each in ranges) > MOST_NUMBERS:
-        raise SegliteError(f"{text!r} names more than {MOST_NUMBERS:,} {kind}.")
-    return tuple(number for each in ranges for number in each)
-
-
-def parse_channels(text: str) -> tuple[int, ...]:
-    """Read channels written as ``0,2``; see `parse_numbers`."""
-    return parse_numbers(text, "channels")
 
 
 @dataclass(frozen=True)
@@ -138,6 +103,11 @@ class SegmentRequest:
         Slices, or time points, that a joined object may miss in between.
     time_objects : bool
         Whether objects keep their ids over time where they overlap.
+    keep_empty : bool
+        Whether an image, or slice of a stack, in which the network sees no object at all is left
+        without labels; for networks with guided modules. Its tiles are looked at first, until one
+        holds an object. With a region, that part of the image decides; with a network that sees
+        volumes, each volume as a whole.
 
     Raises
     ------
@@ -273,6 +243,14 @@ class SegmentRequest:
     time_objects: Annotated[
         bool, Setting(bool, "keep the ids of objects that overlap from one time point to the next")
     ] = False
+    keep_empty: Annotated[
+        bool,
+        Setting(
+            bool,
+            "label nothing in images or slices in which the network sees no object at all; for "
+            "checkpoints of unet-sharp",
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)
@@ -301,8 +279,11 @@ class SegmentRequest:
         Raises
         ------
         SegliteError
-            If a split depth is given to a checkpoint without an object head.
+            If a split depth is given to a checkpoint without an object head, or empty images are
+            to be told by one that cannot.
         """
+        if self.keep_empty and (problem := empty_problem(info)):
+            raise SegliteError(f"Empty images cannot be kept empty: {problem}")
         if self.split_depth is not None and not info.head:
             raise SegliteError(
                 f"A split depth acts on the object head of a checkpoint, and {info.id} has none. "

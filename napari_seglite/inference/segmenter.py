@@ -26,6 +26,7 @@ from ..runtime import (
     never,
     warm_up,
 )
+from .guided import check_guided
 from .image_pass import ImagePass
 from .mosaic import Patch
 from .progress import Progress, View
@@ -181,7 +182,7 @@ class Segmenter:
             shape=image.shape,
             memory_format=loaded.memory_format or "",
             threads=torch.get_num_threads(),
-            notices=(*_image_notices(missing, limits), *image_pass.notices),
+            notices=(*_image_notices(missing, limits), *image_pass.told()),
             tiles=None if complete else image_pass.tiles,
             coverage=None if complete else image_pass.coverage(),
             disagreement=outputs.disagreement,
@@ -207,6 +208,8 @@ class Segmenter:
             self._loaded = _Loaded(sha, device, info, network, fastest)
         network, info = self._loaded.network, self._loaded.info
         _prune(network, info, request.pruning_level)
+        if request.keep_empty:
+            check_guided(network, info)
         if request.ensemble == "heads" and not hasattr(network, "row_outputs"):
             raise SegliteError(
                 f"The network {info.network} of checkpoint {info.id} has one head alone. "

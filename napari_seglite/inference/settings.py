@@ -8,6 +8,8 @@ from typing import Any, get_type_hints
 
 from ..errors import SegliteError
 
+MOST_NUMBERS = 1_000_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -116,3 +118,38 @@ def settings_of(request: type[Any]) -> dict[str, Setting]:
         for description in getattr(hints[field.name], "__metadata__", ())
         if isinstance(description, Setting)
     }
+
+
+def parse_numbers(text: str, kind: str = "frames") -> tuple[int, ...]:
+    """Read frames or channels written as ``0,3,5-9``.
+
+    Parameters
+    ----------
+    text : str
+        Numbers and ranges, separated by commas.
+    kind : str
+        Name of the numbers in the error message.
+
+    Raises
+    ------
+    SegliteError
+        If the text is anything else, or names more than a million.
+    """
+    ranges: list[range] = []
+    try:
+        for item in text.split(","):
+            first, _, last = item.strip().partition("-")
+            ranges.append(range(int(first), int(last or first) + 1))
+    except ValueError:
+        raise SegliteError(f"{text!r} names no {kind}; write them like 0,3,5-9.") from None
+    if not all(ranges):
+        raise SegliteError(f"{text!r} names no {kind}: a range ends after it begins, like 5-9.")
+    # From the ends, because Python's len() cannot count every range.
+    if sum(each[-1] - each[0] + 1 for each in ranges) > MOST_NUMBERS:
+        raise SegliteError(f"{text!r} names more than {MOST_NUMBERS:,} {kind}.")
+    return tuple(number for each in ranges for number in each)
+
+
+def parse_channels(text: str) -> tuple[int, ...]:
+    """Read channels written as ``0,2``; see `parse_numbers`."""
+    return parse_numbers(text, "channels")

@@ -201,9 +201,9 @@ def test_networks_from_scratch_take_options_and_can_be_pruned(tmp_path, nuclei, 
     assert store.info("mine").options == {"preset": "small"}
 
     words = f"segment {nuclei} --checkpoint mine --output {tmp_path} --device cpu"
-    assert main([*words.split(), "--pruning-level", "2"]) == 0
+    assert main([*words.split(), "--pruning-level", "2", "--keep-empty"]) == 0
     request = SegmentRequest.from_dict(read_recipe(tmp_path / "cells_labels.tif"))
-    assert request.pruning_level == 2
+    assert (request.pruning_level, request.keep_empty) == (2, True)
     assert "--pruning-level 2" in request.as_command(["cells.png"], ".")
     pruned = segment(pixels, request).probabilities
     whole = segment(pixels, SegmentRequest("mine", "YX", "cpu")).probabilities
@@ -213,6 +213,8 @@ def test_networks_from_scratch_take_options_and_can_be_pruned(tmp_path, nuclei, 
     words = words.replace("mine", "nuclei-s-net")
     assert main([*words.split(), "--pruning-level", "2"]) == 1
     assert "no pruning levels" in capsys.readouterr().err
+    assert main([*words.split(), "--keep-empty"]) == 1
+    assert "Choose a checkpoint of UNet#" in capsys.readouterr().err
 
 
 def test_volumes_are_learnt_from_the_shell(tmp_path, store):

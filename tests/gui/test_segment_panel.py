@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_seglite import SegmentRequest
 from napari_seglite import segment as segment_array
+from napari_seglite.widgets.common import preferences
 
 
 def answer(text):
@@ -285,7 +286,7 @@ def test_the_dock_opens_without_torch():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_depth_is_offered_for_networks_that_can_be_pruned(viewer, dock, segment, store, nuclei):
+def test_depth_and_empty_images_are_offered_where_they_can(viewer, dock, segment, store, nuclei):
     import torch
 
     import src_models
@@ -299,13 +300,22 @@ def test_depth_is_offered_for_networks_that_can_be_pruned(viewer, dock, segment,
     form = dock.segment_panel.form
     form.checkpoint_box.select("nuclei-s-net")
     assert not form.depth_box.isVisible()
+    assert not form.keep_empty.isEnabled()
+    assert "S-Net, the network of nuclei-s-net, does not learn" in form.keep_empty.toolTip()
     form.checkpoint_box.refresh("sharp")
     assert form.depth_box.isVisible()
     form.depth_box.setCurrentText("Pruned to level 1")
-    assert segment().metadata["seglite"]["pruning_level"] == 1
+    assert form.keep_empty.isEnabled()
+    assert "does not learn" not in form.keep_empty.toolTip()
+    form.keep_empty.setChecked(True)
+    recipe = segment().metadata["seglite"]
+    assert (recipe["pruning_level"], recipe["keep_empty"]) == (1, True)
     form.checkpoint_box.select("nuclei-s-net")
     assert not form.depth_box.isVisible()
     assert form.request().pruning_level is None
+    assert not form.request().keep_empty
+    form.remember(form.request())
+    assert preferences.load({"keep_empty": False}) == {"keep_empty": True}
 
 
 def test_every_network_can_be_trained_from_scratch(dock):

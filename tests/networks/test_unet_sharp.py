@@ -93,17 +93,27 @@ def test_pruning_skips_work_and_returns_that_row_head(network, in_the_papers_ord
     assert work[0] < work[1] / 2 < work[2] / 4 < work[3] / 8
 
 
-def test_gate_multiplies_the_probabilities(network):
-    x = torch.randn(1, 1, 32, 32)
+def test_gate_multiplies_the_probabilities_at_every_level(network):
+    x = torch.randn(1, 1, 41, 50)
     with torch.no_grad():
-        free = network(x).sigmoid()
-        network.gate = True
-        gated = network(x).sigmoid()
-        presence = network.guide_rows(network._nodes(x, 4)[1, 3])[0, 0, 1].sigmoid()
-    torch.testing.assert_close(gated, free * presence, rtol=1e-4, atol=1e-6)
-    network.level = 3
-    with pytest.raises(ValueError, match="level 3 leaves out"):
-        network(x)
+        presence = network.presence(x).sigmoid().item()
+        assert 0.01 < presence < 0.99
+        for level in (1, 2, 3, 4):
+            network.level, network.gate = level, False
+            free = network(x).sigmoid()
+            network.gate = True
+            gated = network(x).sigmoid()
+            torch.testing.assert_close(gated, free * presence, rtol=1e-4, atol=1e-6)
+
+
+def test_presence_is_what_the_deep_guided_module_learns(network):
+    x = torch.randn(2, 1, 48, 64)
+    with torch.no_grad():
+        learnt = network.supervised(x).presence[0][..., 1]
+        torch.testing.assert_close(network.presence(x), learnt)
+        assert network.guided
+        torch.nn.init.zeros_(network.guide_decoder.conv.weight)
+    assert not network.guided
 
 
 def test_gate_of_several_classes_gives_the_rest_to_background():
@@ -114,7 +124,7 @@ def test_gate_of_several_classes_gives_the_rest_to_background():
         free = network(x).softmax(1)
         network.gate = True
         gated = network(x).softmax(1)
-        presence = network.guide_rows(network._nodes(x, 4)[1, 3])[0, :, 1].sigmoid()
+        presence = network.presence(x)[0].sigmoid()
     torch.testing.assert_close(gated[:, 1:], free[:, 1:] * presence[:, None, None])
     assert (gated[:, 0] >= free[:, 0]).all()
 

@@ -49,6 +49,8 @@ def _qt_settings() -> Any:
 
 
 def _typed(value: Any, like: Any) -> Any:
+    if isinstance(like, bool):
+        return value in (True, "true")
     try:
         return type(like)(value)
     except (TypeError, ValueError):

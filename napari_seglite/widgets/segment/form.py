@@ -5,19 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QPushButton, QWidget
 
 import src_models
 
 from ...checkpoints import CheckpointStore
 from ...errors import SegliteError
-from ...inference import ENSEMBLES, RESCALE, SegmentRequest, fits_objects, matching_rescale
+from ...inference import (
+    ENSEMBLES,
+    RESCALE,
+    SegmentRequest,
+    empty_problem,
+    fits_objects,
+    matching_rescale,
+)
 from ..common import (
     DEFAULT,
     CheckpointBox,
     describe_checkpoint,
     forms,
     layers,
+    plain_tip,
     preferences,
     viewer_region,
 )
@@ -40,7 +48,12 @@ UNCERTAINTIES: dict[Measure, str] = {
 }
 DEFAULTS = SegmentRequest(DEFAULT, "YX")
 # The settings that the next session starts with.
-REMEMBERED = ("checkpoint", "device")
+REMEMBERED = ("checkpoint", "device", "keep_empty")
+KEEP_EMPTY = (
+    "Labels nothing in an image, or slice of a stack, in which the network sees no object at all. "
+    "Good where many are empty: they get no false objects and are done sooner. Off is safer where "
+    "objects are few, small or unlike those it learnt"
+)
 
 
 class SegmentForm(QWidget):
@@ -107,6 +120,7 @@ class SegmentForm(QWidget):
             "Adds an image that is bright where the network is uncertain, and mistakes are likely. "
             "Of the probabilities needs no further run; mirror images take four",
         )
+        self.keep_empty = QCheckBox("Keep empty")
         self.rescale = QDoubleSpinBox()
         self.rescale.setRange(*RESCALE)
         self.rescale.setSingleStep(0.1)
@@ -138,6 +152,7 @@ class SegmentForm(QWidget):
         rows.addRow("Device", self.device_box)
         rows.addRow("Slices", self.scope_box)
         rows.addRow("Area", self.area_box)
+        rows.addRow("Empty images", self.keep_empty)
         self.labelling_rows = LabellingRows(rows)
         self.output_box, self.min_size = (
             self.labelling_rows.output_box,
@@ -159,10 +174,13 @@ class SegmentForm(QWidget):
         stored = preferences.load({name: getattr(DEFAULTS, name) for name in REMEMBERED})
         self.checkpoint_box.select(stored["checkpoint"])
         self.device_box.setCurrentText(stored["device"])
+        self.keep_empty.setChecked(stored["keep_empty"])
 
     def remember(self, request: SegmentRequest) -> None:
         """Store the settings for the next session."""
-        preferences.save({name: getattr(request, name) for name in REMEMBERED})
+        stored = {name: getattr(request, name) for name in REMEMBERED}
+        # Also where this checkpoint does not offer it.
+        preferences.save({**stored, "keep_empty": self.keep_empty.isChecked()})
         self.labelling_rows.remember()
 
     # ------------------------------------------------------------------ the rows
@@ -217,9 +235,11 @@ class SegmentForm(QWidget):
     def _show_checkpoint(self, _: Any = None) -> None:
         name = self.checkpoint_box.checkpoint
         levels: tuple[int, ...] = ()
+        unable = ""
         try:
             if name:
                 info = self.store.info(name)
+                unable = empty_problem(info)
                 levels = src_models.card(info.network).pruning_levels
                 self.checkpoint_info.setText(describe_checkpoint(info))
             else:
@@ -231,6 +251,9 @@ class SegmentForm(QWidget):
         for level in reversed(levels[:-1]):
             self.depth_box.addItem(f"Pruned to level {level}", level)
         self._rows.setRowVisible(self.depth_box, bool(levels))
+        self._unable = unable
+        self.keep_empty.setEnabled(not unable)
+        self.keep_empty.setToolTip(plain_tip(f"{unable} {KEEP_EMPTY}" if unable else KEEP_EMPTY))
         self._offer_heads(bool(levels))  # a network that can be pruned has one head per level
         self._offer_match()
         self._follow_checkpoint()
@@ -281,6 +304,7 @@ class SegmentForm(QWidget):
             "pruning_level": self.depth_box.currentData(),
             "rescale": round(self.rescale.value(), 2),
             "ensemble": uncertainty if uncertainty in ENSEMBLES else "none",
+            "keep_empty": self.keep_empty.isChecked() and not self._unable,
             **self.labelling_rows.for_any_image(),
         }
 
