@@ -30,7 +30,8 @@ class NetworkOption:
     texts : tuple of str
         What the values are called; the values themselves if not given.
     first : any
-        The value that a panel offers first, one of `values`; the first of them if None.
+        The value that training from scratch takes unless another is asked for, one of `values`;
+        None leaves it to the constructor.
 
     Examples
     --------
@@ -149,6 +150,11 @@ class NetworkCard:
             if problem := known[name].problem(value):
                 return problem
         return ""
+
+    @property
+    def first_options(self) -> dict[str, Any]:
+        """The options that training from scratch begins with where nothing else is asked for."""
+        return {o.name: o.first for o in self.options or () if o.first is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""

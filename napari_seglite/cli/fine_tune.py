@@ -225,7 +225,8 @@ def _template(arguments: argparse.Namespace) -> CheckpointInfo | None:
         return None
     if arguments.checkpoint not in src_models.names():
         raise SegliteError("Only a network that starts from scratch takes options.")
-    options = read_options(arguments.checkpoint, arguments.option)
+    options = src_models.card(arguments.checkpoint).first_options
+    options |= read_options(arguments.checkpoint, arguments.option)
     return CheckpointInfo(arguments.name, arguments.checkpoint, options=options)
 
 

@@ -221,7 +221,8 @@ class FineTuneRequest:
         Object head of the new checkpoint, one of `src_models.object_heads.NAMES`, or an empty
         string for none; None keeps the start's. A new head begins with fresh weights.
     options : dict or None
-        Options of a network that starts from scratch, see its card; None for the template's.
+        Options of a network that starts from scratch, see its card; None for the template's, or
+        without a template for its card's `first_options`.
     seed : int
         Of weights, split and patches.
     device : str

@@ -136,7 +136,8 @@ def start_info(
         If the starting point does not exist, or fewer than two classes are named.
     """
     if request.checkpoint in src_models.names():
-        blank = template or CheckpointInfo(request.name, request.checkpoint)
+        first = src_models.card(request.checkpoint).first_options
+        blank = template or CheckpointInfo(request.name, request.checkpoint, options=first)
         info = replace(
             blank,
             id=request.name,

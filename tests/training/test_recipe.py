@@ -9,7 +9,7 @@ from napari_seglite.checkpoints import CheckpointInfo
 from napari_seglite.errors import SegliteError
 from napari_seglite.images import TrainingImage
 from napari_seglite.runtime import RandomState
-from napari_seglite.training import with_authors_recipe
+from napari_seglite.training import start_info, with_authors_recipe
 from napari_seglite.training.trainer import Trainer
 
 
@@ -72,3 +72,13 @@ def test_it_trains_and_is_kept_with_the_checkpoint(tmp_path):
 def test_a_network_without_a_recipe_says_which_has_one():
     with pytest.raises(SegliteError, match=r"no recipe of the authors of CeLNet.*M2SNet"):
         with_authors_recipe(FineTuneRequest("celnet", "new"), "celnet")
+
+
+def test_from_scratch_is_the_same_from_every_door(tmp_path):
+    store = CheckpointStore(tmp_path)
+    request = FineTuneRequest("unet-sharp", "new")
+    assert start_info(request, store).options == {"preset": "tiny"}
+    asked = request.adjusted(options={"preset": "base"})
+    assert start_info(asked, store).options == {"preset": "base"}
+    template = CheckpointInfo("new", "unet-sharp", options={"align_corners": True})
+    assert start_info(request, store, template).options == template.options
