@@ -12,12 +12,12 @@ number is written to a file as soon as it is there, and a run that was interrupt
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import peers
-from common import table
+from common import kept, table
 from correction_loop import SETS, Slice, chosen, network_dice, read, trained
 
 from napari_seglite import CheckpointStore
@@ -58,8 +58,7 @@ def main() -> None:
     peers.register_all()
     cards = starts(CheckpointStore())
     cards = {k: cards[k] for k in arguments.starts or cards}
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    found = {(r["set"], r["method"]): r["dice"] for r in map(json.loads, lines)}
+    found: dict[tuple[str, str], float] = {}
     for name in arguments.sets:
         train = read(arguments.data / name, "train")
         corrected = chosen(train, arguments.images)
@@ -67,14 +66,10 @@ def main() -> None:
         others = others if arguments.validate else read(arguments.data / name, "test")
         for info in cards.values():
             for method in (info.id, info.network, PEER):
-                if (name, method) in found:
-                    continue
-                dice = score(method, corrected, others[:MOST], arguments.seconds, info)
-                found[name, method] = dice
-                row = {"set": name, "method": method, "dice": round(dice, 4)}
-                with arguments.results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(row, flush=True)
+                compute = partial(score, method, corrected, others[:MOST], arguments.seconds, info)
+                key = {"set": name, "method": method}
+                found[name, method] = kept(arguments.results, key, compute)
+                print(key, f"{found[name, method]:.3f}", flush=True)
     rows: list[tuple[str, ...]] = [("set", "BasicUNet", *cards)]
     for name in arguments.sets:
         pairs = (f"{found[name, i.id]:.3f} ({found[name, i.network]:.3f})" for i in cards.values())
