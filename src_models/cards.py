@@ -299,6 +299,7 @@ CARDS = {
                     texts=("base, 27.7 M parameters", "light, 3.0 M"),
                     first="light",
                 ),
+                NetworkOption("own_statistics", (False, True), first=True),
             ),
             loss_function="src_models.losses:structure_lossnet",
             recipe=recipes.M2SNET,

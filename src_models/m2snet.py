@@ -16,6 +16,8 @@ from .res2net import PLANES, Res2Net50, widths
 CHANNELS = 64
 # Planes of the backbone's first layer.
 PRESETS = {"base": PLANES, "light": 16}
+# Subtraction units of each order.
+UNITS = (4, 3, 2, 1)
 
 
 def _cbr(inputs: int = CHANNELS) -> ConvNormReLU:
@@ -27,22 +29,61 @@ class OnesFilter(nn.Module):
 
     *Ours*: all output channels of such a convolution are equal, so the map is computed once, as
     the sum over channels and then over the window. Only the norm has parameters.
+
+    Parameters
+    ----------
+    size : int
+        k.
+    places : int
+        Where the filter is used, if each place keeps running statistics of its own; else 0. They
+        hold for all channels, which are equal.
     """
 
-    def __init__(self, size: int) -> None:
+    means: Tensor
+    variances: Tensor
+
+    def __init__(self, size: int, places: int = 0) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.own = size, places > 0
+        if places:
+            self.register_buffer("means", torch.zeros(places))
+            self.register_buffer("variances", torch.full((places,), float(CHANNELS * size**2)))
         self.norm = nn.BatchNorm2d(CHANNELS)
         assert self.norm.running_var is not None
         self.norm.running_var.fill_(CHANNELS * size**2)  # of a sum over unit-variance inputs
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, 64, H, W)`` to the same shape."""
+    def forward(self, x: Tensor, place: int = 0) -> Tensor:
+        """Map ``(B, 64, H, W)`` to the same shape, at a place in the network."""
         # Sums over 1,600 numbers overflow half precision, so they leave autocast here.
         with torch.autocast(x.device.type, enabled=False):
             total = x.float().sum(1, keepdim=True)
             box = F.avg_pool2d(total, self.size, 1, self.size // 2) * self.size**2
-            return F.relu(self._normalised(box.expand_as(x))).to(x.dtype)
+            wide = box.expand_as(x)
+            if self.own and self.norm.training:
+                self._note(box.detach(), place)
+            normalised = self._at(wide, place) if self._fixed else self._normalised(wide)
+            return F.relu(normalised).to(x.dtype)
+
+    @property
+    def _fixed(self) -> bool:
+        """Whether the statistics of the place are used, and not those of the batch."""
+        return self.own and not self.norm.training
+
+    def _note(self, box: Tensor, place: int) -> None:
+        """Take the statistics of a batch into the running ones of a place."""
+        momentum = self.norm.momentum
+        assert momentum is not None
+        variance, mean = torch.var_mean(box)
+        self.means[place].lerp_(mean, momentum)
+        self.variances[place].lerp_(variance, momentum)
+
+    def _at(self, x: Tensor, place: int) -> Tensor:
+        norm = self.norm
+        mean, variance = (
+            values[place].float().expand(CHANNELS) for values in (self.means, self.variances)
+        )
+        weight, bias = norm.weight.float(), norm.bias.float()
+        return F.batch_norm(x, mean, variance, weight, bias, eps=norm.eps)
 
     def _normalised(self, x: Tensor) -> Tensor:
         norm = self.norm
@@ -68,7 +109,7 @@ class Subtraction(nn.Module):
         super().__init__()
         self.mix = _cbr()
 
-    def forward(self, a: Tensor, b: Tensor, filters: nn.ModuleList) -> Tensor:
+    def forward(self, a: Tensor, b: Tensor, filters: nn.ModuleList, place: int = 0) -> Tensor:
         """Subtract two feature maps.
 
         Parameters
@@ -79,6 +120,8 @@ class Subtraction(nn.Module):
             ``(B, 64, H, W)``, the finer one.
         filters : ModuleList
             The fixed filters, which all units of the network share.
+        place : int
+            Of this unit among all.
 
         Returns
         -------
@@ -88,7 +131,7 @@ class Subtraction(nn.Module):
         a = upsample_to(a, b)
         gap = (a - b).abs()
         for ones in filters:
-            gap = gap + (ones(a) - ones(b)).abs()
+            gap = gap + (ones(a, 2 * place) - ones(b, 2 * place + 1)).abs()
         mixed: Tensor = self.mix(gap)
         return mixed
 
@@ -107,6 +150,10 @@ class M2SNet(nn.Module):
     preset : str
         ``"base"``, or ``"light"`` (*ours*): a backbone of a quarter of the width, 3.0 M parameters
         in all.
+    own_statistics : bool
+        Whether each unit keeps running statistics of its own for the norms of the fixed filters,
+        whose sums differ a thousandfold between units (*ours*). The published network shares them,
+        so that what it predicts differs from what it learnt. Training is the same.
 
     Raises
     ------
@@ -122,6 +169,7 @@ class M2SNet(nn.Module):
         classes: int = 1,
         multi_scale: bool = True,
         preset: str = "base",
+        own_statistics: bool = False,
     ) -> None:
         super().__init__()
         if preset not in PRESETS:
@@ -129,10 +177,11 @@ class M2SNet(nn.Module):
         planes = PRESETS[preset]
         self.backbone = Res2Net50(in_channels, planes)
         self.reduce = nn.ModuleList(_cbr(width) for width in widths(planes)[1:])  # x2 to x5
-        self.filters = nn.ModuleList(OnesFilter(size) for size in (3, 5) if multi_scale)
+        places = 2 * sum(UNITS) if own_statistics else 0
+        self.filters = nn.ModuleList(OnesFilter(size, places) for size in (3, 5) if multi_scale)
         # units[order][k] subtracts neighbours k and k + 1 of the order before, the finest first.
         self.units = nn.ModuleList(
-            nn.ModuleList(Subtraction() for _ in range(count)) for count in (4, 3, 2, 1)
+            nn.ModuleList(Subtraction() for _ in range(count)) for count in UNITS
         )
         self.last = _cbr()
         self.levels = nn.ModuleList(_cbr() for _ in range(3))
@@ -161,13 +210,14 @@ class M2SNet(nn.Module):
     def _subtract(self, maps: list[Tensor]) -> list[list[Tensor]]:
         """Return the differences of orders 1 to 4, each the finest first."""
         orders: list[list[Tensor]] = []
-        for units in self.units:
+        for order, units in enumerate(self.units):
             assert isinstance(units, nn.ModuleList)
+            before = sum(UNITS[:order])
             if len(maps) == 2:  # the published network convolves the coarser one once more
                 maps = [maps[0], self.last(maps[1])]
             # The coarsest first (*given*): all units update the running statistics of the same
             # norms, which therefore depend on the order.
             pairs = reversed(list(enumerate(units)))
-            maps = [unit(maps[k + 1], maps[k], self.filters) for k, unit in pairs][::-1]
+            maps = [unit(maps[k + 1], maps[k], self.filters, before + k) for k, unit in pairs][::-1]
             orders.append(maps)
         return orders

@@ -25,7 +25,7 @@ def rounded(weights: Mapping[str, Tensor], bits: Bits) -> dict[str, Tensor]:
     bits : int
         32 for what they are, 16 for float16. With 8, each output channel of a kernel or matrix is
         rounded to 255 steps between plus and minus its largest weight; vectors, such as biases
-        and norms, are few and stay float16.
+        and norms, are few and stay float16. What float16 cannot hold stays float32.
     """
     import torch
 
@@ -40,7 +40,9 @@ def rounded(weights: Mapping[str, Tensor], bits: Bits) -> dict[str, Tensor]:
             stored[name] = (value.float() / step).round().to(torch.int8).contiguous()
             stored[name + STEP] = step.contiguous()
         else:
-            stored[name] = value.half().contiguous()
+            half = value.half().contiguous()
+            # Variances may be beyond the range of float16.
+            stored[name] = half if torch.isfinite(half).all() else value.float().contiguous()
     return stored
 
 

@@ -62,6 +62,17 @@ def test_eight_bits_a_weight_keep_each_channel_to_a_255th(store):
             torch.testing.assert_close(read, own, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("bits", [16, 8])
+def test_what_half_precision_cannot_hold_is_kept(store, bits):
+    import src_models
+
+    weights = src_models.create("m2snet", preset="light").state_dict()
+    weights["filters.1.norm.running_var"].fill_(288_303.0)
+    store.save(CheckpointInfo("wide", "m2snet", options={"preset": "light"}), weights, bits=bits)
+    read = store.load("wide")[1].state_dict()
+    assert (read["filters.1.norm.running_var"] == 288_303.0).all()
+
+
 def test_names_are_not_taken_twice(store, untrained):
     with pytest.raises(CheckpointError, match="already"):
         store.save(untrained, {})

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 import src_models
-from src_models.m2snet import CHANNELS, OnesFilter
+from src_models.folding import fold
+from src_models.m2snet import CHANNELS, M2SNet, OnesFilter
 from src_models.published import convert
 
 
@@ -41,7 +42,7 @@ def test_running_statistics_after_one_step_are_those_of_that_order():
     seen, units = [], network.units
 
     def keep(_, maps):
-        coarse, fine, _ = maps
+        coarse, fine, *_ = maps
         seen.append((F.interpolate(coarse, fine.shape[2:], mode="bilinear"), fine))
 
     for order in units:
@@ -90,3 +91,22 @@ def test_fixed_filter_equals_the_plain_convolution():
         torch.testing.assert_close(ours.norm.running_var, plain.running_var, rtol=1e-4, atol=1e-3)
         expected = F.relu(plain.eval()(F.conv2d(x, ones, padding=size // 2)))
         torch.testing.assert_close(ours.eval()(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_units_predict_as_they_learnt_with_statistics_of_their_own():
+    torch.manual_seed(0)
+    shared = M2SNet(preset="light").train()
+    own = M2SNet(preset="light", own_statistics=True).train()
+    own.load_state_dict(shared.state_dict(), strict=False)
+    x, apart = torch.randn(4, 1, 96, 96), []
+    with torch.no_grad():
+        assert torch.equal(shared(x), own(x))  # training is the same
+        for network in (shared, own):
+            for _ in range(60):  # until the running statistics are those of the batch
+                learnt = network(x)
+            for ones in network.filters:
+                ones.norm.eval()
+            apart.append(float((network(x) - learnt).abs().max() / learnt.abs().max()))
+    assert apart[0] > 0.5
+    assert apart[1] < 0.02
+    assert (fold(own.eval())(x) - own(x)).abs().max() < 1e-3 * learnt.abs().max()
