@@ -163,7 +163,7 @@ def compare(data: Path, store: CheckpointStore) -> None:
     )
     segmenter = Segmenter(store)
     rows: list[tuple[str, ...]] = [
-        ("checkpoint", "level", "false objects", "parts with any", "their pixels", "Dice elsewhere")
+        ("checkpoint", "level", "false objects", "parts with any", "their pixels", "Dice of nuclei")
     ]
     for name in (SHIPPED, NEW):
         for level in LEVELS:
