@@ -20,7 +20,9 @@ from .text import printable
 if TYPE_CHECKING:
     from torch import nn
 
-FORMAT = 1
+FORMAT = 2
+# The version that is written where nothing newer is on the card.
+_EARLIER = 1
 # Input and output channels that a network can have at most.
 MOST_CHANNELS = 1024
 
@@ -158,6 +160,8 @@ class CheckpointInfo:
         low, high = self.normalisation.clip_low, self.normalisation.clip_high
         if not -math.inf < low < high < math.inf:
             return f"its normalisation clips to a range from {low} to {high}"
+        if (known := len(self.normalisation.mean)) not in (0, self.in_channels):
+            return f"its normalisation is for {known} channels, not {self.in_channels}"
         if self.spacing is not None and not all(0 < size < math.inf for size in self.spacing):
             return f"its pixels have the size {self.spacing}"
         if self.smallest_object < 0:
@@ -199,7 +203,11 @@ class CheckpointInfo:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""
-        return {"format": FORMAT, **asdict(self)}
+        data = {"format": FORMAT, **asdict(self)}
+        if not self.normalisation.mean:  # earlier versions of SegLite read it, too
+            data["format"] = _EARLIER
+            del data["normalisation"]["mean"], data["normalisation"]["std"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CheckpointInfo:

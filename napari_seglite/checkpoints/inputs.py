@@ -77,7 +77,7 @@ def intensity_limits(
 ) -> tuple[float, float]:
     """Return the intensities of a whole image that normalisation maps to 0 and 1.
 
-    They are percentiles over all frames of a stack together, so that an empty slice stays dark.
+    They are those of all frames of a stack together, so that an empty slice stays dark.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def intensity_limits(
     axes : ImageAxes
         Of the image.
     info : CheckpointInfo
-        The checkpoint, whose normalisation gives the percentiles.
+        The checkpoint, with its normalisation.
     channels : sequence of int, optional
         The chosen channels, see `select_channels`. The limits are those of their mean.
 
@@ -121,7 +121,7 @@ def measure_intensities(
     axes : ImageAxes
         Of the image.
     info : CheckpointInfo
-        The checkpoint, whose normalisation gives the percentiles.
+        The checkpoint, with its normalisation.
     channels : sequence of int, optional
         The chosen channels, see `select_channels`.
     stop : callable
@@ -159,7 +159,7 @@ def measure_intensities(
             step = max(1, height * width * count // SAMPLE)
             # Offset so that the height of the bands does not change which pixels are sampled.
             samples.append(pixels[:, -top * width % step :: step].mean(0, dtype=np.float64))
-    return info.normalisation.limits(np.concatenate(samples)), missing
+    return info.normalisation.limits(np.concatenate(samples), image.dtype), missing
 
 
 def prepare_frame(

@@ -197,22 +197,25 @@ class Segmenter:
         """Return the request's network on its device, from memory if it is there."""
         from src_models.folding import fold
 
-        sha, device = self.store.info(request.checkpoint).weights_sha256, request.device
-        if self._loaded is None or (self._loaded.sha, self._loaded.device) != (sha, device):
+        info, device = self.store.info(request.checkpoint), request.device
+        # Two checkpoints can share their weights and differ in how an image is normalised.
+        wanted = info.weights_sha256, info.options, device
+        loaded = self._loaded
+        if loaded is None or (loaded.sha, loaded.info.options, loaded.device) != wanted:
             info, network = self.store.load(request.checkpoint)
             network = devices.place(fold(network.eval()), device)
             fastest = memory_format.remembered(self.store.folder.parent, info, device)
             if fastest is not None:
                 memory_format.apply(network, fastest)
-            self._loaded = _Loaded(sha, device, info, network, fastest)
-        network, info = self._loaded.network, self._loaded.info
+            loaded = self._loaded = _Loaded(info.weights_sha256, device, info, network, fastest)
+        network, loaded.info = loaded.network, info
         _prune(network, info, request.pruning_level)
         if request.ensemble == "heads" and not hasattr(network, "row_outputs"):
             raise SegliteError(
                 f"The network {info.network} of checkpoint {info.id} has one head alone. "
                 "Choose flips."
             )
-        return self._loaded
+        return loaded
 
     def _predict(
         self, image_pass: ImagePass, outputs: _Outputs, loaded: _Loaded, stop: Stop
