@@ -92,6 +92,12 @@ class CheckpointInfo:
         End of training, ISO 8601 in UTC.
     note : str
         The user's note.
+    origin : dict of str
+        Of weights that others published: citation, licence, name and SHA-256 of the file. Kept by
+        checkpoints that are fine-tuned from them.
+    start_only : bool
+        Whether only a part of its weights is trained, so that it can be fine-tuned but does not
+        segment.
 
     Raises
     ------
@@ -131,6 +137,8 @@ class CheckpointInfo:
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
     created: str = ""
     note: str = ""
+    origin: dict[str, str] = field(default_factory=dict)
+    start_only: bool = False
 
     def __post_init__(self) -> None:
         if not is_id(self.id):

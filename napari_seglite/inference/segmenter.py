@@ -11,7 +11,7 @@ import numpy as np
 import src_models
 
 from ..checkpoints import CheckpointInfo, CheckpointStore, measure_intensities
-from ..errors import Cancelled, ImageError, SegliteError
+from ..errors import Cancelled, CheckpointError, ImageError, SegliteError
 from ..images import ImageAxes, at_level, chunked
 from ..labels import labelling_text
 from ..runtime import (
@@ -198,6 +198,11 @@ class Segmenter:
         from src_models.folding import fold
 
         info, device = self.store.info(request.checkpoint), request.device
+        if info.start_only:
+            raise CheckpointError(
+                f"Checkpoint {info.id} is a start: only a part of its weights is trained. "
+                "Fine-tune it first, and segment with the result."
+            )
         # Two checkpoints can share their weights and differ in how an image is normalised.
         wanted = info.weights_sha256, info.options, device
         loaded = self._loaded

@@ -99,6 +99,7 @@ def save_trained(
             object_diameter=diameter,
             curves=_all_curves(trained.curves, parts or {}),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            start_only=False,
         )
         try:
             return store.save(card, trained.best_weights, replay=kept)
