@@ -56,14 +56,14 @@ class PublishedKind:
 
 PUBLISHED_KINDS = {
     "s-net": PublishedKind(
-        "s-net", "S-Net", "The authors' S-Net, which saw images of 224 x 224 pixels."
+        "s-net", "S-Net", "The authors' weights, trained on images of 224 x 224 pixels."
     ),
     "m2snet": PublishedKind(
         "m2snet",
         "M2SNet or MSNet",
-        "The authors' M2SNet or MSNet, which saw images of 352 x 352 pixels.",
+        "The authors' weights, trained on images of up to 352 x 352 pixels.",
     ),
-    "unet-sharp": PublishedKind("unet-sharp", "UNet#", "The authors' UNet#.", "inferred"),
+    "unet-sharp": PublishedKind("unet-sharp", "UNet#", "The authors' weights.", "inferred"),
     "res2net-50": PublishedKind(
         "m2snet",
         "Res2Net-50, a start for M2SNet",
