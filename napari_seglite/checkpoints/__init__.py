@@ -8,7 +8,7 @@ holds the checkpoints that come with the package. Running and training networks 
 from . import replay
 from .card import CheckpointInfo
 from .folder import Scan
-from .inputs import intensity_limits, measure_intensities, prepare_slices
+from .inputs import Intensities, intensity_limits, measure_intensities, prepare_slices
 from .lineage import parents_first
 from .published_files import PUBLISHED_KINDS, import_published
 from .scores import Score, score_of
@@ -19,6 +19,7 @@ __all__ = [
     "PUBLISHED_KINDS",
     "CheckpointInfo",
     "CheckpointStore",
+    "Intensities",
     "Scan",
     "Score",
     "default_folder",

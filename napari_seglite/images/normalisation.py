@@ -129,10 +129,17 @@ class Normalisation:
         ndarray
             float32 of the same shape, from `clip_low` to `clip_high` unless standardised; all
             zeros if the limits are equal.
+
+        Raises
+        ------
+        ValueError
+            If several channels are standardised and the frame has another number of them.
         """
         low, high = limits
         if high <= low:
             return np.zeros(frame.shape, np.float32)
+        if len(self.mean) > 1 and len(frame) != len(self.mean):
+            raise ValueError(f"{len(self.mean)} channels were expected, not {len(frame)}.")
         channels = frame.reshape(max(1, len(self.mean)), -1)
         normalised = np.empty(channels.shape, np.float32)
         for number, pixels in enumerate(channels):

@@ -10,7 +10,7 @@ import numpy as np
 
 import src_models
 
-from ..checkpoints import CheckpointInfo, CheckpointStore, measure_intensities
+from ..checkpoints import CheckpointInfo, CheckpointStore, Intensities, measure_intensities
 from ..errors import Cancelled, CheckpointError, ImageError, SegliteError
 from ..images import ImageAxes, at_level, chunked
 from ..labels import labelling_text
@@ -34,6 +34,10 @@ from .result import Segmentation, labelled
 
 if TYPE_CHECKING:
     from torch import nn
+
+# An image whose brightest pixel is below this share of the range of its numbers is too dark; 12
+# bits in 16 are at 0.06.
+DARK = 0.1
 
 
 @dataclass
@@ -161,10 +165,10 @@ class Segmenter:
 
         yield Progress("Reading the image …", frames=len(frames))
         axes, channels = ImageAxes(request.axes), request.channels
-        limits, missing = measure_intensities(image, axes, loaded.info, channels, stop)
+        found = measure_intensities(image, axes, loaded.info, channels, stop)
 
         image_pass = ImagePass(
-            image, frames, loaded.info, loaded.network, request, limits, view=view
+            image, frames, loaded.info, loaded.network, request, found.limits, view=view
         )
         outputs = _resume_or_begin(image_pass, resume)
         complete = yield from self._predict(image_pass, outputs, loaded, stop)
@@ -181,7 +185,7 @@ class Segmenter:
             shape=image.shape,
             memory_format=loaded.memory_format or "",
             threads=torch.get_num_threads(),
-            notices=(*_image_notices(missing, limits), *image_pass.notices),
+            notices=(*_image_notices(found), *image_pass.notices),
             tiles=None if complete else image_pass.tiles,
             coverage=None if complete else image_pass.coverage(),
             disagreement=outputs.disagreement,
@@ -325,11 +329,16 @@ def _prune(network: Any, info: CheckpointInfo, level: int | None) -> None:
         network.level = level or levels[-1]
 
 
-def _image_notices(missing: int, limits: tuple[float, float]) -> tuple[str, ...]:
-    """Return messages about missing pixels and constant images."""
+def _image_notices(found: Intensities) -> tuple[str, ...]:
+    """Return messages about missing pixels, and about images that are constant or dark."""
     notices = []
-    if missing:
-        notices.append(f"{missing} pixels are NaN or infinite and were treated as missing.")
-    if limits[0] >= limits[1]:
+    if found.missing:
+        notices.append(f"{found.missing} pixels are NaN or infinite and were treated as missing.")
+    if found.limits[0] >= found.limits[1]:
         notices.append("All pixels of the image are equal, so there is nothing to find.")
+    if found.filled < DARK:
+        notices.append(
+            f"The image uses {found.filled:.1%} of the range of its numbers, all of which this "
+            "checkpoint reads, so it looks black. Stretch its intensities to that range first."
+        )
     return tuple(notices)

@@ -34,6 +34,8 @@ def test_authors_weights_are_imported(authors_file, store, capsys):
     assert main(["checkpoints", "--json"]) == 0
     (listed,) = [c for c in json.loads(capsys.readouterr().out) if c["id"] == "b"]
     assert listed["origin"]["file"] == "nuclei net.pth"
+    assert main(["checkpoints"]) == 0
+    assert "from nuclei net.pth" in capsys.readouterr().out
 
     for words, message in (
         (["--kind", "unet-sharp", "--name", "b"], "There is a checkpoint b already"),

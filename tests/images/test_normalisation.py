@@ -57,6 +57,8 @@ def test_other_numbers_take_their_own_range_and_holes_the_mean(picture):
     flat = np.full((3, 4, 4), 7, np.uint8)
     assert (STANDARD.apply(flat, STANDARD.limits(flat)) == 0).all()
     mask = np.eye(4, dtype=bool)
+    with pytest.raises(ValueError, match="3 channels were expected, not 4"):
+        STANDARD.apply(np.zeros((4, 3, 3)), (0.0, 1.0))
     one = Normalisation(mean=(0.5,), std=(0.25,))
     assert set(np.unique(one.apply(mask, one.limits(mask)))) == {-2, 2}
 

@@ -50,6 +50,9 @@ def test_the_network_sees_what_the_published_code_feeds_it(store, standard, colo
     np.testing.assert_allclose(found, by_hand(store, "standard", picture), atol=2e-3)
     deep = segmenter.segment(picture.astype(np.uint16) * 257, request).probabilities[0]
     np.testing.assert_array_equal(deep, found)
+    camera = segmenter.segment(picture.astype(np.uint16) * 16, request)  # 12 bits
+    assert any("Stretch its intensities" in text for text in camera.notices)
+    assert not segmenter.segment(picture, request).notices
 
     # The same weights with another normalisation are another checkpoint.
     store.save(
