@@ -77,7 +77,7 @@ PUBLISHED_KINDS = {
 
 def import_published(
     store: CheckpointStore,
-    source: Path,
+    source: str | Path,
     kind: str,
     name: str,
     *,
@@ -91,7 +91,7 @@ def import_published(
     ----------
     store : CheckpointStore
         Gets the checkpoint.
-    source : Path
+    source : str or Path
         A ``.pth``, ``.pt`` or ``.safetensors`` file with a state dict under the authors' names.
         Nothing in it is run.
     kind : str
@@ -119,7 +119,7 @@ def import_published(
 
     Examples
     --------
-    >>> import_published(CheckpointStore(), Path("net.pth"), "m2snet", "polyps")  # doctest: +SKIP
+    >>> import_published(CheckpointStore(), "net.pth", "m2snet", "polyps")  # doctest: +SKIP
     """
     if kind not in PUBLISHED_KINDS:
         raise CheckpointError(
@@ -127,6 +127,7 @@ def import_published(
             f"{', '.join(PUBLISHED_KINDS)}."
         )
     store.check_name(name)
+    source = Path(source)
     card = PUBLISHED_KINDS[kind]
     weights, sha256 = _read(source, kind)
     options = published.arguments(kind, weights)

@@ -26,7 +26,9 @@ def file(tmp_path):
 def test_an_imported_network_computes_what_the_authors_does(store, file):
     network = unet_sharp(file)
     before = torch.get_rng_state()
-    info = import_published(store, file, "unet-sharp", "authors", class_names=("no", "nucleus"))
+    info = import_published(
+        store, str(file), "unet-sharp", "authors", class_names=("no", "nucleus")
+    )
     assert torch.equal(torch.get_rng_state(), before)
     assert (info.in_channels, info.classes, info.class_names) == (3, 1, ("no", "nucleus"))
     assert info.options == {"preset": "tiny", "align_corners": True}

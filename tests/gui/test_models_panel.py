@@ -6,7 +6,7 @@ import shutil
 import pytest
 from authors_files import unet_sharp
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialogButtonBox, QFileDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
 from napari_seglite.widgets.models import ModelsPanel
@@ -158,14 +158,13 @@ def test_authors_weights_are_imported(panel, store, tmp_path, click, monkeypatch
         click(shown.buttons["published"])
         dialog = shown.dialog
         dialog.kind_box.setCurrentIndex(dialog.kind_box.findData(kind))
-        ok = dialog.buttons.button(QDialogButtonBox.StandardButton.Ok)
         assert dialog.name_edit.text() == "good"
-        assert not ok.isEnabled()
+        assert not dialog.import_button.isEnabled()
         assert "There is a checkpoint good already" in dialog.problem.text()
         dialog.name_edit.setText(name)
         assert dialog.problem.text() == ""
         dialog.classes_edit.setText("background, nucleus")
-        click(ok)
+        click(dialog.import_button)
         qtbot.waitUntil(lambda: not shown.runner.busy, timeout=60_000)
 
     ask("s-net", "net")

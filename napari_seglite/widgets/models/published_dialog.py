@@ -47,6 +47,10 @@ class PublishedDialog(QDialog):
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
+        ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
+        assert ok is not None
+        self.import_button = ok
+        ok.setText("Import")
         self._lay_out()
         self.kind_box.currentIndexChanged.connect(self._explain)
         self.name_edit.textChanged.connect(self._check)
@@ -93,9 +97,7 @@ class PublishedDialog(QDialog):
         except CheckpointError as error:
             problem = str(error)
         self.problem.say(problem, error=True)
-        ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
-        assert ok is not None
-        ok.setEnabled(not problem)
+        self.import_button.setEnabled(not problem)
 
     def work(self) -> Callable[[StopSignal], Generator[str, None, CheckpointInfo]]:
         """Return the job that imports the file as it was asked for."""
