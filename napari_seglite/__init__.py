@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checkpoints import CheckpointInfo, CheckpointStore
+    from .checkpoints import CheckpointInfo, CheckpointStore, import_published
     from .formats import read_image, write_labels
     from .inference import Segmentation, Segmenter, SegmentRequest, segment
     from .training import FineTuner, FineTuneRequest
@@ -35,6 +35,7 @@ _HOMES = {
     "segment": "inference",
     "CheckpointInfo": "checkpoints",
     "CheckpointStore": "checkpoints",
+    "import_published": "checkpoints",
     "read_image": "formats",
     "write_labels": "formats",
 }
@@ -46,6 +47,7 @@ __all__ = [
     "SegmentRequest",
     "Segmentation",
     "Segmenter",
+    "import_published",
     "read_image",
     "segment",
     "write_labels",

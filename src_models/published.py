@@ -9,11 +9,12 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -98,8 +99,10 @@ class _Source:
         Published names to ours.
     first, last : str
         Our names of the weights whose shapes give the numbers of channels and classes.
-    build : callable
-        Takes the renamed weights and returns the module they are for, with fresh weights.
+    factory : str
+        ``"package.module:Class"`` of the module that they are for.
+    arguments : callable
+        Takes the renamed weights and returns the arguments of the factory.
     ignored : str
         Pattern of published names that our modules do not need.
     added : str
@@ -109,69 +112,72 @@ class _Source:
     rules: Rules
     first: str
     last: str
-    build: Callable[[dict[str, Tensor]], nn.Module]
+    factory: str
+    arguments: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     ignored: str = r"(?!)"
     added: str = r"(?!)"
 
 
-def _s_net(weights: dict[str, Tensor]) -> nn.Module:
-    from .s_net import SNet
-
-    return SNet(weights["encoder1.0.weight"].shape[1], weights["head.0.weight"].shape[0])
-
-
-def _m2snet(weights: dict[str, Tensor]) -> nn.Module:
-    from .m2snet import M2SNet
-
-    return M2SNet(
-        weights["backbone.stem.0.weight"].shape[1],
-        weights["head.weight"].shape[0],
-        multi_scale="filters.0.norm.weight" in weights,
-    )
+def _s_net(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    inputs, outputs = weights["encoder1.0.weight"].shape[1], weights["head.0.weight"].shape[0]
+    return {"in_channels": inputs, "classes": outputs}
 
 
-def _unet_sharp(weights: dict[str, Tensor]) -> nn.Module:
-    from .unet_sharp import PRESETS, UNetSharp
+def _m2snet(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "in_channels": weights["backbone.stem.0.weight"].shape[1],
+        "classes": weights["head.weight"].shape[0],
+        "multi_scale": "filters.0.norm.weight" in weights,
+        "preset": "base",
+    }
+
+
+def _unet_sharp(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    from .unet_sharp import PRESETS
 
     widths = {channels[0]: preset for preset, channels in PRESETS.items()}
     first = weights["nodes.0_0.0.0.weight"]
-    return UNetSharp(
-        first.shape[1],
-        weights["row_heads.3.weight"].shape[0],
-        preset=widths.get(first.shape[0], "base"),
-        align_corners=True,
-    )
-
-
-def _res2net(weights: dict[str, Tensor]) -> nn.Module:
-    from .res2net import Res2Net50
-
-    return Res2Net50(weights["stem.0.weight"].shape[1])
-
-
-def _vgg(weights: dict[str, Tensor]) -> nn.Module:
-    from .vgg16 import VGG16Features
-
-    return VGG16Features()
+    return {
+        "in_channels": first.shape[1],
+        "classes": weights["row_heads.3.weight"].shape[0],
+        "preset": widths.get(first.shape[0], "base"),
+        "align_corners": True,
+    }
 
 
 _SOURCES = {
-    "s-net": _Source(_S_NET, "encoder1.0.weight", "head.0.weight", _s_net),
+    "s-net": _Source(_S_NET, "encoder1.0.weight", "head.0.weight", "src_models.s_net:SNet", _s_net),
     "m2snet": _Source(
-        _M2SNET, "backbone.stem.0.weight", "head.weight", _m2snet, r"^(resnet\.)?fc\."
+        _M2SNET,
+        "backbone.stem.0.weight",
+        "head.weight",
+        "src_models.m2snet:M2SNet",
+        _m2snet,
+        ignored=r"^(resnet\.)?fc\.",
     ),
     "unet-sharp": _Source(
         _UNET_SHARP,
         "nodes.0_0.0.0.weight",
         "row_heads.3.weight",
+        "src_models.unet_sharp:UNetSharp",
         _unet_sharp,
         added=r"^guide_",
     ),
     "res2net-50": _Source(
-        _RES2NET, "stem.0.weight", "layers.3.2.expand.0.weight", _res2net, r"^fc\."
+        _RES2NET,
+        "stem.0.weight",
+        "layers.3.2.expand.0.weight",
+        "src_models.res2net:Res2Net50",
+        lambda weights: {"in_channels": weights["stem.0.weight"].shape[1]},
+        ignored=r"^fc\.",
     ),
     "vgg-16": _Source(
-        (), "features.0.weight", "features.21.weight", _vgg, r"^(classifier|features\.2[3-9])\."
+        (),
+        "features.0.weight",
+        "features.21.weight",
+        "src_models.vgg16:VGG16Features",
+        lambda weights: {},
+        ignored=r"^(classifier|features\.2[3-9])\.",
     ),
 }
 
@@ -205,13 +211,38 @@ def convert(name: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if name not in _SOURCES:
         raise KeyError(f"No converter for {name!r}; there are: {', '.join(sorted(_SOURCES))}.")
     source = _SOURCES[name]
-    converted = {}
-    for key, value in state_dict.items():
-        key = key.removeprefix("module.")
-        if not re.match(source.ignored, key):
-            converted[_rename(source.rules, key)] = value
+    converted = _renamed(source, state_dict)
     _check(name, source, converted)
     return converted
+
+
+def arguments(name: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments of `src_models.create` for converted weights.
+
+    Parameters
+    ----------
+    name : str
+        As for `convert`; of ``"res2net-50"`` and ``"vgg-16"``, those of their classes.
+    weights : mapping
+        What `convert` returned.
+    """
+    return _SOURCES[name].arguments(weights)
+
+
+def recognised(state_dict: Mapping[str, Tensor]) -> list[str]:
+    """Return the names that `convert` may take for a published state dict, by its ends."""
+    return [
+        name for name, source in _SOURCES.items() if _has_ends(source, _renamed(source, state_dict))
+    ]
+
+
+def _renamed(source: _Source, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    keys = {key: key.removeprefix("module.") for key in state_dict}
+    return {
+        _rename(source.rules, bare): state_dict[key]
+        for key, bare in keys.items()
+        if not re.match(source.ignored, bare)
+    }
 
 
 def _rename(rules: Rules, key: str) -> str:
@@ -220,14 +251,22 @@ def _rename(rules: Rules, key: str) -> str:
     return key
 
 
+def _has_ends(source: _Source, converted: Mapping[str, Tensor]) -> bool:
+    """Whether the kernels of the first and the last layer are there."""
+    ends = (converted.get(source.first), converted.get(source.last))
+    return all(end is not None and end.ndim == 4 for end in ends)
+
+
 def _check(name: str, source: _Source, converted: dict[str, Tensor]) -> None:
-    if source.first not in converted or source.last not in converted:
+    if not _has_ends(source, converted):
         raise ValueError(
             f"These are not the published {name} weights: the first or last layer is missing."
         )
-    expected = source.build(converted).state_dict()
+    module, _, factory = source.factory.partition(":")
+    expected = getattr(import_module(module), factory)(**source.arguments(converted)).state_dict()
     for key in expected.keys() - converted.keys():
-        if re.match(source.added, key):
+        # Earlier versions of torch did not count the batches of a norm.
+        if re.match(source.added, key) or key.endswith(".num_batches_tracked"):
             converted[key] = expected[key] * 0
     missing = sorted(expected.keys() - converted.keys())
     unknown = sorted(converted.keys() - expected.keys())
@@ -257,7 +296,7 @@ def read_weights(source: str | Path, sha256: str | None = None) -> dict[str, Ten
     Returns
     -------
     dict
-        Names and tensors; a ``state_dict`` or ``model`` entry around them is unwrapped.
+        Names and tensors; an entry around them, such as ``state_dict``, is unwrapped.
 
     Raises
     ------
@@ -289,21 +328,25 @@ def _download(url: str, sha256: str | None) -> Path:
 def _state_dict(path: Path) -> dict[str, Tensor]:
     import torch
 
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
+    loaded: Any
     try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
         # Not the default before torch 2.6, and a pickle could run anything.
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+    except OSError:
         raise
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as PyTorch weights: {error}") from error
-    for wrapper in ("state_dict", "model"):
+        why = str(error).strip().partition("\n")[0][:200]
+        raise ValueError(f"{path} cannot be read as PyTorch weights: {why}") from error
+    for wrapper in ("state_dict", "model_state_dict", "model", "net"):
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
-    if not isinstance(loaded, dict) or not all(hasattr(v, "shape") for v in loaded.values()):
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in loaded.items()
+    ):
         raise ValueError(f"{path} holds no state dict: names and tensors.")
     return loaded
 

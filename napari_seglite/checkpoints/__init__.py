@@ -8,21 +8,25 @@ holds the checkpoints that come with the package. Running and training networks 
 from . import replay
 from .card import CheckpointInfo
 from .folder import Scan
-from .inputs import intensity_limits, measure_intensities, prepare_slices
+from .inputs import Intensities, intensity_limits, measure_intensities, prepare_slices
 from .lineage import parents_first
+from .published_files import PUBLISHED_KINDS, import_published
 from .recommending import ImageFacts, Recommendation, recommend, recommend_from
 from .scores import Score, score_of
 from .store import CheckpointStore, default_folder
 from .text import printable
 
 __all__ = [
+    "PUBLISHED_KINDS",
     "CheckpointInfo",
     "CheckpointStore",
     "ImageFacts",
+    "Intensities",
     "Recommendation",
     "Scan",
     "Score",
     "default_folder",
+    "import_published",
     "intensity_limits",
     "measure_intensities",
     "parents_first",

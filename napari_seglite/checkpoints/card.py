@@ -20,7 +20,9 @@ from .text import printable
 if TYPE_CHECKING:
     from torch import nn
 
-FORMAT = 1
+FORMAT = 2
+# The version that is written where nothing newer is on the card.
+_EARLIER = 1
 # Input and output channels that a network can have at most.
 MOST_CHANNELS = 1024
 
@@ -90,6 +92,12 @@ class CheckpointInfo:
         End of training, ISO 8601 in UTC.
     note : str
         The user's note.
+    origin : dict of str
+        Of weights that others published: citation, licence, name and SHA-256 of the file. Kept by
+        checkpoints that are fine-tuned from them.
+    start_only : bool
+        Whether only a part of its weights is trained, so that it can be fine-tuned but does not
+        segment.
 
     Raises
     ------
@@ -129,6 +137,8 @@ class CheckpointInfo:
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
     created: str = ""
     note: str = ""
+    origin: dict[str, str] = field(default_factory=dict)
+    start_only: bool = False
 
     def __post_init__(self) -> None:
         if not is_id(self.id):
@@ -158,6 +168,8 @@ class CheckpointInfo:
         low, high = self.normalisation.clip_low, self.normalisation.clip_high
         if not -math.inf < low < high < math.inf:
             return f"its normalisation clips to a range from {low} to {high}"
+        if (known := len(self.normalisation.mean)) not in (0, self.in_channels):
+            return f"its normalisation is for {known} channels, not {self.in_channels}"
         if self.spacing is not None and not all(0 < size < math.inf for size in self.spacing):
             return f"its pixels have the size {self.spacing}"
         if self.smallest_object < 0:
@@ -199,7 +211,11 @@ class CheckpointInfo:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON data."""
-        return {"format": FORMAT, **asdict(self)}
+        data = {"format": FORMAT, **asdict(self)}
+        if not self.normalisation.mean:  # earlier versions of SegLite read it, too
+            data["format"] = _EARLIER
+            del data["normalisation"]["mean"], data["normalisation"]["std"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CheckpointInfo:

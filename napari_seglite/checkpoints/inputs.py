@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,24 @@ SAMPLE = 4_000_000
 # A band that is read at a time has a multiple of BAND_ROWS rows, because chunks in files often have
 # a power of two, and about BAND_PIXELS pixels.
 BAND_ROWS, BAND_PIXELS = 256, 8_000_000
+
+
+class Intensities(NamedTuple):
+    """What is known of the intensities of a whole image.
+
+    Attributes
+    ----------
+    limits : tuple of float
+        The intensities that normalisation maps to 0 and 1.
+    missing : int
+        Number of values, over all channels, that are NaN or infinite.
+    filled : float
+        How far the brightest pixel is on the way from one limit to the other; 1 if they are equal.
+    """
+
+    limits: tuple[float, float]
+    missing: int
+    filled: float
 
 
 def select_channels(
@@ -77,7 +95,7 @@ def intensity_limits(
 ) -> tuple[float, float]:
     """Return the intensities of a whole image that normalisation maps to 0 and 1.
 
-    They are percentiles over all frames of a stack together, so that an empty slice stays dark.
+    They are those of all frames of a stack together, so that an empty slice stays dark.
 
     Parameters
     ----------
@@ -86,7 +104,7 @@ def intensity_limits(
     axes : ImageAxes
         Of the image.
     info : CheckpointInfo
-        The checkpoint, whose normalisation gives the percentiles.
+        The checkpoint, with its normalisation.
     channels : sequence of int, optional
         The chosen channels, see `select_channels`. The limits are those of their mean.
 
@@ -102,7 +120,7 @@ def intensity_limits(
     CheckpointError
         If the number of channels does not fit the checkpoint.
     """
-    return measure_intensities(image, axes, info, channels)[0]
+    return measure_intensities(image, axes, info, channels).limits
 
 
 def measure_intensities(
@@ -111,8 +129,8 @@ def measure_intensities(
     info: CheckpointInfo,
     channels: Sequence[int] | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> tuple[tuple[float, float], int]:
-    """Compute `intensity_limits` and count the missing values, reading the image once.
+) -> Intensities:
+    """Measure the intensities of an image, reading it once.
 
     Parameters
     ----------
@@ -121,7 +139,7 @@ def measure_intensities(
     axes : ImageAxes
         Of the image.
     info : CheckpointInfo
-        The checkpoint, whose normalisation gives the percentiles.
+        The checkpoint, with its normalisation.
     channels : sequence of int, optional
         The chosen channels, see `select_channels`.
     stop : callable
@@ -129,10 +147,8 @@ def measure_intensities(
 
     Returns
     -------
-    limits : tuple of float
-        The intensities that normalisation maps to 0 and 1.
-    missing : int
-        Number of values, over all channels, that are NaN or infinite.
+    Intensities
+        Their limits, and what the user may have to know.
 
     Raises
     ------
@@ -159,7 +175,11 @@ def measure_intensities(
             step = max(1, height * width * count // SAMPLE)
             # Offset so that the height of the bands does not change which pixels are sampled.
             samples.append(pixels[:, -top * width % step :: step].mean(0, dtype=np.float64))
-    return info.normalisation.limits(np.concatenate(samples)), missing
+    sample = np.concatenate(samples)
+    low, high = info.normalisation.limits(sample, image.dtype)
+    brightest = sample.max(initial=low, where=np.isfinite(sample))
+    filled = (float(brightest) - low) / (high - low) if high > low else 1.0
+    return Intensities((low, high), missing, filled)
 
 
 def prepare_frame(

@@ -28,14 +28,37 @@ _LONGEST = 500
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command; every subcommand sets ``run``."""
-    from . import compare, demo, doctor, evaluate, export, fine_tune, info, listing, segment
+    from . import (
+        compare,
+        demo,
+        doctor,
+        evaluate,
+        export,
+        fine_tune,
+        importing,
+        info,
+        listing,
+        segment,
+    )
 
     parser = argparse.ArgumentParser(
         prog="seglite", description="Lightweight segmentation networks for biomedical images."
     )
     parser.add_argument("--version", action="version", version=f"seglite {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (listing, info, segment, evaluate, export, fine_tune, compare, doctor, demo):
+    modules = (
+        listing,
+        info,
+        segment,
+        evaluate,
+        export,
+        fine_tune,
+        compare,
+        importing,
+        doctor,
+        demo,
+    )
+    for module in modules:
         module.add_to(commands)
     return parser
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import src_models
 
-from ..checkpoints import CheckpointStore, printable, score_of
+from ..checkpoints import CheckpointInfo, CheckpointStore, printable, score_of
 from .parsing import Commands
 from .tables import print_table
 
@@ -77,14 +77,17 @@ def checkpoints(arguments: argparse.Namespace) -> int:
                 str(info.in_channels),
                 printable("/".join(info.class_names)),
                 "" if dice is None else f"{dice.value:.3f}",
-                printable(
-                    "built in" if store.is_built_in(info.id) else f"from {info.parent or 'scratch'}"
-                ),
+                printable("built in" if store.is_built_in(info.id) else f"from {_start(info)}"),
                 printable(info.description),
             )
         )
     print_table(rows)
     return 0
+
+
+def _start(info: CheckpointInfo) -> str:
+    """Return what a checkpoint was trained or imported from."""
+    return info.parent or info.origin.get("file", "scratch")
 
 
 def _finite(value: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..checkpoints import CheckpointStore
+from ..images import Normalisation
 from ..runtime import Stop, devices, interruptible
 from .frame import classify, predict_frame
 
@@ -62,13 +63,14 @@ def predict_classes(
         return classify(predict_frame(network, info, frame, device))
 
 
-def shown_pixels(frame: np.ndarray) -> np.ndarray:
-    """Return a normalised frame for display, ``(H, W, 3)`` float32, 0 to 1.
+def shown_pixels(frame: np.ndarray, normalisation: Normalisation) -> np.ndarray:
+    """Return a frame for display, ``(H, W, 3)`` float32, 0 to 1, given how it was normalised.
 
     Three channels are shown as colours, any other number as their mean. Of several slices the
     middle one is shown.
     """
     if frame.ndim == 4:
         frame = frame[len(frame) // 2]
+    frame = normalisation.undo(frame)
     colours = frame if len(frame) == 3 else frame.mean(0, keepdims=True).repeat(3, 0)
     return np.asarray(np.clip(np.moveaxis(colours, 0, -1), 0, 1), np.float32)

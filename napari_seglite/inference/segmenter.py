@@ -10,8 +10,8 @@ import numpy as np
 
 import src_models
 
-from ..checkpoints import CheckpointInfo, CheckpointStore, measure_intensities
-from ..errors import Cancelled, ImageError, SegliteError
+from ..checkpoints import CheckpointInfo, CheckpointStore, Intensities, measure_intensities
+from ..errors import Cancelled, CheckpointError, ImageError, SegliteError
 from ..images import ImageAxes, at_level, chunked
 from ..labels import labelling_text
 from ..runtime import (
@@ -35,6 +35,10 @@ from .result import Segmentation, labelled
 
 if TYPE_CHECKING:
     from torch import nn
+
+# An image whose brightest pixel is below this share of the range of its numbers is too dark; 12
+# bits in 16 are at 0.06.
+DARK = 0.1
 
 
 @dataclass
@@ -162,10 +166,10 @@ class Segmenter:
 
         yield Progress("Reading the image …", frames=len(frames))
         axes, channels = ImageAxes(request.axes), request.channels
-        limits, missing = measure_intensities(image, axes, loaded.info, channels, stop)
+        found = measure_intensities(image, axes, loaded.info, channels, stop)
 
         image_pass = ImagePass(
-            image, frames, loaded.info, loaded.network, request, limits, view=view
+            image, frames, loaded.info, loaded.network, request, found.limits, view=view
         )
         outputs = _resume_or_begin(image_pass, resume)
         complete = yield from self._predict(image_pass, outputs, loaded, stop)
@@ -182,7 +186,7 @@ class Segmenter:
             shape=image.shape,
             memory_format=loaded.memory_format or "",
             threads=torch.get_num_threads(),
-            notices=(*_image_notices(missing, limits), *image_pass.told()),
+            notices=(*_image_notices(found), *image_pass.told()),
             tiles=None if complete else image_pass.tiles,
             coverage=None if complete else image_pass.coverage(),
             disagreement=outputs.disagreement,
@@ -198,15 +202,23 @@ class Segmenter:
         """Return the request's network on its device, from memory if it is there."""
         from src_models.folding import fold
 
-        sha, device = self.store.info(request.checkpoint).weights_sha256, request.device
-        if self._loaded is None or (self._loaded.sha, self._loaded.device) != (sha, device):
+        info, device = self.store.info(request.checkpoint), request.device
+        if info.start_only:
+            raise CheckpointError(
+                f"Checkpoint {info.id} is a start: only a part of its weights is trained. "
+                "Fine-tune it first, and segment with the result."
+            )
+        # Two checkpoints can share their weights and differ in how an image is normalised.
+        wanted = info.weights_sha256, info.options, device
+        loaded = self._loaded
+        if loaded is None or (loaded.sha, loaded.info.options, loaded.device) != wanted:
             info, network = self.store.load(request.checkpoint)
             network = devices.place(fold(network.eval()), device)
             fastest = memory_format.remembered(self.store.folder.parent, info, device)
             if fastest is not None:
                 memory_format.apply(network, fastest)
-            self._loaded = _Loaded(sha, device, info, network, fastest)
-        network, info = self._loaded.network, self._loaded.info
+            loaded = self._loaded = _Loaded(info.weights_sha256, device, info, network, fastest)
+        network, loaded.info = loaded.network, info
         _prune(network, info, request.pruning_level)
         if request.keep_empty:
             check_guided(network, info)
@@ -215,7 +227,7 @@ class Segmenter:
                 f"The network {info.network} of checkpoint {info.id} has one head alone. "
                 "Choose flips."
             )
-        return self._loaded
+        return loaded
 
     def _predict(
         self, image_pass: ImagePass, outputs: _Outputs, loaded: _Loaded, stop: Stop
@@ -320,11 +332,16 @@ def _prune(network: Any, info: CheckpointInfo, level: int | None) -> None:
         network.level = level or levels[-1]
 
 
-def _image_notices(missing: int, limits: tuple[float, float]) -> tuple[str, ...]:
-    """Return messages about missing pixels and constant images."""
+def _image_notices(found: Intensities) -> tuple[str, ...]:
+    """Return messages about missing pixels, and about images that are constant or dark."""
     notices = []
-    if missing:
-        notices.append(f"{missing} pixels are NaN or infinite and were treated as missing.")
-    if limits[0] >= limits[1]:
+    if found.missing:
+        notices.append(f"{found.missing} pixels are NaN or infinite and were treated as missing.")
+    if found.limits[0] >= found.limits[1]:
         notices.append("All pixels of the image are equal, so there is nothing to find.")
+    if found.filled < DARK:
+        notices.append(
+            f"The image uses {found.filled:.1%} of the range of its numbers, all of which this "
+            "checkpoint reads, so it looks black. Stretch its intensities to that range first."
+        )
     return tuple(notices)

@@ -43,6 +43,7 @@ def save_trained(
     scores: dict[str, float],
     numbers: dict[str, Any],
     parts: Mapping[str, Curves] | None = None,
+    copied: bool = False,
 ) -> CheckpointInfo:
     """Write a new checkpoint: weights, settings, versions, curves and replay buffer.
 
@@ -69,6 +70,8 @@ def save_trained(
         What else the card keeps beside the settings, such as the number of steps.
     parts : mapping, optional
         Curves of the parts of a cross-validation by their names.
+    copied : bool
+        Whether the weights are those that the run began with.
 
     Returns
     -------
@@ -99,6 +102,7 @@ def save_trained(
             object_diameter=diameter,
             curves=_all_curves(trained.curves, parts or {}),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            start_only=info.start_only and copied,
         )
         try:
             return store.save(card, trained.best_weights, replay=kept)

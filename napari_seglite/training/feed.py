@@ -206,8 +206,9 @@ def _before_after(
             predicted.append(predict_classes(name, frame, store, device, stop))
     finally:
         devices.release(device)
-    shown = frame[:, frame.shape[1] // 2] if store.info(saved.id).volumetric else frame
-    return BeforeAfter(shown_pixels(shown), predicted[0], predicted[1], names)
+    info = store.info(saved.id)
+    shown = frame[:, frame.shape[1] // 2] if info.volumetric else frame
+    return BeforeAfter(shown_pixels(shown, info.normalisation), predicted[0], predicted[1], names)
 
 
 def learn_live(

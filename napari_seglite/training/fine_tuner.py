@@ -313,7 +313,7 @@ class FineTuner:
         if not stop():
             yield from run.keep()
         numbers = {"steps_done": steps, "seconds": round(seconds, 1), "held_out": self._held_out}
-        info = self._write(run, runs, scored, numbers)
+        info = self._write(run, runs, scored, numbers, copied)
         self._discard_states()
         seconds = self._pace.elapsed
         status = replace(status, seconds=seconds)
@@ -329,6 +329,7 @@ class FineTuner:
         runs: Sequence[TrainingRun],
         scored: dict[str, float],
         numbers: dict[str, Any],
+        copied: bool,
     ) -> CheckpointInfo:
         """Write the checkpoint; if that fails, the state of the last run is there to go on from."""
         names = {"before": "validation_dice_before", "after": "validation_dice"}
@@ -343,7 +344,16 @@ class FineTuner:
         parts = {each.part.name: each.curves for each in runs if each is not run}
         try:
             return save_trained(
-                store, run.info, request, run, self.images, start.replayed, scores, numbers, parts
+                store,
+                run.info,
+                request,
+                run,
+                self.images,
+                start.replayed,
+                scores,
+                numbers,
+                parts,
+                copied,
             )
         except (OSError, CheckpointError) as error:
             with suppress(OSError):

@@ -157,7 +157,7 @@ class LiveSession:
             "", np.zeros((channels, side, side), np.float32), np.zeros((side, side), np.uint8)
         )
         trainer = start.trainer(self.info, request, device)
-        sampler = make_sampler([blank], [], request, 0, self.info.classes, self.info.head)
+        sampler = make_sampler([blank], [], request, 0, self.info)
         with interruptible(trainer.network, stop, gradients=True):
             trainer.step(sampler.batch(request.schedule.batch), 0.0)
         self._predict(trainer, blank.frame, stop)
@@ -202,14 +202,7 @@ class LiveSession:
                     yield Previewed(
                         "", self._status(), self._predict(trainer, now.frame, either), now.patch
                     )
-                sampler = make_sampler(
-                    now.images,
-                    replayed,
-                    self.request,
-                    self._steps,
-                    self.info.classes,
-                    self.info.head,
-                )
+                sampler = make_sampler(now.images, replayed, self.request, self._steps, self.info)
             assert sampler is not None
             end = time.monotonic() + ROUND
             due = ENOUGH - since > 0  # the stroke is not learnt yet

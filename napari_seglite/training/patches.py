@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from src_models import object_heads
 
-from ..images import TrainingImage
+from ..images import Normalisation, TrainingImage
 
 if TYPE_CHECKING:
     import torch
 
     Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+
+PERCENTILES = Normalisation()
 
 
 class PatchSampler:
@@ -40,6 +43,8 @@ class PatchSampler:
     head : str
         Object head of the network, whose targets are computed from the objects' ids; an empty
         string for none.
+    normalisation : Normalisation
+        Of the frames, which decides what an inverted one looks like.
     rotation : float
         Largest angle in degrees by which patches are turned, and from 45 on also by right angles.
     """
@@ -54,6 +59,7 @@ class PatchSampler:
         seed: int,
         classes: int = 1,
         head: str = "",
+        normalisation: Normalisation = PERCENTILES,
         rotation: float = 45.0,
     ) -> None:
         self.images = list(images)
@@ -74,8 +80,9 @@ class PatchSampler:
         ]
         # Objects reach beyond what counts, and so does the distance to their centre.
         self._ids = [object_ids(image.labels) for image in self.images] if head else []
+        inverted = partial(_invert, _inverted_sums(normalisation, self.images[0].frame))
         self._transform = _augmentation(
-            patch, scale, invert, intensity, seed, self._weighted, head, rotation
+            patch, scale, (invert, inverted), intensity, seed, self._weighted, head, rotation
         )
 
     def batch(self, size: int) -> Batch:
@@ -233,7 +240,7 @@ def _window_indices(centre: int, length: int, patch: int, size: int) -> np.ndarr
 def _augmentation(
     patch: int,
     scale: float,
-    invert: float,
+    invert: tuple[float, Callable[[Any], Any]],
     intensity: float,
     seed: int,
     weighted: bool,
@@ -280,7 +287,7 @@ def _augmentation(
                 padding_mode="reflection",
             ),
             *turned_and_cropped,
-            RandLambdad("frame", prob=invert, func=_invert),
+            RandLambdad("frame", prob=invert[0], func=invert[1]),
             RandAdjustContrastd("frame", prob=0.3 * intensity, gamma=(0.6, 1.6)),
             RandScaleIntensityd("frame", prob=0.5 * intensity, factors=0.4),
             RandShiftIntensityd("frame", prob=0.5 * intensity, offsets=0.15),
@@ -326,5 +333,17 @@ def _as_lists(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "state": inner}
 
 
-def _invert(frame: Any) -> Any:
-    return 1 - frame
+def _inverted_sums(normalisation: Normalisation, frame: np.ndarray) -> torch.Tensor:
+    """Return `Normalisation.inverted_sums` for every plane of a frame, be they slices or a slab."""
+    import torch
+
+    sums = np.array(normalisation.inverted_sums, np.float32)
+    if frame.ndim == 4:
+        sums = np.repeat(sums, frame.shape[1])
+    elif len(sums) > 1:
+        sums = np.tile(sums, len(frame) // len(sums))
+    return torch.from_numpy(sums[:, None, None])
+
+
+def _invert(sums: torch.Tensor, frame: Any) -> Any:
+    return sums - frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..checkpoints import CheckpointInfo
 from ..images import TrainingImage
 from .patches import PatchSampler
 from .request import FineTuneRequest
@@ -15,8 +16,7 @@ def make_sampler(
     replayed: Sequence[TrainingImage],
     request: FineTuneRequest,
     step: int,
-    classes: int,
-    head: str = "",
+    info: CheckpointInfo,
 ) -> PatchSampler:
     """Return a sampler of patches from frames and the replay buffer.
 
@@ -28,10 +28,8 @@ def make_sampler(
         Sets augmentation, patch size, replay and seed.
     step : int
         Steps made before; a run that continues draws other patches.
-    classes : int
-        Of the network.
-    head : str
-        Its object head.
+    info : CheckpointInfo
+        Card of the network: its classes, object head and normalisation.
     """
     change, images = request.augmentation, with_replay(train, replayed, request.retention.replay)
     return PatchSampler(
@@ -41,8 +39,9 @@ def make_sampler(
         change.invert,
         change.intensity,
         request.seed + step,
-        classes,
-        head,
+        info.classes,
+        info.head,
+        info.normalisation,
         change.rotation,
     )
 

@@ -158,7 +158,8 @@ def start_info(
             spacing=request.spacing or parent.spacing,
         )
     if request.in_channels is not None:
-        info = replace(info, in_channels=request.in_channels)
+        normalisation = info.normalisation.with_channels(request.in_channels)
+        info = replace(info, in_channels=request.in_channels, normalisation=normalisation)
     if request.head is not None:
         info = replace(info, head=request.head, objects=info.objects or bool(request.head))
     if request.class_names is None:

@@ -118,7 +118,7 @@ class TrainingRun:
         self.train, step = list(train), self.progress.step
         self.train_digest = digest(self.train)
         info = self.trainer.info
-        self.sampler = make_sampler(train, self.replayed, self.used, step, info.classes, info.head)
+        self.sampler = make_sampler(train, self.replayed, self.used, step, info)
 
     def train_fully(self) -> None:
         """Train as suits a start that does not know the task."""

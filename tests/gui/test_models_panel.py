@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from authors_files import unet_sharp
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
@@ -61,7 +62,7 @@ def test_damaged_checkpoints_are_shown_and_can_be_deleted(
     damaged = ("bad", "loop", "a", "b", "c", "empty <b>")
     for name in damaged:
         shown.tree.setCurrentItem(item(shown, name))
-        assert enabled(shown) == {"delete", "import"}
+        assert enabled(shown) == {"delete", "import", "published"}
         assert shown.status.text().replace("\n", " ") != ""
         assert not item(shown, name).icon(0).isNull()
         shown.use()
@@ -143,6 +144,40 @@ def test_importing_an_odd_file_is_told(panel, put, store, tmp_path, click, monke
     click(shown.buttons["import"])
     assert "does not contain a checkpoint" in shown.status.text()
     assert [p.name for p in store.folder.iterdir()] == ["good"]
+
+
+def test_authors_weights_are_imported(panel, store, tmp_path, click, monkeypatch, qtbot):
+    path = tmp_path / "good.pth"
+    unet_sharp(path)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    shown = panel()
+    changes = []
+    shown.changed.connect(lambda: changes.append(shown.selected))
+
+    def ask(kind, name):
+        click(shown.buttons["published"])
+        dialog = shown.dialog
+        dialog.kind_box.setCurrentIndex(dialog.kind_box.findData(kind))
+        assert dialog.name_edit.text() == "good"
+        assert not dialog.import_button.isEnabled()
+        assert "There is a checkpoint good already" in dialog.problem.text()
+        dialog.name_edit.setText(name)
+        assert dialog.problem.text() == ""
+        dialog.classes_edit.setText("background, nucleus")
+        click(dialog.import_button)
+        qtbot.waitUntil(lambda: not shown.runner.busy, timeout=60_000)
+
+    ask("s-net", "net")
+    assert "look like those of unet-sharp" in shown.status.text()
+    assert changes == []
+    ask("unet-sharp", "net")
+    assert changes == ["net"]
+    assert store.info("net").class_names == ("background", "nucleus")
+    text = shown.status.text()
+    assert "From the file: good.pth" in text
+    assert "Qian et al." in text
+    assert "Licence: not stated" in text
+    assert enabled(shown) == set(shown.buttons)
 
 
 def test_the_dock_opens_with_a_damaged_checkpoint(put, request):

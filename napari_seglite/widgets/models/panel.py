@@ -21,7 +21,16 @@ from qtpy.QtWidgets import (
 
 from ...checkpoints import CheckpointInfo, CheckpointStore, parents_first, printable
 from ...errors import SegliteError
-from ..common import StatusLabel, TrainingCurves, colours, describe_checkpoint, forms, plain_tip
+from ..common import (
+    JobRunner,
+    StatusLabel,
+    TrainingCurves,
+    colours,
+    describe_checkpoint,
+    forms,
+    plain_tip,
+)
+from .published_dialog import FILTER, PublishedDialog
 from .texts import dice, drawable, explain_columns, measured, summary
 
 # Where an item of the tree keeps the name of its checkpoint, and the reason if it is damaged.
@@ -54,6 +63,8 @@ class ModelsPanel(QWidget):
         self.store = store
         self._infos: dict[str, CheckpointInfo] = {}
         self._build()
+        self.dialog: PublishedDialog | None = None
+        self.runner = JobRunner(self, start_button=self.buttons["published"])
         self.refresh()
 
     def _build(self) -> None:
@@ -98,12 +109,20 @@ class ModelsPanel(QWidget):
                     "Read a file that Export wrote",
                     self.add,
                 ),
+                (
+                    "published",
+                    "Authors' weights …",
+                    "Read weights that the authors of S-Net, M2SNet, UNet# or Res2Net-50 "
+                    "published: a .pth, .pt or .safetensors file",
+                    self.add_published,
+                ),
             )
         ):
             button = self.buttons[name] = QPushButton(title)
             button.setToolTip(tip)
             button.clicked.connect(lambda _=False, act=act: act())
-            grid.addWidget(button, number // 3, number % 3)
+            wide = 3 if name == "published" else 1
+            grid.addWidget(button, number // 3, number % 3, 1, wide)
         column = QVBoxLayout(self)
         column.addWidget(self.tree, 2)
         column.addLayout(grid)
@@ -230,6 +249,33 @@ class ModelsPanel(QWidget):
         path, _ = QFileDialog.getOpenFileName(self, "Import", "", "Checkpoints (*.zip)")
         if path:
             self._try(lambda: self.store.add(Path(path)))
+
+    def add_published(self) -> None:
+        """Read weights that the authors of a network published, in the background."""
+        path, _ = QFileDialog.getOpenFileName(self, "Authors' weights", "", FILTER)
+        if not path:
+            return
+        dialog = self.dialog = PublishedDialog(self.store, Path(path), self)
+        dialog.accepted.connect(lambda: self._import(dialog))
+        dialog.finished.connect(self._on_dialog_closed)
+        dialog.open()
+
+    def _on_dialog_closed(self) -> None:
+        if self.dialog is not None:
+            self.dialog.deleteLater()
+            self.dialog = None
+
+    def _import(self, dialog: PublishedDialog) -> None:
+        self.runner.start(
+            dialog.work(),
+            progressed=self.say,
+            succeeded=self._on_imported,
+            failed=lambda text: self.say(text, error=True),
+        )
+
+    def _on_imported(self, info: CheckpointInfo) -> None:
+        self.refresh(info.id)
+        self.changed.emit()
 
     def _try(self, act: Any, select: str = "") -> None:
         try:

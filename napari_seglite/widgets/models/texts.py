@@ -13,6 +13,8 @@ from ..common import describe_checkpoint
 
 # Points of a curve that are drawn at most, and the largest number.
 POINTS, LARGEST = 2000, 1e9
+# What a card says about published weights, and how it is called.
+ORIGIN = (("file", "From the file"), ("citation", "Published in"), ("licence", "Licence"))
 
 
 def dice(info: CheckpointInfo) -> str:
@@ -52,6 +54,9 @@ def summary(info: CheckpointInfo) -> str:
         steps, seconds, seed = (_number(info, key) for key in ("steps_done", "seconds", "seed"))
         text = f"Trained on {len(frames)} frames in {steps} steps, {seconds} s, seed {seed}."
         lines.append(text)
+    if info.origin:
+        known = (f"{title}: {info.origin[key]}" for key, title in ORIGIN if key in info.origin)
+        lines.append(printable(". ".join(known), longest=1000))
     if info.note:
         lines.append(printable(info.note, longest=2000, lines=True))
     return "\n".join(lines)
