@@ -22,6 +22,11 @@ def empty_problem(info: CheckpointInfo) -> str:
         Its card.
     """
     own = src_models.card(info.network)
+    if own.guided and info.origin and info.parent is None:
+        return (
+            f"The authors' weights of {info.id} hold no guided modules, which tell that an image "
+            "is empty. Fine-tune it first."
+        )
     if own.guided:
         return ""
     able = [card.title for card in map(src_models.card, src_models.names()) if card.guided]
