@@ -31,7 +31,7 @@ from ..common import (
 )
 from .image_rows import ImageRows, hint
 from .labelling_rows import LabellingRows
-from .suggestion import SuggestionButton
+from .suggestion_button import SuggestionButton
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
