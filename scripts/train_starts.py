@@ -183,11 +183,10 @@ def card_of(name: str, start: Start) -> CheckpointInfo:
     """Return the card that a start begins with."""
     vessels = name.startswith("vessels")
     text = (
-        f"Vessels of the retina in colour photographs. Learnt from {CHASE} and drawn lines."
+        f"Vessels of the retina in colour photographs. Learnt from {CHASE} and drawings."
         if vessels
-        else "A start for anything that is not nuclei: objects, and thin lines as of vessels and "
-        "membranes. Correct a few slices and fine-tune. Learnt from nuclei (Data Science Bowl "
-        f"2018, CC0), {CHASE} and drawn images."
+        else "A start for objects, vessels and membranes: correct a few slices and fine-tune. "
+        f"Learnt from nuclei (CC0), {CHASE} and drawings."
     )
     return CheckpointInfo(
         name,
@@ -269,7 +268,8 @@ def ship(folder: Path, store: CheckpointStore, name: str) -> None:
             print(name, f"{each} bits a weight:", scores)
         shipped = CheckpointStore(BUILT_IN, nothing)
         replay = (store.path(name) / FILE).read_bytes()
-        info = replace(info, scores=scores)
+        description = card_of(name, STARTS[name]).description
+        info = replace(info, scores=scores, description=description)
         shipped.save(info, network.state_dict(), bits=bits, overwrite=True, replay=replay)
 
 

@@ -287,7 +287,7 @@ CARDS = {
                     tip="How neighbouring scales are subtracted. Multi-scale: pixel by pixel and "
                     "over 3 x 3 and 5 x 5 pixels, as in M2SNet. Single scale: pixel by pixel, as "
                     "in MSNet, which is faster",
-                    texts=("multi-scale (M2SNet)", "single scale (MSNet)"),
+                    texts=("multi-scale", "single scale"),
                 ),
                 NetworkOption(
                     "preset",

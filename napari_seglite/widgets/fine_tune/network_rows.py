@@ -38,7 +38,7 @@ class NetworkRows(QWidget):
         self._choices: dict[str, QComboBox] = {}
         self._rows: QFormLayout | None = None
         self.recipe = forms.combo(
-            {"ours": "suggested for the slices", "authors": "the authors' (slow)"},
+            {"ours": "suggested", "authors": "the authors'"},
             "How the network is trained. The authors' recipe for M2SNet: SGD with momentum, a "
             "tenth of the rate for the backbone, 16 large patches a step that change their size "
             "from step to step, small rotations. It is meant for hundreds of images and a GPU; "
