@@ -97,10 +97,11 @@ def test_from_scratch_and_from_a_volumetric_checkpoint(tubes, store):
     """Anisotropic pooling from the stack's spacing; held-out score, replay and segmentation."""
     image = annotated(tubes, (0, 2, 4, 6, 9), slice_spacing=4.0)
     request, examples = prepare_training(tiny_request(), [image], store, suggest=False)
-    assert request.options == {"dims": 3, "preset": "tiny", "spacing": [4.0, 1.0, 1.0]}
+    options = start_info(request, store).options
+    assert options == {"dims": 3, "preset": "tiny", "spacing": [4.0, 1.0, 1.0]}
     assert examples[0].frame.shape == (1, 7, 32, 40)
     done = list(FineTuner(request, examples, store).run())[-1]
-    assert done.checkpoint.options == request.options
+    assert done.checkpoint.options == options
     assert done.checkpoint.scores["validation_dice"] > 0.2
     assert len(done.checkpoint.settings["held_out"]) == 1
     assert store.load("mine")[1].pools == [(1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)]
@@ -115,7 +116,7 @@ def test_from_scratch_and_from_a_volumetric_checkpoint(tubes, store):
     again = again.adjusted(steps=1, batch=1, patch=32, folds=1, keep_unimproved=True)
     done = list(FineTuner(again, examples, store).run())[-1]
     assert done.checkpoint.parent == "mine"
-    assert done.checkpoint.options == request.options
+    assert done.checkpoint.options == options
     with pytest.raises(CheckpointError, match="Only a network that starts from scratch"):
         start_info(tiny_request(checkpoint="mine"), store)
 
