@@ -10,7 +10,7 @@ have a depth before the height. The losses that network cards name take the resu
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -191,7 +191,12 @@ def bce_dice_ms_ssim(
     return torch.stack(terms).sum() / count + similarity
 
 
-def deep_supervision(outputs: Supervised, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+def deep_supervision(
+    outputs: Supervised,
+    labels: Tensor,
+    weight: Tensor | None = None,
+    term: Callable[[Tensor, Tensor, Tensor | None], Tensor] = bce_dice,
+) -> Tensor:
     """BCE + Dice over eight outputs, plus BCE of presence: UNet#'s loss.
 
     The mean over the outputs and over the two guided modules (*inferred*: equal weights). A class
@@ -204,8 +209,10 @@ def deep_supervision(outputs: Supervised, labels: Tensor, weight: Tensor | None 
         As `unet_sharp.UNetSharp.supervised` returns them.
     labels, weight : Tensor
         As for all losses here.
+    term : callable
+        Loss of each output; the authors' is `half_bce_image_dice`.
     """
-    maps = torch.stack([_of_output(logits, labels, weight) for logits in outputs.logits]).mean()
+    maps = torch.stack([term(logits, labels, weight) for logits in outputs.logits]).mean()
     _, truth = _foreground(outputs.logits[0], labels)
     annotated = torch.ones_like(truth[:, :1]) if weight is None else (weight[:, None] > 0).float()
     present = (truth * annotated).flatten(2).amax(-1)
@@ -301,6 +308,3 @@ def _weighted_mean(each: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return each.mean()
     return (each * weight).sum() / weight.sum().clamp(min=1e-6)
-
-
-_of_output = bce_dice

@@ -11,6 +11,7 @@ from src_models.losses import (
     cross_entropy,
     deep_supervision,
     focal_cross_entropy,
+    half_bce_image_dice,
     ms_ssim_loss,
     soft_dice_loss,
     structure_loss,
@@ -107,7 +108,8 @@ def test_a_weight_of_ones_changes_nothing(classes):
 def test_half_precision_is_lifted_in_every_loss():
     torch.manual_seed(0)
     logits, labels = torch.randn(2, 1, 40, 24), torch.randint(0, 2, (2, 40, 24))
-    for loss in (structure_loss, focal_cross_entropy, ms_ssim_loss, soft_dice_loss):
+    terms = (soft_dice_loss, half_bce_image_dice)
+    for loss in (structure_loss, focal_cross_entropy, ms_ssim_loss, *terms):
         for half in (logits.half(), logits.bfloat16()):
             found = loss(half, labels)
             assert found.dtype == torch.float32
@@ -190,6 +192,23 @@ def test_deep_supervision_by_hand():
     presence = (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1))) / 2
     expected = bce_dice(logits, labels).item() + presence
     assert deep_supervision(outputs, labels).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_authors_loss_of_an_output_by_hand():
+    """Half the cross-entropy plus Dice of each image, with squares in the denominator."""
+    logits = torch.tensor([[[[2.0, -1.0]]], [[[0.5, -3.0]]]])
+    labels = torch.tensor([[[1, 0]], [[0, 0]]])
+    p = [[1 / (1 + math.exp(-z)) for z in row] for row in ((2.0, -1.0), (0.5, -3.0))]
+    entropy = -(math.log(p[0][0]) + sum(math.log(1 - q) for q in (p[0][1], *p[1]))) / 4
+    squares = [sum(q * q for q in row) for row in p]
+    dice = (2 * p[0][0] + 1e-5) / (squares[0] + 1 + 1e-5), 1e-5 / (squares[1] + 1e-5)
+    expected = entropy / 2 + 1 - sum(dice) / 2
+    assert half_bce_image_dice(logits, labels).item() == pytest.approx(expected, rel=1e-5)
+    absent = torch.tensor([[[0.0, 0.0]]] * 2)
+    outputs = Supervised([logits] * 8, [absent, absent])
+    presence = deep_supervision(outputs, labels) - bce_dice(logits, labels)
+    found = deep_supervision(outputs, labels, term=half_bce_image_dice)
+    assert (found - presence).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", [focal_cross_entropy, ms_ssim_loss, structure_loss])
