@@ -6,6 +6,7 @@ Networks are imported only when weights for them are converted.
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -338,6 +339,10 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
+    except pickle.UnpicklingError as error:
+        # torch's own message says how to load it nevertheless, which would run what it holds.
+        why = "it is another kind of file, damaged, or holds more than tensors, which is not opened"
+        raise ValueError(f"{path} cannot be read as PyTorch weights: {why}") from error
     except Exception as error:
         why = str(error).strip().partition("\n")[0][:200]
         raise ValueError(f"{path} cannot be read as PyTorch weights: {why}") from error

@@ -99,7 +99,7 @@ def test_files_are_read_and_their_hash_is_checked(checkpoint, tmp_path):
         read_weights(tmp_path / "nowhere.pth")
     text = tmp_path / "text.pth"
     text.write_text("no weights")
-    with pytest.raises(ValueError, match="cannot be read as PyTorch weights"):
+    with pytest.raises(ValueError, match="cannot be read as PyTorch weights: it is another kind"):
         read_weights(text)
     torch.save([1, 2], text)
     with pytest.raises(ValueError, match="no state dict"):
