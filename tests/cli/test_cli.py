@@ -42,7 +42,7 @@ def test_tables_are_readable(capsys):
     assert main(["checkpoints", "--json"]) == 0
     shipped = json.loads(capsys.readouterr().out)
     assert all(info["built_in"] for info in shipped)
-    assert {info["network"] for info in shipped} == {"unet-sharp", "s-net"}
+    assert {info["network"] for info in shipped} == {"m2snet", "s-net", "u2net-msac", "unet-sharp"}
 
 
 def test_segment_writes_labels_and_goes_on_after_bad_files(tmp_path, nuclei, capsys):
