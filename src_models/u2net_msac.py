@@ -26,6 +26,9 @@ OUTER = 24
 INNER = (12, 16, 16, 16)
 KERNELS = ((3, 3), (1, 3), (3, 1), (1, 5), (5, 1))
 STRIPS = (7, 11, 21)
+# A map is limited to this before it is multiplied (*ours*). It comes from a batch norm, so values
+# beyond it are rare; squared from block to block, those of an unusual image would become infinite.
+LARGEST = 10.0
 
 
 class MSAC(nn.Module):
@@ -113,7 +116,7 @@ class StripAttention(nn.Module):
         # Products are delicate in half precision, and oneDNN 3.12 does not return from the
         # gradient of a depthwise convolution in bfloat16 whose channels fill no register.
         with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.mix.weight.dtype)
+            x = x.to(self.mix.weight.dtype).clamp(-LARGEST, LARGEST)
             near: Tensor = self.near(x)
             total = near
             for pair in self.pairs:

@@ -69,3 +69,14 @@ def test_training_mode_is_refused():
 def test_five_outputs_are_supervised():
     outputs = src_models.create("u2net-msac", 1, 2).supervised(torch.randn(2, 1, 30, 50))
     assert [tuple(y.shape) for y in outputs] == [(2, 2, 30, 50)] * 5
+
+
+def test_an_unusual_image_stays_finite_with_attention():
+    """Maps are multiplied by themselves in every block, so that large values would explode."""
+    torch.manual_seed(0)
+    network = src_models.create("u2net-msac", variant="attention").eval()
+    for module in network.modules():
+        if isinstance(module, StripAttention):
+            torch.nn.init.normal_(module.mix.weight, std=0.5)
+    with torch.inference_mode():
+        assert torch.isfinite(network(1e4 * torch.randn(1, 1, 64, 64))).all()
