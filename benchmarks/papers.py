@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from napari_seglite.formats import read_image, read_labels
 from napari_seglite.images import ImageAxes
 from napari_seglite.labels import overlap
 from napari_seglite.runtime import process
-from napari_seglite.training import Schedule, Validation, image_examples
+from napari_seglite.training import Schedule, StepDone, Validation, image_examples
 
 PEER = "basic-unet"
 METHODS = ("start", "scratch", PEER)
@@ -59,13 +59,10 @@ class Paper:
     score : callable
         From the folder, an image, its probabilities ``(N, [classes,] H, W)`` and its labels
         ``(N, H, W)`` to scores.
-    options : dict
-        Of the network from scratch.
     """
 
     data: str
     score: Callable[[Path, Image, np.ndarray, np.ndarray], list[Scores]]
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 def images(folder: Path, part: str) -> list[Image]:
@@ -105,10 +102,10 @@ def _tumours(_: Path, image: Image, __: np.ndarray, found: np.ndarray) -> list[S
 
 
 PAPERS = {
-    "u2net-msac": Paper("retina-vessels", _vessels, {"variant": "attention"}),
-    "unet-sharp": Paper("em-membranes", _membranes, {"preset": "tiny"}),
+    "u2net-msac": Paper("retina-vessels", _vessels),
+    "unet-sharp": Paper("em-membranes", _membranes),
     "celnet": Paper("em-organelles", _organelles),
-    "m2snet": Paper("polyps", _lesions, {"preset": "light"}),
+    "m2snet": Paper("polyps", _lesions),
     "s-net": Paper("breast-ultrasound", _tumours),
 }
 
@@ -132,8 +129,7 @@ def train(
         info = replace(store.info(begun), **made)
     else:
         begun = network if method == "scratch" else PEER
-        options = paper.options if method == "scratch" else {}
-        info = CheckpointInfo(name, begun, options=options, **made)
+        info = CheckpointInfo(name, begun, options=src_models.card(begun).first_options, **made)
     examples = [
         example
         for image in known
@@ -155,7 +151,7 @@ def train(
     template = None if method == "start" else info
     with process.keep_freed_memory():
         for event in FineTuner(request, examples, store, template).run():
-            if "00:" in event.text or "Dice" in event.text:
+            if not isinstance(event, StepDone):
                 print(name, event.text, flush=True)
 
 

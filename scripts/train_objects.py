@@ -271,8 +271,9 @@ def train(arguments: argparse.Namespace) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     patches = Patches(examples, arguments.head, arguments.patch, arguments.seed, device)
     outputs = 1 + object_heads.channels(arguments.head)
-    kind = OPTIONS.get(arguments.network)
-    options = {kind: arguments.preset} if kind else {}
+    options = src_models.card(arguments.network).first_options
+    if kind := OPTIONS.get(arguments.network):
+        options[kind] = arguments.preset
     network = src_models.create(arguments.network, 3, outputs, **options)
     if arguments.level:
         network.level = arguments.level

@@ -54,8 +54,6 @@ class Start:
     ----------
     network : str
         Its network.
-    options : dict
-        Of the network's constructor.
     bits : int
         Of each weight in the package.
     shares : dict
@@ -65,7 +63,6 @@ class Start:
     """
 
     network: str
-    options: dict[str, Any] = field(default_factory=dict)
     bits: Any = 16
     shares: dict[str, float] = field(
         default_factory=lambda: {
@@ -80,14 +77,13 @@ class Start:
 
 
 STARTS = {
-    "general-unet-sharp": Start("unet-sharp", {"preset": "tiny"}),
-    "general-u2net-msac": Start("u2net-msac", {"variant": "attention"}),
+    "general-unet-sharp": Start("unet-sharp"),
+    "general-u2net-msac": Start("u2net-msac"),
     "general-s-net": Start("s-net"),
-    "general-m2snet": Start("m2snet", {"preset": "light"}, bits=8),
+    "general-m2snet": Start("m2snet", bits=8),
     "general-celnet": Start("celnet", bits=8),
     "vessels-u2net-msac": Start(
         "u2net-msac",
-        {"variant": "attention"},
         shares={"chase": 0.7, "vessels": 0.3},
         in_channels=3,
     ),
@@ -192,7 +188,7 @@ def card_of(name: str, start: Start) -> CheckpointInfo:
         name,
         start.network,
         in_channels=start.in_channels,
-        options=start.options,
+        options=src_models.card(start.network).first_options,
         class_names=("background", "vessel" if vessels else "object or line"),
         normalisation=Normalisation(),
         description=text,

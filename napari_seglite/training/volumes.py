@@ -21,8 +21,6 @@ from .request import FineTuneRequest
 # A slab has one slice less than a multiple of what the network pools along Z, so that its slice is
 # in the middle and little is padded; at least this many and one.
 LEAST_DEPTH = 8
-# Preset of a network from scratch: it learns in minutes on a CPU.
-PRESET = "tiny"
 # Side and number of the patches of a step on a CPU, at most: many small steps teach more.
 SIDE, BATCH = 64, 1
 SMALLEST_SIDE = 32
@@ -125,7 +123,7 @@ def volume_options(
     if not info.volumetric or info.parent is not None:
         return request
     known = {option.name for option in src_models.card(info.network).options or ()}
-    wanted: dict[str, Any] = {"preset": PRESET}
+    wanted = src_models.card(info.network).first_options
     if known_spacings := [spacing for spacing in spacings if spacing]:
         wanted["spacing"] = [float(median(known_spacings)), 1.0, 1.0]
     wanted = {k: v for k, v in wanted.items() if k in known and k not in info.options}
