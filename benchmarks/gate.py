@@ -25,7 +25,7 @@ from common import table
 
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
 from napari_seglite.formats import list_images, read_image, read_labels
-from napari_seglite.images import ImageAxes, TrainingImage
+from napari_seglite.images import TrainingImage, guess_axes
 from napari_seglite.inference import Segmentation
 from napari_seglite.labels import overlap
 from napari_seglite.runtime import process
@@ -78,10 +78,6 @@ def empty_parts(found: list[Pair]) -> list[Pair]:
     return [part for pair in found for part in islice(without_nuclei(pair), MOST)]
 
 
-def axes_of(pixels: np.ndarray) -> str:
-    return "YX" if pixels.ndim == 2 else "YXC"
-
-
 def train(data: Path, store: CheckpointStore, steps: int) -> None:
     """Train the checkpoint, unless the store has it."""
     if store.is_taken(NEW):
@@ -91,7 +87,7 @@ def train(data: Path, store: CheckpointStore, steps: int) -> None:
     print(f"Learns from {len(chosen)} images and {len(empty)} parts without nuclei.", flush=True)
     images: list[TrainingImage] = []
     for number, (pixels, labels) in enumerate(chosen + empty):
-        axes = ImageAxes(axes_of(pixels))
+        axes = guess_axes(pixels.shape)
         images += image_examples(f"{number}", pixels, labels > 0, axes, info)
     request = FineTuneRequest(
         START,
@@ -148,9 +144,8 @@ class Found:
 
 def found(segmenter: Segmenter, pixels: np.ndarray, **settings: Any) -> Segmentation:
     """Segment an image into objects of at least ten pixels."""
-    request = SegmentRequest(
-        axes=axes_of(pixels), device="cpu", output="instances", min_size=10, **settings
-    )
+    axes = guess_axes(pixels.shape).order
+    request = SegmentRequest(axes=axes, device="cpu", output="instances", min_size=10, **settings)
     return segmenter.segment(pixels, request)
 
 

@@ -58,16 +58,9 @@ class OnesFilter(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             total = x.float().sum(1, keepdim=True)
             box = F.avg_pool2d(total, self.size, 1, self.size // 2) * self.size**2
-            wide = box.expand_as(x)
             if self.own and self.norm.training:
                 self._note(box.detach(), place)
-            normalised = self._at(wide, place) if self._fixed else self._normalised(wide)
-            return F.relu(normalised).to(x.dtype)
-
-    @property
-    def _fixed(self) -> bool:
-        """Whether the statistics of the place are used, and not those of the batch."""
-        return self.own and not self.norm.training
+            return F.relu(self._normalised(box.expand_as(x), place)).to(x.dtype)
 
     def _note(self, box: Tensor, place: int) -> None:
         """Take the statistics of a batch into the running ones of a place."""
@@ -77,25 +70,21 @@ class OnesFilter(nn.Module):
         self.means[place].lerp_(mean, momentum)
         self.variances[place].lerp_(variance, momentum)
 
-    def _at(self, x: Tensor, place: int) -> Tensor:
+    def _normalised(self, x: Tensor, place: int) -> Tensor:
         norm = self.norm
-        mean, variance = (
-            values[place].float().expand(CHANNELS) for values in (self.means, self.variances)
-        )
-        weight, bias = norm.weight.float(), norm.bias.float()
-        return F.batch_norm(x, mean, variance, weight, bias, eps=norm.eps)
-
-    def _normalised(self, x: Tensor) -> Tensor:
-        norm = self.norm
-        if norm.weight.dtype == x.dtype:
+        of_place = self.own and not norm.training
+        if not of_place and norm.weight.dtype == x.dtype:
             normalised: Tensor = norm(x)
             return normalised
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
+        mean, variance = norm.running_mean, norm.running_var
+        if of_place:
+            mean, variance = (v[place].expand(CHANNELS) for v in (self.means, self.variances))
+        assert mean is not None
+        assert variance is not None
         return F.batch_norm(
             x,
-            norm.running_mean.float(),
-            norm.running_var.float(),
+            mean.float(),
+            variance.float(),
             norm.weight.float(),
             norm.bias.float(),
             eps=norm.eps,

@@ -165,9 +165,10 @@ class Trainer:
 
     def _set_rate(self, share: float) -> float:
         """Set the learning rate and return it as a share of the full one."""
-        warm = min(1.0, (self._steps + 1) / 20)
-        factor = warm * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
-        if self._recipe is not None:
+        if self._recipe is None:
+            warm = min(1.0, (self._steps + 1) / 20)
+            factor = warm * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+        else:
             factor = 1 - abs(2 * share - 1)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * factor * group["share"]
