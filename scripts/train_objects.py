@@ -259,6 +259,95 @@ def begin_from(network: nn.Module, file: Path) -> None:
     print(f"{taken} of {len(own)} weights from {file.name}")
 
 
+class Step:
+    """An update of the weights: on a GPU recorded once and replayed, as launching takes longer.
+
+    Parameters
+    ----------
+    network : Module
+        In training.
+    arguments : Namespace
+        Of the command line.
+    """
+
+    WARM_UP = 11  # steps before recording: cuDNN chooses its algorithms in them
+
+    def __init__(self, network: nn.Module, arguments: argparse.Namespace) -> None:
+        self.network, self.arguments = network, arguments
+        self.device = next(network.parameters()).device.type
+        on_gpu = self.device == "cuda"
+        rate = torch.tensor(arguments.rate, device=self.device) if on_gpu else arguments.rate
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=rate, weight_decay=1e-2, capturable=on_gpu
+        )
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.side = torch.cuda.Stream() if on_gpu else None
+        self.steps = 0
+
+    def __call__(self, x: Tensor, truth: Tensor, rate: float) -> Tensor:
+        """Return the loss, a tensor that the next step overwrites."""
+        self._set(rate)
+        self.steps += 1
+        if self.side is None or self.steps < self.WARM_UP:
+            return self._on_side(x, truth) if self.side else self._update(x, truth)
+        if self.graph is None:
+            self.inputs = x.clone(), truth.clone()
+            torch.cuda.synchronize()
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.loss = self._update(*self.inputs)
+        for held, new in zip(self.inputs, (x, truth), strict=True):
+            held.copy_(new)
+        self.graph.replay()
+        return self.loss
+
+    def _set(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def _on_side(self, x: Tensor, truth: Tensor) -> Tensor:
+        """Update on a stream of its own, as recording wants of the steps before it."""
+        assert self.side is not None
+        self.side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.side):
+            loss = self._update(x, truth)
+        torch.cuda.current_stream().wait_stream(self.side)
+        return loss
+
+    def _update(self, x: Tensor, truth: Tensor) -> Tensor:
+        arguments = self.arguments
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+            labels, wanted = truth[:, 0].long(), truth[:, 1:] if arguments.head else None
+            if arguments.level:
+                loss = losses.bce_dice(self.network(x), labels)
+            else:
+                loss = src_models.training_loss(
+                    self.network, arguments.network, x, labels, None, arguments.head, wanted
+                )
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        return loss.detach()
+
+
+def created(arguments: argparse.Namespace) -> nn.Module:
+    """Return the network, with the weights to start from if there are any."""
+    options = src_models.card(arguments.network).first_options
+    if kind := OPTIONS.get(arguments.network):
+        options[kind] = arguments.preset
+    outputs = 1 + object_heads.channels(arguments.head)
+    network = src_models.create(arguments.network, 3, outputs, **options)
+    if arguments.level:
+        network.level = arguments.level
+    if arguments.start:
+        begin_from(network, arguments.start)
+    return network
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Train until the time is over, and save the running average of the weights."""
     torch.manual_seed(arguments.seed)
@@ -270,41 +359,19 @@ def train(arguments: argparse.Namespace) -> None:
         examples = list(pool.map(reading, rows, chunksize=8))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     patches = Patches(examples, arguments.head, arguments.patch, arguments.seed, device)
-    outputs = 1 + object_heads.channels(arguments.head)
-    options = src_models.card(arguments.network).first_options
-    if kind := OPTIONS.get(arguments.network):
-        options[kind] = arguments.preset
-    network = src_models.create(arguments.network, 3, outputs, **options)
-    if arguments.level:
-        network.level = arguments.level
-    if arguments.start:
-        begin_from(network, arguments.start)
-    network = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = created(arguments).to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     weights = [value for value in network.state_dict().values() if value.is_floating_point()]
     mean_weights = [value.detach().clone() for value in weights]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=1e-2)
+    step = Step(network, arguments)
     started, steps, seconds = time.monotonic(), 0, 60 * arguments.minutes
     total = torch.zeros((), device=device)
     while (share := max((time.monotonic() - started) / seconds, steps / arguments.steps)) < 1:
         warm = min(1.0, (steps + 1) / 200)
-        for group in optimiser.param_groups:
-            cosine = (1 + math.cos(math.pi * share)) / 2
-            group["lr"] = arguments.rate * warm * (0.005 + 0.995 * cosine)
+        cosine = (1 + math.cos(math.pi * share)) / 2
         x, truth = patches.batch(arguments.batch)
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            labels, wanted = truth[:, 0].long(), truth[:, 1:] if arguments.head else None
-            if arguments.level:
-                loss = losses.bce_dice(network(x), labels)
-            else:
-                loss = src_models.training_loss(
-                    network, arguments.network, x, labels, None, arguments.head, wanted
-                )
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        steps, total = steps + 1, total + loss.detach()
+        loss = step(x, truth, arguments.rate * warm * (0.005 + 0.995 * cosine))
+        steps, total = steps + 1, total + loss
         keep = min(0.999, (1 + steps) / (10 + steps))
         with torch.no_grad():
             torch._foreach_lerp_(mean_weights, weights, 1 - keep)

@@ -79,7 +79,7 @@ class Start:
 STARTS = {
     "general-unet-sharp": Start("unet-sharp"),
     "general-u2net-msac": Start("u2net-msac"),
-    "general-s-net": Start("s-net"),
+    "general-s-net": Start("s-net", bits=8),
     "general-m2snet": Start("m2snet", bits=8),
     "general-celnet": Start("celnet", bits=8),
     "vessels-u2net-msac": Start(
