@@ -3,9 +3,10 @@
     python benchmarks/starts.py DATA [--sets NAME ...] [--starts NAME ...] [--results FILE]
 
 For each data set every general start is fine-tuned as the plugin does, its network trained from
-scratch in the same way, and MONAI's BasicUNet as well. The images are spread over ``train/``; the
-score is the mean Dice over ``test/`` (or, with ``--validate``, over images of ``train/`` that were
-not corrected). Time is processor time divided by the number of threads, see `correction_loop`. Each
+scratch in the same way, and MONAI's BasicUNet as well. The images are spread over ``train/``, and
+each is seen alone: CeLNet is given it as its own neighbours, and only slices of stacks. The score
+is the mean Dice over ten images of ``test/`` (or, with ``--validate``, of ``train/`` that were not
+corrected). Time is processor time divided by the number of threads, see `correction_loop`. Each
 number is written to a file as soon as it is there, and a run that was interrupted goes on.
 """
 
@@ -25,12 +26,17 @@ from napari_seglite.checkpoints import CheckpointInfo
 
 PEER = "basic-unet"
 # Test images at most: the sets differ in size.
-MOST = 20
+MOST = 10
 
 
 def starts(store: CheckpointStore) -> dict[str, CheckpointInfo]:
     """Return the cards of the general starts by id."""
     return {i.id: i for i in store.list() if i.id.startswith("general-")}
+
+
+def suits(info: CheckpointInfo, folder: Path) -> bool:
+    """Return whether a start is meant for a data set: one that reads neighbours is for stacks."""
+    return info.context_slices == 1 or (folder / "train" / "image.tif").is_file()
 
 
 def score(
@@ -39,8 +45,8 @@ def score(
     """Fine-tune a checkpoint, or a network from scratch with a card's options; return Dice."""
     with tempfile.TemporaryDirectory() as scratch:
         store = CheckpointStore(Path(scratch) / "checkpoints")
-        template = CheckpointInfo("template", start, options=info.options)
-        own = None if start == info.id or start == PEER else template
+        from_scratch = start not in (info.id, PEER)
+        own = CheckpointInfo("template", start, options=info.options) if from_scratch else None
         checkpoint, *_ = trained(start, corrected, store, seconds, own)
         return network_dice(checkpoint, others, store)
 
@@ -65,6 +71,8 @@ def main() -> None:
         others = [s for s in train if all(s is not c for c in corrected)]
         others = others if arguments.validate else read(arguments.data / name, "test")
         for info in cards.values():
+            if not suits(info, arguments.data / name):
+                continue
             for method in (info.id, info.network, PEER):
                 compute = partial(score, method, corrected, others[:MOST], arguments.seconds, info)
                 key = {"set": name, "method": method}
@@ -72,7 +80,12 @@ def main() -> None:
                 print(key, f"{found[name, method]:.3f}", flush=True)
     rows: list[tuple[str, ...]] = [("set", "BasicUNet", *cards)]
     for name in arguments.sets:
-        pairs = (f"{found[name, i.id]:.3f} ({found[name, i.network]:.3f})" for i in cards.values())
+        pairs = (
+            f"{found[name, i.id]:.3f} ({found[name, i.network]:.3f})"
+            if (name, i.id) in found
+            else "-"
+            for i in cards.values()
+        )
         rows.append((name, f"{found[name, PEER]:.3f}", *pairs))
     print("Dice from the start, and from scratch in brackets:\n")
     table(rows)

@@ -390,8 +390,9 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"{arguments.name}: {steps} steps of {arguments.batch} patches")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--name", default="objects")
@@ -408,8 +409,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--every", type=int, default=1, help="of the images, to try the script")
     parser.add_argument("--seed", type=int, default=7)
-    train(parser.parse_args())
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    train(parser().parse_args())
