@@ -80,6 +80,8 @@ class CheckpointInfo:
     split_depth : float
         How much shallower than both of its sides the interior between two objects must be, 0 to 1,
         see `object_heads.interior`.
+    least_probability : float
+        Least mean probability of an object's pixels, 0 to 1; 0 keeps all objects.
     any_channels : bool
         Whether it reads the mean of an image's channels as grey where their number is another one
         than its own, as suits a network that learnt from grey images and from colours.
@@ -132,6 +134,7 @@ class CheckpointInfo:
     smallest_object: int = 0
     head: str = ""
     split_depth: float = 0.08
+    least_probability: float = 0.0
     any_channels: bool = False
     object_diameter: float = 0.0
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
@@ -178,6 +181,8 @@ class CheckpointInfo:
             return f"there is no object head {self.head!r:.100}"
         if not 0 <= self.split_depth <= 1:
             return f"its split depth is {self.split_depth}, and must be from 0 to 1"
+        if not 0 <= self.least_probability <= 1:
+            return f"its least probability is {self.least_probability}, and must be from 0 to 1"
         if not 0 <= self.object_diameter < math.inf:
             return f"its objects have a diameter of {self.object_diameter} pixels"
         if any(len(point) != 2 for curve in self.curves.values() for point in curve):

@@ -34,6 +34,7 @@ LABELLING = (
     "min_size",
     "output",
     "split_depth",
+    "least_probability",
     "stack_objects",
     "slice_spacing",
     "least_overlap",
@@ -90,6 +91,9 @@ class SegmentRequest:
         With a checkpoint that has an object head: how much shallower than both of its sides the
         interior between two objects must be, 0 to 1; lower values split more. None for the
         checkpoint's own.
+    least_probability : float or None
+        Objects whose pixels have a lower mean probability are left out, 0 to 1; 0 keeps all. None
+        for what suits the checkpoint.
     stack_objects : str or None
         Objects of a Z stack. ``"volume"``: split in 3-D. ``"joined"``: found slice by slice and
         joined where they overlap. ``"slices"``: of each slice by itself. None for ``"volume"``,
@@ -204,6 +208,16 @@ class SegmentRequest:
             high=1,
         ),
     ] = None
+    least_probability: Annotated[
+        float | None,
+        Setting(
+            float,
+            "least mean probability of an object's pixels; the checkpoint's own if not given",
+            "The least probability",
+            low=0,
+            high=1,
+        ),
+    ] = None
     stack_objects: Annotated[
         StackObjects | None,
         Setting(
@@ -294,6 +308,7 @@ class SegmentRequest:
             output=self.output_for(info),
             min_size=self.min_size_for(info),
             split_depth=self.split_depth_for(info) if info.head else None,
+            least_probability=self.least_probability_for(info),
         )
         return own.with_stack()
 
@@ -318,6 +333,11 @@ class SegmentRequest:
     def split_depth_for(self, info: CheckpointInfo) -> float:
         """Return the depth at which objects are split, for a checkpoint with an object head."""
         return info.split_depth if self.split_depth is None else self.split_depth
+
+    def least_probability_for(self, info: CheckpointInfo) -> float:
+        """Return the least mean probability of an object."""
+        own = self.least_probability
+        return info.least_probability if own is None else own
 
     def as_dict(self) -> dict[str, Any]:
         """Return the request as plain JSON data."""

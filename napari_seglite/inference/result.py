@@ -298,7 +298,10 @@ def _write(
     if min_size is None:
         min_size = request.min_size_for(result.info)
     output, step = request.output_for(result.info), request.slice_spacing or 1.0
-    return label_frames(foreground, groups, target, min_size, output, request.fill_holes, step)
+    least = request.least_probability_for(result.info)
+    return label_frames(
+        foreground, groups, target, min_size, output, request.fill_holes, step, least
+    )
 
 
 def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:

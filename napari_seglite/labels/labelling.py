@@ -12,6 +12,7 @@ import scipy.ndimage as ndi
 from src_models import object_heads
 
 from ..images import Block, Box, ImageAxes, LabelFrames, blocks, chunked
+from .least_probability import LeastProbability
 from .objects import Components, Levels, find_components, split_components
 from .output import Output
 
@@ -93,6 +94,11 @@ class Foreground:
             mask &= self.finished(frame, rows, columns)
         return mask if self.inside is None else mask & self.inside[rows, columns]
 
+    def probability(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
+        """Return the probability of not being background in a box of a frame, not smoothed."""
+        first_class = np.asarray(self.probabilities[frame, 0, rows, columns], np.float32)
+        return 1 - first_class if self.probabilities.shape[1] > 1 else first_class
+
     def classes(self, frame: int, rows: slice, columns: slice) -> np.ndarray:
         """Return the most probable class other than background, uint8, in a box of a frame."""
         if self.probabilities.shape[1] == 1:
@@ -160,6 +166,7 @@ def label_frames(
     output: Output,
     fill_holes: int = 0,
     step: float = 1.0,
+    least_probability: float = 0.0,
 ) -> Counts:
     """Label frames, block by block.
 
@@ -179,6 +186,8 @@ def label_frames(
         Holes of up to this many pixels are filled first.
     step : float
         Distance between two slices of a volume, in pixels of a slice.
+    least_probability : float
+        Objects whose pixels have a lower mean probability are left out; 0 for none.
     """
     if fill_holes:
         foreground = fill_mask_holes(foreground, fill_holes)
@@ -187,8 +196,16 @@ def label_frames(
         group = _FrameGroup(foreground, frames, target)
         if output == "instances":
             components = find_components(group.read, group.shape)
+            least = LeastProbability(group.probability, least_probability)
             sizes = split_components(
-                components, min_size, group.write, group.read_back, objects, group.levels, step
+                components,
+                min_size,
+                group.write,
+                group.read_back,
+                objects,
+                group.levels,
+                step,
+                least if least_probability else None,
             )
             objects, pixels = objects + len(sizes), pixels + sum(sizes)
         elif min_size > 1:
@@ -201,7 +218,12 @@ def label_frames(
 
 
 def separate(
-    values: np.ndarray, classes: int, head: str, depth: float, min_size: int = 0
+    values: np.ndarray,
+    classes: int,
+    head: str,
+    depth: float,
+    min_size: int = 0,
+    least_probability: float = 0.0,
 ) -> np.ndarray:
     """Return the objects of a single frame from all outputs of a network with an object head.
 
@@ -215,6 +237,8 @@ def separate(
         See `Interior`.
     min_size : int
         Objects of fewer pixels are left out.
+    least_probability : float
+        See `label_frames`.
 
     Returns
     -------
@@ -225,7 +249,9 @@ def separate(
     foreground = Foreground(values[None, :classes], 0.5, interior=interior)
     labels = np.zeros((1, *values.shape[1:]), np.uint32)
     target = LabelFrames(labels, ImageAxes("ZYX"), labels.shape)
-    label_frames(foreground, [[0]], target, min_size, "instances")
+    label_frames(
+        foreground, [[0]], target, min_size, "instances", least_probability=least_probability
+    )
     return np.asarray(labels[0])
 
 
@@ -257,6 +283,11 @@ class _FrameGroup:
 
     def read(self, block: Block) -> np.ndarray:
         return self._stacked([self.foreground.read(*p) for p in self._planes(block)], block)
+
+    def probability(self, block: Block) -> np.ndarray:
+        return self._stacked(
+            [self.foreground.probability(*plane) for plane in self._planes(block)], block
+        )
 
     @property
     def levels(self) -> Levels | None:

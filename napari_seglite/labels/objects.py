@@ -16,6 +16,7 @@ import numpy as np
 import scipy.ndimage as ndi
 
 from ..images import Block, blocks
+from .least_probability import LeastProbability, Read
 from .output import Output
 
 # Maxima of the smoothed distance to the background that rise less than this above a saddle do not
@@ -23,7 +24,6 @@ from .output import Output
 SPLIT_DEPTH = 8
 THREADS = min(4, os.cpu_count() or 1)
 
-Read = Callable[[Block], np.ndarray]
 Write = Callable[[Block, np.ndarray], None]
 _Split = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -227,6 +227,7 @@ def split_components(
     top: int = 0,
     levels: Levels | None = None,
     step: float = 1.0,
+    least_probability: LeastProbability | None = None,
 ) -> list[int]:
     """Separate touching objects, and write their ids.
 
@@ -244,6 +245,8 @@ def split_components(
         On whose maxima objects are separated; the distance to the background if not given.
     step : float
         Distance between two slices of a volume, in pixels of a slice.
+    least_probability : LeastProbability, optional
+        What objects must reach; others are left out.
 
     Returns
     -------
@@ -255,11 +258,14 @@ def split_components(
     crossing = _split_in_blocks(components, large, splitter, write)
     for number in np.flatnonzero(crossing & large):
         _split_across_blocks(components, int(number), splitter, write, read_back)
-    large_objects = splitter.sizes() >= max(min_size, 1)
-    ids = _final_ids(splitter.first_pixels(), large_objects, top)
+    sizes = splitter.sizes()
+    kept = sizes >= max(min_size, 1)
+    if least_probability is not None:
+        kept &= least_probability.reached(components.blocks, read_back, sizes)
+    ids = _final_ids(splitter.first_pixels(), kept, top)
     for block in components.blocks:
         write(block, ids[read_back(block)])
-    return [int(size) for size in splitter.sizes()[large_objects]]
+    return [int(size) for size in sizes[kept]]
 
 
 def _split_in_blocks(
@@ -291,11 +297,11 @@ def _split_across_blocks(
     write(box, np.where(local == own, ids, read_back(box)))
 
 
-def _final_ids(first_pixels: np.ndarray, large: np.ndarray, top: int) -> np.ndarray:
-    """Return the final id of every provisional one: 0 for small objects."""
+def _final_ids(first_pixels: np.ndarray, kept: np.ndarray, top: int) -> np.ndarray:
+    """Return the final id of every provisional one: 0 for objects that are left out."""
     ids = np.zeros(len(first_pixels) + 1, np.uint32)
-    order = np.argsort(first_pixels[large], kind="stable")
-    ids[np.flatnonzero(large)[order] + 1] = np.arange(1, len(order) + 1) + top
+    order = np.argsort(first_pixels[kept], kind="stable")
+    ids[np.flatnonzero(kept)[order] + 1] = np.arange(1, len(order) + 1) + top
     return ids
 
 

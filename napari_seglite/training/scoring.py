@@ -92,7 +92,14 @@ def score_frames(
 
 def _object_f1(values: np.ndarray, info: CheckpointInfo, image: TrainingImage) -> float:
     """Return the F1 at IoU 0.5 of the objects of a frame, as far as it is annotated."""
-    found = separate(values, info.classes, info.head, info.split_depth, info.smallest_object)
+    found = separate(
+        values,
+        info.classes,
+        info.head,
+        info.split_depth,
+        info.smallest_object,
+        info.least_probability,
+    )
     truth = object_ids(image.labels)
     if image.weight is not None:
         found, truth = (np.where(image.weight > 0, labels, 0) for labels in (found, truth))

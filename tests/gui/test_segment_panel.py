@@ -59,6 +59,11 @@ def test_threshold_labels_anew_from_the_same_probabilities(viewer, dock, segment
     relabelled(qtbot, panel)
     assert layer.metadata["seglite"]["split_depth"] == 0.5
     assert len(np.unique(layer.data)) < count
+    count = len(np.unique(layer.data))
+    rows.least_probability.setValue(0.97)
+    relabelled(qtbot, panel)
+    assert layer.metadata["seglite"]["least_probability"] == 0.97
+    assert len(np.unique(layer.data)) < count
     before = layer.data.copy()
     layer.redo()  # the number belongs to another object now
     np.testing.assert_array_equal(layer.data, before)

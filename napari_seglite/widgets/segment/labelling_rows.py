@@ -18,7 +18,7 @@ OUTPUTS: dict[Output, str] = {
     "instances": "Separate objects",
 }
 # What the checkpoint's card says until the user chooses, and how preferences store "not chosen".
-_OWN = {"output": "checkpoint", "min_size": -1, "split_depth": -1.0}
+_OWN = {"output": "checkpoint", "min_size": -1, "split_depth": -1.0, "least_probability": -1.0}
 _PLAIN = ("threshold", "smooth", "fill_holes")
 _DEFAULTS = SegmentRequest(DEFAULT, "YX")
 
@@ -45,7 +45,12 @@ class LabellingRows(QObject):
 
     def __init__(self, rows: QFormLayout) -> None:
         super().__init__(rows)
-        self._own: dict[str, Any] = {"output": "semantic", "min_size": 0, "split_depth": None}
+        self._own: dict[str, Any] = {
+            "output": "semantic",
+            "min_size": 0,
+            "split_depth": None,
+            "least_probability": 0.0,
+        }
         self._rows = rows
         self._chosen: dict[str, Any] = {}
         self._following = False
@@ -56,6 +61,7 @@ class LabellingRows(QObject):
         rows.addRow("Fill holes up to", self.fill_holes)
         rows.addRow("Smallest object", self.min_size)
         rows.addRow("Split depth", self.split_depth)
+        rows.addRow("Least probability", self.least_probability)
         self.stack = StackRows(rows)
         self._restore()
         self._show_rows()
@@ -69,6 +75,7 @@ class LabellingRows(QObject):
         self.stack.changed.connect(self.changed)
         self.min_size.valueChanged.connect(lambda _: self._note("min_size"))
         self.split_depth.valueChanged.connect(lambda _: self._note("split_depth"))
+        self.least_probability.valueChanged.connect(lambda _: self._note("least_probability"))
 
     def _build(self) -> None:
         self.output_box = forms.combo(
@@ -105,6 +112,12 @@ class LabellingRows(QObject):
             "0.08 for nuclei"
         )
 
+        self.least_probability = KeySlider(0.0, 0.99)
+        self.least_probability.setToolTip(
+            "Objects whose pixels have a lower mean probability are removed: raise it where the "
+            "network sees objects that are none. At first what suits the checkpoint; 0 keeps all"
+        )
+
     def _restore(self) -> None:
         stored = preferences.load({**{n: getattr(_DEFAULTS, n) for n in _PLAIN}, **_OWN})
         self._chosen = {k: None if stored[k] == none else stored[k] for k, none in _OWN.items()}
@@ -132,6 +145,7 @@ class LabellingRows(QObject):
             "min_size": self.min_size.value(),
             "output": self.output_box.currentData(),
             "split_depth": self._depth(),
+            "least_probability": round(self.least_probability.value(), 4),
         }
 
     def _depth(self) -> float | None:
@@ -143,6 +157,7 @@ class LabellingRows(QObject):
         self.stack.show_objects(objects)
         headed = self._own["split_depth"] is not None
         self._rows.setRowVisible(self.split_depth, objects and headed)
+        self._rows.setRowVisible(self.least_probability, objects)
 
     def follow(self, info: CheckpointInfo, rescale: float) -> None:
         """Show what a checkpoint's card says where the user chose nothing.
@@ -163,6 +178,7 @@ class LabellingRows(QObject):
         self._following = True
         forms.select(self.output_box, shown["output"])
         self.min_size.setValue(shown["min_size"])
+        self.least_probability.setValue(shown["least_probability"])
         if self._own["split_depth"] is not None:
             self.split_depth.setValue(shown["split_depth"])
         self._following = False
