@@ -38,9 +38,9 @@ SHIPPED = [
     nuclei("nuclei-s-net", "s-net", 0.908, channels=1),
     nuclei("nuclei-tiny", "unet-sharp", 0.907, any_channels=True, options={"preset": "tiny"}),
     nuclei("nuclei-small", "unet-sharp", 0.911, any_channels=True, options={"preset": "small"}),
-    start("general-s-net", "s-net", test_dice_nuclei=0.8, test_dice_vessels=0.7),
-    start("general-unet-sharp", "unet-sharp", test_dice_nuclei=0.9, test_dice_vessels=0.7),
-    start("general-celnet", "celnet"),
+    start("general-s-net", "s-net", test_dice_nuclei=0.95, learning_gain=-0.02),
+    start("general-unet-sharp", "unet-sharp", test_dice_nuclei=0.9, learning_gain=0.03),
+    start("general-celnet", "celnet", learning_gain=0.04),
     CheckpointInfo("vessels", "u2net-msac", 3, description=VESSELS),
 ]
 OWN = [
@@ -119,3 +119,14 @@ def test_what_does_not_fit_comes_last_and_says_why():
     }
     assert [each.fits for each in found] == [True] * 7 + [False] * 4
     assert recommend(facts("YX", 9, 9), []) == []
+
+
+def test_starts_stand_in_the_order_in_which_they_learn():
+    image = facts("ZYX", 30, 99, 99, pixel_size=(0.01, 0.01))
+    slow = [info for info in SHIPPED if info.id != "general-celnet"]
+    slow.append(start("general-celnet", "celnet", learning_gain=0.01))
+    found = [each for each in recommend(image, slow) if each.checkpoint.startswith("general")]
+    names = ["general-unet-sharp", "general-celnet", "general-s-net"]
+    assert [each.checkpoint for each in found] == names
+    assert "0.03 Dice ahead of a plain U-Net" in found[0].reason
+    assert "0.02 Dice behind a plain U-Net" in found[2].reason
