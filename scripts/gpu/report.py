@@ -100,6 +100,10 @@ class Rows:
         if not finite:
             note, verdict = f"{value} {note}".strip(), FAILED
         number = value if finite else None
+        facts = facts and {
+            key: None if isinstance(fact, float) and not math.isfinite(fact) else fact
+            for key, fact in facts.items()
+        }
         return self._add(name, verdict, number, unit, " and ".join(bounds), note, facts)
 
     def skipped(self, name: str, why: str) -> Row:
@@ -137,8 +141,7 @@ class Rows:
         return False
 
     def _add(self, name: str, verdict: str, *rest: Any, **named: Any) -> Row:
-        *values, facts = (*rest, named.pop("facts", None)) if len(rest) < 5 else rest
-        row = Row(self.part, name, verdict, *values, **named, facts=_finite(facts))
+        row = Row(self.part, name, verdict, *rest, **named)
         self.all.append(row)
         with self.file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(asdict(row)) + "\n")

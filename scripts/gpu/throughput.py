@@ -37,8 +37,8 @@ HALF = Variant("bfloat16, channels last", torch.bfloat16)
 GRAPH = Variant("bfloat16, channels last, CUDA graph", torch.bfloat16, way="graph")
 COMPILED = Variant("bfloat16, channels last, compiled", torch.bfloat16, way="compiled")
 # Batches of squares: (number, side).
-SINGLE = {True: ((1, 512), (1, 2048)), False: ((1, 64),)}
-BATCHES = {True: ((1, 256), (16, 256), (64, 256)), False: ((2, 64),)}
+SINGLE = {True: ((1, 512), (1, 2048)), False: ((1, 32),)}
+BATCHES = {True: ((1, 256), (16, 256), (64, 256)), False: ((2, 32),)}
 TOKENS = {True: (3136, 65_536, 262_144), False: (256,)}
 ROWS, STATES, GROUPS = {True: 512, False: 16}, 16, 4
 # Seconds that compiling a network may take, and what a replayed graph may differ by, relatively.
@@ -62,9 +62,8 @@ class Peaks:
         self.operations = {}
         for dtype, name in ((torch.float32, "float32 (TF32)"), (torch.bfloat16, "bfloat16")):
             self.operations[dtype] = timing.product_peak(device, dtype)
-            rows.measured(
-                f"matrix product, {name}", self.operations[dtype] / 1e12, "TFLOP a second"
-            )
+            peak = self.operations[dtype] / 1e12
+            rows.measured(f"matrix product, {name}", peak, "TFLOP a second")
 
 
 def run(settings: Settings, rows: Rows) -> None:
@@ -103,33 +102,46 @@ def measure(
         return
     if not rows.enough_time(name, COMPILING[settings.on_gpu] if variant.way == "compiled" else 0):
         return
-    with rows.attempt(name, memory_may_lack=True), torch.inference_mode():
-        network = prepared(subject.network, variant, settings.device)
-        frames = subject.frames(batch, side, side).to(settings.device, variant.dtype)
-        if variant.channels_last and frames.ndim == 4:
-            frames = frames.contiguous(memory_format=torch.channels_last)
-        operators = traffic.count(network, frames)
-        call, deviation = way_of(network, frames, variant, settings)
-        taken = timing.seconds(call, settings.device)
-        least = traffic.roofline(operators, peaks.operations[variant.dtype], peaks.bandwidth)
-        operations = sum(each.operations for each in operators)
-        moved = sum(each.bytes for each in operators)
-        note = (
-            f"{1e3 * taken:.2f} ms, {operations / 1e9:.4g} GFLOP, {moved / 1e9:.3g} GB, "
-            f"{least / taken:.0%} of the roofline"
-        )
-        facts = {
-            "seconds": taken,
-            "operations": operations,
-            "bytes": moved,
-            "operators": len(operators),
-            "share of the roofline": least / taken,
-        }
-        speed = batch * side * side / taken / 1e9
-        rows.measured(name, speed, "gigapixels a second", note, facts=facts)
-        if deviation is not None:
-            rows.measured(f"{name}, against eager", deviation, "relative", at_most=REPLAYED)
+    with rows.attempt(name, memory_may_lack=True), torch.no_grad():
+        _measure(name, subject, variant, (batch, side), settings, peaks, rows)
     devices.release(settings.device)
+
+
+def _measure(
+    name: str,
+    subject: Subject,
+    variant: Variant,
+    size: tuple[int, int],
+    settings: Settings,
+    peaks: Peaks,
+    rows: Rows,
+) -> None:
+    batch, side = size
+    network = prepared(subject.network, variant, settings.device)
+    frames = subject.frames(batch, side, side).to(settings.device, variant.dtype)
+    if variant.channels_last and frames.ndim == 4:
+        frames = frames.contiguous(memory_format=torch.channels_last)
+    operators = traffic.count(network, frames)
+    call, deviation = way_of(network, frames, variant, settings)
+    taken = timing.seconds(call, settings.device)
+    least = traffic.roofline(operators, peaks.operations[variant.dtype], peaks.bandwidth)
+    operations = sum(each.operations for each in operators)
+    moved = sum(each.bytes for each in operators)
+    note = (
+        f"{1e3 * taken:.2f} ms, {operations / 1e9:.4g} GFLOP, {moved / 1e9:.3g} GB, "
+        f"{least / taken:.0%} of the roofline"
+    )
+    facts = {
+        "seconds": taken,
+        "operations": operations,
+        "bytes": moved,
+        "operators": len(operators),
+        "share of the roofline": least / taken,
+    }
+    speed = batch * side * side / taken / 1e9
+    rows.measured(name, speed, "gigapixels a second", note, facts=facts)
+    if deviation is not None:
+        rows.measured(f"{name}, against eager", deviation, "relative", at_most=REPLAYED)
 
 
 def prepared(network: nn.Module, variant: Variant, device: str) -> nn.Module:

@@ -20,6 +20,7 @@ from napari_seglite.training import (
     StepDone,
     corrected_examples,
 )
+from napari_seglite.training.live import READY
 
 from .memory import watched
 from .pictures import cells
@@ -109,7 +110,7 @@ class Strokes:
         self.corrections = Corrections((1, side, side), "scribble")
         self.rng = np.random.default_rng(seed)
         self.examples: list[TrainingImage] = []
-        self.begun = 0.0
+        self.count, self.begun = 0, 0.0
 
     def paint(self) -> None:
         """Make a stroke on the background and one on a cell."""
@@ -118,7 +119,7 @@ class Strokes:
             near = np.s_[max(0, y - 4) : y + 4, max(0, x - 4) : x + 4]
             self.labels[near] = np.where(mask[near], value, self.labels[near])
         self.corrections = self.corrections.touch(0, Box(0, 0, 1, 1))
-        self.begun = time.perf_counter()
+        self.count, self.begun = self.count + 1, time.perf_counter()
         annotated = AnnotatedImage("a", self.image, self.labels, self.axes, self.corrections)
         self.examples = corrected_examples(annotated, self.info, self.limits)
 
@@ -130,19 +131,22 @@ def live(store: CheckpointStore, settings: Settings, rows: Rows) -> None:
         START, "live", device=settings.device, precision="bfloat16" if on_gpu else "float32"
     ).adjusted(batch=2, patch=PATCH[on_gpu])
     session = LiveSession(request, store)
-    strokes, times = Strokes(session, VIEW[on_gpu], settings.seed), []
+    strokes = Strokes(session, VIEW[on_gpu], settings.seed)
+    times: list[float] = []
     strokes.paint()
     running = session.run(
-        lambda: LiveInput(strokes.examples, strokes.frame, len(times)),
+        lambda: LiveInput(strokes.examples, strokes.frame, strokes.count),
         lambda: len(times) >= wanted or rows.seconds_left < 0,
     )
-    ready = False
     for event in running:
-        if not ready and event.text.startswith("Live"):
-            ready, strokes.begun = True, time.perf_counter()
-        if isinstance(event, Previewed):
+        if event.text == READY:
+            strokes.begun = time.perf_counter()
+        if isinstance(event, Previewed) and event.patch == strokes.count:
             times.append(time.perf_counter() - strokes.begun)
             strokes.paint()
+    if not times:
+        rows.failed("live learning", "no prediction came in time")
+        return
     note = f"first {times[0]:.2f} s, longest {max(times):.2f} s, {len(times)} strokes"
     bound = SECONDS if on_gpu else None
     rows.measured("live learning, stroke to prediction", median(times), "s", note, at_most=bound)
