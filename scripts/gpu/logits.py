@@ -54,9 +54,13 @@ def compare(subject: Subject, settings: Settings, rows: Rows) -> None:
         if precision == TF32 and not settings.on_gpu:
             rows.skipped(name, "needs CUDA")
             continue
+        half = TYPES.get(precision)
+        if half is not None and own.abs().max() > torch.finfo(half).max:
+            rows.skipped(name, f"the logits reach {float(own.abs().max()):.2g}, more than it holds")
+            continue
         with rows.attempt(name), tensor_cores(precision == TF32):
             network = prepared(subject.network, settings.device)
-            other = predicted(network, frames, settings.device, TYPES.get(precision))
+            other = predicted(network, frames, settings.device, half)
             worst, mean = deviations(own, other)
             facts = {"mean deviation": mean, "range": float(own.max() - own.min())}
             note = f"mean {mean:.2g}"

@@ -83,7 +83,7 @@ def large_tiles_fail(largest: int) -> Iterator[None]:
             raise torch.OutOfMemoryError(f"a tile of {tile.shape} does not fit")
         return np.asarray(call(predictor, tile, number))
 
-    Predictor.__call__ = limited  # type: ignore[method-assign]
+    Predictor.__call__ = limited  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from .report import Rows
 from .runs import Settings
 
 FORWARD, BACKWARD = 1e-4, 1e-3
+scan: Any = scans.selective_scan  # arguments are unpacked from a list below
 # Beside a gradient that is 0, as that of A after a single step, nothing is relative.
 ABSOLUTE = 1e-6
 # Shapes, the longest sequence, and the longest for the loop.
@@ -134,7 +135,7 @@ def both_ways(
 ) -> tuple[Tensor, list[Tensor]]:
     """Return a scan and the gradients of a weighted sum of it, on the CPU."""
     arguments: Any = [t.to(device, copy=True).requires_grad_() for t in tensors]
-    y = scans.selective_scan(*arguments, delta_softplus=True, backend=backend)
+    y = scan(*arguments, delta_softplus=True, backend=backend)
     (y * weights.to(device)).sum().backward()
     return y.detach().cpu(), [t.grad.cpu() for t in arguments]
 

@@ -26,7 +26,7 @@ COMPARED = (CHECKPOINT, HEAVY)
 IMAGE = {True: 1024, False: 128}
 STACK = {True: (8, 512, 512), False: (2, 64, 96)}
 ZARR = {True: 20_000, False: 256}
-TILE, SMALL_TILE = {True: 2048, False: 128}, {True: 448, False: 96}
+TILE, SMALL_TILE = {True: 2048, False: 128}, {True: 448, False: 80}
 # Pixels that may be foreground on one of two devices alone: with the CPU's arithmetic, with TF32 or
 # where tiles of another size change what the network sees around a pixel.
 SAME, ALIKE = 1e-3, 1e-2

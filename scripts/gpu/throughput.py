@@ -36,6 +36,7 @@ LAST = Variant("float32, channels last")
 HALF = Variant("bfloat16, channels last", torch.bfloat16)
 GRAPH = Variant("bfloat16, channels last, CUDA graph", torch.bfloat16, way="graph")
 COMPILED = Variant("bfloat16, channels last, compiled", torch.bfloat16, way="compiled")
+scan: Any = scans.selective_scan  # arguments are unpacked from a list below
 # Batches of squares: (number, side).
 SINGLE = {True: ((1, 512), (1, 2048)), False: ((1, 32),)}
 BATCHES = {True: ((1, 256), (16, 256), (64, 256)), False: ((2, 32),)}
@@ -224,10 +225,10 @@ def scan_inputs(tokens: int, rows: int, device: str) -> Any:
 def forward(arguments: Any, backend: str) -> None:
     """Scan without gradients."""
     with torch.no_grad():
-        scans.selective_scan(*arguments, delta_softplus=True, backend=backend)
+        scan(*arguments, delta_softplus=True, backend=backend)
 
 
 def both_ways(arguments: Any, backend: str) -> None:
     """Scan, and compute all gradients."""
-    y = scans.selective_scan(*arguments, delta_softplus=True, backend=backend)
+    y = scan(*arguments, delta_softplus=True, backend=backend)
     torch.autograd.grad(y.sum(), arguments)

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -31,7 +32,8 @@ def seconds(call: Callable[[], object], device: str, least: float = 0.25) -> flo
     for _ in range(2):
         call()
     synchronise(device)
-    begun, taken = time.perf_counter(), []
+    begun = time.perf_counter()
+    taken: list[float] = []
     while len(taken) < 3 or (time.perf_counter() - begun < least and len(taken) < 50):
         taken.append(_once(call, device))
     return statistics.median(taken)
@@ -39,9 +41,9 @@ def seconds(call: Callable[[], object], device: str, least: float = 0.25) -> flo
 
 def _once(call: Callable[[], object], device: str) -> float:
     if not device.startswith("cuda"):
-        start = time.perf_counter()
+        begun = time.perf_counter()
         call()
-        return time.perf_counter() - start
+        return time.perf_counter() - begun
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     call()
@@ -53,7 +55,7 @@ def _once(call: Callable[[], object], device: str) -> float:
 @contextmanager
 def tensor_cores(allowed: bool) -> Iterator[None]:
     """Allow or forbid TF32 for convolutions and products in float32, and restore it after that."""
-    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [backend.allow_tf32 for backend in backends]
     try:
         for backend in backends:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -43,7 +44,7 @@ class Traffic(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operators: list[Operator] = []
 
     def __torch_dispatch__(
@@ -84,9 +85,8 @@ def _scans_counted(traffic: Traffic) -> Iterator[None]:
 
     A scan multiplies and adds about nine times per token, row and state, as its authors count.
     """
-    from src_models import s_net
-
-    scan: Callable[..., Tensor] = s_net.selective_scan
+    module: Any = import_module("src_models.s_net")
+    scan: Callable[..., Tensor] = module.selective_scan
 
     def counted(*args: Any, **kwargs: Any) -> Tensor:
         begun = len(traffic.operators)
@@ -97,16 +97,17 @@ def _scans_counted(traffic: Traffic) -> Iterator[None]:
         traffic.operators.append(Operator("selective_scan", operations, float(moved)))
         return y
 
-    s_net.selective_scan = counted
+    module.selective_scan = counted
     try:
         yield
     finally:
-        s_net.selective_scan = scan
+        module.selective_scan = scan
 
 
 def count(network: Callable[[Tensor], object], frames: Tensor) -> list[Operator]:
     """Return the operators of an inference."""
-    with torch.no_grad(), Traffic() as traffic, _scans_counted(traffic):
+    traffic = Traffic()
+    with torch.no_grad(), traffic, _scans_counted(traffic):
         network(frames)
     return traffic.operators
 
