@@ -41,7 +41,12 @@ def check(arguments: argparse.Namespace) -> int:
             before = os.environ.get("PYTHONPATH")
             os.environ["PYTHONPATH"] = os.pathsep.join([folder, *([before] if before else [])])
         parts = runs.run_all(
-            Path(__file__), arguments.parts, arguments.device, arguments.minutes, arguments.seed
+            Path(__file__),
+            arguments.parts,
+            arguments.device,
+            arguments.minutes,
+            arguments.seed,
+            arguments.networks,
         )
     for file in report.write(arguments.output, runs.host(arguments.device), parts):
         print(file)
@@ -63,6 +68,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("gpu-check"), help="folder")
     parser.add_argument("--device", choices=("cuda", "cpu"), help="the GPU if there is one")
     parser.add_argument("--parts", nargs="+", choices=tuple(runs.PARTS), default=tuple(runs.PARTS))
+    parser.add_argument(
+        "--networks", nargs="+", default=(), help="or checkpoints; all if not given"
+    )
     parser.add_argument("--minutes", type=float, help="of every part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--carried", type=Path, metavar="FOLDER", help="wheels to use")

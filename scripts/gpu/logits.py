@@ -37,7 +37,7 @@ SIZES = {True: (256, 320), False: (64, 96)}
 
 def run(settings: Settings, rows: Rows) -> None:
     """Compare every network and every built-in checkpoint."""
-    for subject in subjects(settings.folder, settings.seed):
+    for subject in subjects(settings):
         if rows.enough_time(subject.name):
             with rows.attempt(subject.name):
                 compare(subject, settings, rows)

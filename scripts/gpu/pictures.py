@@ -14,6 +14,8 @@ from torch import Tensor, nn
 import src_models
 from napari_seglite import CheckpointStore
 
+from .runs import Settings
+
 
 def cells(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw bright cells of several sizes on an uneven background with noise.
@@ -75,11 +77,13 @@ def fresh(name: str, seed: int = 0) -> Subject:
     return Subject(name, network, channels, card.context_slices)
 
 
-def subjects(folder: str, seed: int = 0) -> Iterator[Subject]:
+def subjects(settings: Settings) -> Iterator[Subject]:
     """Yield every network with fresh weights, then every built-in checkpoint."""
-    for name in src_models.names():
-        yield fresh(name, seed)
-    store = CheckpointStore(Path(folder) / "checkpoints")
+    for name in filter(settings.wants, src_models.names()):
+        yield fresh(name, settings.seed)
+    store = CheckpointStore(Path(settings.folder) / "checkpoints")
     for info in store.list():
+        if not settings.wants(info.id):
+            continue
         _, network = store.load(info.id)
         yield Subject(info.id, network.eval(), info.in_channels, info.context_slices)

@@ -34,11 +34,19 @@ class Settings:
         For scratch files and checkpoints.
     seed : int
         Of weights, images and shapes.
+    networks : tuple of str
+        Networks and built-in checkpoints to look at in ``logits`` and ``throughput``; empty for
+        all.
     """
 
     device: str
     folder: str
     seed: int = 0
+    networks: tuple[str, ...] = ()
+
+    def wants(self, network: str) -> bool:
+        """Whether a network is to be looked at."""
+        return not self.networks or network in self.networks
 
     @property
     def on_gpu(self) -> bool:
@@ -69,7 +77,12 @@ def run_part(part: str, settings: Settings, file: Path, seconds: float) -> Rows:
 
 
 def run_all(
-    entry: Path, parts: Sequence[str], device: str, minutes: float | None = None, seed: int = 0
+    entry: Path,
+    parts: Sequence[str],
+    device: str,
+    minutes: float | None = None,
+    seed: int = 0,
+    networks: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Run parts one after the other, and return what each found, see `report.write`.
 
@@ -86,7 +99,7 @@ def run_all(
         See `Settings`.
     minutes : float, optional
         Of every part; those of `PARTS` if not given.
-    seed : int
+    seed, networks
         See `Settings`.
     """
     found = []
@@ -94,7 +107,7 @@ def run_all(
         seconds = 60 * (PARTS[part] if minutes is None else minutes)
         with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
             file = Path(folder) / "rows.jsonl"
-            settings = Settings(device, folder, seed)
+            settings = Settings(device, folder, seed, tuple(networks))
             begun = time.monotonic()
             why = _run_process(entry, part, settings, file, seconds)
             rows = read_rows(file)

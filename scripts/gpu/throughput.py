@@ -71,7 +71,7 @@ def run(settings: Settings, rows: Rows) -> None:
     """Measure networks, then scans, then what has to be compiled."""
     with timing.tensor_cores(True):
         peaks = Peaks(settings.device, rows)
-        names = src_models.names()
+        names = list(filter(settings.wants, src_models.names()))
         for name in names:
             subject = fresh(name, settings.seed)
             for variant in (PLAIN, LAST, HALF, GRAPH):

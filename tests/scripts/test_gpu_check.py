@@ -21,15 +21,8 @@ ABSENT = (
     "napari qtpy magicgui superqt pyqtgraph vispy PyQt6 PySide6 imagecodecs nibabel pint pooch "
     "pydicom roifile dask"
 )
-BARE = """
-import runpy, sys
-for name in sys.argv.pop(1).split():
-    sys.modules[name] = None  # as where it is not installed
-import gpu.runs, gpu.pictures
-few = gpu.pictures.subjects
-gpu.pictures.subjects = lambda *a: (s for s in few(*a) if s.name == "u2net-msac")
-gpu.runs.run_child(sys.argv[1])
-"""
+# Python runs it at its start, also that of every part.
+SITE = "import sys\nfor name in {names!r}.split():\n    sys.modules[name] = None\n"
 
 
 @pytest.fixture
@@ -224,38 +217,49 @@ def test_a_cut_off_line_is_left_out(rows):
 
 
 # ---------------------------------------------------------------------- bare machines
-def test_logits_need_neither_napari_nor_qt(tmp_path):
-    file = tmp_path / "rows.jsonl"
-    order = {"part": "logits", "file": str(file), "seconds": 300}
-    order |= {"device": "cpu", "folder": str(tmp_path), "seed": 0}
-    path = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
+def checked(folder, *words, path=""):
+    """Run the check on the CPU, and return its parts as the report has them."""
+    command = [sys.executable, str(ROOT / "scripts" / "gpu_check.py"), "--device", "cpu", *words]
     done = subprocess.run(
-        [sys.executable, "-c", BARE, ABSENT, json.dumps(order)],
-        env={**os.environ, "PYTHONPATH": path},
+        [*command, "--output", str(folder), "--minutes", "5"],
+        env={**os.environ, "PYTHONPATH": str(path)},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    found = {row.name: row.verdict for row in report.read_rows(file)}
-    assert found["u2net-msac, float32"] == "passed", found
+    assert done.returncode == 0, done.stderr + (folder / "gpu_check.md").read_text()
+    return json.loads((folder / "gpu_check.json").read_text())["parts"]
+
+
+def test_neither_napari_nor_qt_is_needed(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SITE.format(names=ABSENT))
+    code = "import napari"
+    blocked = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
+    assert blocked.returncode == 1
+    names = ("--networks", "u2net-msac", "general-u2net-msac")
+    (part,) = checked(tmp_path / "out", "--parts", "logits", *names, path=tmp_path)
+    verdicts = {row["name"]: row["verdict"] for row in part["rows"]}
+    assert verdicts["u2net-msac, float32"] == "passed"
+    assert verdicts["general-u2net-msac, bfloat16"] == "passed"
+    assert len(verdicts) == 8
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["segment", "train"])
-def test_a_part_runs_on_a_cpu(part, tmp_path):
-    command = [sys.executable, str(ROOT / "scripts" / "gpu_check.py"), "--device", "cpu"]
-    command += ["--parts", part, "--output", str(tmp_path), "--minutes", "5"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, (tmp_path / "gpu_check.md").read_text()
-    (found,) = json.loads((tmp_path / "gpu_check.json").read_text())["parts"]
-    values = {row["name"]: row["value"] for row in found["rows"]}
-    if part == "segment":
-        assert values["too little memory, backed off"] == 1
-        assert values["Zarr of 256 x 256, finished"] == 1
-        assert values["nuclei-s-net, stack of 2 x 64 x 96, other pixels than on the CPU"] < 1e-3
-    else:
-        assert values["fine-tuning, held-out Dice"] > 0.5
-        assert values["live learning, stroke to prediction"] > 1
+def test_all_parts_run_on_a_cpu(tmp_path):
+    parts = checked(tmp_path, "--networks", "u2net-msac")
+    assert [part["part"] for part in parts] == list(runs.PARTS)
+    assert {part["verdict"] for part in parts} == {"passed"}
+    values = {row["name"]: row["value"] for part in parts for row in part["rows"]}
+    assert values["u2net-msac, float32"] < logits.BOUNDS["float32"]
+    assert values["numba, worst of all, backward"] < scan.BACKWARD
+    assert values["too little memory, backed off"] == 1
+    assert values["Zarr of 256 x 256, finished"] == 1
+    assert values["nuclei-s-net, stack of 2 x 64 x 96, other pixels than on the CPU"] < 1e-3
+    assert values["fine-tuning, held-out Dice"] > 0.5
+    assert values["live learning, stroke to prediction"] > 1
+    assert values["u2net-msac, 1 x 32 x 32, float32"] > 0
+    assert values["scan, numba, 256 tokens of 16 rows, forward"] > 0
 
 
 def test_wheels_are_unpacked_onto_the_path(tmp_path):
