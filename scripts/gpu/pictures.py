@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,9 @@ from napari_seglite import CheckpointStore
 from .runs import Settings
 
 
+@lru_cache(maxsize=16)
 def cells(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw bright cells of several sizes on an uneven background with noise.
+    """Draw bright cells of several sizes on an uneven background with noise; not to be changed.
 
     Parameters
     ----------

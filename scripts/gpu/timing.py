@@ -17,7 +17,7 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds(call: Callable[[], object], device: str, least: float = 0.25) -> float:
+def seconds(call: Callable[[], object], device: str, least: float = 0.15) -> float:
     """Return the median time of a call, after two that do not count.
 
     Parameters

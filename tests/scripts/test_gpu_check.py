@@ -255,7 +255,7 @@ def test_all_parts_run_on_a_cpu(tmp_path):
     assert values["numba, worst of all, backward"] < scan.BACKWARD
     assert values["too little memory, backed off"] == 1
     assert values["Zarr of 256 x 256, finished"] == 1
-    assert values["nuclei-s-net, stack of 2 x 64 x 96, other pixels than on the CPU"] < 1e-3
+    assert values["nuclei-s-net, image of 128 x 128, other pixels than on the CPU"] < 1e-3
     assert values["fine-tuning, held-out Dice"] > 0.5
     assert values["live learning, stroke to prediction"] > 1
     assert values["u2net-msac, 1 x 32 x 32, float32"] > 0
