@@ -90,6 +90,18 @@ def test_random_shapes_reach_from_one_token_to_the_longest():
     assert sum(n > scan.LOOP for n in lengths) > 5
 
 
+def test_values_that_float16_cannot_hold_are_no_failure(settings, rows):
+    subject = pictures.fresh("u2net-msac")
+    with torch.no_grad():
+        first = next(m for m in subject.network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+        first.weight.fill_(1e6)
+    logits.compare(subject, settings, rows)
+    row = next(row for row in rows.all if row.name.endswith(" float16"))
+    assert row.verdict == "skipped"
+    assert "more than it holds" in row.note
+    assert verdicts(rows)["u2net-msac, bfloat16"] == "passed"
+
+
 # ---------------------------------------------------------------------- roofline
 def test_a_convolution_is_counted_as_by_hand():
     convolution = torch.nn.Conv2d(3, 8, 3, padding=1).requires_grad_(False)
