@@ -45,6 +45,8 @@ def run(settings: Settings, rows: Rows) -> None:
             with rows.attempt(subject.name):
                 compare(subject, settings, rows)
             devices.release(settings.device)
+    if not rows.all:
+        rows.failed("networks", f"there is none of {', '.join(settings.networks)}")
 
 
 def compare(subject: Subject, settings: Settings, rows: Rows) -> None:

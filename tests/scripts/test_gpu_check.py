@@ -67,6 +67,11 @@ def test_a_perturbed_network_fails(settings, rows, monkeypatch):
     assert rows.all[0].value > logits.BOUNDS["float32"]
 
 
+def test_networks_that_do_not_exist_fail(rows):
+    logits.run(runs.Settings("cpu", "", networks=("no-net",)), rows)
+    assert [(row.verdict, row.note) for row in rows.all] == [("failed", "there is none of no-net")]
+
+
 def test_a_perturbed_scan_fails(settings, rows, monkeypatch):
     both_ways = scan.both_ways
 
