@@ -139,20 +139,24 @@ class SS2D(nn.Module):
         def rows(t: Tensor) -> Tensor:
             return t.transpose(2, 3).flatten(1, 2)
 
+        def own(parameter: Tensor) -> Tensor:
+            # A list as an index would be copied to the GPU, which waits for it.
+            return torch.stack([parameter[k] for k in directions]).float()
+
         # The recurrence loses too much in half precision, so it leaves autocast here.
         with torch.autocast(tokens.device.type, enabled=False):
             tokens = tokens.float()
-            projected = torch.matmul(tokens, self.x_proj.float()[directions].transpose(1, 2))
+            projected = torch.matmul(tokens, own(self.x_proj).transpose(1, 2))
             step, B, C = projected.split([self.rank, STATES, STATES], dim=-1)
-            delta = torch.matmul(step, self.dt_proj.float()[directions].transpose(1, 2))
+            delta = torch.matmul(step, own(self.dt_proj).transpose(1, 2))
             scanned = selective_scan(
                 rows(tokens),
                 rows(delta),
-                -torch.exp(self.A_log.float()).view(4, channels, -1)[directions].flatten(0, 1),
+                -torch.exp(own(self.A_log.view(4, channels, -1))).flatten(0, 1),
                 B.transpose(2, 3),
                 C.transpose(2, 3),
-                self.D.float().view(4, channels)[directions].flatten(),
-                self.dt_bias.float()[directions].flatten(),
+                own(self.D.view(4, channels)).flatten(),
+                own(self.dt_bias).flatten(),
                 delta_softplus=True,
             )
         lines: Tensor = scanned.unflatten(1, (-1, channels)).transpose(2, 3)
