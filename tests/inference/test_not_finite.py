@@ -32,7 +32,7 @@ def spoilt(store):
 @pytest.mark.parametrize("ensemble", ["none", "flips"])
 def test_what_is_not_finite_is_an_error_that_names_the_checkpoint(spoilt, blobs, value, ensemble):
     spoilt(value)
-    with pytest.raises(CheckpointError, match="Checkpoint spoilt gives .* NaN or infinite") as told:
+    with pytest.raises(CheckpointError, match=r"spoilt gives .* NaN or infinite") as told:
         segment(blobs[0], SegmentRequest("spoilt", "YX", "cpu", ensemble=ensemble))
     for hint in ("in this image", "another checkpoint", "another precision", "normalisation"):
         assert hint in str(told.value)
