@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .catalogue import fetch
     from .checkpoints import CheckpointInfo, CheckpointStore, import_published
     from .formats import read_image, write_labels
     from .inference import Segmentation, Segmenter, SegmentRequest, segment
@@ -35,6 +36,7 @@ _HOMES = {
     "segment": "inference",
     "CheckpointInfo": "checkpoints",
     "CheckpointStore": "checkpoints",
+    "fetch": "catalogue",
     "import_published": "checkpoints",
     "read_image": "formats",
     "write_labels": "formats",
@@ -47,6 +49,7 @@ __all__ = [
     "SegmentRequest",
     "Segmentation",
     "Segmenter",
+    "fetch",
     "import_published",
     "read_image",
     "segment",

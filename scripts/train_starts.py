@@ -1,11 +1,16 @@
 """Train the shipped starts, one a network, and ``vessels-u2net-msac``; put them into the package.
 
     python scripts/train_starts.py DATA OUTPUT [NAME ...] [--steps 4000] [--ship]
+    python scripts/train_starts.py DATA OUTPUT general-m2snet-full --release FOLDER [--url URL]
 
 DATA holds ``nuclei`` (CC0) and ``vessels-chase`` (CC BY 4.0). A start learns from both and from
 images that `drawn_images` draws; CeLNet from stacks made of them. All have the same recipe and
 seed. A run that was interrupted goes on when it is started again. With ``--ship`` weights go into
 the package in 16 or 8 bits, with their scores on the test images of nuclei and vessels.
+``general-m2snet-full`` is too large for the package, so it is trained only where it is named. With
+``--release`` it goes into a zip file in FOLDER, and into the catalogue there with size and SHA-256;
+URL is where FOLDER's files are uploaded. Once they are, the catalogue replaces
+``napari_seglite/catalogue/catalogue.json``.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from skimage.measure import block_reduce
 
 import src_models
 from napari_seglite import CheckpointInfo, CheckpointStore, Segmenter, SegmentRequest
+from napari_seglite.catalogue import release
 from napari_seglite.checkpoints.replay import FILE
 from napari_seglite.checkpoints.store import BUILT_IN
 from napari_seglite.images import Normalisation, TrainingImage, guess_axes
@@ -42,6 +48,7 @@ from napari_seglite.training import (
 
 SEED = 5
 DRAWN = 300  # images of each kind
+LICENCE = "BSD-3-Clause"
 CHASE = "CHASE_DB1 (Fraz et al., 2012; CC BY 4.0)"
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -60,6 +67,10 @@ class Start:
         How often patches of each kind of image are drawn.
     in_channels : int
         1 for grey, 3 for colours.
+    options : dict
+        Of the network, in place of those that its card says to begin with.
+    packaged : bool
+        Whether it is small enough for the package.
     """
 
     network: str
@@ -74,6 +85,8 @@ class Start:
         }
     )
     in_channels: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+    packaged: bool = True
 
 
 STARTS = {
@@ -81,6 +94,7 @@ STARTS = {
     "general-u2net-msac": Start("u2net-msac"),
     "general-s-net": Start("s-net", bits=8),
     "general-m2snet": Start("m2snet", bits=8),
+    "general-m2snet-full": Start("m2snet", options={"preset": "base"}, packaged=False),
     "general-celnet": Start("celnet", bits=8),
     "vessels-u2net-msac": Start(
         "u2net-msac",
@@ -188,7 +202,7 @@ def card_of(name: str, start: Start) -> CheckpointInfo:
         name,
         start.network,
         in_channels=start.in_channels,
-        options=src_models.card(start.network).first_options,
+        options={**src_models.card(start.network).first_options, **start.options},
         class_names=("background", "vessel" if vessels else "object or line"),
         normalisation=Normalisation(),
         description=text,
@@ -252,8 +266,8 @@ def score(folder: Path, store: CheckpointStore, name: str) -> dict[str, float]:
     return scores
 
 
-def ship(folder: Path, store: CheckpointStore, name: str) -> None:
-    """Put weights, scores and the replay buffer of a start into the package."""
+def ship(folder: Path, store: CheckpointStore, name: str, target: CheckpointStore) -> None:
+    """Put weights, scores and the replay buffer of a start into a store."""
     info, network = store.load(name)
     with tempfile.TemporaryDirectory() as nowhere:
         nothing, bits = Path(nowhere) / "none", STARTS[name].bits
@@ -262,11 +276,10 @@ def ship(folder: Path, store: CheckpointStore, name: str) -> None:
             rounded.save(info, network.state_dict(), bits=each)
             scores = score(folder, rounded, name)
             print(name, f"{each} bits a weight:", scores)
-        shipped = CheckpointStore(BUILT_IN, nothing)
         replay = (store.path(name) / FILE).read_bytes()
         description = card_of(name, STARTS[name]).description
         info = replace(info, scores=scores, description=description)
-        shipped.save(info, network.state_dict(), bits=bits, overwrite=True, replay=replay)
+        target.save(info, network.state_dict(), bits=bits, overwrite=True, replay=replay)
 
 
 def main() -> None:
@@ -277,17 +290,30 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--minutes", type=float, default=100_000, help="at most")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw images")
-    parser.add_argument("--ship", action="store_true")
+    parser.add_argument("--ship", action="store_true", help="put them into the package")
+    parser.add_argument("--release", type=Path, metavar="FOLDER", help="write zips and a catalogue")
+    parser.add_argument("--url", default="", help="where the files of FOLDER are uploaded")
     arguments = parser.parse_args()
+    names = arguments.names or [name for name, start in STARTS.items() if start.packaged]
+    if arguments.ship and (large := [name for name in names if not STARTS[name].packaged]):
+        parser.error(f"too large for the package, so use --release: {', '.join(large)}")
     # Without the shipped checkpoints, which have the same names.
-    store = CheckpointStore(arguments.output, built_in=arguments.output / "none")
-    for name in arguments.names or STARTS:
+    nothing = arguments.output / "none"
+    store = CheckpointStore(arguments.output, nothing)
+    for name in names:
         if (store.folder / name).exists():
             print(f"{name} exists already")
         else:
             train(store, name, arguments)
         if arguments.ship:
-            ship(arguments.data, store, name)
+            ship(arguments.data, store, name, CheckpointStore(BUILT_IN, nothing))
+        if arguments.release:
+            with tempfile.TemporaryDirectory() as rounded:
+                released = CheckpointStore(Path(rounded), nothing)
+                ship(arguments.data, store, name, released)
+                folder, url = arguments.release, arguments.url
+                entry = release(released, name, folder, licence=LICENCE, url=url)
+            print(f"{folder / name}.zip: {entry.size:,} bytes, SHA-256 {entry.sha256}")
 
 
 if __name__ == "__main__":

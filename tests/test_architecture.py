@@ -18,6 +18,7 @@ FLOORS = (
     "formats",
     "checkpoints",
     "runtime",
+    "catalogue",
     "labels",
     "inference",
     "training",

@@ -6,6 +6,7 @@ holds the checkpoints that come with the package. Running and training networks 
 """
 
 from . import replay
+from .archive import Packed, read_archive
 from .card import CheckpointInfo
 from .folder import Scan
 from .inputs import Intensities, intensity_limits, measure_intensities, prepare_slices
@@ -22,6 +23,7 @@ __all__ = [
     "CheckpointStore",
     "ImageFacts",
     "Intensities",
+    "Packed",
     "Recommendation",
     "Scan",
     "Score",
@@ -32,6 +34,7 @@ __all__ = [
     "parents_first",
     "prepare_slices",
     "printable",
+    "read_archive",
     "recommend",
     "recommend_from",
     "replay",

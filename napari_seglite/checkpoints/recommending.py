@@ -284,7 +284,8 @@ RULES = (
         lambda case: case.own and case.reads_all_channels,
         "You trained it on images with {case.facts.channel_count} channels, as this one has.",
     ),
-    Rule(7, lambda case: case.own, "You trained it on other images."),
+    # A start that was fetched or imported is nobody's own.
+    Rule(7, lambda case: case.own and not case.is_start, "You trained it on other images."),
     Rule(3, lambda case: case.knows_size and case.is_near, "{case.sizes}."),
     Rule(
         FIRST_CLICK,

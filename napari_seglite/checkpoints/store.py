@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..errors import CheckpointError
 from ..formats import name_problem, replacing, safe_name, taken
 from . import folder as folders
-from .archive import read_archive, write_archive
+from .archive import Packed, read_archive, write_archive
 from .card import CheckpointInfo
 from .folder import CARD, REPLAY, WEIGHTS, Scan
 from .repair import repair
@@ -321,7 +321,16 @@ class CheckpointStore:
         CheckpointError
             If the file is not such a zip file or is damaged, or the checkpoint's name is taken.
         """
-        packed = read_archive(source)
+        return self.put(read_archive(source))
+
+    def put(self, packed: Packed) -> CheckpointInfo:
+        """Add a checkpoint that `read_archive` has read.
+
+        Raises
+        ------
+        CheckpointError
+            If the checkpoint's name is taken, or it cannot be written.
+        """
         name = packed.info.id
         self.check_name(name)
         with self._writing(name):

@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         doctor,
         evaluate,
         export,
+        fetch,
         fine_tune,
         importing,
         info,
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         fine_tune,
         compare,
         importing,
+        fetch,
         doctor,
         demo,
     )

@@ -4,7 +4,7 @@
 image, such as its normalisation, belongs to `checkpoints` and above.
 """
 
-from .atomic import is_unfinished, recover, replacing, sync, sync_folder
+from .atomic import is_unfinished, recover, replacing, scratch_folder, sync, sync_folder
 from .describe import describe, description
 from .exports import CocoAnnotations, write_rois, write_table
 from .folders import Inputs, find_images, label_stem, list_images, named_as_labels
@@ -64,6 +64,7 @@ __all__ = [
     "recover",
     "replacing",
     "safe_name",
+    "scratch_folder",
     "split_scene",
     "stem",
     "stored_grid",

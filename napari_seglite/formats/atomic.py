@@ -43,12 +43,8 @@ def replacing(target: Path, *, new: bool = False) -> Iterator[Path]:
     """
     if new and target.exists():
         raise FileExistsError(f"{target} exists already.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f"{_SCRATCH}{os.getpid()}-"
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=prefix, ignore_cleanup_errors=True
-    ) as scratch:
-        temporary = Path(scratch) / target.name
+    with scratch_folder(target.parent) as scratch:
+        temporary = scratch / target.name
         yield temporary
         sync(temporary)
         if new:
@@ -58,6 +54,24 @@ def replacing(target: Path, *, new: bool = False) -> Iterator[Path]:
         else:
             os.replace(temporary, target)
         sync_folder(target.parent)
+
+
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder for unfinished files inside another one, and remove it in the end.
+
+    If the program is killed, `recover` removes it.
+
+    Parameters
+    ----------
+    folder : Path
+        Is made if necessary.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=folder, prefix=f"{_SCRATCH}{os.getpid()}-", ignore_cleanup_errors=True
+    ) as scratch:
+        yield Path(scratch)
 
 
 def _create(temporary: Path, target: Path) -> None:

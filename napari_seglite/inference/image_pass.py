@@ -26,6 +26,7 @@ from .emptiness import (
     is_empty,
     without,
 )
+from .finite import finite
 from .mosaic import Mosaic, Patch, Place, TileGrid
 from .predictor import Predictor
 from .progress import Finished, Progress, View
@@ -133,6 +134,8 @@ class ImagePass:
 
         Raises
         ------
+        CheckpointError
+            If the network gives numbers that are NaN or infinite.
         DeviceError
             If the smallest tiles do not fit into the CPU's memory.
         """
@@ -202,7 +205,8 @@ class ImagePass:
                 tile = self._next_tile(slab, mosaic, left)
                 coming = reader.submit(self._read_tile, slab, tile) if tile else None
                 index = current[0] * self.grid.shape[1] + current[1]
-                patches = mosaic.add(current, self._predict(pixels, index, absent))
+                values = self._finite(self._predict(pixels, index, absent), number)
+                patches = mosaic.add(current, values)
                 yield from self._of_frames(number, patches)
         finally:
             reader.shutdown(wait=False, cancel_futures=True)
@@ -269,6 +273,12 @@ class ImagePass:
         probabilities = without(self._predictor(tile, number), absent)
         return probabilities.reshape(-1, *probabilities.shape[-2:])
 
+    def _finite(self, values: np.ndarray, number: int) -> np.ndarray:
+        """Return what the network gave for a tile of a slab; see `finite` for the error."""
+        frame = self.frames[self._slabs[number].positions[0]]
+        place = f"slice {frame}" if len(self.frames) > 1 else "this image"
+        return finite(values, self.info.id, place)
+
     def finished(self, position: int, patch: Patch, values: np.ndarray) -> Finished:
         """Return finished pixels with their place in the image.
 
@@ -292,7 +302,11 @@ class ImagePass:
         if number not in self.tiles.absent:
             together = self._together[number]
             tiles = (tile for other in together for tile in self._read_tiles(self._slabs[other]))
-            looking = WithResult(absent_classes(tiles, self._predictor.presence, self.info.classes))
+
+            def presence(tile: np.ndarray) -> np.ndarray:
+                return self._finite(self._predictor.presence(tile), number)
+
+            looking = WithResult(absent_classes(tiles, presence, self.info.classes))
             for _ in looking:
                 progress = replace(self._progress(number), text="Looking for objects …")
                 yield progress, self._slabs[number].positions[0], None

@@ -145,7 +145,8 @@ class Segmenter:
         ImageError
             If the image cannot be segmented.
         CheckpointError
-            If the checkpoint is missing, damaged, or does not fit the image.
+            If the checkpoint is missing, damaged, does not fit the image, or gives numbers that are
+            NaN or infinite.
         DeviceError
             If there is no such device, or no device has enough memory for the smallest tiles.
         Cancelled

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import Cancelled
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 Stop = Callable[[], bool]
+Result = TypeVar("Result")
 
 
 def never() -> bool:
@@ -42,7 +43,7 @@ def delayed(stop: Stop, seconds: float) -> Stop:
     return late
 
 
-def wait_for(work: Callable[[], object], stop: Stop) -> None:
+def wait_for(work: Callable[[], Result], stop: Stop) -> Result:
     """Do work that nothing can interrupt, but wait for it only until `stop` returns True.
 
     The work goes on in a thread of its own then, and what it leaves for later runs is not lost.
@@ -54,16 +55,22 @@ def wait_for(work: Callable[[], object], stop: Stop) -> None:
     stop : callable
         Asked every few hundredths of a second.
 
+    Returns
+    -------
+    object
+        What the work returned.
+
     Raises
     ------
     Cancelled
         If `stop` returned True.
     """
+    results: list[Result] = []
     errors: list[BaseException] = []
 
     def call() -> None:
         try:
-            work()
+            results.append(work())
         except BaseException as error:
             errors.append(error)
 
@@ -75,6 +82,7 @@ def wait_for(work: Callable[[], object], stop: Stop) -> None:
         thread.join(0.02)
     if errors:
         raise errors[0]
+    return results[0]
 
 
 @contextmanager

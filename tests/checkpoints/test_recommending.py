@@ -107,6 +107,14 @@ def test_the_first_for_an_image(image, first, reason):
     assert len(found) == len(SHIPPED) + len(OWN)
 
 
+def test_a_start_that_was_fetched_is_not_said_to_be_the_users():
+    fetched = start("general-full", "m2snet", test_dice_nuclei=0.95, test_dice_vessels=0.8)
+    image = facts("YX", 99, 99, pixel_size=(0.005, 0.005))
+    found = recommend(image, [*SHIPPED, fetched], ["general-full"])
+    assert found[0].checkpoint == "general-full"
+    assert "You trained" not in found[0].reason
+
+
 def test_what_does_not_fit_comes_last_and_says_why():
     image = facts("YX", 99, 99, pixel_size=(0.5, 0.5))
     found = recommend(image, [*OWN, *SHIPPED], [info.id for info in OWN])

@@ -5,6 +5,7 @@
 
 from . import colours, forms, keys, layers, preferences, viewer_region
 from .checkpoint_box import DEFAULT, MARK, CheckpointBox, describe_checkpoint, plain_tip
+from .form_area import FormArea
 from .gl_context import free_in_own_context
 from .image_facts import image_facts
 from .job_runner import JobRunner
@@ -26,6 +27,7 @@ __all__ = [
     "MARK",
     "CheckpointBox",
     "CorrectionTracker",
+    "FormArea",
     "JobRunner",
     "JobStatus",
     "KeySlider",

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
 from ...errors import Cancelled, SegliteError
-from ...runtime import process
+from ...runtime import Stop, process, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Job(QObject):
     def __init__(self, work: Work, parent: QObject, runs_network: bool = False) -> None:
         super().__init__(parent)
         self._stop = stop = StopSignal(lambda: bool(worker.abort_requested))
-        steps = _guarded(work(stop), runs_network)
+        steps = _guarded(work(stop), stop, runs_network)
 
         # napari's list of tasks shows the name of this function.
         def seglite() -> Generator[Any, None, tuple[str, Any]]:
@@ -152,7 +152,7 @@ def allow_parallel_jobs() -> None:
 
 
 def _guarded(
-    steps: Generator[Any, None, Any], runs_network: bool
+    steps: Generator[Any, None, Any], stop: Stop, runs_network: bool
 ) -> Generator[Any, None, tuple[str, Any]]:
     """Turn every way a job can end into a value.
 
@@ -160,7 +160,7 @@ def _guarded(
     """
     try:
         process.keep_triton_out()
-        process.load_torch()
+        wait_for(process.load_torch, stop)  # which takes seconds the first time
         with process.keep_freed_memory() if runs_network else nullcontext():
             return "succeeded", (yield from steps)
     except Cancelled:

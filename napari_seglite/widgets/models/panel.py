@@ -30,6 +30,7 @@ from ..common import (
     forms,
     plain_tip,
 )
+from .fetch_dialog import FetchDialog
 from .published_dialog import FILTER, PublishedDialog
 from .texts import dice, drawable, explain_columns, measured, summary
 
@@ -64,6 +65,7 @@ class ModelsPanel(QWidget):
         self._infos: dict[str, CheckpointInfo] = {}
         self._build()
         self.dialog: PublishedDialog | None = None
+        self.fetch_dialog: FetchDialog | None = None
         self.runner = JobRunner(self, start_button=self.buttons["published"])
         self.refresh()
 
@@ -110,6 +112,12 @@ class ModelsPanel(QWidget):
                     self.add,
                 ),
                 (
+                    "fetch",
+                    "Fetch …",
+                    "Fetch a checkpoint that is too large to come with SegLite",
+                    self.fetch,
+                ),
+                (
                     "published",
                     "Authors' weights …",
                     "Read weights that the authors of S-Net, M2SNet, UNet# or Res2Net-50 "
@@ -121,7 +129,7 @@ class ModelsPanel(QWidget):
             button = self.buttons[name] = QPushButton(title)
             button.setToolTip(tip)
             button.clicked.connect(lambda _=False, act=act: act())
-            wide = 3 if name == "published" else 1
+            wide = 2 if name == "published" else 1
             grid.addWidget(button, number // 3, number % 3, 1, wide)
         column = QVBoxLayout(self)
         column.addWidget(self.tree, 2)
@@ -249,6 +257,13 @@ class ModelsPanel(QWidget):
         path, _ = QFileDialog.getOpenFileName(self, "Import", "", "Checkpoints (*.zip)")
         if path:
             self._try(lambda: self.store.add(Path(path)))
+
+    def fetch(self) -> None:
+        """Open the window in which checkpoints of a release are fetched."""
+        if self.fetch_dialog is None:
+            self.fetch_dialog = FetchDialog(self.store, self)
+            self.fetch_dialog.fetched.connect(self._on_imported)
+        self.fetch_dialog.open_list()
 
     def add_published(self) -> None:
         """Read weights that the authors of a network published, in the background."""

@@ -14,7 +14,7 @@ from ...errors import SegliteError
 from ...inference import Progress, Segmenter, SegmentRequest, estimate_object_size
 from ...labels import Output
 from ...runtime import WithResult
-from ..common import JobRunner, JobStatus, StopSignal, forms, keys, label_shape
+from ..common import FormArea, JobRunner, JobStatus, StopSignal, forms, keys, label_shape
 from ..file_layers import is_being_read
 from .before_layer import BeforeLayer
 from .copy_row import CopyRow
@@ -142,7 +142,7 @@ class SegmentPanel(QWidget):
         self.copy_row = CopyRow(lambda: self.last)
         self.copy_command, self.copy_python = self.copy_row.command, self.copy_row.python
         column = QVBoxLayout(self)
-        column.addWidget(self.form)
+        column.addWidget(FormArea(self.form), 1000)
         column.addLayout(
             forms.side_by_side(self.segment_button, self.cancel_button, stretches=(2, 1))
         )
