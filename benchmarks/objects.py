@@ -9,7 +9,7 @@ modality, and on the test parts of sets that no checkpoint learnt from; a checkp
 head beside the watershed on the same mask.
 
 ``--learn``: a scripted user corrects all objects of some images of a set's ``train`` part and
-fine-tunes for some time; AP50 and Dice on ``test`` after 0, 1, 2 and 4 images, with the head and
+fine-tunes for some time; AP50 and Dice on ``test`` after 0, 1, 2, 4 and 8 images, with the head and
 without it (the same start with its head taken off). Time is processor time per thread.
 
 ``--speed``: seconds from a cached head to objects in 2,048 x 2,048 pixels.
@@ -117,7 +117,7 @@ def learn(data: Path, sets: list[str], seconds: float, start: str) -> None:
     for name in sets:
         train, test = pairs_of(data / name, "train"), pairs_of(data / name, "test")
         for headed in (True, False):
-            for count in (0, 1, 2, 4):
+            for count in (0, 1, 2, 4, 8):
                 with tempfile.TemporaryDirectory() as folder:
                     store = CheckpointStore(Path(folder))
                     begun = start
