@@ -94,8 +94,10 @@ class RuntimeChoice:
         if request.runtime == "openvino":
             notices.append(f"OpenVINO was not used: {problem}. torch computed this.")
         elif request.precision == "fast":
+            reason = problem or "the network is not prepared for it yet"
             notices.append(
-                "Precision fast needs OpenVINO, which was not used, so this was computed exactly."
+                f"Precision fast needs OpenVINO, which was not used: {reason}. This was computed "
+                "exactly."
             )
         return TorchRuntime(self.network), self._once(notices)
 

@@ -382,8 +382,8 @@ class ImagePass:
         self._cut()
 
     def _new_predictor(self) -> Predictor:
-        how = self.request.device, self.request.ensemble
-        return Predictor(self.network, *how, self.info, self.runtime)
+        how = self.request.device, self.request.ensemble, self.info, self.runtime
+        return Predictor(self.network, *how)
 
     # ------------------------------------------------------------------ progress
     def _progress(self, number: int) -> Progress:

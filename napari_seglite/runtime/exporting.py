@@ -89,8 +89,8 @@ def export(network: nn.Module, info: CheckpointInfo, folder: Path) -> None:
 
     for name, part in parts(network, info, EXPORTED).items():
         with warnings.catch_warnings():
-            # Of Python's branches, which depend on the size in vain: it is always padded.
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            # Branches depend on whether the size has to be padded, which it never has.
+            warnings.simplefilter("ignore")
             graph = openvino.convert_model(part.module, example_input=part.inputs)
         openvino.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
     # Tracing may take a size for a constant, so others are tried.

@@ -243,7 +243,7 @@ def test_waiting_for_the_export_can_be_cancelled(store, blobs):
 
 @needs_openvino
 def test_a_tile_is_stopped_on_the_way(store):
-    info = saved(store, preset="base")
+    info = saved(store, **TINY)
     cache = exported(store, info)
     network = fold(store.load(info.id)[1].eval())
     runtime = OpenVinoRuntime(network, cache.compile(info, "exact", 1), "exact")
