@@ -59,6 +59,8 @@ def start(folder: Path, checkpoint: Path, device: str, graph: bool) -> subproces
     """
     import torch
 
+    if "python" not in Path(sys.executable or "").name.lower():
+        raise OSError("this program brings no Python interpreter of its own")
     facts = {
         "folder": str(folder.absolute()),
         "checkpoint": str(checkpoint.absolute()),

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import src_models
 from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
 from napari_seglite.errors import Cancelled, SegliteError
@@ -299,11 +298,23 @@ def test_graphs_beyond_the_limit_go_oldest_first(tmp_path, monkeypatch):
     assert [cache.holds(card) for card in cards] == [False, True, True]
 
 
-def test_a_network_that_fails_to_export_is_refused_once(store, tmp_path):
-    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+class Fixed(torch.nn.Module):
+    """A network whose graph is wrong for other sizes than the exported one."""
+
+    divisor = 16
+
+    def forward(self, x):
+        return x * float(x.shape[-1])
+
+
+@needs_openvino
+def test_a_network_with_a_wrong_graph_is_refused_and_segments(store, blobs):
     info = saved(store, **TINY)
-    cache = graphs.GraphCache(tmp_path / "graphs")
-    other = src_models.create("unet-sharp", preset="tiny").train()  # dropout and batch norms
-    tuning.add_graph(cache, info, other)
+    cache = graphs.GraphCache(store.folder.parent / graphs.FOLDER)
+    tuning.add_graph(cache, info, Fixed())
     assert not cache.holds(info)
-    assert "cannot be exported" in cache.refusal(info)
+    assert "differs from torch's" in cache.refusal(info)
+    request = SegmentRequest(info.id, "YX", "cpu", runtime="openvino")
+    result = Segmenter(store).segment(blobs[0], request)
+    assert result.request.runtime == "torch"
+    assert "it cannot be exported: the graph's output differs" in result.notices[0]
