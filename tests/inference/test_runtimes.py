@@ -4,11 +4,14 @@ import os
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
+from napari_seglite.cli import main
 from napari_seglite.errors import Cancelled, SegliteError
+from napari_seglite.formats import read_recipe
 from napari_seglite.inference.choice import EXPORTING
 from napari_seglite.inference.runtimes import OpenVinoRuntime, TorchRuntime
 from napari_seglite.runtime import devices, graphs, tuning
@@ -85,6 +88,16 @@ def test_no_job_waits_for_measurements(store, untrained, blobs, monkeypatch):
         segmenter.segment(blobs[0], request)
     folder = store.folder.parent
     assert started == [(folder, store.path(untrained.id), "cpu", False)]
+
+
+def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, capsys):
+    image = tmp_path / "cells.tif"
+    tifffile.imwrite(image, blobs[0])
+    words = f"segment {image} --checkpoint {untrained.id} --output {tmp_path} --device cpu "
+    assert main([*words.split(), "--runtime", "openvino", "--precision", "fast"]) == 0
+    assert "OpenVINO was not used" in capsys.readouterr().err
+    recipe = read_recipe(tmp_path / "cells_labels.tif")
+    assert (recipe["runtime"], recipe["precision"]) == ("torch", "exact")
 
 
 # ------------------------------------------------------------------ with it
