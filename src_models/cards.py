@@ -104,6 +104,8 @@ class NetworkCard:
         Anything else to know, such as options or limitations.
     memory : int
         Bytes per pixel that inference needs, in float32 on a CPU.
+    memory_format : str
+        The one that is faster on most CPUs, ``"channels_last"`` or ``"contiguous"``.
     encoder : tuple of str
         Prefixes of the names of the encoder's parameters, for training only the rest.
     learning_rate : float
@@ -132,6 +134,7 @@ class NetworkCard:
     uses_scan: bool = False
     notes: str = ""
     memory: int = 4000
+    memory_format: str = "channels_last"
     encoder: tuple[str, ...] = ()
     learning_rate: float = 1.5e-3
     recipe: recipes.Recipe | None = None
@@ -222,6 +225,7 @@ CARDS = {
             divisor=16,
             loss="BCE + Dice on eight outputs + BCE of presence",
             memory=3200,
+            memory_format="contiguous",
             encoder=("nodes.0_0.", "nodes.1_0.", "nodes.2_0.", "nodes.3_0.", "nodes.4_0."),
             factory="src_models.unet_sharp:UNetSharp",
             options=(

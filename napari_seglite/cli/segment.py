@@ -131,11 +131,11 @@ def _write_table(path: Path, rows: list[tuple[str, str, str]]) -> None:
 
 
 def _report_progress(event: BatchEvent, show: bool) -> None:
-    """Print progress in place on a terminal; elsewhere only that kernels are compiled."""
+    """Print progress in place on a terminal; elsewhere only what is prepared once."""
     text = event.progress.text if event.progress else ""
     if show:
         print(f"\r\x1b[K{event.path.name}: {text}", end="", file=sys.stderr, flush=True)
-    elif "Compiling" in text:
+    elif "Compiling" in text or "OpenVINO" in text:
         print(f"seglite: {text}", file=sys.stderr)
 
 

@@ -32,6 +32,7 @@ from .predictor import Predictor
 from .progress import Finished, Progress, View
 from .request import SMALLEST_TILE, SegmentRequest
 from .rescaling import Resampling
+from .runtimes import Runtime
 from .slabs import Slab, plan_slabs
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ READ_AT_ONCE = 300_000_000
 class ImagePass:
     """A pass of a network over an image.
 
-    Where memory runs out, tiles are halved, then the pass moves to the CPU; frames that are not
-    finished start again.
+    Where memory runs out, tiles are halved, then it moves to the CPU; unfinished frames are redone.
 
     Parameters
     ----------
@@ -65,13 +65,15 @@ class ImagePass:
     network : Module
         On the request's device, in evaluation mode.
     request : SegmentRequest
-        Replaced if another device or another tile size has to be used.
+        Replaced if another device or tile size has to be used.
     limits : tuple of float
         Intensities that become 0 and 1; equal if the image is constant.
     notices : list of str
         Messages for the user.
     view : callable
         Returns what the user sees now, or None; asked before every tile, in any thread.
+    runtime : Runtime, optional
+        What computes the network; torch if not given.
 
     Attributes
     ----------
@@ -91,6 +93,7 @@ class ImagePass:
     limits: tuple[float, float]
     notices: list[str] = field(default_factory=list)
     view: Callable[[], View | None] = lambda: None
+    runtime: Runtime | None = None
 
     def __post_init__(self) -> None:
         axes = ImageAxes(self.request.axes)
@@ -387,12 +390,14 @@ class ImagePass:
         self._predictor = self._new_predictor()
 
     def _use_tiles(self, tile: int) -> None:
-        overlap = min(self.request.overlap, tile // 4)
-        self.request = replace(self.request, tile=tile, overlap=overlap)
+        self.request = replace(
+            self.request, tile=tile, overlap=min(self.request.overlap, tile // 4)
+        )
         self._cut()
 
     def _new_predictor(self) -> Predictor:
-        return Predictor(self.network, self.request.device, self.request.ensemble, self.info)
+        how = self.request.device, self.request.ensemble, self.info, self.runtime
+        return Predictor(self.network, *how)
 
     # ------------------------------------------------------------------ progress
     def _progress(self, number: int) -> Progress:
@@ -407,6 +412,5 @@ class ImagePass:
         frame += 0 if finished[number] else 1
         if len(self.frames) > 1:
             text = f"Slice {frame} of {len(self.frames)}, {text.lower()}"
-        pixels = math.prod(self.box.shape) * len(self.frames)
-        rate = speed * pixels / total if speed > 0 else None
+        rate = speed * math.prod(self.box.shape) * len(self.frames) / total if speed > 0 else None
         return Progress(text, done, total, frame, len(self.frames), left, rate)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .request import Ensemble
+from .runtimes import Runtime, TorchRuntime
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,6 +38,8 @@ class Predictor:
         As in `SegmentRequest`.
     info : CheckpointInfo, optional
         Card of the network's checkpoint; without it all channels are those of classes.
+    runtime : Runtime, optional
+        What computes the network; torch if not given.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class Predictor:
         device: str,
         ensemble: Ensemble = "none",
         info: CheckpointInfo | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
         self.network, self.device, self.ensemble = network, device, ensemble
+        self.runtime = runtime or TorchRuntime(network)
         self._head = "" if info is None else info.head
         self._classes = info.classes if info is not None and info.head else None
         self._foreground = None if info is None else max(info.classes - 1, 1)
@@ -115,10 +120,10 @@ class Predictor:
                     self._encoded(pixels, index, number, k)
                     for index, pixels in zip(self._indices, mirrored, strict=True)
                 ]
-                logits = network.decode(*maps, tile.shape[-2:])
+                logits = self.runtime.decode(maps, (tile.shape[-2], tile.shape[-1]))
                 logits = added(network, logits, mirrored[None].to(self.device))
             else:
-                logits = network(mirrored[None].to(self.device))
+                logits = self.runtime.forward(mirrored[None].to(self.device))
             yield self._values(logits, flip)
 
     def _values(self, logits: Tensor, flip: tuple[int, ...] = ()) -> Tensor:
@@ -140,8 +145,7 @@ class Predictor:
         """Return the features of a tile; `place` is its slice, number and flip."""
         if place in self._features:
             return self._features[place]
-        network: Any = self.network
-        maps: list[Tensor] = network.encode(pixels[None].to(self.device))
+        maps = self.runtime.encode(pixels[None].to(self.device))
         stored = sum(m.nbytes for features in self._features.values() for m in features)
         if stored < KEPT_BYTES:
             self._features[place] = maps

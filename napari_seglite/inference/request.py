@@ -16,6 +16,7 @@ from ..errors import SegliteError
 from ..images import ImageAxes, Region
 from ..labels import OUTPUTS, STACK_OBJECTS, Output, StackObjects
 from .guided import empty_problem
+from .runtimes import PRECISIONS, RUNTIMES, Precision, RuntimeName
 from .settings import Setting, parse_channels, parse_numbers, settings_of
 from .tiling import OVERLAP, TILE
 
@@ -265,6 +266,23 @@ class SegmentRequest:
             "checkpoints of unet-sharp",
         ),
     ] = False
+    runtime: Annotated[
+        RuntimeName,
+        Setting(
+            help="what computes the network; openvino is faster on a CPU; auto: openvino once the "
+            "network is prepared for it",
+            label="The runtime",
+            choices=RUNTIMES,
+        ),
+    ] = "auto"
+    precision: Annotated[
+        Precision,
+        Setting(
+            help="exact: float32; fast: bfloat16, where openvino and the processor can",
+            label="The precision",
+            choices=PRECISIONS,
+        ),
+    ] = "exact"
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)

@@ -95,15 +95,16 @@ class Segmentation:
     def recipe(self) -> dict[str, Any]:
         """Return all that is needed to repeat this result, as plain JSON data.
 
-        With all of it equal, on the same kind of processor, the labels are equal. With another
-        number of threads or size of tiles, they may differ in a few pixels.
+        With all of it equal, on the same kind of processor, the labels are equal to the bit. With
+        another runtime, number of threads or size of tiles, they may differ in a few pixels, and
+        with another precision in some more.
         """
         return {
             **self.request.as_dict(),
             "threads": self.threads,
             "weights_sha256": self.info.weights_sha256,
             "memory_format": self.memory_format,
-            "versions": versions(),
+            "versions": versions("openvino") if self.request.runtime == "openvino" else versions(),
         }
 
     @property

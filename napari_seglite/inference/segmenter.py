@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -20,18 +21,19 @@ from ..runtime import (
     Stop,
     devices,
     drain,
-    interruptible,
     memory_format,
     needs_compiling,
     never,
     warm_up,
 )
+from .choice import RuntimeChoice
 from .guided import check_guided
 from .image_pass import ImagePass
 from .mosaic import Patch
 from .progress import Progress, View
 from .request import LABELLING, SegmentRequest
 from .result import Segmentation, labelled
+from .runtimes import Runtime
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,6 +51,7 @@ class _Loaded:
     device: str
     info: CheckpointInfo
     network: nn.Module
+    choice: RuntimeChoice
     memory_format: MemoryFormat | None = None
 
 
@@ -164,16 +167,32 @@ class Segmenter:
         if needs_compiling(loaded.info.network, request.device):
             yield Progress(COMPILING, frames=len(frames))
         warm_up(loaded.info.network, request.device)
+        if resume is not None and not resume.complete and request.runtime == "auto":
+            request = replace(request, runtime=resume.request.runtime)
+        asked = request
+        runtime, notices = yield from loaded.choice.choose(request, stop)
+        request = replace(request, runtime=runtime.name, precision=runtime.precision)
 
         yield Progress("Reading the image …", frames=len(frames))
         axes, channels = ImageAxes(request.axes), request.channels
         found = measure_intensities(image, axes, loaded.info, channels, stop)
 
         image_pass = ImagePass(
-            image, frames, loaded.info, loaded.network, request, found.limits, view=view
+            image,
+            frames,
+            loaded.info,
+            loaded.network,
+            request,
+            found.limits,
+            notices,
+            view,
+            runtime,
         )
         outputs = _resume_or_begin(image_pass, resume)
-        complete = yield from self._predict(image_pass, outputs, loaded, stop)
+        start = time.monotonic()
+        complete = yield from self._predict(image_pass, outputs, loaded, runtime, stop)
+        if complete and runtime.name == "torch":
+            loaded.choice.computed(asked, time.monotonic() - start)
 
         yield Progress(
             labelling_text(request.output_for(loaded.info), loaded.info.head), frames=len(frames)
@@ -204,6 +223,7 @@ class Segmenter:
         from src_models.folding import fold
 
         info, device = self.store.info(request.checkpoint), request.device
+        folder = self.store.folder.parent
         if info.start_only:
             raise CheckpointError(
                 f"Checkpoint {info.id} is a start: only a part of its weights is trained. "
@@ -215,11 +235,13 @@ class Segmenter:
         if loaded is None or (loaded.sha, loaded.info.options, loaded.device) != wanted:
             info, network = self.store.load(request.checkpoint)
             network = devices.place(fold(network.eval()), device)
-            fastest = memory_format.remembered(self.store.folder.parent, info, device)
-            if fastest is not None:
-                memory_format.apply(network, fastest)
-            loaded = self._loaded = _Loaded(info.weights_sha256, device, info, network, fastest)
+            choice = RuntimeChoice(network, info, self.store.path(request.checkpoint), folder)
+            loaded = self._loaded = _Loaded(info.weights_sha256, device, info, network, choice)
         network, loaded.info = loaded.network, info
+        used = memory_format.remembered(folder, info, device) or memory_format.usual(info, device)
+        if used != loaded.memory_format:
+            memory_format.apply(network, used)
+            loaded.memory_format = used
         _prune(network, info, request.pruning_level)
         if request.keep_empty:
             check_guided(network, info)
@@ -231,14 +253,16 @@ class Segmenter:
         return loaded
 
     def _predict(
-        self, image_pass: ImagePass, outputs: _Outputs, loaded: _Loaded, stop: Stop
+        self,
+        image_pass: ImagePass,
+        outputs: _Outputs,
+        loaded: _Loaded,
+        runtime: Runtime,
+        stop: Stop,
     ) -> Generator[Progress, None, bool]:
         """Run the pass and store its pixels; return False if it was stopped on the way."""
         try:
-            with interruptible(image_pass.network, stop):
-                if loaded.memory_format is None:
-                    yield Progress(memory_format.MEASURING, frames=len(image_pass.frames))
-                    self._measure_memory_format(loaded, image_pass.request.device)
+            with runtime.interruptible(stop):
                 for progress, position, patch in image_pass.run():
                     if patch is not None:
                         values = outputs.write(position, patch)
@@ -252,11 +276,8 @@ class Segmenter:
         finally:
             loaded.device = image_pass.request.device
             devices.release(loaded.device)
+            runtime.release()
         return True
-
-    def _measure_memory_format(self, loaded: _Loaded, device: str) -> None:
-        folder = self.store.folder.parent
-        loaded.memory_format = memory_format.measure(folder, loaded.info, loaded.network, device)
 
 
 def segment(

@@ -3,7 +3,7 @@
 `process` alone changes the whole process, and only applications call it.
 """
 
-from . import devices, memory_format, process
+from . import devices, graphs, memory_format, process, tuning
 from .compilation import COMPILING, needs_compiling, warm_up
 from .generators import WithResult, drain
 from .memory_format import MemoryFormat
@@ -20,11 +20,13 @@ __all__ = [
     "delayed",
     "devices",
     "drain",
+    "graphs",
     "interruptible",
     "memory_format",
     "needs_compiling",
     "never",
     "process",
+    "tuning",
     "versions",
     "wait_for",
     "warm_up",

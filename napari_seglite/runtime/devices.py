@@ -75,10 +75,10 @@ def fast_bfloat16(device: str) -> bool:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch means that memory ran out, on any device."""
+    """Whether an error of torch or OpenVINO means that memory ran out, on any device."""
     import torch
 
-    messages = ("DefaultCPUAllocator", "MPS backend out of memory")
+    messages = ("DefaultCPUAllocator", "MPS backend out of memory", "bad_alloc", "bad allocation")
     return isinstance(error, torch.OutOfMemoryError) or any(m in str(error) for m in messages)
 
 

@@ -1,5 +1,7 @@
 """The memory format in which a network runs fastest on a device, measured once and remembered.
 
+`tuning` measures it; until then a network has the format that is faster on most computers.
+
 Convolution libraries are faster with the channels last on most devices and networks, but not on
 all. Both formats compute the same up to the last digits, which is why results record theirs.
 """
@@ -12,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import src_models
+
 from ..formats import replacing
 
 if TYPE_CHECKING:
@@ -23,7 +27,6 @@ MemoryFormat = Literal["channels_last", "contiguous"]
 MEMORY_FORMATS: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
 
 FILE = "layouts.json"  # the name is older than the module's; users have such files
-MEASURING = "Finding the fastest memory format on this device, once …"
 # Edge of the timed image in pixels, and how often each format is timed.
 SIZE, ROUNDS = 128, 3
 
@@ -43,6 +46,22 @@ def apply(network: nn.Module, memory_format: MemoryFormat) -> nn.Module:
     formats = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
     options: dict[str, Any] = {"memory_format": formats[memory_format]}
     return network.to(**options)
+
+
+def usual(info: CheckpointInfo, device: str) -> MemoryFormat:
+    """Return the memory format that is faster on most computers.
+
+    Parameters
+    ----------
+    info : CheckpointInfo
+        Card of the network's checkpoint.
+    device : str
+        As `devices.resolve` returns it.
+    """
+    if info.volumetric:
+        return "contiguous"
+    wanted = src_models.card(info.network).memory_format if device == "cpu" else "channels_last"
+    return "contiguous" if wanted == "contiguous" else "channels_last"
 
 
 def remembered(folder: Path, info: CheckpointInfo, device: str) -> MemoryFormat | None:

@@ -84,7 +84,7 @@ def test_segment_options_reach_the_engine(tmp_path, nuclei):
     labels = tmp_path / "cells_labels.tif"
     request = SegmentRequest.from_dict(read_recipe(labels))
     assert request == SegmentRequest(
-        "nuclei-s-net", "YX", "cpu", 0.7, 20, "instances", None, 64, 16
+        "nuclei-s-net", "YX", "cpu", 0.7, 20, "instances", None, 64, 16, runtime="torch"
     )
     np.testing.assert_array_equal(
         read_labels(labels), segment(read_image(nuclei).array, request).labels

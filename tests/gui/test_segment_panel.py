@@ -1,5 +1,7 @@
 """What the Segment tab does with images, edits, settings and mistakes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
@@ -321,6 +323,21 @@ def test_depth_and_empty_images_are_offered_where_they_can(viewer, dock, segment
     assert not form.request().keep_empty
     form.remember(form.request())
     assert preferences.load({"keep_empty": False}) == {"keep_empty": True}
+
+
+def test_precision_is_a_row_where_openvino_is_and_is_remembered(viewer, dock, nuclei):
+    from napari_seglite.runtime import graphs
+
+    viewer.add_image(nuclei)
+    form = dock.segment_panel.form
+    assert form.precision_box.isVisible() == graphs.installed()
+    assert form.request().precision == "exact"
+    form.precision_box.setCurrentIndex(form.precision_box.findData("fast"))
+    request = form.request()
+    assert request.precision == "fast"
+    # What ran may have been exact; what was chosen is remembered.
+    form.remember(replace(request, precision="exact"))
+    assert preferences.load({"precision": "exact"}) == {"precision": "fast"}
 
 
 def test_every_network_can_be_trained_from_scratch(dock):

@@ -6,7 +6,7 @@ import torch
 import src_models
 from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.checkpoints import CheckpointInfo
-from napari_seglite.runtime import memory_format
+from napari_seglite.runtime import memory_format, tuning
 
 INFO = CheckpointInfo("mine", "s-net")
 
@@ -53,10 +53,27 @@ def test_what_cannot_be_read_or_written_is_measured_again(tmp_path):
     )
 
 
-def test_segmenting_measures_once_and_says_so(store, untrained, data_folder):
+def test_until_it_is_measured_the_usual_format_is_used(store, untrained, data_folder):
     image = np.random.default_rng(0).normal(size=(40, 50))
     request = SegmentRequest("untrained", "YX", "cpu")
-    told = [[p.text for p in Segmenter(store).run(image, request)] for _ in range(2)]
-    assert [memory_format.MEASURING in texts for texts in told] == [True, False]
+    segmenter = Segmenter(store)
+    first = segmenter.segment(image, request)
+    assert not (data_folder / memory_format.FILE).exists()
+    assert first.recipe()["memory_format"] == memory_format.usual(untrained, "cpu")
+    assert memory_format.usual(CheckpointInfo("any", "unet-sharp"), "cpu") == "contiguous"
+    assert memory_format.usual(CheckpointInfo("any", "unet-sharp"), "cuda") == "channels_last"
+    # As another process would measure it meanwhile.
+    clock = _clock(slow=0, turns=iter(range(1000)))
+    memory_format.measure(data_folder, untrained, segmenter._loaded.network, "cpu", clock)
+    later = segmenter.segment(image, request)
+    assert later.recipe()["memory_format"] == "contiguous"
+
+
+def test_tuning_measures_in_a_process_of_its_own(store, untrained, data_folder):
+    process = tuning.start(data_folder, store.path(untrained.id), "cpu", graph=False)
+    assert tuning.start(data_folder, store.path(untrained.id), "cpu", graph=False) is process
+    assert not tuning.wait(process, stop=lambda: True)
+    assert tuning.wait(process, stop=lambda: False)
+    assert process.returncode == 0
     (measured,) = json.loads((data_folder / memory_format.FILE).read_text()).values()
-    assert Segmenter(store).segment(image, request).recipe()["memory_format"] == measured
+    assert measured == memory_format.remembered(data_folder, untrained, "cpu")

@@ -1,0 +1,170 @@
+"""OpenVINO beside torch on the CPU: how much faster, and how many pixels change their label.
+
+    python benchmarks/runtimes.py [--networks NAME ...] [--size 256]
+    python benchmarks/runtimes.py --labels DATA [--every 1] [--side 512]
+
+The first prints, for one tile of every network that can be exported, the time of torch in float32
+and of OpenVINO in float32 (*exact*) and bfloat16 (*fast*), which take turns in one run. The second
+segments the test images of data sets with all three and prints, for both precisions of OpenVINO
+beside torch, the change of the mean Dice and the share of pixels whose label changes.
+``--every N`` takes every Nth image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import side_by_side, table
+
+from napari_seglite import Segmenter, SegmentRequest
+from napari_seglite.checkpoints import CheckpointInfo
+from napari_seglite.formats import list_images, read_image, read_labels
+from napari_seglite.inference.runtimes import OpenVinoRuntime, TorchRuntime
+from napari_seglite.labels import overlap
+from napari_seglite.runtime import graphs, memory_format, process, tuning
+from src_models.folding import fold
+
+NETWORKS = {
+    "unet-sharp tiny": ("unet-sharp", 3, {"preset": "tiny"}),
+    "unet-sharp": ("unet-sharp", 3, {}),
+    "u2net-msac": ("u2net-msac", 3, {}),
+    "u2net-msac attention": ("u2net-msac", 3, {"variant": "attention"}),
+    "m2snet light": ("m2snet", 3, {"preset": "light"}),
+    "m2snet": ("m2snet", 3, {}),
+    "celnet": ("celnet", 1, {}),
+}
+SETS = {
+    "nuclei": ("nuclei-unet-sharp", "nuclei-unet-sharp-tiny", "general-m2snet"),
+    "em-membranes": ("general-unet-sharp", "general-m2snet", "general-u2net-msac"),
+    "retina-vessels": ("vessels-u2net-msac",),
+}
+
+
+def times(name: str, size: int, rounds: int) -> tuple[str, ...]:
+    """Return a row of the table of times for a tile of ``(size, size)`` pixels."""
+    network_name, channels, options = NETWORKS[name]
+    info = CheckpointInfo(
+        "timed", network_name, in_channels=channels, options=options, weights_sha256="0" * 64
+    )
+    torch.manual_seed(0)
+    network = fold(info.build().eval())
+    with tempfile.TemporaryDirectory() as folder:
+        cache = graphs.GraphCache(Path(folder))
+        tuning.add_graph(cache, info, network)
+        threads = torch.get_num_threads()
+        exact = OpenVinoRuntime(network, cache.compile(info, "exact", threads), "exact")
+        fast = OpenVinoRuntime(network, cache.compile(info, "fast", threads), "fast")
+    memory_format.apply(network, memory_format.usual(info, "cpu"))
+    image = torch.randn(1, channels, size, size)
+    runtimes = {"torch": TorchRuntime(network), "exact": exact, "fast": fast}
+    with torch.inference_mode():
+        seconds = side_by_side({k: partial(r.forward, image) for k, r in runtimes.items()}, rounds)
+    ratios = [f"{seconds['torch'] / seconds[kind]:.1f}" for kind in ("exact", "fast")]
+    return (name, *(f"{seconds[kind] * 1e3:.0f}" for kind in runtimes), *ratios)
+
+
+def read(folder: Path, every: int, side: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield every Nth test image of a set and its labels, cropped to a square."""
+    crop = np.s_[:side, :side]
+    part = folder / "test"
+    if (part / "image.tif").is_file():
+        stack = np.asarray(read_image(part / "image.tif").array)
+        labels = read_labels(part / "labels.tif")
+        for image, truth in list(zip(stack, labels, strict=True))[::every]:
+            yield image[crop], truth[crop]
+        return
+    truths = {path.stem: path for path in list_images(part / "labels")}
+    for path in list_images(part / "images")[::every]:
+        image = np.asarray(read_image(path).array)
+        image = image[..., :3] if image.ndim == 3 else image
+        yield image[crop], read_labels(truths[path.stem])[crop]
+
+
+def changes(folder: Path, checkpoint: str, every: int, side: int) -> list[tuple[str, ...]]:
+    """Return the rows of a checkpoint in the table of labels, one per precision of OpenVINO."""
+    openvino = {kind: ("openvino", kind) for kind in ("exact", "fast")}
+    kinds = {"torch": ("torch", "exact"), **openvino}
+    dice: dict[str, list[float]] = {kind: [] for kind in kinds}
+    changed: dict[str, list[float]] = {kind: [] for kind in kinds}
+    segmenters = {kind: Segmenter() for kind in kinds}
+    for image, truth in read(folder, every, side):
+        masks = {}
+        for kind, (runtime, precision) in kinds.items():
+            axes = "YXC" if image.ndim == 3 else "YX"
+            request = SegmentRequest(
+                checkpoint,
+                axes,
+                "cpu",
+                min_size=0,
+                output="semantic",
+                runtime=runtime,  # type: ignore[arg-type]
+                precision=precision,  # type: ignore[arg-type]
+            )
+            result = segmenters[kind].segment(np.ascontiguousarray(image), request)
+            asked, ran = (runtime, precision), (result.request.runtime, result.request.precision)
+            if ran != asked:
+                raise SystemExit(f"{asked} cannot be measured here: {' '.join(result.notices)}")
+            masks[kind] = np.asarray(result.labels) > 0
+            dice[kind].append(overlap(masks[kind], truth > 0).dice)
+            changed[kind].append(float((masks[kind] != masks["torch"]).mean()))
+    return [
+        (
+            folder.name,
+            checkpoint,
+            kind,
+            str(len(dice[kind])),
+            f"{np.mean(dice['torch']):.4f}",
+            f"{np.mean(dice[kind]) - np.mean(dice['torch']):+.5f}",
+            f"{np.mean(changed[kind]):.4%}",
+            f"{np.max(changed[kind]):.3%}",
+        )
+        for kind in ("exact", "fast")
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--labels", type=Path, metavar="DATA", help="folder of the data sets")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--every", type=int, default=1, metavar="N")
+    parser.add_argument("--side", type=int, default=512, help="most pixels per side of an image")
+    arguments = parser.parse_args()
+    if not graphs.installed():
+        raise SystemExit("OpenVINO is not installed: pip install 'napari-seglite[fast]'")
+    with process.keep_freed_memory():
+        if arguments.labels is None:
+            rows: list[tuple[str, ...]] = [
+                ("network", "torch, ms", "exact, ms", "fast, ms", "exact, times", "fast, times")
+            ]
+            rows += [times(name, arguments.size, arguments.rounds) for name in arguments.networks]
+        else:
+            rows = [
+                (
+                    "images",
+                    "checkpoint",
+                    "precision",
+                    "number",
+                    "Dice of torch",
+                    "change of Dice",
+                    "pixels changed",
+                    "at most",
+                )
+            ]
+            for name in arguments.sets:
+                for checkpoint in SETS[name]:
+                    folder = arguments.labels / name
+                    rows += changes(folder, checkpoint, arguments.every, arguments.side)
+        table(rows)
+
+
+if __name__ == "__main__":
+    main()
