@@ -13,7 +13,7 @@ import numpy as np
 import src_models
 
 from ..checkpoints import CheckpointInfo, prepare_slices
-from ..errors import AnnotationError, CheckpointError
+from ..errors import AnnotationError
 from ..images import Box, ImageAxes
 from ..runtime import devices
 from .request import FineTuneRequest
@@ -147,12 +147,3 @@ def volume_patches(request: FineTuneRequest, info: CheckpointInfo) -> FineTuneRe
     while batch * slab_depth(info) * side**2 * voxel > room and (batch, side) > (1, SMALLEST_SIDE):
         batch, side = (batch // 2, side) if batch > 1 else (1, max(side // 2, SMALLEST_SIDE))
     return request.adjusted(patch=side, batch=batch)
-
-
-def check_head(info: CheckpointInfo) -> None:
-    """Raise `CheckpointError` if a network for volumes should learn an object head."""
-    if info.volumetric and info.head:
-        raise CheckpointError(
-            f"{info.id} learns from volumes, and an object head needs whole objects in every "
-            "slice. Train without the head: touching objects are separated by their shape."
-        )
