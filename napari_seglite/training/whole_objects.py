@@ -17,6 +17,9 @@ from ..checkpoints import CheckpointInfo
 from ..errors import CheckpointError
 from ..images import SlabObjects, TrainingImage
 
+# Slices that an object may reach beyond a slab, so that patches and replay buffers stay small.
+REACH = 64
+
 
 def object_ids(labels: np.ndarray) -> np.ndarray:
     """Return an id for every object: pixels of one label that touch."""
@@ -137,13 +140,20 @@ def _around(
 ) -> SlabObjects:
     """Return the objects of a slab, whose slice in the middle has this place in a run.
 
-    All of its objects that are whole are, also where they reach beyond the slab.
+    Those that are whole are so also where they reach beyond the slab.
     """
     half = len(image.slices) // 2
     low, high = max(place - half, 0), min(place + half + 1, len(ids))
-    seen = [extents[k] for k in np.unique(ids[low:high]).tolist() if k in extents]
-    low, high = min([low, *(e[0] for e in seen)]), max([high, *(e[1] for e in seen)])
-    return SlabObjects(ids[low:high], known[low:high], low - (place - half), spacing)
+    seen = {k: extents[k] for k in np.unique(ids[low:high]).tolist() if k in extents}
+    near = {k: e for k, e in seen.items() if low - REACH <= e[0] and e[1] <= high + REACH}
+    low, high = (
+        min([low, *(begin for begin, _ in near.values())]),
+        max([high, *(end for _, end in near.values())]),
+    )
+    own, certain = ids[low:high], known[low:high]
+    if far := list(seen.keys() - near.keys()):
+        certain = certain & ~np.isin(own, far)
+    return SlabObjects(own, certain, low - (place - half), spacing)
 
 
 def check_whole_objects(images: Sequence[TrainingImage], info: CheckpointInfo) -> None:

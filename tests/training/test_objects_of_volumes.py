@@ -137,6 +137,18 @@ def test_objects_deeper_than_a_slab_are_learnt_as_wholes(head):
                 assert np.isnan(wanted[:, place]).all()
 
 
+def test_what_reaches_very_far_beyond_a_slab_is_not_learnt():
+    labels = np.zeros((90, 8, 8), np.uint8)
+    labels[1:89, 2:4, 2:6], labels[1:60, 5:7, 2:6] = 1, 2
+    for image in annotated_examples([annotated(labels * 1.0, labels, range(90))], card()):
+        objects, middle = image.objects, image.slices[3]
+        for number, (begin, end) in ((1, (1, 89)), (2, (1, 60))):
+            inside = begin <= middle < end
+            near = middle - 3 - begin <= 63 and end - (middle + 4) <= 63
+            seen = objects.known[3 - objects.first][labels[middle] == number]
+            assert not inside or (seen.all() if near else not seen.any())
+
+
 def test_a_part_of_a_slab_keeps_its_whole_objects():
     ids = np.zeros((3, 10, 10), np.int32)
     ids[:, 1:4, 1:4], ids[:, 5:9, 3:8] = 1, 2
