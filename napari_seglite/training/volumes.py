@@ -131,7 +131,7 @@ def volume_options(
 
 
 def volume_patches(request: FineTuneRequest, info: CheckpointInfo) -> FineTuneRequest:
-    """Return a request whose patches have a size and number that suit volumes and the memory."""
+    """Return a request whose patches and precision suit volumes, the device and its memory."""
     if not info.volumetric:
         return request
     from src_models.unet_sharp import PRESETS
@@ -146,4 +146,7 @@ def volume_patches(request: FineTuneRequest, info: CheckpointInfo) -> FineTuneRe
         side, batch = min(side, SIDE), min(batch, BATCH)
     while batch * slab_depth(info) * side**2 * voxel > room and (batch, side) > (1, SMALLEST_SIDE):
         batch, side = (batch // 2, side) if batch > 1 else (1, max(side // 2, SMALLEST_SIDE))
-    return request.adjusted(patch=side, batch=batch)
+    # On a CPU, gradients of 3-D convolutions in bfloat16 are not always numbers if there is a head.
+    narrow = device == "cpu" and info.head
+    precision = "float32" if narrow else request.precision
+    return request.adjusted(patch=side, batch=batch, precision=precision)

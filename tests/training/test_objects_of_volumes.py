@@ -234,10 +234,10 @@ def test_from_corrections_to_objects(store):
     """Training, scores, replay, segmentation with a live split depth, going on and comparing."""
     stack, labels = spheroids()
     image = annotated(stack, labels, range(7))
-    request, examples = prepare_training(
-        small_request(head="distance"), [image], store, suggest=False
-    )
+    wanted = small_request(head="distance", precision="bfloat16")
+    request, examples = prepare_training(wanted, [image], store, suggest=False)
     assert examples[0].objects.spacing == SPACING
+    assert request.precision == "float32"
     events = list(FineTuner(request, examples, store).run())
     assert any("F1 of objects" in e.text for e in events if isinstance(e, Validated))
     info = store.info("mine")
