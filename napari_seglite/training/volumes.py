@@ -146,7 +146,8 @@ def volume_patches(request: FineTuneRequest, info: CheckpointInfo) -> FineTuneRe
         side, batch = min(side, SIDE), min(batch, BATCH)
     while batch * slab_depth(info) * side**2 * voxel > room and (batch, side) > (1, SMALLEST_SIDE):
         batch, side = (batch // 2, side) if batch > 1 else (1, max(side // 2, SMALLEST_SIDE))
-    # On a CPU, gradients of 3-D convolutions in bfloat16 are not always numbers if there is a head.
+    # With a head and bfloat16 on a CPU, weights became NaN within some tens of steps; the cause is
+    # not known. In float32 they did not.
     narrow = device == "cpu" and info.head
     precision = "float32" if narrow else request.precision
     return request.adjusted(patch=side, batch=batch, precision=precision)
