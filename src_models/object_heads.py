@@ -157,7 +157,7 @@ def loss(
     logits : Tensor
         ``(B, channels, H, W)`` or ``(B, channels, D, H, W)``, the head's output.
     wanted : Tensor
-        Of the same shape, as `targets` returns it.
+        Of the same shape, as `targets` returns it; NaN where it is not known.
     labels : Tensor
         ``(B, H, W)``, above 0 where an object is.
     weight : Tensor, optional
@@ -171,6 +171,7 @@ def loss(
     import torch.nn.functional as F
 
     logits, inside = logits.float(), (labels > 0).float()[:, None]
+    known, wanted = ~wanted.isnan(), wanted.nan_to_num()
     if name == BORDER:
         each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         counts = 1 + (BORDER_WEIGHT - 1) * wanted
@@ -180,6 +181,7 @@ def loss(
     else:
         each = F.l1_loss(logits.tanh(), wanted, reduction="none")
         counts = inside.expand_as(each)
+    counts = counts * known
     if weight is not None:
         counts = counts * weight[:, None]
     mean: Tensor = (each * counts).sum() / counts.sum().clamp(min=1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from napari_seglite.runtime import tuning
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("SEGLITE_SHARED", ROOT.parent / "shared"))
@@ -23,6 +26,12 @@ def data_folder(tmp_path, monkeypatch):
     """Keep the tests' checkpoints out of the user's data folder."""
     monkeypatch.setenv("SEGLITE_DATA", str(tmp_path / "seglite-data"))
     return tmp_path / "seglite-data"
+
+
+@pytest.fixture(autouse=True)
+def no_tuning(monkeypatch):
+    """Keep long tests from tuning networks in the background, which would slow the others."""
+    monkeypatch.setattr(tuning, "PAYS_AFTER", math.inf)
 
 
 @pytest.fixture(scope="session")

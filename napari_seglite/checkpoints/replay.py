@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import CheckpointError
 from ..formats import open_zip, read_member
-from ..images import TrainingImage
+from ..images import SlabObjects, TrainingImage
 from .folder import LARGEST_REPLAY, REPLAY
 
 FILE = REPLAY
@@ -43,6 +43,10 @@ def pack(images: Sequence[TrainingImage]) -> bytes:
         arrays[f"labels{number}"] = _as_uint16(image.labels)
         if image.weight is not None:
             arrays[f"weight{number}"] = image.weight > 0
+        if (objects := image.objects) is not None:
+            arrays[f"objects{number}"] = _as_uint16(objects.ids)
+            arrays[f"known{number}"] = objects.known
+            arrays[f"place{number}"] = np.array([objects.first, objects.spacing])
     blob = io.BytesIO()
     np.savez_compressed(blob, allow_pickle=False, **arrays)
     return blob.getvalue()
@@ -116,9 +120,25 @@ def _frame(archive: ZipFile, number: int, name: str) -> TrainingImage:
     frame = frame.astype(np.float32)
     if not np.isfinite(frame).all() or labels.min() < 0:
         raise ValueError(f"frame {number} has pixels that are not finite, or labels below 0")
+    weight = None if weight is None else weight.astype(np.float32)
     return TrainingImage(
-        name, frame, labels, weight=None if weight is None else weight.astype(np.float32)
+        name, frame, labels, weight=weight, objects=_objects(archive, number, shape)
     )
+
+
+def _objects(archive: ZipFile, number: int, shape: tuple[int, ...]) -> SlabObjects | None:
+    """Return the objects around a slab of a shape, or None if they are not there."""
+    ids, known = _array(archive, f"objects{number}", "u"), _array(archive, f"known{number}", "b")
+    place = _array(archive, f"place{number}", "f")
+    if ids is None or known is None or place is None:
+        return None
+    fits = len(shape) == 4 and ids.ndim == 3 and ids.shape == known.shape
+    if not fits or ids.shape[1:] != shape[2:] or not 0 < len(ids) <= LARGEST_SIDE:
+        raise ValueError(f"frame {number} has objects of the shape {ids.shape}")
+    first, spacing = place.tolist() if place.shape == (2,) else (math.nan, 0.0)
+    if not (first.is_integer() and -len(ids) < first < shape[1] and 0 < spacing < math.inf):
+        raise ValueError(f"frame {number} has objects at the place {place.tolist()}")
+    return SlabObjects(ids, known, int(first), spacing)
 
 
 def _array(archive: ZipFile, name: str, kinds: str) -> np.ndarray | None:
@@ -189,5 +209,10 @@ def cut(image: TrainingImage, rng: np.random.Generator) -> TrainingImage:
     top = min(max(0, y - side // 2), max(0, height - side))
     left = min(max(0, x - side // 2), max(0, width - side))
     box = slice(top, top + side), slice(left, left + side)
-    weight = None if image.weight is None else image.weight[box]
-    return TrainingImage(image.name, image.frame[..., *box], image.labels[box], weight=weight)
+    return TrainingImage(
+        image.name,
+        image.frame[..., *box],
+        image.labels[box],
+        weight=None if image.weight is None else image.weight[box],
+        objects=image.objects and image.objects.cut(*box),
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import AnnotationError
+from .slab_objects import SlabObjects
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class TrainingImage:
         The image that a slab is from; empty if unknown.
     slices : tuple of int
         Numbers of a slab's slices in that image; at the ends of a stack they repeat.
+    objects : SlabObjects or None
+        The objects around a slab, for the object head of a network for volumes.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class TrainingImage:
     corner: tuple[int, int] = (0, 0)
     source: str = ""
     slices: tuple[int, ...] = ()
+    objects: SlabObjects | None = None
 
     def __post_init__(self) -> None:
         if self.frame.ndim not in (3, 4) or self.labels.shape != self.frame.shape[-2:]:
@@ -66,6 +70,8 @@ class TrainingImage:
             )
         if self.weight is not None and self.weight.shape != self.labels.shape:
             raise AnnotationError(f"{self.name}: labels and weights differ in shape.")
+        if self.objects is not None and self.objects.ids.shape[1:] != self.labels.shape:
+            raise AnnotationError(f"{self.name}: labels and objects differ in shape.")
 
     @property
     def annotated(self) -> np.ndarray:

@@ -4,7 +4,7 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 """
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
-from .frame import classify, predict_frame, predict_with_head
+from .frame import classify, predict_frame, predict_slab, predict_with_head
 from .guided import empty_problem
 from .object_size import ObjectSize, estimate_object_size, fits_objects, fitting_rescale
 from .progress import Finished, Progress, View
@@ -58,6 +58,7 @@ __all__ = [
     "parse_numbers",
     "predict_classes",
     "predict_frame",
+    "predict_slab",
     "predict_with_head",
     "segment",
     "shown_pixels",

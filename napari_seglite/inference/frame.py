@@ -55,6 +55,20 @@ def predict_with_head(
     return predict_tiled(lambda tile, k: predictor(tile, k)[:, middle], frame, TILE // 2, OVERLAP)
 
 
+def predict_slab(
+    network: nn.Module, info: CheckpointInfo, slab: np.ndarray, device: str
+) -> np.ndarray:
+    """Return all slices of what `predict_with_head` returns of a slab, ``(K, D, H, W)``."""
+    predictor = Predictor(network, device, info=info)
+
+    def as_planes(tile: np.ndarray, number: int) -> np.ndarray:
+        values = predictor(tile, number)
+        return values.reshape(-1, *values.shape[-2:])
+
+    planes = predict_tiled(as_planes, slab, TILE // 2, OVERLAP)
+    return planes.reshape(-1, *slab.shape[1:])
+
+
 def classify(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     """Return the class of every pixel.
 

@@ -225,12 +225,13 @@ def separate(
     min_size: int = 0,
     least_probability: float = 0.0,
 ) -> np.ndarray:
-    """Return the objects of a single frame from all outputs of a network with an object head.
+    """Return the objects of a frame or volume from all outputs of a network with an object head.
 
     Parameters
     ----------
     values : ndarray
-        ``(classes + C, H, W)``: probabilities, then the head's channels.
+        ``(classes + C, H, W)`` or ``(classes + C, D, H, W)``: probabilities, then the head's
+        channels.
     classes : int
         Number of probabilities.
     head, depth
@@ -243,16 +244,16 @@ def separate(
     Returns
     -------
     ndarray
-        ``(H, W)`` uint32, numbered from 1.
+        ``([D,] H, W)`` uint32, numbered from 1.
     """
-    interior = Interior(head, values[None, classes:], depth)
-    foreground = Foreground(values[None, :classes], 0.5, interior=interior)
-    labels = np.zeros((1, *values.shape[1:]), np.uint32)
+    frames = values[None] if values.ndim == 3 else values.swapaxes(0, 1)
+    interior = Interior(head, frames[:, classes:], depth)
+    foreground = Foreground(frames[:, :classes], 0.5, interior=interior)
+    labels = np.zeros((len(frames), *values.shape[-2:]), np.uint32)
     target = LabelFrames(labels, ImageAxes("ZYX"), labels.shape)
-    label_frames(
-        foreground, [[0]], target, min_size, "instances", least_probability=least_probability
-    )
-    return np.asarray(labels[0])
+    everything, least = [range(len(frames))], least_probability
+    label_frames(foreground, everything, target, min_size, "instances", least_probability=least)
+    return labels.reshape(values.shape[1:])
 
 
 def _write_large_components(components: Components, min_size: int, group: _FrameGroup) -> int:

@@ -16,6 +16,7 @@ from .defaults import read_colour, suggest_settings, with_authors_recipe
 from .request import FineTuneRequest
 from .start import start_info
 from .volumes import read_slabs, volume_options, volume_patches
+from .whole_objects import with_objects
 
 if TYPE_CHECKING:
     Limits = tuple[float, float]
@@ -238,7 +239,7 @@ def _corrected_slabs(
     ]
     box = _surroundings(np.any([weight > 0 for _, weight in truths], axis=0))
     slabs = read_slabs(name, image.pixels, axes, numbers, info, limits, image.channels, box)
-    return [
+    examples = [
         TrainingImage(
             f"{name}, slice {number}",
             slab,
@@ -252,6 +253,7 @@ def _corrected_slabs(
         for number, (truth, weight), (slab, slices) in zip(numbers, truths, slabs, strict=True)
         if weight.any()
     ]
+    return with_objects(examples, info, image.slice_spacing)
 
 
 def _surroundings(weight: np.ndarray) -> Box:
@@ -317,7 +319,7 @@ def image_examples(
         title = f"{name}, slice {k}" if axes.stacked else name
         example = _labelled(title, frame, ImageAxes(axes.labels).frame(labels, k)[0])
         examples.append(replace(example, source=name, slices=slices) if slices else example)
-    return examples
+    return with_objects(examples, info)
 
 
 def _check_cover(name: str, image: Any, labels: Any, axes: ImageAxes) -> None:

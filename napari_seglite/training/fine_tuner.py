@@ -33,7 +33,6 @@ from .start import (
 from .texts import ended_text, few_text, saved_text, too_few, unsaved_text, unwritten_text
 from .trainer import mean_weights
 from .training_run import TrainingRun
-from .volumes import check_head
 
 
 class FineTuner:
@@ -80,7 +79,6 @@ class FineTuner:
         self.info = start_info(request, self.store, template)
         self.store.check_name(self.info.id)
         self.store.check_writable(self.info.id)
-        check_head(self.info)
         check_examples(self.images, self.info)
         self._held_out: list[str] = []
         self._start: StartingPoint

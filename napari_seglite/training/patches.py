@@ -10,7 +10,8 @@ import numpy as np
 
 from src_models import object_heads
 
-from ..images import Normalisation, TrainingImage
+from ..images import Normalisation, SlabObjects, TrainingImage
+from .whole_objects import object_ids, slab_targets
 
 if TYPE_CHECKING:
     import torch
@@ -79,10 +80,20 @@ class PatchSampler:
             None if image.weight is None else np.flatnonzero(image.weight) for image in self.images
         ]
         # Objects reach beyond what counts, and so does the distance to their centre.
-        self._ids = [object_ids(image.labels) for image in self.images] if head else []
+        learns_planes = head and not self._volumes
+        self._ids = [object_ids(image.labels) for image in self.images] if learns_planes else []
+        self._head = head
         inverted = partial(_invert, _inverted_sums(normalisation, self.images[0].frame))
         self._transform = _augmentation(
-            patch, scale, (invert, inverted), intensity, seed, self._weighted, head, rotation
+            patch,
+            scale,
+            (invert, inverted),
+            intensity,
+            seed,
+            self._weighted,
+            head,
+            rotation,
+            self.images[0].frame.shape[1] if self._volumes else 0,
         )
 
     def batch(self, size: int) -> Batch:
@@ -103,8 +114,8 @@ class PatchSampler:
         weight : Tensor or None
             ``(size, patch, patch)`` float32; None if all pixels of all frames count.
         wanted : Tensor or None
-            ``(size, C, patch, patch)`` float32, what the object head should predict; None without
-            one.
+            ``(size, C, patch, patch)`` float32, what the object head should predict, NaN where it
+            is not known; None without one.
         """
         import torch
 
@@ -113,11 +124,13 @@ class PatchSampler:
         frames = torch.stack([p["frame"] for p in patches])
         labels = torch.stack([p["labels"] for p in patches])
         weight = torch.stack([p["weight"] for p in patches]) if self._weighted else None
+        wanted = torch.stack([p["wanted"] for p in patches]) if self._head else None
         if self._volumes:
-            frames = frames.unflatten(1, (-1, labels.shape[1]))
+            depth = labels.shape[1]
+            frames = frames.unflatten(1, (-1, depth))
+            wanted = None if wanted is None else wanted.unflatten(1, (-1, depth))
         else:
             labels, weight = labels[:, 0], None if weight is None else weight[:, 0]
-        wanted = torch.stack([p["wanted"] for p in patches]) if self._ids else None
         return frames.float(), labels.round().long(), weight, wanted
 
     def state(self) -> dict[str, Any]:
@@ -170,6 +183,8 @@ class PatchSampler:
             step = -1 if self._rng.random() < 0.5 else 1
             window = {name: planes[..., ::step, :, :] for name, planes in window.items()}
             window["frame"] = window["frame"].reshape(-1, *frame.shape[-2:])
+            if self._head:
+                window |= _objects_window(image, place, step)
         if self._ids:
             window["ids"] = self._ids[number][rows[:, None], columns][None].astype(np.float32)
         return window
@@ -214,11 +229,21 @@ def slab_members(images: Sequence[TrainingImage]) -> list[tuple[int | None, ...]
     return members
 
 
-def object_ids(labels: np.ndarray) -> np.ndarray:
-    """Return an id for every object: pixels of one label that touch."""
-    from skimage.measure import label
-
-    return np.asarray(label(labels.astype(np.int64), connectivity=1), np.int32)
+def _objects_window(
+    image: TrainingImage, place: tuple[np.ndarray, np.ndarray], step: int
+) -> dict[str, Any]:
+    """Return the objects around a slab in a window, mirrored along Z if the step is -1."""
+    objects, depth = image.objects, image.frame.shape[1]
+    if objects is None:
+        nothing = np.zeros((1, *image.labels.shape), np.uint8)
+        objects = SlabObjects(nothing, nothing > 0, 0)
+    first = objects.first if step > 0 else depth - objects.first - len(objects.ids)
+    return {
+        "ids": objects.ids[::step, *place].astype(np.float32),
+        "known": objects.known[::step, *place].astype(np.float32),
+        "first": first,
+        "spacing": objects.spacing,
+    }
 
 
 def _object_pixels(labels: np.ndarray, classes: int) -> list[np.ndarray]:
@@ -246,6 +271,7 @@ def _augmentation(
     weighted: bool,
     head: str,
     rotation: float,
+    depth: int,
 ) -> Any:
     # The import takes over a second.
     from monai.transforms import (
@@ -264,6 +290,7 @@ def _augmentation(
     )
 
     both = ["frame", "labels", *(["weight"] if weighted else []), *(["ids"] if head else [])]
+    both += ["known"] if head and depth else []
     # RandAffined adds these to 1 and scales the sampling grid: above 1 objects shrink.
     zoom = (1 / scale - 1, scale - 1)
     turned: list[Any] = [
@@ -274,7 +301,7 @@ def _augmentation(
     turned_and_cropped: list[Any] = [CenterSpatialCropd(both, roi_size=(patch, patch)), *turned]
     if head:  # before the crop, which cuts objects, and after the turns, which offsets follow
         crop = CenterSpatialCropd([*both, "wanted"], roi_size=(patch, patch))
-        turned_and_cropped = [*turned, _Targets(head), crop]
+        turned_and_cropped = [*turned, _Targets(head, depth), crop]
     transform = Compose(
         [
             RandAffined(
@@ -302,16 +329,22 @@ def _augmentation(
 
 
 class _Targets:
-    """Adds what an object head should predict to a window."""
+    """Adds what an object head should predict to a window; of slabs, slices as channels."""
 
-    def __init__(self, head: str) -> None:
-        self.head = head
+    def __init__(self, head: str, depth: int) -> None:
+        self.head, self.depth = head, depth
 
     def __call__(self, window: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        ids = np.asarray(window["ids"][0]).round().astype(np.int64)
-        wanted = object_heads.targets(self.head, object_ids(ids))
+        ids = np.asarray(window["ids"]).round().astype(np.int64)
+        if self.depth:
+            known = np.asarray(window["known"]) > 0.5
+            objects = SlabObjects(ids, known, window["first"], window["spacing"])
+            wanted = slab_targets(self.head, objects, self.depth)
+            wanted = wanted.reshape(-1, *wanted.shape[-2:])
+        else:
+            wanted = object_heads.targets(self.head, object_ids(ids[0]))
         return {**window, "wanted": torch.from_numpy(wanted)}
 
 

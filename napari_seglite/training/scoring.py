@@ -10,10 +10,10 @@ import numpy as np
 from ..checkpoints import CheckpointInfo, replay
 from ..errors import Cancelled
 from ..images import TrainingImage
-from ..inference import classify, predict_with_head
+from ..inference import classify, predict_slab, predict_with_head
 from ..labels import instance_scores, overlap, overlap_per_class, separate
 from ..runtime import Stop, delayed, interruptible
-from .patches import object_ids
+from .whole_objects import object_ids
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,12 +77,12 @@ def score_frames(
     try:
         with interruptible(network, lambda: abort() or late()):
             for image in frames:
-                values = predict_with_head(network, info, image.frame, device)
+                values, found = _predicted(network, info, image, device)
                 predicted = classify(values[: info.classes])
                 if image.weight is not None:
                     predicted = np.where(image.weight > 0, predicted, 0)
-                if info.head and f1 is not None:
-                    f1.append(_object_f1(values, info, image))
+                if found is not None and f1 is not None:
+                    f1.append(_object_f1(found, image))
                 scores.append(compare(predicted, image.annotated).dice)
     except Cancelled:
         if abort():
@@ -90,17 +90,32 @@ def score_frames(
     return scores
 
 
-def _object_f1(values: np.ndarray, info: CheckpointInfo, image: TrainingImage) -> float:
-    """Return the F1 at IoU 0.5 of the objects of a frame, as far as it is annotated."""
-    found = separate(
-        values,
+def _predicted(
+    network: nn.Module, info: CheckpointInfo, image: TrainingImage, device: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the values of a frame and, by an object head, its objects; of a slab its middle."""
+    if not info.head:
+        return predict_with_head(network, info, image.frame, device), None
+    rule = (
         info.classes,
         info.head,
         info.split_depth,
         info.smallest_object,
         info.least_probability,
     )
-    truth = object_ids(image.labels)
+    if not info.volumetric:
+        values = predict_with_head(network, info, image.frame, device)
+        return values, separate(values, *rule)
+    slab, middle = predict_slab(network, info, image.frame, device), image.frame.shape[1] // 2
+    return slab[:, middle], separate(slab, *rule)[middle]
+
+
+def _object_f1(found: np.ndarray, image: TrainingImage) -> float:
+    """Return the F1 at IoU 0.5 of the objects of a frame, as far as it is annotated."""
+    truth: np.ndarray | None = None
+    if image.objects is not None:  # of which one may have several parts in a slice
+        truth = image.objects.plane(image.frame.shape[1] // 2)
+    truth = object_ids(image.labels) if truth is None else truth
     if image.weight is not None:
         found, truth = (np.where(image.weight > 0, labels, 0) for labels in (found, truth))
     return instance_scores(found, truth, (0.5,)).f1[0.5]

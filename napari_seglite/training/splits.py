@@ -49,6 +49,7 @@ def split(
             frame=only.frame[..., columns],
             labels=only.labels[:, columns],
             weight=None if only.weight is None else only.weight[:, columns],
+            objects=only.objects and only.objects.cut(slice(None), columns),
         )
         for columns in (slice(None, edge), slice(edge, None))
     ]

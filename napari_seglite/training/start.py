@@ -31,6 +31,7 @@ from .request import FineTuneRequest
 from .trainer import Trainer
 from .volumes import slab_depth
 from .weight_transfer import transfer_weights
+from .whole_objects import check_whole_objects
 
 if TYPE_CHECKING:
     from torch import nn
@@ -217,6 +218,8 @@ def check_examples(images: Sequence[TrainingImage], info: CheckpointInfo) -> Non
     ------
     AnnotationError
         If there is no frame, all labels are background, or channels or labels do not fit.
+    CheckpointError
+        If an object head should learn from volumes in which no object is whole.
     """
     if not images:
         raise AnnotationError("There is nothing to learn from: no annotated frame was given.")
@@ -239,6 +242,7 @@ def check_examples(images: Sequence[TrainingImage], info: CheckpointInfo) -> Non
                 f"{image.name} holds the label {image.annotated.max()}, but the checkpoint knows "
                 f"only labels up to {info.classes - 1}."
             )
+    check_whole_objects(images, info)
 
 
 @contextmanager

@@ -235,6 +235,31 @@ def test_volumes_are_learnt_from_the_shell(tmp_path, store):
     assert len(info.settings["frames"]) == 4
 
 
+def test_objects_of_volumes_are_learnt_from_the_shell(tmp_path, store, capsys):
+    """Two objects touch; one slice of each is not enough, four are, and then they are split."""
+    labels, images = tmp_path / "labels", tmp_path / "images"
+    labels.mkdir(), images.mkdir()
+    truth = np.zeros((4, 32, 32), np.int16)
+    truth[1:3, 8:24, 6:16], truth[1:3, 8:24, 16:26] = 1, 2
+    place = {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}
+    tifffile.imwrite(images / "stack.tif", (truth > 0) * np.uint8(100), **place)
+    words = f"fine-tune --images {images} --labels {labels} --checkpoint unet-sharp --name mine"
+    words += " --head distance --option dims=3 --steps 1 --patch 32 --device cpu"
+    partial = truth.copy()
+    partial[2:] = -1  # not annotated
+    tifffile.imwrite(labels / "stack.tif", partial, **place)
+    assert main(words.split()) == 1
+    assert "Correct neighbouring slices one after the other" in capsys.readouterr().err
+    tifffile.imwrite(labels / "stack.tif", truth, **place)
+    assert main(words.split()) == 0
+    info = store.info("mine")
+    assert (info.head, info.head_channels, info.volumetric) == ("distance", 2, True)
+    assert 0 <= info.scores["validation_f1"] <= 1
+    words = f"segment {images}/stack.tif --checkpoint mine --output {tmp_path} --device cpu"
+    assert main([*words.split(), "--split-depth", "0.3"]) == 0
+    assert read_labels(tmp_path / "stack_labels.tif").shape == truth.shape
+
+
 def test_as_a_module():
     printed = subprocess.check_output(
         [sys.executable, "-m", "napari_seglite", "--version"], text=True

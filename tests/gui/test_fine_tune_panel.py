@@ -231,18 +231,29 @@ def test_volumes_of_a_stack(viewer, dock, click, qtbot, monkeypatch):
     form.learns_from.setCurrentIndex(form.learns_from.findData("volumes"))
     assert not form.live.isChecked()
     assert not form.live.isEnabled()
-    assert not form.objects.isEnabled()
+    assert form.objects.isEnabled()
+    assert form.request().head is None
+    form.objects.setChecked(True)
+    assert (form.request().head, form.request().options["dims"]) == ("distance", 3)
 
     adjust(panel, monkeypatch, folds=1, validate_every=2, patch=32, batch=1)
     form.frames.setText("0,3,6")
     form.steps.setValue(2)
     name = form.name.text()
+    click(panel.start_button)  # the object goes on in slices that were not corrected
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert not panel.store.is_taken(name)
+    assert "Correct neighbouring slices one after the other" in panel.status.text()
+    form.frames.setText("0-7")
     click(panel.start_button)
     qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
     info = panel.store.info(name)
     assert info.options == {"dims": 3, "preset": "tiny", "spacing": [4.0, 1.0, 1.0]}
+    assert info.head == "distance"
     # A volumetric checkpoint goes on as one: there is nothing to choose.
     form.checkpoint_box.select(name)
     assert form.learns_from.isHidden()
     assert not form.live.isEnabled()
-    assert form.request().options is None
+    assert form.objects.isChecked()
+    assert not form.objects.isEnabled()
+    assert (form.request().options, form.request().head) == (None, None)

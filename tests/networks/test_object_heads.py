@@ -61,6 +61,16 @@ def test_mirrored_back(name, axes):
     np.testing.assert_allclose(back, object_heads.targets(name, labels), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", object_heads.NAMES)
+@pytest.mark.parametrize("axes", [(-3,), (-2, -1), (-3, -1)])
+def test_volumes_mirrored_back(name, axes):
+    labels, spacing = np.zeros((9, 25, 41), int), (3, 1, 1)
+    labels[1:6, 3:12, 4:19], labels[3:8, 12:23, 6:17], labels[2:5, 3:20, 25:34] = 1, 2, 3
+    mirrored = object_heads.targets(name, np.flip(labels, axes), spacing)
+    back = object_heads.flipped(name, torch.from_numpy(mirrored), axes)
+    np.testing.assert_allclose(back, object_heads.targets(name, labels, spacing), atol=1e-6)
+
+
 @pytest.mark.parametrize("network", src_models.names())
 def test_every_network_learns_a_head(network):
     torch.manual_seed(0)

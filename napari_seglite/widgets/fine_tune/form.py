@@ -131,7 +131,9 @@ class FineTuneForm(QWidget):
         self.objects.setToolTip(
             "Also learn where one object ends and the next begins, from labels with a number for "
             "each object: give the checkpoint an object head. It takes some hundred steps until "
-            "that separates better than the shape of the mask. Always on for a checkpoint with one"
+            "that separates better than the shape of the mask. Of volumes it learns from objects "
+            "that lie wholly in corrected slices: correct neighbouring ones. Always on for a "
+            "checkpoint with one"
         )
         self.live = QCheckBox("Live")
         self.live.setToolTip(
@@ -207,11 +209,11 @@ class FineTuneForm(QWidget):
         self.show_rows()
 
     def _enable_choices(self, _: int = 0) -> None:
-        """Offer what the start can do: volumes are learnt without object head and not live."""
+        """Offer what the start can do: volumes are not learnt live."""
         deep = self.volumes or self._volumetric
-        for choice, possible in ((self.objects, not self._headed), (self.live, True)):
-            choice.setEnabled(possible and not deep)
-            choice.setChecked(choice.isChecked() and not deep)
+        self.objects.setEnabled(not self._headed)
+        self.live.setEnabled(not deep)
+        self.live.setChecked(self.live.isChecked() and not deep)
 
     def suggest_name(self, _: int = 0) -> None:
         """Suggest a free name for a checkpoint with the selected start."""
