@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -26,8 +27,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from common import table
+from correction_loop import processor_seconds
 from skimage.io import imread
 
 from napari_seglite import CheckpointStore, FineTuner, FineTuneRequest, Segmenter, SegmentRequest
@@ -36,7 +37,14 @@ from napari_seglite.inference.request import ENSEMBLES, Ensemble
 from napari_seglite.labels import instance_scores, overlap
 from napari_seglite.labels.matching import SharedPixels
 from napari_seglite.runtime import process
-from napari_seglite.training import Schedule, image_examples, start_info, suggest_settings
+from napari_seglite.training import (
+    RunCallbacks,
+    Schedule,
+    StepDone,
+    image_examples,
+    start_info,
+    suggest_settings,
+)
 
 CHECKPOINTS = ("nuclei-s-net", "nuclei-unet-sharp-tiny", "nuclei-unet-sharp")
 START = "nuclei-unet-sharp-tiny"
@@ -147,26 +155,19 @@ def without_head(store: CheckpointStore, start: str) -> str:
 
 def fine_tune(store: CheckpointStore, start: str, pairs: list[Pair], seconds: float) -> int:
     """Fine-tune with the plugin's settings; return the steps, 0 if nothing was saved."""
-    request = FineTuneRequest(
-        start, "tuned", Schedule(steps=100_000, minutes=60), device="cpu", seed=3
-    )
+    request = FineTuneRequest(start, "tuned", Schedule(minutes=seconds / 60), device="cpu", seed=3)
     info = start_info(request, store)
     frames = []
     for number, (image, labels) in enumerate(pairs):
         axes = ImageAxes(guess_axes(image.shape).order)
         frames += image_examples(f"image {number}", image, labels, axes, info)
     request = replace(suggest_settings(request, frames, info), checkpoint=start, name="tuned")
-    request = request.adjusted(minutes=60)
-    begun = time.process_time()
-
-    def late() -> bool:
-        return (time.process_time() - begun) / torch.get_num_threads() > seconds
-
-    steps = 0
+    callbacks = RunCallbacks(clock=processor_seconds)
     with process.keep_freed_memory():
-        for event in FineTuner(request, frames, store).run(stop=late):
-            steps = max(steps, event.status.step)
-    return steps if store.is_taken("tuned") else 0
+        for event in FineTuner(request, frames, store).run(callbacks=callbacks):
+            if not isinstance(event, StepDone):
+                print(f"  {len(pairs)} images: {event.text}", file=sys.stderr, flush=True)
+    return int(store.info("tuned").settings["steps_done"]) if store.is_taken("tuned") else 0
 
 
 def tested(store: CheckpointStore, name: str, pairs: list[Pair]) -> tuple[float, float]:

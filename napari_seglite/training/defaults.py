@@ -30,7 +30,8 @@ FEWEST_STEPS, MOST_STEPS, FULL_TRAINING = 80, 400, 4
 LARGEST_PATCH = 128
 # With fewer frames, cross-validation replaces a held-out set.
 FEW_FRAMES = 4
-# With no more frames than these, a start for objects knows the task from these scores on.
+# With no more frames than these, or an object head, a start for objects knows the task from these
+# scores on.
 VERY_FEW, KNOWN_OBJECTS, KNOWN_OBJECTS_SPARSE = 2, 0.3, 0.6
 # A training step costs about three times as much per pixel as a prediction, and validation should
 # take at most a fifth of the time.
@@ -74,7 +75,7 @@ def suggest_settings(
         steps=steps * (FULL_TRAINING if scratch else 1),
         learning_rate=rate if scratch else 5e-4,
         full_training=None if scratch else FullTraining(rate, steps * FULL_TRAINING),
-        known_dice=_known_dice(len(images), info, sparse),
+        known_dice=_known_dice(request, len(images), info, sparse),
         intensity=INTENSITY,
         interpolation=1.0 if scratch else INTERPOLATION,
         precision="bfloat16" if bfloat16 else "float32",
@@ -120,13 +121,15 @@ def with_authors_recipe(request: FineTuneRequest, network: str) -> FineTuneReque
     )
 
 
-def _known_dice(frames: int, info: CheckpointInfo, sparse: bool) -> float:
+def _known_dice(request: FineTuneRequest, frames: int, info: CheckpointInfo, sparse: bool) -> float:
     """Return the held-out Dice from which a start knows the task.
 
     A start for objects that scores low on parts of one or two frames still knows most about other
-    images: trained fully on so few, it unlearns them.
+    images: trained fully on so few, it unlearns them. So does one with an object head on any number
+    of frames, as these are seldom of all kinds that it knows.
     """
-    if frames <= VERY_FEW and info.objects and info.parent and info.classes == 1:
+    headed = bool(info.head) and not request.head
+    if (headed or frames <= VERY_FEW) and info.objects and info.parent and info.classes == 1:
         return KNOWN_OBJECTS_SPARSE if sparse else KNOWN_OBJECTS
     return KNOWN_DICE_SPARSE if sparse else KNOWN_DICE
 

@@ -161,6 +161,25 @@ def test_suggestions_follow_what_was_corrected(half_known):
     assert suggest_settings(wish, [strokes, half_known], tuned).needs_full_training(0.8)
 
 
+@pytest.mark.parametrize(
+    ("head", "asked", "frames", "lets_go"),
+    [
+        ("distance", None, 1, False),
+        ("distance", None, 8, False),  # what it knows is more than these frames
+        ("distance", "distance", 8, True),  # a new head has everything to learn
+        ("", None, 2, False),
+        ("", None, 8, True),
+    ],
+)
+def test_a_start_for_objects_is_not_let_go_for_a_few_frames(head, asked, frames, lets_go):
+    start = CheckpointInfo("new", "unet-sharp", parent="old", objects=True, head=head)
+    image = TrainingImage("a", np.zeros((1, 64, 64), np.float32), np.ones((64, 64), np.uint8))
+    wish = FineTuneRequest("old", "new", head=asked)
+    asked_for = suggest_settings(wish, [image] * frames, start)
+    assert asked_for.needs_full_training(0.5) is lets_go
+    assert asked_for.needs_full_training(0.1)
+
+
 def test_images_of_several_channels_are_learnt_in_colour():
     start, wish = CheckpointInfo("start", "u2net-msac"), FineTuneRequest("start", "new")
     rgb, grey = (ImageAxes("YXC"), (50, 60, 3)), (ImageAxes("YX"), (50, 60))
