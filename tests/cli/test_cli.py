@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
+import src_models
 from napari_seglite import SegmentRequest, segment
 from napari_seglite.cli import main
 from napari_seglite.errors import Cancelled
@@ -42,7 +43,7 @@ def test_tables_are_readable(capsys):
     assert main(["checkpoints", "--json"]) == 0
     shipped = json.loads(capsys.readouterr().out)
     assert all(info["built_in"] for info in shipped)
-    assert {info["network"] for info in shipped} == {"m2snet", "s-net", "u2net-msac", "unet-sharp"}
+    assert {info["network"] for info in shipped} == set(src_models.names())
 
 
 def test_segment_writes_labels_and_goes_on_after_bad_files(tmp_path, nuclei, capsys):
@@ -84,7 +85,17 @@ def test_segment_options_reach_the_engine(tmp_path, nuclei):
     labels = tmp_path / "cells_labels.tif"
     request = SegmentRequest.from_dict(read_recipe(labels))
     assert request == SegmentRequest(
-        "nuclei-s-net", "YX", "cpu", 0.7, 20, "instances", None, 64, 16, runtime="torch"
+        "nuclei-s-net",
+        "YX",
+        "cpu",
+        0.7,
+        20,
+        "instances",
+        None,
+        64,
+        16,
+        runtime="torch",
+        least_probability=0.0,
     )
     np.testing.assert_array_equal(
         read_labels(labels), segment(read_image(nuclei).array, request).labels
