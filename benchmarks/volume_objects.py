@@ -67,8 +67,14 @@ def learnt(head: str, minutes: float, seed: int) -> tuple[np.ndarray, int]:
             device="cpu",
         )
         request, examples = prepare_training(request, [image], store)
+        # In float32, as a head in 3-D needs it on a CPU.
         request = request.adjusted(
-            steps=100_000, patience=100_000, validate_every=100, folds=1, patch=PATCH
+            steps=100_000,
+            patience=100_000,
+            validate_every=100,
+            folds=1,
+            patch=PATCH,
+            precision="float32",
         )
         steps = 0
         callbacks = RunCallbacks(clock=time.process_time)  # other programs do not count

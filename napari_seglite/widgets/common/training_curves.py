@@ -221,8 +221,9 @@ class TrainingCurves(QWidget):
         parts, latest = [], self._latest
         shown: tuple[tuple[str, colours.Role, list[Point]], ...] = (
             ("loss", "loss", latest.loss),
-            ("held-out Dice", "dice", latest.dice),
-            *((("object F1 (triangles)", "dice", latest.f1),) if latest.f1 else ()),
+            # Short enough for the width of the dock.
+            ("Dice" if latest.f1 else "held-out Dice", "dice", latest.dice),
+            *((("F1 \N{BLACK UP-POINTING TRIANGLE}", "dice", latest.f1),) if latest.f1 else ()),
         )
         for name, role, points in shown:
             last = f" {points[-1][1]:.3f}" if points else ""
