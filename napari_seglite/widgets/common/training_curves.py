@@ -80,6 +80,8 @@ class TrainingCurves(QWidget):
         plot.showAxis("right")
         plot.scene().addItem(view)
         plot.getAxis("right").linkToView(view)
+        # By itself it is as wide as the numbers that it shows at first.
+        plot.getAxis("right").setWidth(self.fontMetrics().horizontalAdvance("0.00") + 14)
         view.setXLink(plot)
         view.setYRange(0, 1, padding=0.03)
         plot.vb.sigResized.connect(lambda box: view.setGeometry(box.sceneBoundingRect()))
