@@ -71,7 +71,7 @@ def test_colours_follow_the_theme(qtbot, plugin_settings):
         assert item.foreground(1).color() == QColor(pair["corrected"])
         (part,) = curves.parts.values()
         assert part.items[0].opts["pen"].color() == QColor(pair["loss"])
-        assert pair["dice"] in curves._plot.titleLabel.text
+        assert pair["dice"] in curves._text.text()
     label.say("Fine.")
     assert label.styleSheet() == ""
     # A widget that is gone is no longer asked.

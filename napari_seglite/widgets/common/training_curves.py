@@ -53,10 +53,10 @@ class TrainingCurves(QWidget):
         self._plot: Any = None
         self._text = QLabel()
         self._text.setWordWrap(True)
-        if pyqtgraph is None:
-            column.addWidget(self._text)
-        else:
-            column.addWidget(self._canvas())
+        # A title of the plot would be as wide as its text, and push the right axis out of sight.
+        column.addWidget(self._text)
+        if pyqtgraph is not None:
+            column.addWidget(self._canvas(), 1)
         self.setToolTip(TIP)
         colours.follow(self, self._dress)
 
@@ -80,8 +80,6 @@ class TrainingCurves(QWidget):
         plot.showAxis("right")
         plot.scene().addItem(view)
         plot.getAxis("right").linkToView(view)
-        # By itself it is as wide as the numbers that it shows at first.
-        plot.getAxis("right").setWidth(self.fontMetrics().horizontalAdvance("0.00") + 14)
         view.setXLink(plot)
         view.setYRange(0, 1, padding=0.03)
         plot.vb.sigResized.connect(lambda box: view.setGeometry(box.sceneBoundingRect()))
@@ -233,10 +231,7 @@ class TrainingCurves(QWidget):
         if steps := max((x for x, _ in latest.loss + latest.dice), default=0):
             parts.append(f"step {steps:.0f}")
         numbers = "&nbsp;&nbsp;&nbsp;".join(parts)
-        if self._plot is not None:
-            self._plot.setTitle(numbers, size="9pt", color=colours.colour("hint"))
-        else:
-            self._text.setText(f"{numbers}<br>{MISSING}")
+        self._text.setText(numbers if self._plot is not None else f"{numbers}<br>{MISSING}")
 
 
 def _rising(points: Iterable[Sequence[float]]) -> Iterable[list[Point]]:
