@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from . import colours
 
@@ -52,10 +52,11 @@ class TrainingCurves(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         self._plot: Any = None
         self._text = QLabel()
-        self._text.setWordWrap(True)
+        self._text.setWordWrap(pyqtgraph is None)
         # A title of the plot would be as wide as its text, and push the right axis out of sight.
         column.addWidget(self._text)
         if pyqtgraph is not None:
+            self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             column.addWidget(self._canvas(), 1)
         self.setToolTip(TIP)
         colours.follow(self, self._dress)
