@@ -25,7 +25,8 @@ from common import kept, table
 from correction_loop import SETS, Slice, chosen, network_dice, read, trained
 
 from napari_seglite import CheckpointStore
-from napari_seglite.checkpoints import CheckpointInfo, folder
+from napari_seglite.checkpoints import CheckpointInfo
+from napari_seglite.checkpoints.folder import read_card, write_card
 from napari_seglite.checkpoints.recommending import LEARNING_GAIN
 from napari_seglite.checkpoints.store import BUILT_IN
 
@@ -100,9 +101,8 @@ def main() -> None:
             sets = [name for name in arguments.sets if (name, info.id) in found]
             gain = np.mean([found[name, info.id] - found[name, PEER] for name in sets])
             scores = {**info.scores, LEARNING_GAIN: round(float(gain), 4)}
-            folder.write_card(
-                BUILT_IN / info.id, folder.read_card(BUILT_IN / info.id, scores=scores)[1]
-            )
+            path = BUILT_IN / info.id
+            write_card(path, read_card(path, scores=scores)[1])
 
 
 if __name__ == "__main__":

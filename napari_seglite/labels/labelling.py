@@ -196,7 +196,8 @@ def label_frames(
         group = _FrameGroup(foreground, frames, target)
         if output == "instances":
             components = find_components(group.read, group.shape)
-            least = LeastProbability(group.probability, least_probability)
+            read = group.probability
+            least = LeastProbability(read, least_probability) if least_probability else None
             sizes = split_components(
                 components,
                 min_size,
@@ -205,7 +206,7 @@ def label_frames(
                 objects,
                 group.levels,
                 step,
-                least if least_probability else None,
+                least,
             )
             objects, pixels = objects + len(sizes), pixels + sum(sizes)
         elif min_size > 1:
