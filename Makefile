@@ -1,7 +1,8 @@
-# make demo   sets everything up and shows the plugin at work
-# make test   sets everything up and runs all checks
-# make quick  runs the engine's tests but for the slow ones
-# make setup  only sets everything up
+# make demo     sets everything up and shows the plugin at work
+# make test     sets everything up and runs all checks
+# make quick    runs the engine's tests but for the slow ones
+# make setup    only sets everything up
+# make release  builds a release in dist/, installs it elsewhere and tries it there
 PYTHON ?= python3
 BIN := .venv/bin
 TRITON := 3.9.0
@@ -13,7 +14,7 @@ DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1
 PYQT := QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAYED) $(BIN)/python
 
 .PHONY: tests-windows setup demo test quick lint tests tests-engine tests-gui tests-pyside screenshots \
-	loop-screenshots benchmarks clean
+	loop-screenshots release licences benchmarks clean
 
 setup: .venv/installed
 
@@ -47,6 +48,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests start many processes, which otherwise compile the package anew, a quarter of their start.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Processes side by side take a thread each; otherwise they wait for one another, spinning.
 quick tests-engine tests-gui tests-pyside: export OMP_NUM_THREADS = 1
 quick tests-engine tests-gui tests-pyside: export OMP_WAIT_POLICY = passive
@@ -62,7 +66,7 @@ tests-gui: setup
 
 # The same windows with the other Qt binding, but for what is about numbers alone.
 tests-pyside: setup
-	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAYED) $(BIN)/python -m pytest tests/gui \
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAYED) $(BIN)/python -m pytest -m "not slow" tests/gui \
 		--ignore tests/gui/test_two_doors.py --ignore tests/gui/test_three_doors.py \
 		--ignore tests/gui/test_large_results.py \
 		--ignore tests/gui/test_odd_inputs.py --ignore tests/gui/test_same_weights.py \
@@ -74,6 +78,14 @@ screenshots: setup
 # With the labelled images: what the scripted user corrects to.
 loop-screenshots: setup
 	$(DISPLAYED) $(BIN)/python scripts/loop_screenshots.py $(DATA)
+
+# With Python 3.11 to 3.14, as far as they are here; uploads nothing.
+release: setup
+	$(DISPLAYED) $(BIN)/python scripts/release.py
+
+# After a change of what is required.
+licences: setup
+	$(BIN)/python scripts/licences.py
 
 benchmarks: setup
 	$(BIN)/python benchmarks/scan.py

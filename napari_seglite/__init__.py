@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .inference import Segmentation, Segmenter, SegmentRequest, segment
     from .training import FineTuner, FineTuneRequest
 
-__version__ = "0.1.0"
+    __version__: str
 
 _HOMES = {
     "FineTuneRequest": "training",
@@ -57,8 +57,20 @@ __all__ = [
 ]
 
 
+def _installed_version() -> str:
+    """Return the version that the package was built with, from the tags of its repository."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("napari-seglite")
+    except PackageNotFoundError:  # a folder on the path that was never installed
+        return "0+unknown"
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, since napari imports this package at its start."""
+    if name == "__version__":
+        return _installed_version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

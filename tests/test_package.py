@@ -65,11 +65,35 @@ def test_installed_plugin_is_valid(wheel, tmp_path):
     assert "Manifest for 'SegLite' valid" in done.stdout
 
 
-def required(wheel, extra=""):
-    """Return the names of what a wheel requires, by itself or with an extra."""
+def test_wheel_passes_the_checks_of_a_release(wheel):
+    code = "import sys, pathlib, release; release.check(pathlib.Path(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    check = [sys.executable, "-c", code, str(wheel)]
+    done = subprocess.run(check, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASSED" in done.stdout
+    assert "OK" in done.stdout
+
+
+def metadata(wheel):
+    """Return the metadata of a wheel, as a message."""
     packed = zipfile.ZipFile(wheel)
     (name,) = (n for n in packed.namelist() if n.endswith(".dist-info/METADATA"))
-    found = map(Requirement, message_from_bytes(packed.read(name)).get_all("Requires-Dist"))
+    return message_from_bytes(packed.read(name))
+
+
+def test_napari_hub_finds_what_it_shows(wheel):
+    told = metadata(wheel)
+    assert "Framework :: napari" in told.get_all("Classifier")
+    assert told["License-Expression"] == "BSD-3-Clause"
+    assert told["Description-Content-Type"] == "text/markdown"
+    assert told["Summary"]
+    assert "napari" in told["Keywords"]
+
+
+def required(wheel, extra=""):
+    """Return the names of what a wheel requires, by itself or with an extra."""
+    found = map(Requirement, metadata(wheel).get_all("Requires-Dist"))
     return {r.name.lower() for r in found if not r.marker or r.marker.evaluate({"extra": extra})}
 
 
@@ -82,6 +106,7 @@ def test_the_base_brings_neither_napari_nor_qt(wheel):
     assert required(wheel, "napari") == base | window
     # Its own name: the extra `all` contains the extra `napari`.
     assert {"napari-seglite", "pyqt6"} <= required(wheel, "all")
+    assert "pyqt6" not in required(wheel, "all-pyside6") >= {"pyside6-essentials"}
     assert "mamba-ssm" in required(wheel, "mamba") or sys.platform != "linux"
 
 

@@ -15,5 +15,7 @@ def versions(*more: str) -> dict[str, str]:
     """
     from importlib.metadata import version
 
-    packages = ("napari-seglite", "torch", "numpy", "monai", *more)
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+    from .. import __version__
+
+    own = {"python": platform.python_version(), "napari-seglite": __version__}
+    return own | {name: version(name) for name in ("torch", "numpy", "monai", *more)}
