@@ -28,9 +28,13 @@ from ..training import (
     Retention,
     RunCallbacks,
     StepDone,
+    Team,
     TrainingEvent,
+    follow,
     image_examples,
+    joined_team,
     start_info,
+    under_torchrun,
     volume_options,
     volume_patches,
     with_authors_recipe,
@@ -141,6 +145,14 @@ def add_to(commands: Commands) -> None:
         help="keep the statistics of batch norms fixed",
     )
     parser.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="GPUs that compute each step together, each its share of the batch; with --device "
+        "cpu processes. Under torchrun it is not needed",
+    )
+    parser.add_argument(
         "--bfloat16",
         action="store_true",
         help="compute in bfloat16, which is faster on processors that support it",
@@ -153,6 +165,34 @@ def run(arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
     if (arguments.project is None) == (arguments.images is None or arguments.labels is None):
         raise SegliteError("Give either --project, or both --images and --labels.")
+    if arguments.devices == 1 and not under_torchrun():
+        _fine_tune(arguments, begun)
+        return 0
+    if arguments.devices < 1:
+        raise SegliteError("--devices is at least 1.")
+    with joined_team(arguments.devices, arguments.device or "auto") as team:
+        if not team.leads:
+            return follow(team)
+        arguments.device = team.device
+        _fine_tune(arguments, begun, team)
+    return 0
+
+
+def _fine_tune(arguments: argparse.Namespace, begun: float, team: Team | None = None) -> None:
+    store, template = CheckpointStore(), _template(arguments)
+    choose_vgg16(arguments)
+    request, images = _prepared(arguments, store, template)
+    callbacks = RunCallbacks(begun=begun)
+    for event in FineTuner(request, images, store, template, team).run(callbacks=callbacks):
+        _report(event)
+        if isinstance(event, Finished) and event.checkpoint is not None:
+            print(event.checkpoint.id)
+
+
+def _prepared(
+    arguments: argparse.Namespace, store: CheckpointStore, template: CheckpointInfo | None
+) -> tuple[FineTuneRequest, list[TrainingImage]]:
+    """Return the request, with what was chosen for the images, and the images."""
     chosen = {
         name: value
         for option, (name, _) in SETTINGS.items()
@@ -169,31 +209,22 @@ def run(arguments: argparse.Namespace) -> int:
         head="" if arguments.head == "none" else arguments.head,
         precision="bfloat16" if arguments.bfloat16 else "float32",
     ).adjusted(**chosen, keep_unimproved=arguments.keep_unimproved)
-    choose_vgg16(arguments)
-    store = CheckpointStore()
-    template = _template(arguments)
-    if arguments.project is None:
-        info = start_info(request, store, template)
-        if info.volumetric:
-            spacings = [first_spacing(arguments.images, arguments.labels)]
-            request = volume_options(request, info, spacings)
-            info = start_info(request, store, template)
-            request = volume_patches(request, info).adjusted(**chosen)
-        channels = parse_channels(arguments.channels) if arguments.channels else None
-        images, spacing = read_pairs(arguments.images, arguments.labels, info, channels)
-        request = replace(request, spacing=spacing)
-        if request.recipe == "authors":
-            request = with_authors_recipe(request, info.network).adjusted(**chosen)
-    else:
+    if arguments.project is not None:
         with opened(arguments.project) as project:
             request, images = prepare_project(project, request, store, template)
-        request = request.adjusted(**chosen)
-    callbacks = RunCallbacks(begun=begun)
-    for event in FineTuner(request, images, store, template).run(callbacks=callbacks):
-        _report(event)
-        if isinstance(event, Finished) and event.checkpoint is not None:
-            print(event.checkpoint.id)
-    return 0
+        return request.adjusted(**chosen), images
+    info = start_info(request, store, template)
+    if info.volumetric:
+        spacings = [first_spacing(arguments.images, arguments.labels)]
+        request = volume_options(request, info, spacings)
+        info = start_info(request, store, template)
+        request = volume_patches(request, info).adjusted(**chosen)
+    channels = parse_channels(arguments.channels) if arguments.channels else None
+    images, spacing = read_pairs(arguments.images, arguments.labels, info, channels)
+    request = replace(request, spacing=spacing)
+    if request.recipe == "authors":
+        request = with_authors_recipe(request, info.network).adjusted(**chosen)
+    return request, images
 
 
 def _report(event: TrainingEvent) -> None:

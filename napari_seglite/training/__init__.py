@@ -39,6 +39,7 @@ from .request import (
     Validation,
 )
 from .start import start_info
+from .team import Team, follow, joined_team, under_torchrun
 from .texts import progress_text
 from .volumes import volume_options, volume_patches
 
@@ -66,6 +67,7 @@ __all__ = [
     "Schedule",
     "StepDone",
     "StrokeScored",
+    "Team",
     "TrainingEvent",
     "Validated",
     "Validation",
@@ -73,7 +75,9 @@ __all__ = [
     "compare_networks",
     "corrected_examples",
     "fine_tune",
+    "follow",
     "image_examples",
+    "joined_team",
     "learn_live",
     "prepare_training",
     "progress_text",
@@ -81,6 +85,7 @@ __all__ = [
     "read_colour",
     "start_info",
     "suggest_settings",
+    "under_torchrun",
     "volume_options",
     "volume_patches",
     "with_authors_recipe",

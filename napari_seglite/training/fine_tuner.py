@@ -30,6 +30,7 @@ from .start import (
     start_info,
     training_device,
 )
+from .team import Team
 from .texts import ended_text, few_text, saved_text, too_few, unsaved_text, unwritten_text
 from .trainer import mean_weights
 from .training_run import TrainingRun
@@ -50,6 +51,10 @@ class FineTuner:
         Where checkpoints are read and written.
     template : CheckpointInfo, optional
         The card of a network that starts from scratch: its channels, classes and normalisation.
+
+    team : Team, optional
+        Processes that compute the gradients of each step together, see `team`; the request's
+        device has to be the leader's.
 
     Raises
     ------
@@ -72,8 +77,9 @@ class FineTuner:
         images: Sequence[TrainingImage],
         store: CheckpointStore | None = None,
         template: CheckpointInfo | None = None,
+        team: Team | None = None,
     ) -> None:
-        self.request = request
+        self.request, self._team = request, team
         self.images = list(images)
         self.store = store or CheckpointStore()
         self.info = start_info(request, self.store, template)
@@ -279,6 +285,7 @@ class FineTuner:
         part: Part = ONLY,
     ) -> TrainingRun:
         trainer = self._start.trainer(self.info, request, self._device)
+        trainer.team = self._team
         replayed = self._start.replayed if self.request.retention.replay else []
         run = TrainingRun(
             trainer, request, train, held_out, replayed, callbacks, saved, self._pace, part

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..runtime import RandomState
     from .patches import Batch
     from .request import FineTuneRequest
+    from .team import Task, Team
 
 
 class Trainer:
@@ -39,6 +40,11 @@ class Trainer:
         As `devices.resolve` returns it.
     random : RandomState
         Drawn from by layers such as dropout.
+
+    Attributes
+    ----------
+    team : Team or None
+        Processes that compute the gradients together; None to compute them alone.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Trainer:
     ) -> None:
         self.network, self.info, self.device = network, info, device
         self._random, self._request = random, request
+        self.team: Team | None = None
         # A network from scratch has no starting weights to stay close to.
         self._anchor = request.retention.anchor if info.parent else 0.0
         self._interpolation = request.retention.interpolation if info.parent else 1.0
@@ -59,14 +66,11 @@ class Trainer:
 
     def _set_up(self) -> None:
         """Begin with the network's present weights."""
-        import torch
         from torch.optim.swa_utils import AveragedModel
 
         network, info, request = self.network.train(), self.info, self._request
         if request.frozen_norm:
-            for module in network.modules():
-                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            keep_norms_fixed(network)
         names = trainable_parameters(network, info.network, request.trainable)
         self.optimiser = self._make_optimiser(
             {name: weight for name, weight in network.named_parameters() if name in names}
@@ -131,27 +135,10 @@ class Trainer:
 
         factor = self._set_rate(share)
         self.optimiser.zero_grad(set_to_none=True)
-        frames, labels, weight, wanted = self._resized(batch)
-        flat = frames.ndim == 4
-        memory_format = torch.channels_last if flat else torch.contiguous_format
-        frames = frames.to(self.device, memory_format=memory_format)
-        if self.info.context_slices > 1:
-            frames = frames.unflatten(1, (self.info.context_slices, -1))
-        kind = torch.device(self.device).type
-        with self._random.active(), torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16):
-            loss = src_models.training_loss(
-                self.network,
-                self.info.network,
-                frames,
-                labels.to(self.device),
-                None if weight is None else weight.to(self.device),
-                self.info.head,
-                None if wanted is None else wanted.to(self.device),
-            )
-        value = float(loss.detach())
+        batch = self._resized(batch)
+        value = self._gradients(batch)
         if not math.isfinite(value):
             return value
-        loss.backward()
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self.optimiser.step()
         if self._anchor:
@@ -162,6 +149,28 @@ class Trainer:
         self._average.update_parameters(self.network)
         self._steps += 1
         return value
+
+    def _gradients(self, batch: Batch) -> float:
+        """Compute the gradients of all weights, alone or with a team, and return the loss."""
+
+        def loss(some: Batch) -> torch.Tensor:
+            with self._random.active():
+                return loss_of_batch(self.network, self.info, some, self.device, self._bfloat16)
+
+        if self.team is not None:
+            return self.team.gradients(self.network, self._task(batch), loss)
+        found = loss(batch)
+        value = float(found.detach())
+        if math.isfinite(value):
+            found.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    def _task(self, batch: Batch) -> Task:
+        from .team import Task
+
+        weights, request = copy_weights(self.network), self._request
+        seed = request.seed + self._steps
+        return Task(self.info, weights, batch, self._bfloat16, request.frozen_norm, seed)
 
     def _set_rate(self, share: float) -> float:
         """Set the learning rate and return it as a share of the full one."""
@@ -275,6 +284,53 @@ class Trainer:
             kept.setdefault(int(number), {})[key] = laid_out(value, weight) if same else value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": kept, "param_groups": groups})
+
+
+def loss_of_batch(
+    network: nn.Module, info: CheckpointInfo, batch: Batch, device: str, bfloat16: bool
+) -> torch.Tensor:
+    """Return the loss of a batch, a scalar.
+
+    Parameters
+    ----------
+    network : Module
+        In training, on `device`.
+    info : CheckpointInfo
+        Its card.
+    batch : tuple of Tensor
+        As `PatchSampler.batch` draws it.
+    device : str
+        As `devices.resolve` returns it.
+    bfloat16 : bool
+        Whether the network may compute with half the bits.
+    """
+    import torch
+
+    frames, labels, weight, wanted = batch
+    flat = frames.ndim == 4
+    memory_format = torch.channels_last if flat else torch.contiguous_format
+    frames = frames.to(device, memory_format=memory_format)
+    if info.context_slices > 1:
+        frames = frames.unflatten(1, (info.context_slices, -1))
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bfloat16):
+        return src_models.training_loss(
+            network,
+            info.network,
+            frames,
+            labels.to(device),
+            None if weight is None else weight.to(device),
+            info.head,
+            None if wanted is None else wanted.to(device),
+        )
+
+
+def keep_norms_fixed(network: nn.Module) -> None:
+    """Let the batch norms of a network in training use the statistics that they have."""
+    import torch
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def trainable_parameters(network: nn.Module, name: str, which: str) -> set[str]:
