@@ -1,5 +1,6 @@
 # make demo   sets everything up and shows the plugin at work
 # make test   sets everything up and runs all checks
+# make docs   builds the documentation in build/docs; a broken link is an error
 # make quick  runs the engine's tests but for the slow ones
 # make setup  only sets everything up
 PYTHON ?= python3
@@ -12,8 +13,8 @@ SHARED := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
 PYQT := QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAYED) $(BIN)/python
 
-.PHONY: tests-windows setup demo test quick lint tests tests-engine tests-gui tests-pyside screenshots \
-	loop-screenshots benchmarks clean
+.PHONY: tests-windows setup demo test quick lint docs tests tests-engine tests-gui tests-pyside \
+	screenshots loop-screenshots tutorial-screenshots benchmarks clean
 
 setup: .venv/installed
 
@@ -33,7 +34,7 @@ demo: setup
 # Side by side; each target's output in one piece, where make can do that.
 test: setup
 	$(MAKE) -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
-		lint tests-windows tests-engine
+		lint docs tests-windows tests-engine
 
 # One Qt binding after the other.
 tests-windows: tests-gui
@@ -46,6 +47,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# From nothing each time, since what it takes from the program may have changed.
+docs: setup
+	QT_API=pyqt6 $(BIN)/python -m sphinx -q -E -W --keep-going -b html docs build/docs
 
 # Processes side by side take a thread each; otherwise they wait for one another, spinning.
 quick tests-engine tests-gui tests-pyside: export OMP_NUM_THREADS = 1
@@ -74,6 +79,9 @@ screenshots: setup
 # With the labelled images: what the scripted user corrects to.
 loop-screenshots: setup
 	$(DISPLAYED) $(BIN)/python scripts/loop_screenshots.py $(DATA)
+
+tutorial-screenshots: setup
+	$(DISPLAYED) $(BIN)/python scripts/tutorial_screenshots.py $(DATA)
 
 benchmarks: setup
 	$(BIN)/python benchmarks/scan.py
