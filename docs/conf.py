@@ -30,8 +30,7 @@ extensions = [
 # Headings to the fourth level are targets of links, and a link without a target is an error.
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
-# Pages that some copies lack are named in a table of contents all the same.
-suppress_warnings = ["config.cache", "toc.empty_glob"]
+suppress_warnings = ["config.cache"]
 
 autosummary_generate = False
 autodoc_member_order = "bysource"
@@ -48,6 +47,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "SegLite"
 html_static_path = ["_static"]
 html_css_files = ["seglite.css"]
+html_js_files = ["seglite.js"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
