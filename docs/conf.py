@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import cache
@@ -16,13 +17,13 @@ import napari_seglite  # noqa: E402
 
 project = "SegLite"
 author = "SegLite developers"
-copyright = "SegLite developers"  # noqa: A001
+copyright = "SegLite developers"
 release = version = napari_seglite.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.napoleon",
+    "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
 ]
@@ -35,10 +36,9 @@ suppress_warnings = ["config.cache"]
 autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings name the types
-autodoc_default_options = {"members": True, "show-inheritance": False}
-napoleon_google_docstring = False
-napoleon_use_rtype = False
-napoleon_use_ivar = True
+autodoc_default_options = {"members": True}
+numpydoc_show_class_members = False  # autodoc shows them
+numpydoc_class_members_toctree = False
 # A name in single backticks is a link where it can be one.
 default_role = "autolink"
 
@@ -69,17 +69,16 @@ def from_program(what: str) -> str:
     """Return what `scripts/docs_pages.py` prints, in a process of its own for Qt's sake."""
     command = [sys.executable, "-W", "ignore", str(ROOT / "scripts" / "docs_pages.py"), what]
     done = subprocess.run(
-        command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
     return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def fill_in(app: Sphinx, docname: str, content: list[str]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 # Texts of buttons with numbers that an empty window cannot fill in.
 UNFILLED = ((r"Match \(× None\)", "Match"), (r"Join 0 layers", "Join layers"), (r": \.", "."))
+PARAGRAPH = re.compile(r"</?p\b[^>]*>")  # of tooltips that wrap their lines
 
 
 def commands() -> str:
@@ -74,7 +75,11 @@ def _controls() -> str:
         for number in range(tabs.count()):
             if tabs.widget(number) is dock.tools:
                 continue
-            parts += [f"## {prefix}{tabs.tabText(number)}\n", "| control | what it does |", "|---|---|"]
+            parts += [
+                f"## {prefix}{tabs.tabText(number)}\n",
+                "| control | what it does |",
+                "|---|---|",
+            ]
             rows = dict(described(tabs.widget(number)))
             parts += [f"| **{name}** | {tip} |" for name, tip in rows.items()]
             parts.append("")
@@ -104,7 +109,7 @@ def described(panel: Any) -> Iterator[tuple[str, str]]:
         if isinstance(widget, CheckpointBox):
             tip = widget.explanation  # without the card of the checkpoint that is selected
         if tip and name:
-            yield cell(name), cell(tip)
+            yield cell(name), cell(PARAGRAPH.sub(" ", tip))
 
 
 def widgets_in(item: Any) -> Iterator[Any]:

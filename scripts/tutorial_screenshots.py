@@ -75,7 +75,9 @@ def save(viewer: napari.Viewer, name: str) -> None:
     from skimage.io import imsave
 
     settle()
-    imsave(FOLDER / f"{name}.png", viewer.window.screenshot(canvas_only=False, flash=False)[..., :3])
+    imsave(
+        FOLDER / f"{name}.png", viewer.window.screenshot(canvas_only=False, flash=False)[..., :3]
+    )
     print(f"{name}.png", flush=True)
 
 
@@ -100,7 +102,12 @@ def show_dice(layer: Labels, truth: np.ndarray, leave_out: tuple[int, ...] = ())
     if found.ndim == 3:
         kept = [k for k in range(len(found)) if k not in leave_out]
         each = [2 * (f & t).sum() / (f.sum() + t.sum()) for f, t in zip(found, true, strict=True)]
-        print("Dice", np.round(each, 3), "mean of the others", np.round(np.mean(np.array(each)[kept]), 3))
+        print(
+            "Dice",
+            np.round(each, 3),
+            "mean of the others",
+            np.round(np.mean(np.array(each)[kept]), 3),
+        )
         return
     print("Dice", overlap(found, true))
 
@@ -174,6 +181,7 @@ def membranes(_: Path) -> None:
     settle()
     correct.classes.rename("membrane")
     tracked = correct.tracked()
+    assert tracked is not None
     for frame in CORRECTED:
         viewer.dims.set_current_step(0, frame)
         write_frames(tracked, [(frame, truth[frame])])

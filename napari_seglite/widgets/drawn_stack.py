@@ -56,7 +56,7 @@ def _clouds(rng: np.random.Generator, size: float) -> np.ndarray:
 
 def _bent(rng: np.random.Generator) -> np.ndarray:
     """Return where each voxel lies in the bent space, ``(Z, Y, X, 3)`` in pixels."""
-    places = np.stack(np.mgrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]], -1).astype(float)
+    places = np.moveaxis(np.indices(SHAPE, float), 0, -1)
     places[..., 0] *= THICKNESS
     places[..., 0] += 2 * _clouds(rng, 25)
     for axis in (1, 2):

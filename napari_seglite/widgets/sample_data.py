@@ -46,11 +46,11 @@ def touching() -> list[tuple[Any, ...]]:
 
 
 def membranes() -> list[tuple[Any, ...]]:
-    """A drawn stack of membranes ``(Z, Y, X)``, as napari layer data."""
+    """Membranes in a drawn stack ``(Z, Y, X)``, as napari layer data."""
     return [(drawn_stack.draw()[0], {"name": "membranes", "axis_labels": ("z", "y", "x")}, "image")]
 
 
 def true_membranes() -> list[tuple[Any, ...]]:
-    """The membranes of the drawn stack as a hidden Labels layer, as napari layer data."""
+    """Membranes of the drawn stack as a hidden Labels layer, as napari layer data."""
     about = {"name": "true membranes", "axis_labels": ("z", "y", "x"), "visible": False}
     return [(drawn_stack.draw()[1], about, "labels")]

@@ -1,5 +1,6 @@
 """Commands and code in the README and the documentation are as the program is."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -38,10 +39,9 @@ def test_commands_are_understood(page):
     parser = build_parser()
     for line in lines(page):
         words = shlex.split(line, comments=True)[1:]
-        try:
-            parser.parse_args(words)
-        except SystemExit as end:
-            assert end.code == 0, line  # as --version and --help end
+        if words == ["--version"]:  # which ends the program
+            continue
+        parser.parse_args(words)
 
 
 def test_the_pages_for_the_shell_have_commands():
@@ -65,8 +65,6 @@ def run(code, folder):
 
 
 def environment(folder):
-    import os
-
     return {**os.environ, "PYTHONPATH": str(ROOT), "SEGLITE_DATA": str(folder / "data")}
 
 
@@ -81,7 +79,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("page, written", [("README.md", "cells"), ("docs/how-to/batch.md", "one")])
+@pytest.mark.parametrize(
+    ("page", "written"), [("README.md", "cells"), ("docs/how-to/batch.md", "one")]
+)
 def test_segmenting_from_python_works(page, written, folder):
     (code,) = blocks(ROOT / page, "python")
     (folder / "cells_labels.tif").unlink()
@@ -119,10 +119,9 @@ def test_pictures_are_used_and_no_page_loads_from_elsewhere():
 
 
 def test_the_reference_names_every_command():
-    sys.path.insert(0, str(ROOT))
-    from scripts import docs_pages
-
-    text = docs_pages.commands()
+    code = "from scripts import docs_pages; print(docs_pages.commands())"
+    text = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    text = text.stdout
     commands = next(a for a in build_parser()._actions if a.choices).choices
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(commands)
     assert "--split-depth" in text
@@ -138,5 +137,6 @@ def test_the_reference_explains_the_controls():
     names = [row.split("**")[1] for row in rows]
     for expected in ("Checkpoint", "Split depth", "Accept", "Time limit", "Segment files"):
         assert expected in names
-    assert all(len(row.split(" | ")[1]) > 10 for row in rows)
-    assert "None" not in names
+    for row in rows:
+        assert len(row.split(" | ")[1]) > 10, row
+        assert not re.search("None|white-space| 0 layers", row), row
