@@ -2,6 +2,7 @@
 # make test     sets everything up and runs all checks
 # make quick    runs the engine's tests but for the slow ones
 # make setup    only sets everything up
+# make docs     builds the documentation in build/docs; a broken link is an error
 # make release  builds a release in dist/, installs it elsewhere and tries it there
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,8 +14,8 @@ SHARED := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 DISPLAYED := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
 PYQT := QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAYED) $(BIN)/python
 
-.PHONY: tests-windows setup demo test quick lint tests tests-engine tests-gui tests-pyside screenshots \
-	loop-screenshots release licences benchmarks clean
+.PHONY: tests-windows setup demo test quick lint docs tests tests-engine tests-gui tests-pyside \
+	screenshots loop-screenshots tutorial-screenshots release licences benchmarks clean
 
 setup: .venv/installed
 
@@ -34,7 +35,7 @@ demo: setup
 # Side by side; each target's output in one piece, where make can do that.
 test: setup
 	$(MAKE) -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
-		lint tests-windows tests-engine
+		lint docs tests-windows tests-engine
 
 # One Qt binding after the other.
 tests-windows: tests-gui
@@ -50,6 +51,10 @@ lint: setup
 
 # Tests start many processes, which otherwise compile the package anew, a quarter of their start.
 unexport PYTHONDONTWRITEBYTECODE
+
+# From nothing each time, since what it takes from the program may have changed.
+docs: setup
+	QT_API=pyqt6 $(BIN)/python -m sphinx -q -E -W --keep-going -b html docs build/docs
 
 # Processes side by side take a thread each; otherwise they wait for one another, spinning.
 quick tests-engine tests-gui tests-pyside: export OMP_NUM_THREADS = 1
@@ -86,6 +91,8 @@ release: setup
 # After a change of what is required.
 licences: setup
 	$(BIN)/python scripts/licences.py
+tutorial-screenshots: setup
+	$(DISPLAYED) $(BIN)/python scripts/tutorial_screenshots.py $(DATA)
 
 benchmarks: setup
 	$(BIN)/python benchmarks/scan.py

@@ -60,7 +60,7 @@ class CheckpointBox(NarrowComboBox):
         self._facts: ImageFacts | None = None
         self.suggestion: Recommendation | None = None
         self._places: dict[str, Recommendation] = {}
-        self._explanation = ""
+        self.explanation = ""
         self.currentIndexChanged.connect(self._show_tip)
         self.refresh()
 
@@ -122,11 +122,11 @@ class CheckpointBox(NarrowComboBox):
     def _show_tip(self, index: int) -> None:
         """Say the whole name, which may be cut, what it is, and what the list is for."""
         chosen = str(self.itemData(index, Qt.ItemDataRole.ToolTipRole) or "")
-        self.setToolTip(f"{chosen}{plain_tip(self._explanation)}" if self._explanation else chosen)
+        self.setToolTip(f"{chosen}{plain_tip(self.explanation)}" if self.explanation else chosen)
 
     def explain(self, text: str) -> None:
         """Say in the tooltip what the list is for."""
-        self._explanation = text
+        self.explanation = text
         self._show_tip(self.currentIndex())
 
     @property

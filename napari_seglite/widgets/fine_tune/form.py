@@ -76,6 +76,10 @@ class FineTuneForm(QWidget):
 
     def _add_names(self) -> None:
         self.checkpoint_box = CheckpointBox(self.store, networks=True)
+        self.checkpoint_box.explain(
+            "The trained weights to start from, or a network from scratch. Few corrections are "
+            "enough for a start that knows images like yours; from scratch takes many more"
+        )
         self.network_rows = NetworkRows(self.store, self.checkpoint_box)
         self.back_button = QPushButton("Back")
         self.back_button.setToolTip(
