@@ -116,13 +116,15 @@ class StripAttention(nn.Module):
         # Products are delicate in half precision, and oneDNN 3.12 does not return from the
         # gradient of a depthwise convolution in bfloat16 whose channels fill no register.
         with torch.autocast(x.device.type, enabled=False):
+            given = x.dtype
             x = x.to(self.mix.weight.dtype).clamp(-LARGEST, LARGEST)
             near: Tensor = self.near(x)
             total = near
+            turned = _turned(near) if x.requires_grad else None
             for pair in self.pairs:
-                total = total + pair(near)
+                total = total + (pair(near) if turned is None else _along_both(pair, turned))
             weights: Tensor = self.mix(total)
-            return x * weights
+            return (x * weights).to(given)
 
     def open(self) -> None:
         """Let the map pass unchanged, from where training starts."""
@@ -136,6 +138,28 @@ class Attended(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, dilation: int = 1) -> None:
         super().__init__(ConvNormReLU(inputs, outputs, dilation=dilation), StripAttention(outputs))
+
+
+def _turned(x: Tensor) -> Tensor:
+    """Return a map with rows and columns exchanged, in channels-last format."""
+    return x.transpose(2, 3).contiguous(memory_format=torch.channels_last)
+
+
+def _along_both(pair: nn.Module, turned: Tensor) -> Tensor:
+    """Return a pair of strips of a map that is given turned.
+
+    On a CPU the gradient of the weights of a strip along the row takes up to seventeen times as
+    long as that of one along the column, so it learns along the column of the turned map.
+    """
+    assert isinstance(pair, nn.Sequential)
+    row, column = pair
+    assert isinstance(row, nn.Conv2d)
+    height, width = row.padding
+    y = F.conv2d(
+        turned, row.weight.transpose(2, 3), row.bias, padding=(width, height), groups=row.groups
+    )
+    whole: Tensor = column(_turned(y))
+    return whole
 
 
 VARIANTS: dict[str, type[MSAC] | type[Attended]] = {"light": MSAC, "attention": Attended}
