@@ -55,7 +55,8 @@ class Side:
 
     def step(self) -> float:
         """Make a step and return the processor seconds that it took."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         while line := self._process.stdout.readline():

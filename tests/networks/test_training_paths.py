@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from src_models.layers import upsample_to
+from src_models.pixel_features import PixelReadout
 from src_models.u2net_msac import StripAttention
 from src_models.unet_sharp import conv_of_upsampled
 
@@ -66,3 +67,24 @@ def test_an_enlarged_part_of_a_concatenation_has_the_usual_gradient():
     plain = x.detach().contiguous().requires_grad_()
     F.interpolate(plain, size=(8, 10), mode="bilinear").backward(given[:, 2:].contiguous())
     torch.testing.assert_close(x.grad, plain.grad)
+
+
+def test_the_readout_standardises_its_features_whether_it_learns_or_not():
+    torch.manual_seed(0)
+    readout = PixelReadout(1, 2)
+    torch.nn.init.normal_(readout.out.weight)
+    x = torch.rand(2, 1, 16, 20)
+    values = readout.features(x)
+    readout.mean.copy_(values.mean((0, 2, 3)))
+    readout.deviation.copy_(values.std((0, 2, 3)))
+    standard = (values - readout.mean[:, None, None]) / readout.deviation[:, None, None]
+    plain = readout.out(F.relu(readout.hidden(standard)))
+    wanted = torch.autograd.grad(plain.square().sum(), readout.hidden.weight)
+
+    learnt = readout(x)
+
+    torch.testing.assert_close(learnt, plain, rtol=1e-4, atol=1e-4)
+    found = torch.autograd.grad(learnt.square().sum(), readout.hidden.weight)
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+    with torch.no_grad():
+        torch.testing.assert_close(readout(x), plain, rtol=1e-4, atol=1e-4)
