@@ -82,9 +82,20 @@ class PixelReadout(nn.Module):
             x = x[:, x.shape[1] // 2]
         with torch.autocast(x.device.type, enabled=False):
             values = self.features(x) - self.mean[:, None, None]
-            hidden = self.hidden(values / self.deviation[:, None, None])
-            logits: Tensor = self.out(F.relu(hidden))
-        return logits
+            # What the deviations divide is smaller in the weights than in the maps.
+            weight = self.hidden.weight / self.deviation[:, None, None]
+            hidden = F.relu(_at_every_pixel(values, weight, self.hidden.bias), inplace=True)
+            return _at_every_pixel(hidden, self.out.weight, self.out.bias)
+
+
+def _at_every_pixel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return a 1x1 convolution; while it learns as a product, which is faster on one thread."""
+    assert bias is not None
+    if not weight.requires_grad:
+        return F.conv2d(x, weight, bias)
+    flat = x.flatten(2)
+    weights = weight.flatten(1).expand(len(flat), -1, -1)
+    return torch.baddbmm(bias[:, None], weights, flat).unflatten(2, x.shape[2:])
 
 
 def attach(network: nn.Module, in_channels: int, outputs: int) -> PixelReadout:

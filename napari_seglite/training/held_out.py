@@ -129,7 +129,8 @@ class HeldOut:
     ) -> list[float]:
         info, device = self._trainer.info, self._trainer.device
         f1: list[float] = []
-        scores = score_frames(network, info, frames, device, stop, abort, patience, f1)
+        with self._trainer.autocast():
+            scores = score_frames(network, info, frames, device, stop, abort, patience, f1)
         self.f1 = fmean(f1) if f1 else None
         return scores
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ class Trainer:
         self._start_weights = copy_weights(network)
         self._start_parameters = [weight.detach().clone() for weight in self._parameters]
         self._bfloat16 = request.precision == "bfloat16"
-        average = AveragedModel(network, avg_fn=_running_average, use_buffers=True)
+        average = AveragedModel(network, multi_avg_fn=_running_average, use_buffers=True)
         self.averaged: nn.Module = average.module
         self._average = average
         self._steps = 0
@@ -91,9 +92,10 @@ class Trainer:
         import torch
 
         decay, recipe = self._request.schedule.weight_decay, self._recipe
+        fused = True if self.device == "cpu" else None  # there torch would loop over the weights
         if recipe is None:
             group: dict[str, Any] = {"params": list(learnt.values()), "share": 1.0}
-            return torch.optim.AdamW([group], lr=self.rate, weight_decay=decay)
+            return torch.optim.AdamW([group], lr=self.rate, weight_decay=decay, fused=fused)
         slow = {name: weight for name, weight in learnt.items() if name.startswith(recipe.slower)}
         fast = {name: weight for name, weight in learnt.items() if name not in slow}
         groups: list[dict[str, Any]] = [
@@ -102,7 +104,7 @@ class Trainer:
             if some
         ]
         return torch.optim.SGD(
-            groups, self.rate, recipe.momentum, weight_decay=decay, nesterov=True
+            groups, self.rate, recipe.momentum, weight_decay=decay, nesterov=True, fused=fused
         )
 
     @property
@@ -135,11 +137,11 @@ class Trainer:
 
         factor = self._set_rate(share)
         self.optimiser.zero_grad(set_to_none=True)
-        batch = self._resized(batch)
-        value = self._gradients(batch)
+        value = self._gradients(self._resized(batch))
         if not math.isfinite(value):
             return value
-        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        foreach = self.device == "cpu" or None  # else torch decides
+        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0, foreach=foreach)
         self.optimiser.step()
         if self._anchor:
             with torch.no_grad():
@@ -171,6 +173,13 @@ class Trainer:
         weights, request = copy_weights(self.network), self._request
         seed = request.seed + self._steps
         return Task(self.info, weights, batch, self._bfloat16, request.frozen_norm, seed)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Compute convolutions and products within the context in the request's precision."""
+        import torch
+
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16)
 
     def _set_rate(self, share: float) -> float:
         """Set the learning rate and return it as a share of the full one."""
@@ -351,10 +360,18 @@ def trainable_parameters(network: nn.Module, name: str, which: str) -> set[str]:
     }
 
 
-def _running_average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:
-    """Exponential moving average whose memory grows from a few steps to a hundred."""
+def _running_average(averaged: Any, current: Any, count: Any) -> None:
+    """Exponential moving average whose memory grows from a few steps to a hundred.
+
+    Of tensors of one type; of integers, such as counts, the last ones are taken.
+    """
+    import torch
+
     keep = min(0.99, (1 + float(count)) / (10 + float(count)))
-    return averaged + (current - averaged) * (1 - keep)
+    if averaged[0].is_floating_point():
+        torch._foreach_lerp_(averaged, current, 1 - keep)
+    else:
+        torch._foreach_copy_(averaged, current)
 
 
 def copy_weights(network: nn.Module) -> dict[str, torch.Tensor]:
