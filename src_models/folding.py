@@ -17,8 +17,8 @@ def fold(network: Network) -> Network:
     """Return a copy of a network that computes the same output with fewer operations.
 
     In evaluation mode a batch norm is a fixed scale and shift, which the convolution before it
-    takes over; layers with a ``folded()`` method, such as `u2net_msac.MSAC`, replace themselves, and a
-    network with a ``reorder()`` method, such as `s_net.SNet`, runs its layers in another order.
+    takes over; layers with a ``folded()`` method, such as `u2net_msac.MSAC`, replace themselves,
+    and a network with ``reorder()``, such as `s_net.SNet`, changes the order of its layers.
 
     Parameters
     ----------
