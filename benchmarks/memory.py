@@ -76,12 +76,12 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write(folder / f"{SMALL}.zarr", SMALL)
-        for checkout in checkouts.values():  # compiles what is not compiled yet
-            peak(checkout, folder / f"{SMALL}.zarr", folder)
-        for side in (SMALL, *arguments.sizes):
-            image = folder / f"{side}.zarr"
+        images = {side: folder / f"{side}.zarr" for side in (SMALL, *arguments.sizes)}
+        for side, image in images.items():
             write(image, side)
+        for checkout in checkouts.values():  # compiles what is not compiled yet
+            peak(checkout, images[SMALL], folder)
+        for side, image in images.items():
             found = [peak(checkout, image, folder) for checkout in checkouts.values()]
             name = "imports alone" if side == SMALL else f"{side:,} x {side:,}"
             rows.append((name, *(cell for m, n in found for cell in (f"{m:.0f}", f"{n:,}"))))

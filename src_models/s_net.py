@@ -331,7 +331,7 @@ class SNet(nn.Module):
         A convolution of single pixels and an interpolation commute.
         """
         *layers, upsample = self.decoder2
-        self.decoder2 = nn.Sequential(*layers)
+        self.decoder2 = nn.Sequential(*layers)  # type: ignore[assignment]
         self.head = nn.Sequential(*self.head, upsample)
 
 
