@@ -51,6 +51,8 @@ _ENDINGS = {
     "nrrd": ".nrrd",
 }
 ALL = "all"
+# Bytes; nobody draws or edits these labels, so larger ones wait in a temporary folder for the file.
+IN_MEMORY = 32_000_000
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ def fold(network: Network) -> Network:
     """Return a copy of a network that computes the same output with fewer operations.
 
     In evaluation mode a batch norm is a fixed scale and shift, which the convolution before it
-    takes over; layers with a ``folded()`` method, such as `u2net_msac.MSAC`, replace themselves.
+    takes over; layers with a ``folded()`` method, such as `u2net_msac.MSAC`, replace themselves,
+    and a network with ``reorder()``, such as `s_net.SNet`, changes the order of its layers.
 
     Parameters
     ----------
@@ -46,6 +47,9 @@ def fold(network: Network) -> Network:
     for module in folded.modules():
         if isinstance(module, nn.Sequential):
             _fold_pairs(module)
+    reorder: Any = getattr(folded, "reorder", None)
+    if callable(reorder):
+        reorder()
     return folded.requires_grad_(False)
 
 

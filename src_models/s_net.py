@@ -325,6 +325,15 @@ class SNet(nn.Module):
         logits: Tensor = self.head(y)
         return logits[..., :height, :width]
 
+    def reorder(self) -> None:
+        """Let the head precede the last upsampling: of its few channels, not of all features.
+
+        A convolution of single pixels and an interpolation commute.
+        """
+        *layers, upsample = self.decoder2
+        self.decoder2 = nn.Sequential(*layers)  # type: ignore[assignment]
+        self.head = nn.Sequential(*self.head, upsample)
+
 
 def _initialise(module: nn.Module) -> None:
     """Kaiming-normal convolutions, truncated-normal linear layers (*given*)."""

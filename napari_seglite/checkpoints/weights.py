@@ -113,12 +113,13 @@ def _unfit(info: CheckpointInfo) -> CheckpointError:
 
 def _blank(info: CheckpointInfo) -> nn.Module:
     """Return a checkpoint's network without memory for its weights, where it can be built so."""
-    import torch
     from torch.random import fork_rng
+
+    from src_models.blank import Blank
 
     with fork_rng(devices=[]):
         try:
-            with torch.device("meta"):
+            with Blank():
                 return info.build()
         except Exception:  # it computes with its weights while it is built
             return _build(info)

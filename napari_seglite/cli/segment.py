@@ -7,7 +7,7 @@ import csv
 import sys
 from pathlib import Path
 
-from ..batch import FORMATS, BatchEvent, BatchRequest, run_batch
+from ..batch import FORMATS, IN_MEMORY, BatchEvent, BatchRequest, run_batch
 from ..errors import SegliteError, reason
 from ..formats import find_images, replacing
 from ..inference import SETTINGS, Segmenter, SegmentRequest, Setting
@@ -93,7 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     found = find_images(arguments.images)
     for sentence in found.left_out:
         print(f"seglite: {sentence}", file=sys.stderr)
-    for event in run_batch(found.paths, _request(arguments), Segmenter()):
+    segmenter = Segmenter(in_memory=IN_MEMORY)
+    for event in run_batch(found.paths, _request(arguments), segmenter):
         if event.progress is not None:
             _report_progress(event, show)
             continue

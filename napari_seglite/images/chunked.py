@@ -24,7 +24,7 @@ CHUNK, DEPTH, BLOCK_PIXELS = 512, 64, 8_388_608
 Block = tuple[slice, ...]
 
 
-def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> WritableArray:
+def zeros(shape: tuple[int, ...], dtype: DTypeLike, in_memory: int | None = None) -> WritableArray:
     """Return an array of zeros, in memory or in a temporary folder.
 
     Parameters
@@ -33,15 +33,18 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> WritableArray:
         Of the array.
     dtype : data-type
         Of the array.
+    in_memory : int, optional
+        Bytes; larger arrays go to a temporary folder. `IN_MEMORY` if not given.
 
     Returns
     -------
     array
-        NumPy up to `IN_MEMORY` bytes; else Zarr in chunks of single planes, in a temporary folder
+        NumPy up to `in_memory` bytes; else Zarr in chunks of single planes, in a temporary folder
         that is removed together with the array, when the program exits or, if it was killed, when
         another one needs such a folder.
     """
-    if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY:
+    in_memory = IN_MEMORY if in_memory is None else in_memory
+    if math.prod(shape) * np.dtype(dtype).itemsize <= in_memory:
         return np.zeros(shape, dtype)
     import zarr
 
@@ -51,6 +54,27 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> WritableArray:
     array = zarr.create_array(folder, shape=shape, dtype=dtype, chunks=chunks)
     weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
     return array
+
+
+def converted(array: WritableArray, dtype: DTypeLike) -> WritableArray:
+    """Return an array in another dtype; one in a temporary folder stays in such a folder.
+
+    Parameters
+    ----------
+    array : array
+        As `zeros` returned it.
+    dtype : data-type
+        That holds all of its numbers.
+    """
+    if isinstance(array, np.ndarray):
+        return array.astype(dtype, copy=False)
+    if array.dtype == dtype:
+        return array
+    target = zeros(tuple(array.shape), dtype, in_memory=0)
+    for planes in np.ndindex(*array.shape[:-2]):
+        for block in blocks(tuple(array.shape[-2:])):
+            target[(*planes, *block)] = np.asarray(array[(*planes, *block)]).astype(dtype)
+    return target
 
 
 def blocks(shape: tuple[int, ...]) -> Iterator[Block]:

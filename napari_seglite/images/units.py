@@ -30,6 +30,8 @@ _SPELLINGS = {
     **dict.fromkeys(("", "px", "pix", "pixels", "unknown", "none"), UNKNOWN),
     **dict.fromkeys(("pixel", "frame", "frames", "slice", "slices"), UNKNOWN),
 }
+# Metres in the most common units of length, for the same reason.
+_FACTORS = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "nm": 1e-9, "pm": 1e-12, "Å": 1e-10}
 # A word; pint would take anything longer for a formula and compute it.
 _WORD = re.compile(r"[^\W\d]\w{0,59}")
 # Characters; a longer text is no unit.
@@ -133,6 +135,10 @@ def convert(value: float, unit: Any, to: Any) -> float | None:
     first, second = canonical_unit(str(unit)), canonical_unit(str(to))
     if first == second:
         return float(value)
+    if UNKNOWN in (first, second):
+        return None
+    if first in _FACTORS and second in _FACTORS:
+        return float(value) * (_FACTORS[first] / _FACTORS[second])
     a, b = _parsed(first), _parsed(second)
     if a is None or b is None or a.dimensionality != b.dimensionality:
         return None

@@ -7,6 +7,7 @@ from .before_after import BeforeAfter, predict_classes, shown_pixels
 from .frame import classify, predict_frame, predict_slab, predict_with_head
 from .guided import empty_problem
 from .object_size import ObjectSize, estimate_object_size, fits_objects, fitting_rescale
+from .preloading import preload
 from .progress import Finished, Progress, View
 from .quality import Evidence, calibrate, evidence, expected_dice, expected_dice_of_frames
 from .request import (
@@ -60,6 +61,7 @@ __all__ = [
     "predict_frame",
     "predict_slab",
     "predict_with_head",
+    "preload",
     "segment",
     "shown_pixels",
     "slice_spacing",

@@ -46,6 +46,8 @@ MOST_WAITING = 400
 # A frame that is not in memory is read at once if the network's input for it has at most so many
 # bytes, since a lazy array may have to compute all of it for every tile.
 READ_AT_ONCE = 300_000_000
+# The same for an array in a file, whose chunks are read only where they are needed.
+READ_STORED = 32_000_000
 
 
 @dataclass
@@ -253,7 +255,8 @@ class ImagePass:
             return box
         whole = self.resampling.box
         pixel = 4 * self.info.in_channels * len(slab.read)
-        if pixel * math.prod(whole.shape) <= READ_AT_ONCE:
+        limit = READ_STORED if _stored_in_chunks(self.image) else READ_AT_ONCE
+        if pixel * math.prod(whole.shape) <= limit:
             return whole
         if self.view() is None:  # tiles follow one another along the row
             return box._replace(left=whole.left, right=whole.right)
@@ -414,3 +417,9 @@ class ImagePass:
             text = f"Slice {frame} of {len(self.frames)}, {text.lower()}"
         rate = speed * math.prod(self.box.shape) * len(self.frames) / total if speed > 0 else None
         return Progress(text, done, total, frame, len(self.frames), left, rate)
+
+
+def _stored_in_chunks(image: Any) -> bool:
+    """Whether an array is one of Zarr; the chunks of a lazy array have a size each."""
+    chunks = getattr(image, "chunks", None)
+    return isinstance(chunks, tuple) and all(isinstance(size, int) for size in chunks)

@@ -305,7 +305,9 @@ def _write(
     )
 
 
-def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
+def labelled(
+    result: Segmentation, request: SegmentRequest, in_memory: int | None = None
+) -> Segmentation:
     """Return a result with the labels of a request.
 
     Parameters
@@ -314,17 +316,19 @@ def labelled(result: Segmentation, request: SegmentRequest) -> Segmentation:
         Holds the probabilities.
     request : SegmentRequest
         The same as the result's, but for the settings of labelling.
+    in_memory : int, optional
+        Bytes, see `chunked.zeros`.
     """
     shape = result.shape
     request = request.resolved(result.info)
     output = request.output_for(result.info)
     axes = ImageAxes(request.axes)
     semantic = output == "semantic"
-    labels = chunked.zeros(axes.label_shape(shape), np.uint8 if semantic else np.uint32)
+    widest = np.uint8 if semantic else np.uint32
+    labels = chunked.zeros(axes.label_shape(shape), widest, in_memory)
     target = result.frames_in(labels)
     plan = StackPlan.of(request, shape)
     counts = _write(result, request, plan.groups, target, plan.min_size)
     counts = plan.joined(target, result.probabilities.shape[-2:], counts)
-    if isinstance(labels, np.ndarray):
-        labels = labels.astype(label_dtype(output, counts.objects), copy=False)
+    labels = chunked.converted(labels, label_dtype(output, counts.objects))
     return replace(result, request=request, labels=labels, counts=counts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,17 +65,18 @@ class _Outputs:
     disagreement: Any = None
 
     @classmethod
-    def empty(cls, image_pass: ImagePass) -> _Outputs:
+    def empty(cls, image_pass: ImagePass, in_memory: int | None) -> _Outputs:
         count, classes = len(image_pass.frames), image_pass.info.classes
         plane = image_pass.box.shape
-        probabilities = chunked.zeros((count, classes, *plane), np.float16)
+        zeros = partial(chunked.zeros, dtype=np.float16, in_memory=in_memory)
+        probabilities = zeros((count, classes, *plane))
         if image_pass.limits[0] >= image_pass.limits[1] and classes > 1:
             probabilities[:, 0] = 1  # a constant image is background
         channels = image_pass.info.head_channels
-        head = chunked.zeros((count, channels, *plane), np.float16) if channels else None
+        head = zeros((count, channels, *plane)) if channels else None
         if image_pass.request.ensemble == "none":
             return cls(probabilities, head)
-        return cls(probabilities, head, chunked.zeros((count, *plane), np.float16))
+        return cls(probabilities, head, zeros((count, *plane)))
 
     def write(self, position: int, patch: Patch) -> np.ndarray:
         """Store a patch of a frame and return its probabilities."""
@@ -96,6 +98,9 @@ class Segmenter:
     ----------
     store : CheckpointStore, optional
         Store of the checkpoints.
+    in_memory : int, optional
+        Bytes; larger labels and probabilities are kept in a temporary folder. `chunked.IN_MEMORY`
+        if not given, since napari edits and draws those in memory faster.
 
     Examples
     --------
@@ -105,6 +110,7 @@ class Segmenter:
     """
 
     store: CheckpointStore = field(default_factory=CheckpointStore)
+    in_memory: int | None = None
     _loaded: _Loaded | None = None
 
     def run(
@@ -188,7 +194,7 @@ class Segmenter:
             view,
             runtime,
         )
-        outputs = _resume_or_begin(image_pass, resume)
+        outputs = _resume_or_begin(image_pass, resume, self.in_memory)
         start = time.monotonic()
         complete = yield from self._predict(image_pass, outputs, loaded, runtime, stop)
         if complete and runtime.name == "torch":
@@ -212,7 +218,7 @@ class Segmenter:
             disagreement=outputs.disagreement,
             head=outputs.head,
         )
-        return labelled(result, result.request)
+        return labelled(result, result.request, self.in_memory)
 
     def segment(self, image: Any, request: SegmentRequest) -> Segmentation:
         """Segment an image and return the result; see `run` for arguments and errors."""
@@ -322,10 +328,12 @@ def _choose_frames(image: Any, request: SegmentRequest) -> tuple[int, ...]:
     return tuple(dict.fromkeys(frames))
 
 
-def _resume_or_begin(image_pass: ImagePass, before: Segmentation | None) -> _Outputs:
+def _resume_or_begin(
+    image_pass: ImagePass, before: Segmentation | None, in_memory: int | None
+) -> _Outputs:
     """Return the arrays of a pass: those of a cancelled result that it continues, or new ones."""
     if before is None or not _continues(before, image_pass):
-        return _Outputs.empty(image_pass)
+        return _Outputs.empty(image_pass, in_memory)
     if before.tiles is not None:
         image_pass.resume(before.tiles)
     return _Outputs(before.probabilities, before.head, before.disagreement)

@@ -40,8 +40,8 @@ _import_lock, _imports = Lock(), 0
 def share_main_arena() -> None:
     """Let the next thread allocate from the main arena, where freed memory can be kept.
 
-    Call it before the thread starts. It has no effect on a thread that reuses the arena of one
-    that ended, nor on systems without glibc.
+    Call it before the thread starts, and `unshare_main_arena` at its end. It has no effect on a
+    thread that reuses the arena of one that ended, nor on systems without glibc.
     """
     library = _glibc()
     if library is not None:
@@ -81,6 +81,15 @@ def keep_freed_memory() -> Iterator[None]:
             if _keepers == 0:
                 _set(library, _USUAL)
                 library.malloc_trim(0)
+
+
+def unshare_main_arena() -> None:
+    """Undo `share_main_arena`, at the end of its thread; `keep_freed_memory` does so by itself."""
+    library = _glibc()
+    if library is not None:
+        with _allocator_lock:
+            if _keepers == 0:
+                library.mallopt(_ARENA_MAX, _USUAL[_ARENA_MAX])
 
 
 def _set(library: Any, parameters: dict[int, int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..checkpoints import CheckpointInfo, CheckpointStore
@@ -16,6 +16,7 @@ from .common import (
     allow_parallel_jobs,
     free_in_own_context,
     keys,
+    preload_soon,
     warm_colours_soon,
 )
 from .correct import CorrectPanel
@@ -27,6 +28,10 @@ from .tools import BatchPanel, ComparePanel, EvaluatePanel, MeasurePanel
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
+
+
+# Milliseconds after which the dock that was opened has been drawn.
+_DRAWN = 500
 
 
 class SegliteDock(QWidget):
@@ -157,10 +162,16 @@ class SegliteDock(QWidget):
         super().showEvent(event)
         if self._is_shut:
             return
+        if not self._was_shown:
+            QTimer.singleShot(_DRAWN, self._preload)
         self._was_shown = True
         self.reset_choices()
         if (window := self.window()) is not None:
             window.installEventFilter(self)
+
+    def _preload(self) -> None:
+        if not self._is_shut:
+            preload_soon(self.segment_panel.store, self.segment_panel.checkpoint)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Keep the window open while corrections cannot be saved, if the user wants that."""

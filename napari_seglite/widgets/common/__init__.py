@@ -1,6 +1,7 @@
 """The code that several panels share: jobs, forms, layers, status, tables and preferences.
 
-`jobs` is the only module that knows threads, but for the one that `label_colours` compiles in.
+`jobs` is the only module that knows threads, but for those in which `label_colours` compiles and
+`preloading` loads.
 """
 
 from . import colours, forms, keys, layers, preferences, viewer_region
@@ -13,6 +14,7 @@ from .jobs import StopSignal, allow_parallel_jobs, last_of
 from .key_slider import KeySlider
 from .label_colours import warm_colours_soon
 from .layers import add_labels, add_uncertainty, current_frame, label_shape
+from .preloading import preload_soon
 from .score_table import ScoreTable
 from .source_files import SourceFiles
 from .status import JobStatus, StatusLabel
@@ -52,6 +54,7 @@ __all__ = [
     "layers",
     "plain_tip",
     "preferences",
+    "preload_soon",
     "ready_to_train",
     "viewed_patch",
     "viewer_region",

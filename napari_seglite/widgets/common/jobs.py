@@ -178,3 +178,5 @@ def _guarded(
         log.exception("A job failed")
         reason = str(error) if isinstance(error, Exception) else repr(error)
         return "failed", f"Something unexpected went wrong: {reason}. The log has the details."
+    finally:
+        process.unshare_main_arena()

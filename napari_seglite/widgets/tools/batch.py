@@ -329,7 +329,7 @@ def _found(paths: list[Path]) -> Generator[None, None, Inputs]:
 def _segmented(
     files: list[Path], request: BatchRequest, store: CheckpointStore, stop: StopSignal
 ) -> Generator[BatchEvent, None, None]:
-    from ...batch import run_batch
+    from ...batch import IN_MEMORY, run_batch
     from ...inference import Segmenter
 
-    yield from run_batch(files, request, Segmenter(store), stop)
+    yield from run_batch(files, request, Segmenter(store, IN_MEMORY), stop)
