@@ -57,6 +57,18 @@ def kept(file: Path, key: dict[str, Any], compute: Callable[[], float]) -> float
     return dice
 
 
+def kept_rows(file: Path, key: list[Any], compute: Callable[[], list[Any]]) -> list[Any]:
+    """Return the rows that a file holds for a key; otherwise compute them and add them to it."""
+    for kept_key, rows in map(json.loads, file.read_text().splitlines() if file.exists() else ()):
+        if kept_key == key:
+            return list(rows)
+    found = compute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lines:
+        lines.write(json.dumps([key, found]) + "\n")
+    return found
+
+
 def peak_memory() -> float:
     """Return the peak resident memory of this process in megabytes; not on Windows."""
     import resource

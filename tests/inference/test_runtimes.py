@@ -16,6 +16,7 @@ from napari_seglite.inference.choice import EXPORTING
 from napari_seglite.inference.runtimes import OpenVinoRuntime, TorchRuntime
 from napari_seglite.runtime import devices, graphs, tuning
 from src_models.folding import fold
+from src_models.selective_scan import ENVIRONMENT_VARIABLE
 
 needs_openvino = pytest.mark.skipif(
     not graphs.installed(), reason="OpenVINO is not installed (pip install 'napari-seglite[fast]')"
@@ -39,11 +40,14 @@ def exported(store, info):
 
 
 # ------------------------------------------------------------------ without OpenVINO
-def test_what_cannot_be_exported_is_computed_by_torch_and_said_once(store, untrained, blobs):
+def test_what_cannot_be_exported_is_computed_by_torch_and_said_once(
+    store, untrained, blobs, monkeypatch
+):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "reference")
     segmenter = Segmenter(store)
     request = SegmentRequest(untrained.id, "YX", "cpu", runtime="openvino")
     first, second = (segmenter.segment(blobs[0], request) for _ in range(2))
-    assert "the scan of S-Net cannot be exported. torch computed this." in first.notices[0]
+    assert "the scan of S-Net needs Numba for that. torch computed this." in first.notices[0]
     assert second.notices == ()
     recipe = first.recipe()
     assert (recipe["runtime"], recipe["precision"]) == ("torch", "exact")
@@ -62,7 +66,8 @@ def test_without_openvino_torch_computes_and_says_how_to_get_it(store, blobs, mo
     assert result.request.precision == "exact"
 
 
-def test_precision_fast_alone_says_that_it_was_exact(store, untrained, blobs):
+def test_precision_fast_alone_says_that_it_was_exact(store, untrained, blobs, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "reference")
     request = SegmentRequest(untrained.id, "YX", "cpu", precision="fast")
     result = Segmenter(store).segment(blobs[0], request)
     assert result.request.precision == "exact"
@@ -87,10 +92,11 @@ def test_no_job_waits_for_measurements(store, untrained, blobs, monkeypatch):
     for _ in range(2):
         segmenter.segment(blobs[0], request)
     folder = store.folder.parent
-    assert started == [(folder, store.path(untrained.id), "cpu", False)]
+    assert started == [(folder, store.path(untrained.id), "cpu", graphs.installed())]
 
 
-def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, capsys):
+def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, capsys, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "reference")
     image = tmp_path / "cells.tif"
     tifffile.imwrite(image, blobs[0])
     words = f"segment {image} --checkpoint {untrained.id} --output {tmp_path} --device cpu "
@@ -111,6 +117,7 @@ def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, ca
         ("u2net-msac", {"variant": "attention"}),
         ("m2snet", {"preset": "light", "own_statistics": True}),
         ("celnet", {}),
+        ("s-net", {}),
     ],
 )
 def test_openvino_gives_the_logits_of_torch_for_any_size(store, network, options):
