@@ -77,7 +77,7 @@ def test_precision_fast_alone_says_that_it_was_exact(store, untrained, blobs, mo
 def test_only_the_known_runtimes_and_precisions_can_be_asked_for():
     with pytest.raises(SegliteError, match="The runtime must be one of auto, torch, openvino"):
         SegmentRequest("any", "YX", runtime="onnx")
-    with pytest.raises(SegliteError, match="The precision must be one of exact, fast"):
+    with pytest.raises(SegliteError, match="The precision must be one of auto, exact, fast"):
         SegmentRequest("any", "YX", precision="half")
 
 
