@@ -19,7 +19,7 @@ import argparse
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -54,7 +54,7 @@ SETS = {
 }
 
 
-def times(name: str, size: int, rounds: int) -> tuple[str, ...]:
+def times(name: str, size: int, rounds: int, clock: Callable[[], float]) -> tuple[str, ...]:
     """Return a row of the table of times for a tile of ``(size, size)`` pixels."""
     network_name, channels, options = NETWORKS[name]
     info = CheckpointInfo(
@@ -72,7 +72,8 @@ def times(name: str, size: int, rounds: int) -> tuple[str, ...]:
     image = torch.randn(1, channels, size, size)
     runtimes = {"torch": TorchRuntime(network), "exact": exact, "fast": fast}
     with torch.inference_mode():
-        seconds = side_by_side({k: partial(r.forward, image) for k, r in runtimes.items()}, rounds)
+        calls = {k: partial(r.forward, image) for k, r in runtimes.items()}
+        seconds = side_by_side(calls, rounds, clock)
     ratios = [f"{seconds['torch'] / seconds[kind]:.1f}" for kind in ("exact", "fast")]
     return (name, *(f"{seconds[kind] * 1e3:.0f}" for kind in runtimes), *ratios)
 
@@ -211,6 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--processor", action="store_true", help="processor time of all threads")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--fixed", action="store_true", help="graphs for one size of a tile")
     parser.add_argument("--labels", type=Path, dest="data", help="folder of the data sets")
@@ -235,7 +237,10 @@ def main() -> None:
             table(rows)
             return
         rows = [("network", "torch, ms", "exact, ms", "fast, ms", "exact, times", "fast, times")]
-        table(rows + [times(n, arguments.size, arguments.rounds) for n in arguments.networks])
+        clock = time.process_time if arguments.processor else time.perf_counter
+        table(
+            rows + [times(n, arguments.size, arguments.rounds, clock) for n in arguments.networks]
+        )
 
 
 if __name__ == "__main__":

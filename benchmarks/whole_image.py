@@ -80,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", type=int, nargs=2, default=(4000, 6000), metavar=("H", "W"))
     parser.add_argument("--checkpoints", nargs="+", default=CHECKPOINTS)
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--output", type=Path, default=Path("whole-image"), metavar="FOLDER")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -93,7 +94,7 @@ def main() -> None:
     for checkpoint in arguments.checkpoints:
         export(checkpoint, arguments.output)
         first: list[float] = []
-        for way in WAYS:
+        for way in dict.fromkeys(("torch", *arguments.ways)):
             compute = partial(measured, checkpoint, way, size, arguments.output)
             key = [checkpoint, way, *size]
             (found,) = kept_rows(arguments.output / "rows.jsonl", key, compute)

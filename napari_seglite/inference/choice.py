@@ -84,7 +84,7 @@ class RuntimeChoice:
         if request.runtime == "openvino" and not problem and not self._graphs.holds(self.info):
             yield Progress(EXPORTING)
             problem = self._export(request.device, stop)
-        if request.runtime != "torch" and not problem and self._graphs.holds(self.info):
+        if self._wanted(request) and not problem and self._graphs.holds(self.info):
             try:
                 return self._compile(self._precision(request), stop), self._slow(request)
             except (OSError, RuntimeError) as error:  # a damaged file
@@ -115,7 +115,7 @@ class RuntimeChoice:
         if self._tuned or self._seconds < tuning.PAYS_AFTER:
             return
         self._tuned, device = True, request.device
-        graph = request.runtime != "torch" and not self._problem(request)
+        graph = self._wanted(request) and not self._problem(request)
         graph = graph and not self._graphs.holds(self.info)
         if graph or memory_format.remembered(self.folder, self.info, device) is None:
             with suppress(OSError):
@@ -134,6 +134,16 @@ class RuntimeChoice:
             return "it runs one head of a network"
         known = graphs.obstacle(self.info, request.device)
         return known or self._graphs.refusal(self.info)
+
+    def _wanted(self, request: SegmentRequest) -> bool:
+        """Whether OpenVINO is to compute a request if it can.
+
+        Networks with a scan are faster with torch unless OpenVINO computes in bfloat16.
+        """
+        if request.runtime != "auto":
+            return request.runtime == "openvino"
+        scans = src_models.card(self.info.network).uses_scan
+        return not scans or self._precision(request) == "fast"
 
     def _precision(self, request: SegmentRequest) -> Precision:
         """Return what OpenVINO computes a request in."""

@@ -1,12 +1,14 @@
 """A job is computed by torch or by OpenVINO, and says which."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 import torch
 
+import src_models
 from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
 from napari_seglite.cli import main
@@ -92,7 +94,7 @@ def test_no_job_waits_for_measurements(store, untrained, blobs, monkeypatch):
     for _ in range(2):
         segmenter.segment(blobs[0], request)
     folder = store.folder.parent
-    assert started == [(folder, store.path(untrained.id), "cpu", graphs.installed())]
+    assert started == [(folder, store.path(untrained.id), "cpu", False)]
 
 
 def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, capsys, monkeypatch):
@@ -215,6 +217,37 @@ def test_precision_fast_is_near_and_recorded(store, blobs):
     assert fast.request.precision == "fast"
     difference = np.abs(np.asarray(exact.probabilities, float) - np.asarray(fast.probabilities))
     assert 0 < difference.max() < 0.2
+
+
+@needs_openvino
+def test_a_network_with_a_scan_goes_to_openvino_for_bfloat16_or_if_asked(store, blobs):
+    info = saved(store, network="s-net")
+    exported(store, info)
+
+    def ran(**settings):
+        request = SegmentRequest(info.id, "YX", "cpu", **settings)
+        found = Segmenter(store).segment(blobs[0], request).request
+        return found.runtime, found.precision
+
+    fast = "fast" if devices.fast_bfloat16("cpu") else "exact"
+    assert ran() == ("torch", "exact")
+    assert ran(precision="exact", runtime="openvino") == ("openvino", "exact")
+    if fast == "fast":
+        assert ran(precision="fast") == ("openvino", "fast")
+
+
+@needs_openvino
+def test_auto_is_fast_for_networks_whose_card_says_so(store, blobs, monkeypatch):
+    info = saved(store, **TINY)
+    exported(store, info)
+    request = SegmentRequest(info.id, "YX", "cpu")
+    assert Segmenter(store).segment(blobs[0], request).request.precision == "exact"
+    card = replace(src_models.card("unet-sharp"), bfloat16=True)
+    monkeypatch.setitem(src_models._cards(), "unet-sharp", card)
+    fast = "fast" if devices.fast_bfloat16("cpu") else "exact"
+    result = Segmenter(store).segment(blobs[0], request)
+    assert result.request.precision == fast
+    assert result.notices == ()
 
 
 @needs_openvino
