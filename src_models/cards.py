@@ -230,6 +230,7 @@ CARDS = {
             loss="BCE + Dice on eight outputs + BCE of presence",
             memory=3200,
             memory_format="contiguous",
+            bfloat16=True,
             encoder=("nodes.0_0.", "nodes.1_0.", "nodes.2_0.", "nodes.3_0.", "nodes.4_0."),
             factory="src_models.unet_sharp:UNetSharp",
             options=(

@@ -15,7 +15,7 @@ from src_models.selective_scan.image_scan import ImageScan
 _NAME, _INPUTS = "SegliteImageScan", 6
 
 
-class ScanOperation(openvino.Op):
+class ScanOperation(openvino.Op):  # type: ignore[misc]
     """`ImageScan`, which documents the inputs, computed by the kernels that torch uses."""
 
     class_type_info = openvino.DiscreteTypeInfo(_NAME, "extension")
