@@ -38,14 +38,14 @@ WAYS: dict[str, tuple[str, str]] = {
 }
 
 
-def one(checkpoint: str, way: str, height: int, width: int, folder: Path) -> None:
+def one(checkpoint: str, way: str, size: tuple[int, int], folder: Path) -> None:
     """Segment an image and print seconds, processor seconds and megabytes; store the labels."""
     tuning.PAYS_AFTER = math.inf  # nothing else may run beside
     segmenter = Segmenter(CheckpointStore(folder / "checkpoints"))
     runtime, precision = WAYS[way]
     settings: dict[str, Any] = {"runtime": runtime, "precision": precision}
     request = SegmentRequest(checkpoint, "YX", "cpu", output="semantic", **settings)
-    image = picture(height, width)
+    image = picture(*size)
     with process.keep_freed_memory():
         segmenter.segment(image[:300, :300], request)
         before, processor, begun = peak_memory(), time.process_time(), time.perf_counter()
@@ -84,10 +84,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("whole-image"), metavar="FOLDER")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    size = tuple(arguments.size)
+    size = arguments.size[0], arguments.size[1]
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.one:
-        one(*arguments.one, *size, arguments.output)
+        checkpoint, way = arguments.one
+        one(checkpoint, way, size, arguments.output)
         return
     header = "checkpoint,runtime,s,times,processor s,times,peak memory MB,pixels changed"
     rows: list[tuple[str, ...]] = [tuple(header.split(","))]
