@@ -12,7 +12,9 @@ from typing import Any
 
 
 def side_by_side(
-    candidates: Mapping[str, Callable[[], object]], rounds: int = 5
+    candidates: Mapping[str, Callable[[], object]],
+    rounds: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Return the median time of each candidate in seconds.
 
@@ -24,14 +26,16 @@ def side_by_side(
         Functions to time, by name.
     rounds : int
         Timed calls per candidate, after one round that does not count.
+    clock : callable
+        Returns seconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(rounds + 1):
         for name, call in candidates.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if number:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -55,6 +59,18 @@ def kept(file: Path, key: dict[str, Any], compute: Callable[[], float]) -> float
     with file.open("a") as lines:
         lines.write(json.dumps({**key, "dice": dice}) + "\n")
     return dice
+
+
+def kept_rows(file: Path, key: list[Any], compute: Callable[[], list[Any]]) -> list[Any]:
+    """Return the rows that a file holds for a key; otherwise compute them and add them to it."""
+    for kept_key, rows in map(json.loads, file.read_text().splitlines() if file.exists() else ()):
+        if kept_key == key:
+            return list(rows)
+    found = compute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lines:
+        lines.write(json.dumps([key, found]) + "\n")
+    return found
 
 
 def peak_memory() -> float:

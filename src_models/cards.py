@@ -100,6 +100,9 @@ class NetworkCard:
         Whether it has a method ``presence``, which says what an image holds at all.
     uses_scan : bool
         Whether it contains the selective scan, which is compiled on first use.
+    bfloat16 : bool
+        Whether bfloat16 hardly changes its labels, see *Runtimes* in ``docs/benchmarks.md``, so
+        that it is the default where it is faster.
     notes : str
         Anything else to know, such as options or limitations.
     memory : int
@@ -132,6 +135,7 @@ class NetworkCard:
     pruning_levels: tuple[int, ...] = ()
     guided: bool = False
     uses_scan: bool = False
+    bfloat16: bool = False
     notes: str = ""
     memory: int = 4000
     memory_format: str = "channels_last"
@@ -226,6 +230,7 @@ CARDS = {
             loss="BCE + Dice on eight outputs + BCE of presence",
             memory=3200,
             memory_format="contiguous",
+            bfloat16=True,
             encoder=("nodes.0_0.", "nodes.1_0.", "nodes.2_0.", "nodes.3_0.", "nodes.4_0."),
             factory="src_models.unet_sharp:UNetSharp",
             options=(

@@ -8,13 +8,16 @@ final sigmoid, any height and width, any number of channels and classes.
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .selective_scan import selective_scan
+from .selective_scan.image_scan import ImageScan, can_scan_image
 
 WIDTH = 64
 STATES = 16
@@ -96,6 +99,7 @@ class SS2D(nn.Module):
         self.D = nn.Parameter(torch.ones(4 * inner))
         self.out_norm = nn.LayerNorm(inner)
         self.out_proj = nn.Linear(inner, channels, bias=False)
+        self.image_scan = ImageScan()
         self._reset()
 
     def _reset(self) -> None:
@@ -117,6 +121,8 @@ class SS2D(nn.Module):
     def _scan(self, x: Tensor) -> Tensor:
         """Scan ``(B, C, H, W)`` in four directions and add them up as ``(B, H, W, C)``."""
         batch, channels, height, width = x.shape
+        if can_scan_image(x, channels):
+            return self._scan_in_place(x.permute(0, 2, 3, 1))
         lines = (x.permute(0, 2, 3, 1).flatten(1, 2), x.permute(0, 3, 2, 1).flatten(1, 2))
         shapes = ((batch, height, width, channels), (batch, width, height, channels))
         total: Tensor | None = None
@@ -131,6 +137,21 @@ class SS2D(nn.Module):
                 total = y if total is None else total + y
         assert total is not None
         return total.to(x.dtype)
+
+    def _scan_in_place(self, x: Tensor) -> Tensor:
+        """Scan ``(B, H, W, C)`` as `_scan` does, faster and without gradients."""
+        channels = x.shape[-1]
+        rates = -torch.exp(self.A_log.view(4, channels, -1)).transpose(1, 2) * math.log2(math.e)
+        with torch.autocast("cpu", enabled=False):
+            y: Tensor = self.image_scan(
+                x,
+                F.linear(x, self.x_proj.flatten(0, 1)),
+                self.dt_proj.transpose(1, 2),
+                rates,
+                self.D.view(4, channels).sum(0),
+                self.dt_bias,
+            )
+        return y
 
     def _scan_lines(self, tokens: Tensor, directions: list[int]) -> Tensor:
         """Scan ``(B, K, L, C)``, each of K directions with its own projections."""
@@ -233,6 +254,14 @@ class MSFF(nn.Module):
         local = self.square(x)
         wide = sum((strip(local) for strip in self.strips), local)
         return F.silu(self.norm(self.mix(wide)) + x)
+
+    def folded(self) -> MSFF:
+        """Return a copy for inference, whose norm is part of the convolution before it."""
+        folded = copy.deepcopy(self)
+        with torch.no_grad():
+            folded.mix = fuse_conv_bn_eval(folded.mix, folded.norm)
+        folded.norm = nn.Identity()  # type: ignore[assignment]
+        return folded
 
 
 class GLFFStage(nn.Module):

@@ -84,9 +84,9 @@ class RuntimeChoice:
         if request.runtime == "openvino" and not problem and not self._graphs.holds(self.info):
             yield Progress(EXPORTING)
             problem = self._export(request.device, stop)
-        if request.runtime != "torch" and not problem and self._graphs.holds(self.info):
+        if self._wanted(request) and not problem and self._graphs.holds(self.info):
             try:
-                return self._compile(request.precision, stop), self._slow(request)
+                return self._compile(self._precision(request), stop), self._slow(request)
             except (OSError, RuntimeError) as error:  # a damaged file
                 self._graphs.forget(self.info)
                 problem = f"its graph cannot be read: {str(error)[:200]}"
@@ -115,7 +115,7 @@ class RuntimeChoice:
         if self._tuned or self._seconds < tuning.PAYS_AFTER:
             return
         self._tuned, device = True, request.device
-        graph = request.runtime != "torch" and not self._problem(request)
+        graph = self._wanted(request) and not self._problem(request)
         graph = graph and not self._graphs.holds(self.info)
         if graph or memory_format.remembered(self.folder, self.info, device) is None:
             with suppress(OSError):
@@ -135,6 +135,24 @@ class RuntimeChoice:
         known = graphs.obstacle(self.info, request.device)
         return known or self._graphs.refusal(self.info)
 
+    def _wanted(self, request: SegmentRequest) -> bool:
+        """Whether OpenVINO is to compute a request if it can.
+
+        Networks with a scan are faster with torch unless OpenVINO computes in bfloat16.
+        """
+        if request.runtime != "auto":
+            return request.runtime == "openvino"
+        scans = src_models.card(self.info.network).uses_scan
+        return not scans or self._precision(request) == "fast"
+
+    def _precision(self, request: SegmentRequest) -> Precision:
+        """Return what OpenVINO computes a request in."""
+        if request.precision == "auto":
+            wanted: Precision = "fast" if src_models.card(self.info.network).bfloat16 else "exact"
+        else:
+            wanted = request.precision
+        return wanted if devices.fast_bfloat16("cpu") else "exact"
+
     def _export(self, device: str, stop: Stop) -> str:
         """Export the network; return why that failed, or an empty string."""
         try:
@@ -150,8 +168,6 @@ class RuntimeChoice:
     def _compile(self, precision: Precision, stop: Stop) -> OpenVinoRuntime:
         import torch
 
-        if not devices.fast_bfloat16("cpu"):
-            precision = "exact"
         if self._compiled is None or self._compiled.precision != precision:
             parts: dict[str, object] = {}
             threads = torch.get_num_threads()
@@ -162,7 +178,7 @@ class RuntimeChoice:
         return self._compiled
 
     def _slow(self, request: SegmentRequest) -> list[str]:
-        if request.precision == "exact" or devices.fast_bfloat16("cpu"):
+        if request.precision != "fast" or devices.fast_bfloat16("cpu"):
             return []
         return self._once(
             ["This processor has no instructions for bfloat16, so this was computed exactly."]

@@ -16,7 +16,7 @@ from ..errors import SegliteError
 from ..images import ImageAxes, Region
 from ..labels import OUTPUTS, STACK_OBJECTS, Output, StackObjects
 from .guided import empty_problem
-from .runtimes import PRECISIONS, RUNTIMES, Precision, RuntimeName
+from .runtimes import PRECISIONS, RUNTIMES, PrecisionChoice, RuntimeName
 from .settings import Setting, parse_channels, parse_numbers, settings_of
 from .tiling import OVERLAP, TILE
 
@@ -276,13 +276,14 @@ class SegmentRequest:
         ),
     ] = "auto"
     precision: Annotated[
-        Precision,
+        PrecisionChoice,
         Setting(
-            help="exact: float32; fast: bfloat16, where openvino and the processor can",
+            help="exact: float32; fast: bfloat16, where openvino and the processor can; auto: fast "
+            "for networks whose labels it hardly changes",
             label="The precision",
             choices=PRECISIONS,
         ),
-    ] = "exact"
+    ] = "auto"
 
     def __post_init__(self) -> None:
         ImageAxes(self.axes)

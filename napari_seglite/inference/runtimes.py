@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 RuntimeName = Literal["auto", "torch", "openvino"]
 RUNTIMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
 Precision = Literal["exact", "fast"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+PrecisionChoice = Literal["auto", "exact", "fast"]
+PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
 # Milliseconds after which a computation asks whether it should stop.
 _PATIENCE = 20
 

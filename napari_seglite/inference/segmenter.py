@@ -173,8 +173,8 @@ class Segmenter:
         if needs_compiling(loaded.info.network, request.device):
             yield Progress(COMPILING, frames=len(frames))
         warm_up(loaded.info.network, request.device)
-        if resume is not None and not resume.complete and request.runtime == "auto":
-            request = replace(request, runtime=resume.request.runtime)
+        if resume is not None and not resume.complete:
+            request = _as_begun(request, resume.request)
         asked = request
         runtime, notices = yield from loaded.choice.choose(request, stop)
         request = replace(request, runtime=runtime.name, precision=runtime.precision)
@@ -337,6 +337,14 @@ def _resume_or_begin(
     if before.tiles is not None:
         image_pass.resume(before.tiles)
     return _Outputs(before.probabilities, before.head, before.disagreement)
+
+
+def _as_begun(request: SegmentRequest, begun: SegmentRequest) -> SegmentRequest:
+    """Return a request with the runtime and precision of another, where it leaves them open."""
+    if request.runtime not in ("auto", begun.runtime):
+        return request
+    precision = begun.precision if request.precision == "auto" else request.precision
+    return replace(request, runtime=begun.runtime, precision=precision)
 
 
 def _continues(before: Segmentation, image_pass: ImagePass) -> bool:

@@ -87,11 +87,15 @@ def export(network: nn.Module, info: CheckpointInfo, folder: Path) -> None:
     """
     import openvino
 
+    from .scan_operation import extensions
+
     for name, part in parts(network, info, EXPORTED).items():
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():
             # Branches depend on whether the size has to be padded, which it never has.
             warnings.simplefilter("ignore")
-            graph = openvino.convert_model(part.module, example_input=part.inputs)
+            graph = openvino.convert_model(
+                part.module, example_input=part.inputs, extension=extensions()
+            )
         openvino.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
     # Tracing may take a size for a constant, so others are tried.
     for size in CHECKED:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import src_models
+from src_models.selective_scan import choose_backend
 
 from ..formats import is_unfinished, recover, replacing
 
@@ -135,8 +136,8 @@ def obstacle(info: CheckpointInfo, device: str) -> str:
     card = src_models.card(info.network)
     if device != "cpu":
         return f"it is for the CPU alone, and this runs on {device}"
-    if card.uses_scan:
-        return f"the scan of {card.title} cannot be exported"
+    if card.uses_scan and choose_backend("cpu") != "numba":
+        return f"the scan of {card.title} needs Numba for that"
     if info.volumetric:
         return "networks for volumes are not exported"
     if not installed():
@@ -163,12 +164,16 @@ def compiled(file: Path, precision: str, threads: int) -> Any:
     """
     import openvino
 
+    from .scan_operation import ScanOperation
+
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "fast" else "f32",
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
-    return openvino.Core().compile_model(file, "CPU", settings)
+    core = openvino.Core()
+    core.add_extension(ScanOperation)
+    return core.compile_model(file, "CPU", settings)
 
 
 def _version(package: str) -> str:

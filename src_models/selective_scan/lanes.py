@@ -7,17 +7,18 @@ width of the processor decides how many instructions they take.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.datamodel import models
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import overload, register_model
+from numpy.polynomial import Chebyshev, Polynomial
 
 # Numba's type hints do not say what the decorator returns.
 intrinsic: Any = _intrinsic
@@ -27,8 +28,12 @@ _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, WIDTH)
 # Products and sums may be fused; nothing is relaxed that would let NaN or infinity vanish.
 _FLAGS = ("contract", "nsz")
-# 2^f on [-1/2, 1/2], the Taylor series of exp(f ln 2): off by at most 1.2e-7.
-_SERIES = tuple(math.log(2) ** k / math.factorial(k) for k in range(7))
+# 2^f on [-1/2, 1/2]: off by at most 1.5e-7, rounding included.
+_SERIES = tuple(
+    float(c)
+    for c in Chebyshev.interpolate(np.exp2, 5, domain=[-0.5, 0.5]).convert(kind=Polynomial).coef
+)
+_ROUNDING = 1.5 * 2.0**23
 _LOWEST, _HIGHEST = -126.0, 127.0
 
 
@@ -104,6 +109,8 @@ def total(typing: Any, lanes: Any) -> Any:
 def _power_of_two(builder: Any, x: Any) -> Any:
     """Return 2^x of lanes or of one number; LLVM would not vectorise a library call."""
     single = x.type == _FLOAT
+    i32 = ir.IntType(32)
+    integers = i32 if single else ir.VectorType(i32, WIDTH)
 
     def constant(value: float) -> Any:
         return ir.Constant(x.type, value if single else [value] * WIDTH)
@@ -113,21 +120,18 @@ def _power_of_two(builder: Any, x: Any) -> Any:
 
     x = clamp(">", _LOWEST)
     x = clamp("<", _HIGHEST)
-    name = "llvm.floor.f32" if single else "llvm.floor.v16f32"
-    floor = get_or_insert_function(builder.module, ir.FunctionType(x.type, [x.type]), name)
-    whole = builder.call(floor, [builder.fadd(x, constant(0.5))])
-    f = builder.fsub(x, whole)
+    # So large a number has no digits after the point, and the whole number in its last bits.
+    rounded = builder.fadd(x, constant(_ROUNDING))
+    f = builder.fsub(x, builder.fsub(rounded, constant(_ROUNDING)))
     series = constant(_SERIES[-1])
     for coefficient in reversed(_SERIES[:-1]):
         series = builder.fadd(
             builder.fmul(series, f, flags=_FLAGS), constant(coefficient), flags=_FLAGS
         )
-    # A whole power of two is the float with these bits in its exponent.
-    i32 = ir.IntType(32)
-    integers = i32 if single else ir.VectorType(i32, WIDTH)
-    bias, shift = (ir.Constant(integers, k if single else [k] * WIDTH) for k in (127, 23))
-    bits = builder.shl(builder.add(builder.fptosi(whole, integers), bias), shift)
-    return builder.fmul(series, builder.bitcast(bits, x.type), flags=_FLAGS)
+    # Adding to the bits of the exponent multiplies by a whole power of two.
+    shift = ir.Constant(integers, 23 if single else [23] * WIDTH)
+    power = builder.shl(builder.bitcast(rounded, integers), shift)
+    return builder.bitcast(builder.add(builder.bitcast(series, integers), power), x.type)
 
 
 @intrinsic
@@ -150,6 +154,16 @@ def _binary(instruction: str) -> Any:
         return LANES(LANES, LANES), build
 
     return compute
+
+
+@intrinsic
+def maximum(typing: Any, a: Any, b: Any) -> Any:
+    """Return the larger of two numbers, lane by lane."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+
+    return LANES(LANES, LANES), build
 
 
 def _teach(symbol: Callable[..., Any], instruction: str) -> None:

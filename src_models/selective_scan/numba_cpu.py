@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from ..compiled import is_compiled
-from . import kernels
+from . import cross_kernels, kernels
 from .lanes import WIDTH
 from .scan_inputs import ScanInputs
 
 # Numba's type hints know no arguments of compiled functions.
 _forward: Callable[..., None] = kernels.forward
 _backward: Callable[..., None] = kernels.backward
+_cross_forward: Callable[..., None] = cross_kernels.forward
 # Most rows per block (their states fit into the L1 cache) and fewest.
 WIDEST, NARROWEST = 64, WIDTH
 
@@ -34,14 +35,18 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _for_each_block(
-    batch: int, rows: int, groups: int, run: Callable[[int, int, int, int, int], None]
+    batch: int,
+    rows: int,
+    groups: int,
+    run: Callable[[int, int, int, int, int], None],
+    narrowest: int = NARROWEST,
 ) -> int:
     """Call ``run(batch item, group, block, first row, rows)`` for every block, in threads.
 
-    Returns the number of blocks per group.
+    Blocks have at least `narrowest` rows. Returns the number of blocks per group.
     """
     per_group, threads = rows // groups, torch.get_num_threads()
-    width = _block_width(batch * groups, per_group, threads)
+    width = _block_width(batch * groups, per_group, threads, narrowest)
     blocks = [
         (item, group, start // width, group * per_group + start, min(width, per_group - start))
         for item in range(batch)
@@ -57,10 +62,10 @@ def _for_each_block(
     return -(-per_group // width)
 
 
-def _block_width(sequences: int, rows: int, threads: int) -> int:
+def _block_width(sequences: int, rows: int, threads: int, narrowest: int) -> int:
     """Return the rows per block: as many as fit the cache, fewer where threads would be idle."""
     width = WIDEST
-    while width > NARROWEST and sequences * -(-rows // width) < threads:
+    while width > narrowest and sequences * -(-rows // width) < threads:
         width //= 2
     return width
 
@@ -221,9 +226,24 @@ def selective_scan_numba(inputs: ScanInputs) -> Tensor:
     return run(*tensors, inputs.delta_softplus).to(inputs.u.dtype)
 
 
+def scan_image(inputs: Sequence[np.ndarray], y: np.ndarray) -> None:
+    """Write the scan of the arguments of `image_scan.ImageScan` into y; all are contiguous."""
+    u, projected, weights, rates, skips, bias = inputs
+    batch, height, width, channels = u.shape
+    shared = [each.reshape(-1) for each in (weights, rates, skips, bias)]
+    own = [each.reshape(batch, -1) for each in (u, projected, y)]
+    sizes = (height, width, channels, weights.shape[1], rates.shape[1])
+
+    def run(item: int, _group: int, _block: int, first: int, rows: int) -> None:
+        pixels, given, result = (each[item] for each in own)
+        _cross_forward(pixels, given, *shared, result, *sizes, first, rows)
+
+    _for_each_block(batch, channels, 1, run, cross_kernels.PAIR)
+
+
 def needs_compiling(training: bool) -> bool:
     """Whether the compiled kernels are missing, in this process and in the cache on disk."""
-    needed = [kernels.forward, *([kernels.backward] if training else [])]
+    needed = [kernels.forward, cross_kernels.forward, *([kernels.backward] if training else [])]
     return not all(is_compiled(kernel) for kernel in needed)
 
 
@@ -235,3 +255,6 @@ def warm_up(training: bool) -> None:
     y = selective_scan_numba(inputs)
     if training:
         y.sum().backward()
+    pixels, rows = np.ones((1, 1, 1, 32), np.float32), np.ones((4, 1, 32), np.float32)
+    given = np.ones((1, 1, 1, 12), np.float32)
+    scan_image([pixels, given, rows, -rows, pixels[0, 0, 0], rows[:, 0]], np.empty_like(pixels))

@@ -330,7 +330,7 @@ def test_precision_is_a_row_where_openvino_is_and_is_remembered(viewer, dock, nu
     viewer.add_image(nuclei)
     form = dock.segment_panel.form
     assert form.precision_box.isVisible() == graphs.installed()
-    assert form.request().precision == "exact"
+    assert form.request().precision == "auto"
     form.precision_box.setCurrentIndex(form.precision_box.findData("fast"))
     request = form.request()
     assert request.precision == "fast"

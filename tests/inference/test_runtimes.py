@@ -1,12 +1,14 @@
 """A job is computed by torch or by OpenVINO, and says which."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 import torch
 
+import src_models
 from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
 from napari_seglite.cli import main
@@ -16,6 +18,7 @@ from napari_seglite.inference.choice import EXPORTING
 from napari_seglite.inference.runtimes import OpenVinoRuntime, TorchRuntime
 from napari_seglite.runtime import devices, graphs, tuning
 from src_models.folding import fold
+from src_models.selective_scan import ENVIRONMENT_VARIABLE
 
 needs_openvino = pytest.mark.skipif(
     not graphs.installed(), reason="OpenVINO is not installed (pip install 'napari-seglite[fast]')"
@@ -39,11 +42,14 @@ def exported(store, info):
 
 
 # ------------------------------------------------------------------ without OpenVINO
-def test_what_cannot_be_exported_is_computed_by_torch_and_said_once(store, untrained, blobs):
+def test_what_cannot_be_exported_is_computed_by_torch_and_said_once(
+    store, untrained, blobs, monkeypatch
+):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "reference")
     segmenter = Segmenter(store)
     request = SegmentRequest(untrained.id, "YX", "cpu", runtime="openvino")
     first, second = (segmenter.segment(blobs[0], request) for _ in range(2))
-    assert "the scan of S-Net cannot be exported. torch computed this." in first.notices[0]
+    assert "the scan of S-Net needs Numba for that. torch computed this." in first.notices[0]
     assert second.notices == ()
     recipe = first.recipe()
     assert (recipe["runtime"], recipe["precision"]) == ("torch", "exact")
@@ -62,7 +68,8 @@ def test_without_openvino_torch_computes_and_says_how_to_get_it(store, blobs, mo
     assert result.request.precision == "exact"
 
 
-def test_precision_fast_alone_says_that_it_was_exact(store, untrained, blobs):
+def test_precision_fast_alone_says_that_it_was_exact(store, untrained, blobs, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "reference")
     request = SegmentRequest(untrained.id, "YX", "cpu", precision="fast")
     result = Segmenter(store).segment(blobs[0], request)
     assert result.request.precision == "exact"
@@ -72,7 +79,7 @@ def test_precision_fast_alone_says_that_it_was_exact(store, untrained, blobs):
 def test_only_the_known_runtimes_and_precisions_can_be_asked_for():
     with pytest.raises(SegliteError, match="The runtime must be one of auto, torch, openvino"):
         SegmentRequest("any", "YX", runtime="onnx")
-    with pytest.raises(SegliteError, match="The precision must be one of exact, fast"):
+    with pytest.raises(SegliteError, match="The precision must be one of auto, exact, fast"):
         SegmentRequest("any", "YX", precision="half")
 
 
@@ -90,7 +97,8 @@ def test_no_job_waits_for_measurements(store, untrained, blobs, monkeypatch):
     assert started == [(folder, store.path(untrained.id), "cpu", False)]
 
 
-def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, capsys):
+def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, capsys, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "reference")
     image = tmp_path / "cells.tif"
     tifffile.imwrite(image, blobs[0])
     words = f"segment {image} --checkpoint {untrained.id} --output {tmp_path} --device cpu "
@@ -111,6 +119,7 @@ def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, ca
         ("u2net-msac", {"variant": "attention"}),
         ("m2snet", {"preset": "light", "own_statistics": True}),
         ("celnet", {}),
+        ("s-net", {}),
     ],
 )
 def test_openvino_gives_the_logits_of_torch_for_any_size(store, network, options):
@@ -168,6 +177,7 @@ def test_labels_of_a_real_image_are_those_of_torch(real_images, data_folder, che
             region="50,50,306,306",
             output="semantic",
             runtime=name,
+            precision="exact",
         )
         for name in ("torch", "openvino")
     ]
@@ -208,6 +218,36 @@ def test_precision_fast_is_near_and_recorded(store, blobs):
     assert fast.request.precision == "fast"
     difference = np.abs(np.asarray(exact.probabilities, float) - np.asarray(fast.probabilities))
     assert 0 < difference.max() < 0.2
+
+
+@needs_openvino
+def test_a_network_with_a_scan_goes_to_openvino_for_bfloat16_or_if_asked(store, blobs):
+    info = saved(store, network="s-net")
+    exported(store, info)
+
+    def ran(**settings):
+        request = SegmentRequest(info.id, "YX", "cpu", **settings)
+        found = Segmenter(store).segment(blobs[0], request).request
+        return found.runtime, found.precision
+
+    fast = "fast" if devices.fast_bfloat16("cpu") else "exact"
+    assert ran() == ("torch", "exact")
+    assert ran(precision="exact", runtime="openvino") == ("openvino", "exact")
+    if fast == "fast":
+        assert ran(precision="fast") == ("openvino", "fast")
+
+
+@needs_openvino
+def test_auto_is_fast_for_networks_whose_card_says_so(store, blobs, monkeypatch):
+    info = saved(store, **TINY)
+    exported(store, info)
+    request = SegmentRequest(info.id, "YX", "cpu")
+    result = Segmenter(store).segment(blobs[0], request)
+    fast = "fast" if devices.fast_bfloat16("cpu") else "exact"
+    assert (result.request.precision, result.notices) == (fast, ())
+    card = replace(src_models.card("unet-sharp"), bfloat16=False)
+    monkeypatch.setitem(src_models._cards(), "unet-sharp", card)
+    assert Segmenter(store).segment(blobs[0], request).request.precision == "exact"
 
 
 @needs_openvino

@@ -50,7 +50,7 @@ UNCERTAINTIES: dict[Measure, str] = {
 DEFAULTS = SegmentRequest(DEFAULT, "YX")
 # The settings that the next session starts with.
 REMEMBERED = ("checkpoint", "device", "keep_empty", "precision")
-PRECISIONS = {"exact": "Exact", "fast": "Fast, bfloat16"}
+PRECISIONS = {"auto": "Auto", "exact": "Exact", "fast": "Fast, bfloat16"}
 KEEP_EMPTY = (
     "Labels nothing in an image, or slice of a stack, in which the network sees no object at all. "
     "Good where many are empty: they get no false objects and are done sooner. Off is safer where "
@@ -107,7 +107,8 @@ class SegmentForm(QWidget):
         self.precision_box = forms.combo(
             PRECISIONS,
             "Fast is about twice as fast on a CPU with bfloat16 and changes a few pixels at the "
-            "edges. It begins once the network was prepared for OpenVINO, after some segmentations",
+            "edges. It begins once the network was prepared for OpenVINO, after some jobs. "
+            "Auto: where it hardly changes the labels",
         )
         self.scope_box = forms.combo(
             SCOPES,
