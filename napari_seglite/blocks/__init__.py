@@ -1,0 +1,39 @@
+"""Segment an image block by block, by many processes and on many computers.
+
+Start reading at `prepare`, which cuts an image into blocks and writes the ledger, and `run`, which
+does the steps of every block. How a part of an image is predicted is in `inference`, how pixels
+become objects in `labels`, and how labels are stored in `formats`.
+"""
+
+from .api import segment
+from .cut import Cut
+from .drivers import DaskCluster, LocalProcesses, connect
+from .ledger import STEPS, Ledger, Step
+from .merging import Numbered, agreeing, numbered
+from .plan import Blocks, prepare
+from .run import BlockProgress, complete, run, run_step
+from .slurm import array_script, submit
+from .work import work
+
+__all__ = [
+    "STEPS",
+    "BlockProgress",
+    "Blocks",
+    "Cut",
+    "DaskCluster",
+    "Ledger",
+    "LocalProcesses",
+    "Numbered",
+    "Step",
+    "agreeing",
+    "array_script",
+    "complete",
+    "connect",
+    "numbered",
+    "prepare",
+    "run",
+    "run_step",
+    "segment",
+    "submit",
+    "work",
+]
