@@ -11,7 +11,7 @@ from .drivers import DaskCluster, LocalProcesses, connect
 from .ledger import STEPS, Ledger, Step
 from .merging import Numbered, agreeing, numbered
 from .plan import Blocks, prepare
-from .run import BlockProgress, complete, run, run_step
+from .run import BlockProgress, Driver, check_ready, complete, here, run, run_step
 from .slurm import array_script, submit
 from .work import work
 
@@ -21,14 +21,17 @@ __all__ = [
     "Blocks",
     "Cut",
     "DaskCluster",
+    "Driver",
     "Ledger",
     "LocalProcesses",
     "Numbered",
     "Step",
     "agreeing",
     "array_script",
+    "check_ready",
     "complete",
     "connect",
+    "here",
     "numbered",
     "prepare",
     "run",

@@ -84,7 +84,7 @@ def numbered(
     min_size: int,
     least_probability: float,
 ) -> Numbered:
-    """Number the objects of all blocks in the order of their first pixels.
+    """Return the ids of the objects of all blocks, in the order of their first pixels.
 
     Parameters
     ----------

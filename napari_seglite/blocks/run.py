@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..errors import SegliteError
 from ..formats import open_labels
 from ..images import ImageAxes
-from .ledger import Ledger, Step
+from .ledger import STEPS, Ledger, Step
 from .work import work
 
 # Does units of a step, and yields the number of each that is done.
@@ -71,10 +72,29 @@ def run_step(
     """
     left = ledger.left(step, part)
     total = len(range(part[0], ledger.units(step), part[1]))
-    done = total - len(left)
+    before = total - len(left)
     if left:
-        for done, _ in enumerate(driver(ledger.place, step, left), start=done + 1):
+        for done, _ in enumerate(driver(ledger.place, step, left), start=before + 1):
             yield BlockProgress(step, done, total)
+
+
+def check_ready(ledger: Ledger, step: Step | None) -> None:
+    """See whether the steps before one are done; before the end, with None.
+
+    Raises
+    ------
+    SegliteError
+        If not; the message says how many units are left.
+    """
+    steps = ledger.steps()
+    before = steps if step is None else STEPS[: STEPS.index(step)]
+    for earlier in before:
+        left = len(ledger.left(earlier)) if earlier in steps else 0
+        if left:
+            raise SegliteError(
+                f"{ledger.place}: {left} of {ledger.units(earlier)} units of the step {earlier} "
+                "are not done. Run that step, or its parts, again; it does what is left."
+            )
 
 
 def run(ledger: Ledger, driver: Driver = here) -> Iterator[BlockProgress]:

@@ -7,9 +7,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import SegliteError
+from ..formats import is_remote
+from .ledger import Step
 
 # An option of sbatch, as users write it: partition=gpu, time=02:00:00, gres=gpu:1.
 _OPTION = re.compile(r"(?:--)?([a-z][a-z-]*)(?:=([^\s\"'`$;&|<>\\]+))?")
@@ -17,17 +20,17 @@ _OPTION = re.compile(r"(?:--)?([a-z][a-z-]*)(?:=([^\s\"'`$;&|<>\\]+))?")
 _GRACE = 120
 
 
-def array_script(segment: list[str], output: str, parts: int, options: str) -> str:
+def array_script(output: str, steps: Sequence[Step], parts: int, options: str) -> str:
     """Return a shell script that submits the steps of a job as Slurm arrays.
 
     A job that runs out of time is queued again and goes on with the blocks that are left.
 
     Parameters
     ----------
-    segment : list of str
-        Words of the command that segments, without a driver.
     output : str
-        Place of the labels.
+        Place of the labels, whose ledger is written.
+    steps : sequence of str
+        See `Ledger.steps`.
     parts : int
         Jobs of an array.
     options : str
@@ -45,19 +48,21 @@ def array_script(segment: list[str], output: str, parts: int, options: str) -> s
             raise SegliteError(f"--slurm takes options of sbatch as NAME=VALUE, not {word!r}.")
         name, value = option.groups()
         chosen.append(f"--{name}" + (f"={value}" if value else ""))
-    program = [sys.executable, "-m", "napari_seglite"]
-    part = f'--part "$SLURM_ARRAY_TASK_ID/{parts}"'
-    merge = shlex.join([*program, "merge", output])
+    merge = shlex.join([sys.executable, "-m", "napari_seglite", "merge", _absolute(output)])
     lines = ["#!/bin/sh", "set -e", f"options={shlex.quote(' '.join(chosen))}", ""]
     after = ""
-    for step, array in (("segment", True), ("link", True), ("number", False), ("finish", True)):
-        command = f"{merge} --step {step}"
-        if step == "segment":
-            command = shlex.join([*program, "segment", *segment])
-        lines += _job(step, f"{command} {part}" if array else command, parts * array, after)
+    for step in steps:
+        command, jobs = f"{merge} --step {step}", 0
+        if step != "number":
+            command, jobs = f'{command} --part "$SLURM_ARRAY_TASK_ID/{parts}"', parts
+        lines += _job(step, command, jobs, after)
         after = step
     lines += _job("complete", merge, 0, after)
     return "\n".join(lines)
+
+
+def _absolute(output: str) -> str:
+    return output if is_remote(output) else str(Path(output).absolute())
 
 
 def _job(step: str, command: str, parts: int, after: str) -> list[str]:

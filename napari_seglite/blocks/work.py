@@ -295,15 +295,12 @@ def link(here: Opened, batch: int) -> None:
 
 # ------------------------------------------------------------------ number
 def number_all(here: Opened, _: int = 0) -> None:
-    """Number the objects of all blocks, and store the ids of every batch."""
+    """Store the ids of the objects of every batch of blocks."""
     ledger, request = here.ledger, here.job.request
     batches = [unpack(ledger.content("link", k)) for k in range(ledger.units("link"))]
     begins = offsets(np.concatenate([batch["counts"] for batch in batches]))
     pairs = np.concatenate(
-        [
-            np.stack([begins[b["one"]], begins[b["other"]]], 1) + b["pairs"] - 1
-            for b in batches
-        ]
+        [np.stack([begins[b["one"]], begins[b["other"]]], 1) + b["pairs"] - 1 for b in batches]
     )
     sizes, first, sums = (
         np.concatenate([batch[name] for batch in batches]) for name in ("sizes", "first", "sums")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..errors import ImageError
-from ..images import Grid, blocks
+from ..images import Grid
 from . import ome_zarr_labels
 from .ome_zarr import recipe_of
 from .remote import is_remote

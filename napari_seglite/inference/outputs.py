@@ -22,6 +22,7 @@ class Outputs:
 
     @classmethod
     def empty(cls, image_pass: ImagePass) -> Outputs:
+        """Return the arrays of a pass before its first tile."""
         count, classes = len(image_pass.frames), image_pass.info.classes
         plane = image_pass.box.shape
         probabilities = chunked.zeros((count, classes, *plane), np.float16)

@@ -76,8 +76,8 @@ class Part:
     def probability(self) -> np.ndarray:
         """Return the probability of not being background, ``(D, H, W)`` float32."""
         rows, columns = (slice(0, n) for n in self.mask.shape[1:])
-        planes = [self.foreground.probability(frame, rows, columns) for frame in range(len(self.mask))]
-        return np.stack(planes)
+        frames = range(len(self.mask))
+        return np.stack([self.foreground.probability(k, rows, columns) for k in frames])
 
     def components(self) -> np.ndarray:
         """Return the connected parts of the mask, ``(D, H, W)`` numbered from 1."""
