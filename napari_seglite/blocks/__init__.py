@@ -8,20 +8,23 @@ become objects in `labels`, and how labels are stored in `formats`.
 from .api import segment
 from .cut import Cut
 from .drivers import DaskCluster, LocalProcesses, connect
-from .ledger import STEPS, Ledger, Step
+from .ledger import BATCH, STEPS, Job, Ledger, Step
 from .merging import Numbered, agreeing, numbered
 from .plan import Blocks, prepare
 from .run import BlockProgress, Driver, check_ready, complete, here, run, run_step
 from .slurm import array_script, submit
-from .work import work
+from .tables import pack
+from .work import number_all, work
 
 __all__ = [
+    "BATCH",
     "STEPS",
     "BlockProgress",
     "Blocks",
     "Cut",
     "DaskCluster",
     "Driver",
+    "Job",
     "Ledger",
     "LocalProcesses",
     "Numbered",
@@ -32,7 +35,9 @@ __all__ = [
     "complete",
     "connect",
     "here",
+    "number_all",
     "numbered",
+    "pack",
     "prepare",
     "run",
     "run_step",

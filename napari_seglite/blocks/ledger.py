@@ -54,6 +54,11 @@ class Job:
     shape: tuple[int, ...]
     cut: Cut
 
+    @property
+    def merges(self) -> bool:
+        """Whether the pixels of a block depend on other blocks."""
+        return self.request.output == "instances" or (self.request.min_size or 0) > 1
+
     def as_dict(self) -> dict[str, Any]:
         """Return the job as plain JSON data."""
         return {
@@ -148,9 +153,7 @@ class Ledger:
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps that the job needs; classes of any size need no neighbours."""
-        request = self.job.request
-        merges = request.output == "instances" or (request.min_size or 0) > 1
-        return STEPS if merges else STEPS[:1]
+        return STEPS if self.job.merges else STEPS[:1]
 
     @property
     def job(self) -> Job:
@@ -233,6 +236,15 @@ class Ledger:
             )
         return content
 
+    def write_strip(self, number: int, other: int, labels: np.ndarray) -> None:
+        """Store the labels that a block has in what it and a neighbour both segment."""
+        self.files.write(_strip(number, other), pack(labels=labels))
+
+    def strip(self, number: int, other: int) -> np.ndarray | None:
+        """Return what `write_strip` stored, uint32 ``(d, h, w)``; None if there is nothing."""
+        content = self.files.read(_strip(number, other))
+        return None if content is None else unpack(content)["labels"]
+
     def write_ids(self, batch: int, ids: dict[str, np.ndarray]) -> None:
         """Store the final ids of a batch of blocks."""
         self.files.write(f"ids/{batch}.npz", pack(**ids))
@@ -262,8 +274,12 @@ class Ledger:
     def write_counts(self, counts: dict[str, int]) -> None:
         """Note that all is done, and remove what only the steps needed."""
         self.files.write(_DONE, json.dumps(counts).encode())
-        for folder in (*STEPS, "ids"):
+        for folder in (*STEPS, "strips", "ids"):
             self.files.remove(folder)
+
+
+def _strip(number: int, other: int) -> str:
+    return f"strips/{number // 1000:04d}/{number}-{other}.npz"
 
 
 def _name(step: Step, number: int) -> str:

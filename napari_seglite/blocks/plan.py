@@ -81,6 +81,8 @@ def prepare(
         If a setting cannot be used block by block, or there is a job of another request.
     """
     image = read_image(source)
+    if Path(request.checkpoint).is_dir():  # workers may have another working folder
+        request = replace(request, checkpoint=str(Path(request.checkpoint).absolute()))
     info = (store or CheckpointStore()).info(request.checkpoint)
     request = _settled(request, info)
     level = at_level(list(image.levels), request.level)

@@ -62,11 +62,6 @@ class Opened:
         """Whether frames have nothing to do with each other."""
         return self.objects and self.job.request.stack_objects == "slices"
 
-    @property
-    def merges(self) -> bool:
-        """Whether what is written depends on other blocks."""
-        return self.objects or (self.job.request.min_size or 0) > 1
-
     def where(self, number: int) -> dict[str, int | slice]:
         """Return the place of a block in the labels."""
         volume, (z, y, x) = self.job.cut.volume(number), self.job.cut.core(number)
@@ -94,16 +89,22 @@ _lock = Lock()
 
 
 @lru_cache(maxsize=1)
-def opened(place: str) -> Opened:
-    """Return what a process keeps open for the labels at a place.
+def opened(place: str, job: Job) -> Opened:
+    """Return what a process keeps open for a job.
+
+    Parameters
+    ----------
+    place : str
+        Path or address of the labels.
+    job : Job
+        What their ledger says.
 
     Raises
     ------
     SegliteError
-        If the ledger, the image or the checkpoint cannot be read, or is not the one of the job.
+        If the image or the checkpoint cannot be read, or is not the one of the job.
     """
     ledger = Ledger(place)
-    job = ledger.job
     image = at_level(list(read_image(job.source).levels), job.request.level)
     if tuple(image.shape) != job.shape:
         raise ImageError(
@@ -134,10 +135,12 @@ def work(place: str, step: Step, number: int) -> int:
     """
     # One unit at a time: the network in memory has one user.
     with _lock:
-        here = opened(place)
+        here = opened(place, Ledger(place).job)
         if not here.ledger.marked(step, number):
-            units = {"segment": segment, "link": link, "number": number_all, "finish": finish}
-            units[step](here, number)
+            if step == "number":
+                number_all(here.ledger)
+            else:
+                {"segment": segment, "link": link, "finish": finish}[step](here, number)
         return number
 
 
@@ -155,12 +158,12 @@ def segment(here: Opened, number: int) -> None:
     else:
         values = part.classes()[inside]
         table = BlockTable.empty()
-        if here.merges:
+        if here.job.merges:
             values, table = _mask_table(here, number, part, values)
     if here.ledger.marked("number", 0):
         raise SegliteError(f"{here.ledger.place}: another process finished this block already.")
     if values.any():
-        here.write(number, values, coarser=not here.merges)
+        here.write(number, values, coarser=not here.job.merges)
     here.ledger.mark("segment", number, table.packed())
 
 
@@ -210,19 +213,18 @@ def _table(here: Opened, number: int, ids: np.ndarray, part: Part) -> BlockTable
     if here.job.request.least_probability:
         weights = part.probability()[inside].ravel()
         sums = np.bincount(own.ravel(), weights, count + 1)[1:]
-    return BlockTable(sizes, first, sums, _strips(here, number, ids))
+    _write_strips(here, number, ids)
+    return BlockTable(sizes, first, sums)
 
 
-def _strips(here: Opened, number: int, ids: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the labels that a block shares with each neighbour, where there are any."""
+def _write_strips(here: Opened, number: int, ids: np.ndarray) -> None:
+    """Store the labels that a block shares with each neighbour, where there are any."""
     cut = here.job.cut
     grown = cut.grown(number)
-    strips = {}
     for other in cut.neighbours(number):
         labels = ids[within(cut.shared(number, other), grown)]
         if labels.any():
-            strips[other] = labels.astype(np.uint32)
-    return strips
+            here.ledger.write_strip(number, other, labels.astype(np.uint32))
 
 
 def _mask_table(
@@ -244,11 +246,11 @@ def _mask_table(
     doubtful = small & ~alone
     doubtful[0] = False
     pixels = np.flatnonzero(doubtful[own])
+    _write_strips(here, number, parts)
     table = BlockTable(
         sizes[1:].astype(np.int64),
         np.zeros(count, np.int64),
         np.zeros(count),
-        _strips(here, number, parts),
         pixels,
         own.ravel()[pixels].astype(np.uint32),
     )
@@ -260,32 +262,36 @@ def link(here: Opened, batch: int) -> None:
     """Find which objects of a batch of blocks go on in later neighbours."""
     ledger, cut = here.ledger, here.job.cut
     blocks = ledger.blocks_of(batch)
-    tables = {k: BlockTable.unpacked(ledger.content("segment", k)) for k in blocks}
+    tables: dict[int, BlockTable] = {}
+
+    def table(number: int) -> BlockTable:
+        if number not in tables:
+            tables[number] = BlockTable.unpacked(ledger.content("segment", number))
+        return tables[number]
+
     one, other, pairs = [], [], []
     for number in blocks:
         for later in cut.neighbours(number):
-            if later < number or later not in tables[number].strips:
+            strip = ledger.strip(number, later) if later > number else None
+            theirs = None if strip is None else ledger.strip(later, number)
+            if strip is None or theirs is None:
                 continue
-            if later not in tables:
-                tables[later] = BlockTable.unpacked(ledger.content("segment", later))
-            a, b = tables[number], tables[later]
-            if number not in b.strips:
-                continue
-            found = agreeing(a.strips[later], b.strips[number], not here.objects)
+            found = agreeing(strip, theirs, not here.objects)
             # Parts without a pixel in their block are a neighbour's business.
-            found = found[(a.sizes[found[:, 0] - 1] > 0) & (b.sizes[found[:, 1] - 1] > 0)]
+            there = table(number).sizes[found[:, 0] - 1] > 0
+            found = found[there & (table(later).sizes[found[:, 1] - 1] > 0)]
             one.append(np.full(len(found), number, np.int64))
             other.append(np.full(len(found), later, np.int64))
             pairs.append(found)
-    own = [tables[k] for k in blocks]
+    own = [table(k) for k in blocks]
     ledger.mark(
         "link",
         batch,
         pack(
-            counts=np.array([len(table.sizes) for table in own], np.int64),
-            sizes=np.concatenate([table.sizes for table in own]),
-            first=np.concatenate([table.first for table in own]),
-            sums=np.concatenate([table.sums for table in own]),
+            counts=np.array([len(each.sizes) for each in own], np.int64),
+            sizes=np.concatenate([each.sizes for each in own]),
+            first=np.concatenate([each.first for each in own]),
+            sums=np.concatenate([each.sums for each in own]),
             one=np.concatenate([np.zeros(0, np.int64), *one]),
             other=np.concatenate([np.zeros(0, np.int64), *other]),
             pairs=np.concatenate([np.zeros((0, 2), np.int64), *pairs]),
@@ -294,9 +300,10 @@ def link(here: Opened, batch: int) -> None:
 
 
 # ------------------------------------------------------------------ number
-def number_all(here: Opened, _: int = 0) -> None:
+def number_all(ledger: Ledger) -> None:
     """Store the ids of the objects of every batch of blocks."""
-    ledger, request = here.ledger, here.job.request
+    request = ledger.job.request
+    objects = request.output == "instances"
     batches = [unpack(ledger.content("link", k)) for k in range(ledger.units("link"))]
     begins = offsets(np.concatenate([batch["counts"] for batch in batches]))
     pairs = np.concatenate(
@@ -305,7 +312,7 @@ def number_all(here: Opened, _: int = 0) -> None:
     sizes, first, sums = (
         np.concatenate([batch[name] for batch in batches]) for name in ("sizes", "first", "sums")
     )
-    least = (request.least_probability or 0.0) if here.objects else 0.0
+    least = (request.least_probability or 0.0) if objects else 0.0
     found = numbered(sizes, first, sums, pairs, request.min_size or 0, least)
     if found.objects >= PROVISIONAL:
         raise SegliteError(f"{ledger.place}: {found.objects:,} objects are more than ids.")
@@ -313,8 +320,8 @@ def number_all(here: Opened, _: int = 0) -> None:
     ends = offsets(np.array([int(each.sum()) for each in counts]))
     for number, (ids, each) in enumerate(zip(split(found.ids, ends), counts, strict=True)):
         ledger.write_ids(number, {"ids": ids, "begins": offsets(each)})
-    objects = found.objects if here.objects else 0
-    ledger.mark("number", 0, json.dumps({"objects": objects}).encode())
+    count = found.objects if objects else 0
+    ledger.mark("number", 0, json.dumps({"objects": count}).encode())
 
 
 # ------------------------------------------------------------------ finish

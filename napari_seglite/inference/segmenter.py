@@ -224,14 +224,10 @@ class Segmenter:
             raise DeviceError(f"The parts of an image need one runtime. {' '.join(notices)}")
         one = image, frames, loaded.info, loaded.network, request, limits
         image_pass = ImagePass(*one, runtime=runtime, window=window)
+        _check_unchanged(image_pass, request)
         outputs = Outputs.empty(image_pass)
         drain(self._predict(image_pass, outputs, loaded, runtime, never))
-        used = image_pass.request
-        if (used.tile, used.device) != (request.tile, request.device):
-            raise DeviceError(
-                f"{' '.join(image_pass.notices)} The parts of an image need the same tiles: start "
-                f"again with tiles of {used.tile} pixels, or with more memory."
-            )
+        _check_unchanged(image_pass, request)
         return outputs
 
     def _load(self, request: SegmentRequest) -> _Loaded:
@@ -336,6 +332,16 @@ def _choose_frames(image: Any, request: SegmentRequest) -> tuple[int, ...]:
     if dtype.kind not in "buif":
         raise ImageError(f"Images of {dtype} cannot be segmented. Convert to numbers first.")
     return tuple(dict.fromkeys(frames))
+
+
+def _check_unchanged(image_pass: ImagePass, request: SegmentRequest) -> None:
+    """Raise `DeviceError` if too little memory made a pass take other tiles or the CPU."""
+    used = image_pass.request
+    if (used.tile, used.device) != (request.tile, request.device):
+        raise DeviceError(
+            f"{' '.join(image_pass.notices)} The parts of an image need the same tiles: start "
+            f"again with tiles of {used.tile} pixels, or with more memory."
+        )
 
 
 def _resume_or_begin(image_pass: ImagePass, before: Segmentation | None) -> Outputs:
