@@ -17,7 +17,7 @@ from ..errors import SegliteError
 from ..formats import open_files
 from ..inference import SegmentRequest
 from .cut import Cut
-from .tables import pack, unpack
+from .tables import pack, pack_labels, unpack
 
 # In this order; each needs all of the one before.
 Step = Literal["segment", "link", "number", "finish"]
@@ -238,7 +238,7 @@ class Ledger:
 
     def write_strip(self, number: int, other: int, labels: np.ndarray) -> None:
         """Store the labels that a block has in what it and a neighbour both segment."""
-        self.files.write(_strip(number, other), pack(labels=labels))
+        self.files.write(_strip(number, other), pack_labels(labels))
 
     def strip(self, number: int, other: int) -> np.ndarray | None:
         """Return what `write_strip` stored, uint32 ``(d, h, w)``; None if there is nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -46,10 +47,17 @@ class BlockTable:
         return cls(**unpack(content))
 
 
-def pack(**arrays: np.ndarray) -> bytes:
-    """Return arrays as the content of an ``.npz`` file."""
+def pack(**arrays: Any) -> bytes:
+    """Return arrays as the content of an ``.npz`` file; numbers of objects compress poorly."""
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def pack_labels(labels: np.ndarray) -> bytes:
+    """Return labels as the content of a compressed ``.npz`` file, see `unpack`."""
+    file = io.BytesIO()
+    np.savez_compressed(file, labels=labels)
     return file.getvalue()
 
 

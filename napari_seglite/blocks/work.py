@@ -319,7 +319,7 @@ def number_all(ledger: Ledger) -> None:
     counts = [batch["counts"] for batch in batches]
     ends = offsets(np.array([int(each.sum()) for each in counts]))
     for number, (ids, each) in enumerate(zip(split(found.ids, ends), counts, strict=True)):
-        ledger.write_ids(number, {"ids": ids, "begins": offsets(each)})
+        ledger.write_ids(number, {"ids": ids.astype(np.uint32), "begins": offsets(each)})
     count = found.objects if objects else 0
     ledger.mark("number", 0, json.dumps({"objects": count}).encode())
 
