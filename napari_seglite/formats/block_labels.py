@@ -78,9 +78,12 @@ class BlockLabels:
             ome_zarr_labels.copy_level(ome_zarr_labels.Picked(finer, coarse.shape), coarse)
 
     def mark_finished(self) -> None:
-        """Say in the metadata that all pixels are there."""
+        """Say in the metadata that all pixels are there, and remove what killed writers left."""
         import zarr
 
+        if not is_remote(self.place):
+            for unfinished in Path(self.place).rglob("*.partial"):  # of Zarr's atomic writes
+                unfinished.unlink(missing_ok=True)
         group = zarr.open_group(_store(self.place), mode="r+", zarr_format=3)
         recipe: Any = dict(group.attrs)["seglite"]
         group.attrs["seglite"] = {k: v for k, v in recipe.items() if k != "unfinished"}

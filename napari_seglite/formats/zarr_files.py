@@ -133,6 +133,8 @@ class Archive(ZipStore):
 class Remote(FsspecStore):
     """A Zarr folder in a store elsewhere, such as ``s3://bucket/image.zarr``."""
 
+    _address = ""
+
     @classmethod
     def at(cls, address: str, *, read_only: bool) -> Remote:
         """Return the store at an address.
@@ -142,10 +144,10 @@ class Remote(FsspecStore):
         ImageError
             As `file_system`.
         """
-        _, path = file_system(address)
+        file_system(address)
         store = FsspecStore.from_url(address, read_only=read_only)
         remote = cls(fs=store.fs, read_only=read_only, path=store.path)
-        remote._address, remote._path = address, path
+        remote._address = address
         return remote
 
     def content(self, key: str) -> bytes | None:

@@ -132,6 +132,7 @@ def test_slurm_without_sbatch_leaves_a_script(words, tmp_path, capsys, monkeypat
     assert subprocess.run(["sh", "-n"], input=text, text=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Slurm runs on Linux")
 def test_the_slurm_script_does_the_whole_job(image_path, request_, objects, tmp_path, monkeypatch):
     """An sbatch that runs every task of an array at once stands for the cluster."""

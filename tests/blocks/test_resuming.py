@@ -34,6 +34,7 @@ def test_twenty_kills_at_random_moments_cost_nothing(image_path, request_, objec
     assert kills >= 15
     np.testing.assert_array_equal(read_labels(ledger.place), objects)
     assert not list(Path(ledger.where).rglob("*.npz"))
+    assert not list(Path(ledger.place).rglob("*.partial"))
 
 
 def test_finished_blocks_are_not_segmented_again(image_path, request_, objects, tmp_path):
