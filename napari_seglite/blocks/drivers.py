@@ -40,6 +40,9 @@ class LocalProcesses:
 
     def __call__(self, place: str, step: Step, numbers: Sequence[int]) -> Iterator[int]:
         """Do units of a step; see `Driver`."""
+        if len(numbers) == 1:  # not worth a process
+            yield work(place, step, numbers[0])
+            return
         attempts: Counter[int] = Counter()
         left = list(reversed(numbers))
         while left:

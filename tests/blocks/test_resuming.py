@@ -29,7 +29,8 @@ def request_(request_of):
 def test_twenty_kills_at_random_moments_cost_nothing(image_path, request_, objects, tmp_path):
     ledger = prepare(image_path, request_, tmp_path / "a.zarr", BLOCKS)
     assert ledger.job.cut.count == 16
-    command = [sys.executable, str(SCRIPT), ledger.place]
+    other = prepare(image_path, request_, tmp_path / "warm-up.zarr", Blocks(256, overlap=32))
+    command = [sys.executable, str(SCRIPT), ledger.place, other.place]
     kills = int(subprocess.check_output(command, env={**os.environ, "OMP_NUM_THREADS": "1"}))
     assert kills >= 15
     np.testing.assert_array_equal(read_labels(ledger.place), objects)
