@@ -24,7 +24,9 @@ def main(place, warm_up):
         pass
     random.seed(int(os.environ.get("SEED", "0")))
     ledger, kills = Ledger(place), 0
-    while kills < KILLS and ledger.counts() is None:
+    for _ in range(3 * KILLS):
+        if kills == KILLS or ledger.counts() is not None:
+            break
         before = marks(ledger)
         child = os.fork()
         if child == 0:
