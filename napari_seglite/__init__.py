@@ -19,10 +19,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .blocks import segment
     from .catalogue import fetch
     from .checkpoints import CheckpointInfo, CheckpointStore, import_published
     from .formats import read_image, write_labels
-    from .inference import Segmentation, Segmenter, SegmentRequest, segment
+    from .inference import Segmentation, Segmenter, SegmentRequest
     from .training import FineTuner, FineTuneRequest
 
     __version__: str
@@ -33,7 +34,7 @@ _HOMES = {
     "SegmentRequest": "inference",
     "Segmentation": "inference",
     "Segmenter": "inference",
-    "segment": "inference",
+    "segment": "blocks",
     "CheckpointInfo": "checkpoints",
     "CheckpointStore": "checkpoints",
     "fetch": "catalogue",

@@ -256,7 +256,7 @@ def _segmented(
     elif not is_zarr(split_scene(path)[0]):
         raise SegliteError(f"{path}: only OME-Zarr images hold labels. Choose another format.")
     image = read_image(path, scene)
-    settings = _request(image, request, segmenter, stop)
+    settings = request_for(image, request, segmenter, stop)
     steps = WithResult(segmenter.run(image.levels, settings, stop))
     for progress in steps:
         yield replace(event, progress=replace(progress, finished=None))
@@ -269,10 +269,27 @@ def _segmented(
     yield replace(event, target=target, notices=notices, quality=quality)
 
 
-def _request(
+def request_for(
     image: ImageFile, request: BatchRequest, segmenter: Segmenter, stop: Stop
 ) -> SegmentRequest:
-    """Return the request for an image: its axes, its slices and, if asked for, the rescaling."""
+    """Return the request for an image: its axes, its slices and, if asked for, the rescaling.
+
+    Parameters
+    ----------
+    image : ImageFile
+        The image.
+    request : BatchRequest
+        Settings for all images.
+    segmenter : Segmenter
+        Estimates the size of objects, if it is asked for.
+    stop : callable
+        Once it returns True, `Cancelled` is raised.
+
+    Raises
+    ------
+    SegliteError
+        If sizes are to be matched and are not known.
+    """
     segment = replace(request.segment, axes=request.axes or image.axes.order)
     if segment.slice_spacing is None and segment.axes == image.axes.order:
         segment = replace(segment, slice_spacing=slice_spacing(image.grid_at(segment.level)))

@@ -21,6 +21,7 @@ FLOORS = (
     "catalogue",
     "labels",
     "inference",
+    "blocks",
     "training",
     "annotation",
     "batch",

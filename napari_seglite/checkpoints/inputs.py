@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice, product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ SAMPLE = 4_000_000
 # A band that is read at a time has a multiple of BAND_ROWS rows, because chunks in files often have
 # a power of two, and about BAND_PIXELS pixels.
 BAND_ROWS, BAND_PIXELS = 256, 8_000_000
+# Of images with more pixels, evenly spaced bands are read that have about so many.
+READ_AT_MOST = 2**33
 
 
 class Intensities(NamedTuple):
@@ -130,12 +133,13 @@ def measure_intensities(
     channels: Sequence[int] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Intensities:
-    """Measure the intensities of an image, reading it once.
+    """Measure the intensities of an image, reading it once, or parts of it if it is huge.
 
     Parameters
     ----------
     image : ArrayLike
-        The whole image, of any real dtype; read in bands of rows.
+        The whole image, of any real dtype; read in bands of rows. Above `READ_AT_MOST` pixels,
+        only some bands are read, and missing pixels counted in them.
     axes : ImageAxes
         Of the image.
     info : CheckpointInfo
@@ -163,18 +167,19 @@ def measure_intensities(
     real = np.dtype(image.dtype).kind == "f"
     band = max(1, BAND_PIXELS // width // BAND_ROWS) * BAND_ROWS
     samples, missing = [], 0
-    for index in range(count):
-        for top in range(0, height, band):
-            if stop():
-                raise Cancelled
-            rows = slice(top, min(top + band, height))
-            frame = axes.frame(image, index, (rows, slice(0, width)))
-            if real:
-                missing += frame.size - int(np.count_nonzero(np.isfinite(frame)))
-            pixels = select_channels(frame, info, channels).reshape(info.in_channels, -1)
-            step = max(1, height * width * count // SAMPLE)
-            # Offset so that the height of the bands does not change which pixels are sampled.
-            samples.append(pixels[:, -top * width % step :: step].mean(0, dtype=np.float64))
+    every = max(1, height * width * count // READ_AT_MOST)
+    step = max(1, height * width * count // every // SAMPLE)
+    bands = product(range(count), range(0, height, band))
+    for index, top in islice(bands, 0, None, every):
+        if stop():
+            raise Cancelled
+        rows = slice(top, min(top + band, height))
+        frame = axes.frame(image, index, (rows, slice(0, width)))
+        if real:
+            missing += frame.size - int(np.count_nonzero(np.isfinite(frame)))
+        pixels = select_channels(frame, info, channels).reshape(info.in_channels, -1)
+        # Offset so that the height of the bands does not change which pixels are sampled.
+        samples.append(pixels[:, -top * width % step :: step].mean(0, dtype=np.float64))
     sample = np.concatenate(samples)
     low, high = info.normalisation.limits(sample, image.dtype)
     brightest = sample.max(initial=low, where=np.isfinite(sample))

@@ -29,6 +29,7 @@ _LONGEST = 500
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command; every subcommand sets ``run``."""
     from . import (
+        clusters,
         compare,
         demo,
         doctor,
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         listing,
         info,
         segment,
+        clusters,
         evaluate,
         export,
         fine_tune,

@@ -11,6 +11,7 @@ from ..batch import FORMATS, IN_MEMORY, BatchEvent, BatchRequest, run_batch
 from ..errors import SegliteError, reason
 from ..formats import find_images, replacing
 from ..inference import SETTINGS, Segmenter, SegmentRequest, Setting
+from . import clusters
 from .parsing import Commands
 
 # What each kind of labels numbers, for the help.
@@ -28,7 +29,13 @@ def add_to(commands: Commands) -> None:
         help="files, folders of images, or patterns; FILE#2 is the second image in a file",
     )
     parser.add_argument("--checkpoint", required=True, metavar="ID", help="id or folder")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR")
+    parser.add_argument(
+        "--output",
+        required=True,
+        type=clusters.place,
+        metavar="DIR",
+        help="folder of the labels; with several processes also their place, ending in .zarr",
+    )
     parser.add_argument(
         "--axes", help="axes of the images, such as ZYX; read from the file if not given"
     )
@@ -58,6 +65,7 @@ def add_to(commands: Commands) -> None:
         metavar="WHICH",
         help="image of files that hold several: its number from 1, its name, or all",
     )
+    clusters.add_to_segment(parser)
     parser.set_defaults(run=run)
 
 
@@ -87,6 +95,8 @@ def _add_option(parser: argparse.ArgumentParser, setting: Setting) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment every image; a file that fails is reported and the others continue."""
+    if clusters.asked(arguments):
+        return clusters.segment(arguments, _request(arguments))
     show = sys.stderr.isatty()
     failed = 0
     rows: list[tuple[str, str, str]] = []
@@ -153,7 +163,7 @@ def _request(arguments: argparse.Namespace) -> BatchRequest:
     segment = SegmentRequest(arguments.checkpoint, arguments.axes or "YX", **settings)
     return BatchRequest(
         segment,
-        arguments.output,
+        Path(arguments.output),
         axes=arguments.axes,
         format=arguments.format,
         uncertainty=arguments.uncertainty,

@@ -5,6 +5,7 @@ image, such as its normalisation, belongs to `checkpoints` and above.
 """
 
 from .atomic import is_unfinished, recover, replacing, scratch_folder, sync, sync_folder
+from .block_labels import CHUNK, BlockLabels, check_free, create_labels, open_labels
 from .describe import describe, description
 from .exports import CocoAnnotations, write_rois, write_table
 from .folders import Inputs, find_images, label_stem, list_images, named_as_labels
@@ -23,23 +24,30 @@ from .read_write import (
     write_labels,
 )
 from .registry import SUFFIXES, known_recipe, stem, suffix
+from .remote import Files, is_remote, open_files
 from .scene_choice import split_scene
 from .targets import check_folder, check_target
 from .validated import parse_json, read_json
 from .zips import open_zip, read_member
 
 __all__ = [
+    "CHUNK",
     "SUFFIXES",
+    "BlockLabels",
     "CocoAnnotations",
     "FilePairs",
+    "Files",
     "ImageFile",
     "Inputs",
     "check_folder",
+    "check_free",
     "check_target",
+    "create_labels",
     "describe",
     "description",
     "find_images",
     "in_order_of",
+    "is_remote",
     "is_unfinished",
     "is_zarr",
     "known_recipe",
@@ -48,6 +56,8 @@ __all__ = [
     "list_scenes",
     "name_problem",
     "named_as_labels",
+    "open_files",
+    "open_labels",
     "open_zip",
     "orientation_of",
     "pair_files",

@@ -44,7 +44,7 @@ class Place:
     entry: int = 0
 
 
-def scenes(path: Path) -> tuple[str, ...]:
+def scenes(path: Path | str) -> tuple[str, ...]:
     """Return the names of the images in a Zarr folder: wells with fields, series, or labels.
 
     Raises
@@ -58,13 +58,14 @@ def scenes(path: Path) -> tuple[str, ...]:
     return tuple(names) if len(names) > 1 else ()
 
 
-def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
+def read(path: Path | str, scene: int = 0, labels: bool = False) -> ImageFile:
     """Open an image of a Zarr folder or zip file; no pixels are read yet.
 
     Parameters
     ----------
-    path : Path
-        Of an image, a plate, a well, a field, a folder of series or labels, or an array.
+    path : Path or str
+        Of an image, a plate, a well, a field, a folder of series or labels, or an array; or its
+        address in a store elsewhere.
     scene : int
         Number of the image, see `scenes`.
     labels : bool
@@ -92,7 +93,7 @@ def read(path: Path, scene: int = 0, labels: bool = False) -> ImageFile:
 
 
 def _plain(
-    path: Path, store: Store, node: Node, notices: list[str], more: dict[str, Any]
+    path: Path | str, store: Store, node: Node, notices: list[str], more: dict[str, Any]
 ) -> ImageFile:
     """Return an array that has no metadata of OME-Zarr."""
     from .zarr_files import open_pixels
@@ -106,7 +107,7 @@ def _plain(
 
 
 def _multiscale(
-    path: Path, store: Store, place: Place, notices: list[str], more: dict[str, Any]
+    path: Path | str, store: Store, place: Place, notices: list[str], more: dict[str, Any]
 ) -> ImageFile:
     """Return a multiscale image."""
     scales = metadata.multiscales(place.node.attributes)[place.entry]
@@ -134,7 +135,7 @@ def _multiscale(
     )
 
 
-def _level(path: Path, store: Store, node: Node) -> Pixels:
+def _level(path: Path | str, store: Store, node: Node) -> Pixels:
     from .zarr_files import open_pixels
 
     return open_pixels(store, node, path)
@@ -289,7 +290,7 @@ def _located(store: Store, group: str, name: str) -> Place:
 
 
 # ------------------------------------------------------------------ what SegLite wrote
-def recipe_of(path: Path) -> dict[str, Any]:
+def recipe_of(path: Path | str) -> dict[str, Any]:
     """Return the recipe that SegLite stored with labels; empty if there is none."""
     from .zarr_files import find, open_store
 
@@ -301,7 +302,7 @@ def recipe_of(path: Path) -> dict[str, Any]:
     return recipe if isinstance(recipe, dict) else {}
 
 
-def stored_grid(path: Path) -> tuple[Grid, tuple[int, ...]]:
+def stored_grid(path: Path | str) -> tuple[Grid, tuple[int, ...]]:
     """Return where the pixels of labels lie, all axes included, and their shape.
 
     Raises

@@ -67,15 +67,21 @@ def write(
         raise ImageError(f"{path}: there is a file of this name; labels are written as a folder.")
     if path.exists() and not recipe_of(path):
         raise ImageError(f"{path}: there is a folder of this name that SegLite did not write.")
-    shapes, grids = [tuple(labels.shape)], [grid]
+    shapes, grids = pyramid(tuple(labels.shape), grid)
+    levels = [transforms(each.spacing, each.origin) for each in grids]
+    with replacing(path) as scratch:
+        text = described(path.name.split(".")[0], grid, levels, version)
+        _write_group(scratch, labels, grid.axes, shapes, version, text, recipe)
+
+
+def pyramid(shape: tuple[int, ...], grid: Grid) -> tuple[list[tuple[int, ...]], list[Grid]]:
+    """Return shapes and grids of the levels of labels, the finest first."""
+    shapes, grids = [shape], [grid]
     step = [2 if axis in "YX" else 1 for axis in grid.axes]
     while max(shapes[-1][grid.axes.index(axis)] for axis in "YX") > CHUNK:
         shapes.append(tuple(-(-n // k) for n, k in zip(shapes[-1], step, strict=True)))
         grids.append(grids[-1].coarser(step))
-    levels = [_transforms(each.spacing, each.origin) for each in grids]
-    with replacing(path) as scratch:
-        described = _metadata(path.name.split(".")[0], _axes(grid), levels, {}, version)
-        _write_group(scratch, labels, grid.axes, shapes, version, described, recipe)
+    return shapes, grids
 
 
 def write_editable(path: Path, labels: ArrayLike, grid: Grid, chunk: int) -> None:
@@ -92,7 +98,7 @@ def write_editable(path: Path, labels: ArrayLike, grid: Grid, chunk: int) -> Non
     chunk : int
         Side of a chunk along Y and X in pixels; 1 along the other axes.
     """
-    levels, shapes = [_transforms(grid.spacing, grid.origin)], [tuple(labels.shape)]
+    levels, shapes = [transforms(grid.spacing, grid.origin)], [tuple(labels.shape)]
     described = _metadata(path.name, _axes(grid), levels, {}, "0.5")
     with replacing(path) as scratch:
         _write_group(scratch, labels, grid.axes, shapes, "0.5", described, _PAINTED, chunk)
@@ -189,7 +195,7 @@ def _write_into(
     shapes = [tuple(shape[k] for k in kept) for shape in shapes]
     labels, first = _fitted(labels, grid.axes, axes, shapes)
     levels = [
-        _transforms([each.sizes[a] for a in axes], [each.origin[a] for a in axes])
+        transforms([each.sizes[a] for a in axes], [each.origin[a] for a in axes])
         for each in said[first:]
     ]
     names = [axis.name for axis in metadata.axes_of(scales, len(said[0].letters))]
@@ -234,11 +240,19 @@ def _axis(name: str, letter: str, unit: str | None) -> dict[str, Any]:
     return {"name": name, "type": _TYPES[letter], **({"unit": unit} if unit else {})}
 
 
-def _transforms(spacing: Sequence[float], origin: Sequence[float]) -> list[dict[str, Any]]:
+def transforms(spacing: Sequence[float], origin: Sequence[float]) -> list[dict[str, Any]]:
+    """Return the transformations of a level: its pixel size and, if it is not 0, its place."""
     steps: list[dict[str, Any]] = [{"type": "scale", "scale": list(spacing)}]
     if any(origin):
         steps.append({"type": "translation", "translation": list(origin)})
     return steps
+
+
+def described(
+    name: str, grid: Grid, levels: Sequence[list[dict[str, Any]]], version: str = "0.5"
+) -> dict[str, Any]:
+    """Return the metadata of labels that lie on a grid; `levels` are their `transforms`."""
+    return _metadata(name, _axes(grid), levels, {}, version)
 
 
 def _metadata(
@@ -307,20 +321,25 @@ def _write_group(
     level: Any = labels
     for number, shape in enumerate(shapes):
         if number:
-            level = _Picked(level, shape)
+            level = Picked(level, shape)
         sizes = zip(shape, axes, strict=True)
         chunks = tuple(min(n, chunk) if axis in "YX" else 1 for n, axis in sizes)
         stored: Any = group.create_array(
             str(number), shape=shape, dtype=labels.dtype, chunks=chunks, **slashes
         )
-        for plane in np.ndindex(shape[:-2]):
-            for block in blocks(shape[-2:]):
-                stored[(*plane, *block)] = np.asarray(level[(*plane, *block)])
+        copy_level(level, stored)
         level = stored
     group.attrs.update({**described, "seglite": recipe or _PAINTED})
 
 
-class _Picked:
+def copy_level(level: ArrayLike, stored: Any) -> None:
+    """Write labels into an array of their shape, plane by plane and block by block."""
+    for plane in np.ndindex(tuple(stored.shape[:-2])):
+        for block in blocks(stored.shape[-2:]):
+            stored[(*plane, *block)] = np.asarray(level[(*plane, *block)])
+
+
+class Picked:
     """An array at the pixels nearest to those of a coarser one, read when it is indexed."""
 
     def __init__(self, array: ArrayLike, shape: tuple[int, ...]) -> None:

@@ -11,9 +11,11 @@ import numpy as np
 
 from ..errors import ImageError
 from ..images import Grid
+from . import ome_zarr
 from .image_file import ImageFile
 from .label_values import whole_numbers
 from .registry import Format, format_of, stem, unexpected, writer_of
+from .remote import is_remote
 from .scene_choice import scene_number, split_scene
 from .targets import check_target
 
@@ -25,7 +27,8 @@ def read_image(path: str | Path, scene: int | str | None = None) -> ImageFile:
     ----------
     path : str or Path
         A file or folder of a format in ``docs/formats.md``. A number or name after ``#`` chooses
-        one of several images in a file, such as ``"cells.lif#2"``.
+        one of several images in a file, such as ``"cells.lif#2"``. Or the address of an OME-Zarr
+        image in a store elsewhere, such as ``"s3://bucket/image.zarr"``.
     scene : int or str, optional
         The image to read of a file that holds several: its number from 1, or its name. The first,
         with a notice, if neither this nor ``#`` says.
@@ -103,7 +106,22 @@ def list_scenes(path: str | Path) -> tuple[str, ...]:
         return _format(path).scenes(path) or (stem(path),)
 
 
+def _read_remote(address: str, scene: int | str | None, labels: bool) -> ImageFile:
+    """Return an OME-Zarr image of a store elsewhere."""
+    address, _, chosen = address.partition("#")
+    scene = (chosen or None) if scene is None else scene
+    with _explained(address):
+        number = 0
+        if scene is not None:
+            number = scene_number(scene, ome_zarr.scenes(address) or (address,))
+        image = ome_zarr.read(address, number, labels)
+        image.axes.check(tuple(image.array.shape))
+        return image
+
+
 def _read(path: str | Path, scene: int | str | None, labels: bool) -> ImageFile:
+    if is_remote(path):
+        return _read_remote(str(path), scene, labels)
     path, chosen = split_scene(path)
     scene = chosen if scene is None else scene
     with _explained(path):
@@ -138,7 +156,7 @@ def _format(path: Path) -> Format:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path | str) -> Iterator[None]:
     """Turn whatever a reader raises into an `ImageError` that names the file."""
     try:
         yield

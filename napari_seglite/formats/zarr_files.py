@@ -9,6 +9,7 @@ import json
 import math
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,11 @@ import numpy as np
 import zarr
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import LocalStore, ZipStore
+from zarr.storage import FsspecStore, LocalStore, ZipStore
 
 from ..errors import ImageError
 from .limits import check_claim, check_in_memory
+from .remote import file_system, is_remote
 
 # Bytes of one file of metadata; the largest are consolidated ones of whole plates.
 LARGEST_METADATA = 64_000_000
@@ -128,19 +130,66 @@ class Archive(ZipStore):
         return first if all(name.startswith(f"{first}/") for name in names) else ""
 
 
-Store = Folder | Archive
+class Remote(FsspecStore):
+    """A Zarr folder in a store elsewhere, such as ``s3://bucket/image.zarr``."""
+
+    _address = ""
+
+    @classmethod
+    def at(cls, address: str, *, read_only: bool) -> Remote:
+        """Return the store at an address.
+
+        Raises
+        ------
+        ImageError
+            As `file_system`.
+        """
+        file_system(address)
+        store = FsspecStore.from_url(address, read_only=read_only)
+        remote = cls(fs=store.fs, read_only=read_only, path=store.path)
+        remote._address = address
+        return remote
+
+    def content(self, key: str) -> bytes | None:
+        """Return the content of a file of metadata, or None if there is none."""
+        system, path = file_system(self._address)
+        try:
+            return bytes(system.cat_file(f"{path}/{key}"))
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # stores raise anything at all
+            raise ImageError(
+                f"{self._address} cannot be read ({type(error).__name__}: {str(error)[:200]})."
+            ) from error
+
+    def sizes(self, group: str) -> Iterator[int]:
+        """Yield the sizes in bytes of the files of a group or array, except metadata."""
+        system, path = file_system(self._address)
+        try:
+            for _, _, files in system.walk(f"{path}/{group}", detail=True):
+                for name, info in files.items():
+                    if name not in _METADATA:
+                        yield int(info.get("size") or 1)
+        except Exception:  # servers that list nothing hold the pixels all the same
+            yield sys.maxsize
 
 
-def open_store(path: Path) -> tuple[Store, str]:
-    """Open a folder or zip file.
+Store = Folder | Archive | Remote
+
+
+def open_store(path: Path | str) -> tuple[Store, str]:
+    """Open a folder, a zip file or a store elsewhere.
 
     Returns
     -------
-    store : Folder or Archive
+    store : Folder, Archive or Remote
         Read-only.
     group : str
         The group in it to begin with.
     """
+    if is_remote(path):
+        return Remote.at(str(path), read_only=True), ""
+    path = Path(path)
     if path.is_dir():
         return Folder(path, read_only=True), ""
     archive = Archive(path)
@@ -245,16 +294,16 @@ class Pixels(zarr.Array):  # type: ignore[type-arg]
             ) from error
 
 
-def open_pixels(store: Store, node: Node, where: Path) -> Pixels:
+def open_pixels(store: Store, node: Node, where: Path | str) -> Pixels:
     """Open an array of pixels, once it is known that it can be read.
 
     Parameters
     ----------
-    store : Folder or Archive
+    store : Folder, Archive or Remote
         With the array.
     node : Node
         The array.
-    where : Path
+    where : Path or str
         Of the image, for messages.
 
     Raises
@@ -264,7 +313,7 @@ def open_pixels(store: Store, node: Node, where: Path) -> Pixels:
     """
     array = zarr.open_array(store=store, path=node.path, mode="r", zarr_format=node.zarr_format)
     pixels = Pixels(array.async_array)
-    pixels.where = str(where / node.path)
+    pixels.where = f"{where}/{node.path}" if node.path else str(where)
     if pixels.dtype.kind not in "uifb":
         raise ImageError(f"its array {node.path!r} holds {pixels.dtype}, which are no pixels.")
     if min(pixels.chunks, default=1) < 1 or min(pixels.shape, default=1) < 0:

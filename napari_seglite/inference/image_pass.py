@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,11 +77,15 @@ class ImagePass:
         Returns what the user sees now, or None; asked before every tile, in any thread.
     runtime : Runtime, optional
         What computes the network; torch if not given.
+    window : Box, optional
+        The part of the frame to predict, with the same tiles as in a pass over the whole frame;
+        all of the request's region if not given.
 
     Attributes
     ----------
     box : Box
-        Box around the requested region, the same in every frame.
+        Box of the predicted pixels, the same in every frame: around the requested region, or the
+        window.
     resampling : Resampling
         Of the box that the network sees: `box` and half a tile's overlap around it.
     tiles : Tiles
@@ -96,11 +101,13 @@ class ImagePass:
     notices: list[str] = field(default_factory=list)
     view: Callable[[], View | None] = lambda: None
     runtime: Runtime | None = None
+    window: Box | None = None
 
     def __post_init__(self) -> None:
         axes = ImageAxes(self.request.axes)
         self._frame_shape = axes.frame_shape(self.image.shape)
-        self.box = region_of(self.request.region, self._frame_shape).box(self._frame_shape)
+        self._region = region_of(self.request.region, self._frame_shape).box(self._frame_shape)
+        self.box = self.window or self._region
         self._slabs = plan_slabs(axes, self.image.shape, self.frames, self.info)
         self._together: list[tuple[int, ...]] = [(number,) for number in range(len(self._slabs))]
         if self.info.volumetric:
@@ -116,12 +123,13 @@ class ImagePass:
         """Plan the tiles; only slabs that are finished stay so."""
         request, shape = self.request, self._frame_shape
         halo = math.ceil(request.overlap / 2 / request.rescale)
-        self.resampling = Resampling(shape, self.box.grown(halo, shape), request.rescale)
+        self.resampling = Resampling(shape, self._region.grown(halo, shape), request.rescale)
         self.grid = TileGrid(self.resampling, self.box, request.tile, request.overlap)
         before = self.tiles.done
         finished = before.all((1, 2)) if before.size else np.zeros(len(self._slabs), bool)
         done = np.zeros((len(self._slabs), *self.grid.shape), bool)
         done[finished] = True
+        done[:, ~self.grid.needed] = True
         self.tiles = Tiles(done, absent=self.tiles.absent)
 
     # ------------------------------------------------------------------ the pass
@@ -253,7 +261,7 @@ class ImagePass:
         """Return the box to read at once for a tile."""
         if isinstance(self.image, np.ndarray):
             return box
-        whole = self.resampling.box
+        whole = self._whole
         pixel = 4 * self.info.in_channels * len(slab.read)
         limit = READ_STORED if _stored_in_chunks(self.image) else READ_AT_ONCE
         if pixel * math.prod(whole.shape) <= limit:
@@ -261,6 +269,14 @@ class ImagePass:
         if self.view() is None:  # tiles follow one another along the row
             return box._replace(left=whole.left, right=whole.right)
         return box
+
+    @property
+    def _whole(self) -> Box:
+        """The box of the frame's pixels that the network sees."""
+        if self.window is None:
+            return self.resampling.box
+        needed = [self.grid.tile_box((int(r), int(c))) for r, c in np.argwhere(self.grid.needed)]
+        return self.resampling.source_box(reduce(Box.joined, needed))
 
     def _read(self, slab: Slab, box: Box) -> np.ndarray:
         """Return the network's input in a box of the frame, ``(C, [Z,] h, w)`` float32."""

@@ -46,7 +46,7 @@ class TileGrid:
     resampling : Resampling
         Of the box that the network sees.
     box : Box
-        The requested box of the frame, inside of it.
+        The requested box of the frame, inside of it. Where tiles lie does not depend on it.
     tile, overlap : int
         In pixels, see `plan_axis`.
     """
@@ -64,6 +64,15 @@ class TileGrid:
     def shape(self) -> tuple[int, int]:
         """Number of rows and columns of tiles."""
         return len(self.rows.starts), len(self.columns.starts)
+
+    @property
+    def needed(self) -> np.ndarray:
+        """Which tiles the box needs, boolean of `shape`."""
+        rows, columns = (
+            np.array([bool(cells) for cells in of_axis])
+            for of_axis in (self.cells_of_row, self.cells_of_column)
+        )
+        return np.asarray(rows[:, None] & columns)
 
     def tile_box(self, tile: Place) -> Box:
         """Return the box of a tile in the network's pixels."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +12,8 @@ import numpy as np
 import src_models
 
 from ..checkpoints import CheckpointInfo, CheckpointStore, Intensities, measure_intensities
-from ..errors import Cancelled, CheckpointError, ImageError, SegliteError
-from ..images import ImageAxes, at_level, chunked
+from ..errors import Cancelled, CheckpointError, DeviceError, ImageError, SegliteError
+from ..images import Box, ImageAxes, at_level
 from ..labels import labelling_text
 from ..runtime import (
     COMPILING,
@@ -30,7 +29,7 @@ from ..runtime import (
 from .choice import RuntimeChoice
 from .guided import check_guided
 from .image_pass import ImagePass
-from .mosaic import Patch
+from .outputs import Outputs
 from .progress import Progress, View
 from .request import LABELLING, SegmentRequest
 from .result import Segmentation, labelled
@@ -54,40 +53,6 @@ class _Loaded:
     network: nn.Module
     choice: RuntimeChoice
     memory_format: MemoryFormat | None = None
-
-
-@dataclass(frozen=True)
-class _Outputs:
-    """The arrays that a pass fills; see `Segmentation` for their shapes."""
-
-    probabilities: Any
-    head: Any = None
-    disagreement: Any = None
-
-    @classmethod
-    def empty(cls, image_pass: ImagePass, in_memory: int | None) -> _Outputs:
-        count, classes = len(image_pass.frames), image_pass.info.classes
-        plane = image_pass.box.shape
-        zeros = partial(chunked.zeros, dtype=np.float16, in_memory=in_memory)
-        probabilities = zeros((count, classes, *plane))
-        if image_pass.limits[0] >= image_pass.limits[1] and classes > 1:
-            probabilities[:, 0] = 1  # a constant image is background
-        channels = image_pass.info.head_channels
-        head = zeros((count, channels, *plane)) if channels else None
-        if image_pass.request.ensemble == "none":
-            return cls(probabilities, head)
-        return cls(probabilities, head, zeros((count, *plane)))
-
-    def write(self, position: int, patch: Patch) -> np.ndarray:
-        """Store a patch of a frame and return its probabilities."""
-        values, classes = patch.values.astype(np.float16), self.probabilities.shape[1]
-        rows, columns = patch.box.slices
-        self.probabilities[position, :, rows, columns] = values[:classes]
-        if self.head is not None:
-            self.head[position, :, rows, columns] = values[classes:][: self.head.shape[1]]
-        if self.disagreement is not None:
-            self.disagreement[position, rows, columns] = values[-1]
-        return values[:classes]
 
 
 @dataclass
@@ -224,6 +189,51 @@ class Segmenter:
         """Segment an image and return the result; see `run` for arguments and errors."""
         return drain(self.run(image, request))
 
+    def predict_window(
+        self,
+        image: Any,
+        request: SegmentRequest,
+        limits: tuple[float, float],
+        frames: tuple[int, ...],
+        window: Box,
+    ) -> Outputs:
+        """Predict a part of an image exactly as a pass over the whole of it would.
+
+        Parameters
+        ----------
+        image : array
+            Of the request's level.
+        request : SegmentRequest
+            Of the whole image. Its device, tiles and runtime are used or nothing is.
+        limits : tuple of float
+            Intensities of the whole image that become 0 and 1, see `measure_intensities`.
+        frames : tuple of int
+            Numbers of the frames to predict.
+        window : Box
+            The part of every frame to predict.
+
+        Raises
+        ------
+        ImageError, CheckpointError
+            As `run` does.
+        DeviceError
+            If the device has too little memory for the request's tiles, or the runtime cannot be
+            used here.
+        """
+        request = replace(request, device=devices.resolve(request.device))
+        loaded = self._load(request)
+        warm_up(loaded.info.network, request.device)
+        runtime, notices = drain(loaded.choice.choose(request, never))
+        if request.runtime not in ("auto", runtime.name):
+            raise DeviceError(f"The parts of an image need one runtime. {' '.join(notices)}")
+        one = image, frames, loaded.info, loaded.network, request, limits
+        image_pass = ImagePass(*one, runtime=runtime, window=window)
+        _check_unchanged(image_pass, request)
+        outputs = Outputs.empty(image_pass)
+        drain(self._predict(image_pass, outputs, loaded, runtime, never))
+        _check_unchanged(image_pass, request)
+        return outputs
+
     def _load(self, request: SegmentRequest) -> _Loaded:
         """Return the request's network on its device, from memory if it is there."""
         from src_models.folding import fold
@@ -261,7 +271,7 @@ class Segmenter:
     def _predict(
         self,
         image_pass: ImagePass,
-        outputs: _Outputs,
+        outputs: Outputs,
         loaded: _Loaded,
         runtime: Runtime,
         stop: Stop,
@@ -328,15 +338,25 @@ def _choose_frames(image: Any, request: SegmentRequest) -> tuple[int, ...]:
     return tuple(dict.fromkeys(frames))
 
 
+def _check_unchanged(image_pass: ImagePass, request: SegmentRequest) -> None:
+    """Raise `DeviceError` if too little memory made a pass take other tiles or the CPU."""
+    used = image_pass.request
+    if (used.tile, used.device) != (request.tile, request.device):
+        raise DeviceError(
+            f"{' '.join(image_pass.notices)} The parts of an image need the same tiles: start "
+            f"again with tiles of {used.tile} pixels, or with more memory."
+        )
+
+
 def _resume_or_begin(
     image_pass: ImagePass, before: Segmentation | None, in_memory: int | None
-) -> _Outputs:
+) -> Outputs:
     """Return the arrays of a pass: those of a cancelled result that it continues, or new ones."""
     if before is None or not _continues(before, image_pass):
-        return _Outputs.empty(image_pass, in_memory)
+        return Outputs.empty(image_pass, in_memory)
     if before.tiles is not None:
         image_pass.resume(before.tiles)
-    return _Outputs(before.probabilities, before.head, before.disagreement)
+    return Outputs(before.probabilities, before.head, before.disagreement)
 
 
 def _as_begun(request: SegmentRequest, begun: SegmentRequest) -> SegmentRequest:

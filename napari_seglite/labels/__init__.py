@@ -10,6 +10,7 @@ from .evaluation import ADDED, MISSED, OTHER_CLASS, Evaluation, Scores, evaluate
 from .folders import FolderScores, score_folders
 from .joining import STACK_OBJECTS, FrameJoiner, JoinRule, StackObjects
 from .labelling import Counts, Foreground, Interior, label_frames, separate
+from .matching import number_pairs
 from .measurements import measure, measure_series
 from .merging import (
     Continued,
@@ -21,8 +22,9 @@ from .merging import (
     replace_region,
 )
 from .metrics import LENGTHS, instance_scores, mask_scores, overlap, overlap_per_class
-from .objects import labelling_text
+from .objects import labelling_text, measured_labels
 from .output import OUTPUTS, Output, label_dtype
+from .parts import Part
 from .proposals import Proposal, propose
 from .quality import Calibration, SoftDice, worst
 from .sizes import object_diameter
@@ -45,6 +47,7 @@ __all__ = [
     "JoinRule",
     "ObjectConfidence",
     "Output",
+    "Part",
     "Proposal",
     "Scores",
     "SoftDice",
@@ -66,6 +69,8 @@ __all__ = [
     "mask_scores",
     "measure",
     "measure_series",
+    "measured_labels",
+    "number_pairs",
     "numbered_above",
     "object_confidence",
     "object_diameter",

@@ -139,6 +139,11 @@ def fill_mask_holes(foreground: Foreground, largest: int) -> Foreground:
         filled = (holes.sizes <= largest) & ~at_border
         for block, local, component_of in holes.by_block():
             mask[frame, *block] = np.concatenate([[True], filled[component_of]])[local]
+    return stored_foreground(foreground, mask)
+
+
+def stored_foreground(foreground: Foreground, mask: Any) -> Foreground:
+    """Return a foreground with another mask, ``(N, h, w)`` boolean."""
     return _StoredForeground(**vars(foreground), mask=mask)
 
 

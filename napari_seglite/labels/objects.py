@@ -161,6 +161,31 @@ def _measured(
     return sizes, first_pixel, begin[:, -axes:] + corner, end[:, -axes:] + corner
 
 
+def measured_labels(
+    labels: np.ndarray, count: int, corner: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sizes of labels from 1 to `count` in a block, and their first pixels.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(D, H, W)`` integer.
+    count : int
+        The highest label.
+    corner : ndarray
+        Of the block in the whole.
+    shape : tuple of int
+        Of the whole.
+
+    Returns
+    -------
+    sizes, first_pixels : ndarray
+        int64; first pixels as indices of the whole in raster order.
+    """
+    sizes, first_pixels, _, _ = _measured(labels, count, corner, shape)
+    return sizes, first_pixels
+
+
 def _index_in_whole(
     pixels: np.ndarray, block: tuple[int, ...], corner: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
