@@ -95,7 +95,8 @@ def _at_every_pixel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(x, weight, bias)
     flat = x.flatten(2)
     weights = weight.flatten(1).expand(len(flat), -1, -1)
-    return torch.baddbmm(bias[:, None], weights, flat).unflatten(2, x.shape[2:])
+    product: Tensor = torch.baddbmm(bias[:, None], weights, flat).unflatten(2, x.shape[2:])
+    return product
 
 
 def attach(network: nn.Module, in_channels: int, outputs: int) -> PixelReadout:

@@ -140,7 +140,10 @@ class StripAttention(nn.Module):
         near = F.conv2d(x, wide.weight, padding=wide.padding, groups=wide.groups)
         near = near + wide.bias[:, None, None]
         total, turned = near, _turned(near)
-        for row, column in self.pairs:  # type: ignore[misc]
+        for pair in self.pairs:
+            row, column = pair.children()
+            assert isinstance(row, nn.Conv2d)
+            assert isinstance(row.padding, tuple)
             padding = row.padding[::-1]
             along = row.weight.transpose(2, 3)
             y = F.conv2d(turned, along, row.bias, padding=padding, groups=row.groups)

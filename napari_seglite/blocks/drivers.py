@@ -116,7 +116,9 @@ class DaskCluster:
                 work, place, step, number, pure=False, retries=ATTEMPTS, resources=resources
             )
 
-        flying = as_completed([submit(number) for number in islice(waiting, WINDOW)])
+        flying: Any = as_completed(  # type: ignore[no-untyped-call]
+            [submit(number) for number in islice(waiting, WINDOW)]
+        )
         for future in flying:
             yield future.result()
             for number in islice(waiting, 1):
@@ -138,6 +140,6 @@ def connect(address: str) -> Any:
             "Dask clusters need the package distributed: pip install 'napari-seglite[cluster]'."
         ) from error
     try:
-        return Client(address)
+        return Client(address)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise SegliteError(f"{address}: no Dask scheduler answers there ({error}).") from error
