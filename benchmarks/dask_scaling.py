@@ -101,7 +101,8 @@ def merge(objects: int, per_block: int) -> dict[str, float]:
     cut = Cut(1, (1, 512 * side, 512 * side), (1, 512, 512), (0, 64, 64))
     request = SegmentRequest(CHECKPOINT, "YX", output="instances", min_size=5)
     request = SegmentRequest.from_dict({**request.as_dict(), "least_probability": 0.5})
-    rng, found = np.random.default_rng(0), {"objects": objects, "blocks": cut.count}
+    rng = np.random.default_rng(0)
+    found: dict[str, float] = {"objects": objects, "blocks": cut.count}
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(f"{folder}/a.zarr")
         ledger.write_job(Job("a.tif", request, "", (0, 1), cut.shape[1:], cut))

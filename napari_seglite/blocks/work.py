@@ -209,7 +209,7 @@ def _table(here: Opened, number: int, ids: np.ndarray, part: Part) -> BlockTable
         first = frames[z] * plane + rest
     else:
         first = first + cut.volume(number) * cut.shape[0] * plane
-    sums = np.zeros(count)
+    sums: np.ndarray = np.zeros(count)
     if here.job.request.least_probability:
         weights = part.probability()[inside].ravel()
         sums = np.bincount(own.ravel(), weights, count + 1)[1:]
