@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,9 +87,10 @@ class LocalFiles:
 
     def names(self, folder: str) -> Iterator[str]:
         """Yield the names of all files in a folder, without the folders that they are in."""
-        for path in (self.root / folder).rglob("*"):
-            if not any(part.startswith(".") for part in path.relative_to(self.root).parts):
-                yield path.name
+        for _, folders, files in os.walk(self.root / folder):
+            # Unfinished files come and go while other processes write.
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            yield from files
 
     def remove(self, folder: str) -> None:
         """Remove a folder with everything in it."""

@@ -130,3 +130,11 @@ def test_blocks_that_cannot_work_are_refused(image_path, request_, tmp_path):
 def test_an_array_without_a_file_is_refused(image, request_, tmp_path):
     with pytest.raises(SegliteError, match="path or address"):
         segment(image, request_, output=tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("place", ["folder", "memory://marks/a.zarr"])
+def test_folders_of_marks_are_no_marks(image_path, request_, tmp_path, place):
+    place = str(tmp_path / "a.zarr") if place == "folder" else place
+    ledger = prepare(image_path, request_, place, BLOCKS)
+    ledger.mark("segment", 5)
+    assert ledger.left("segment") == [k for k in range(16) if k != 5]
