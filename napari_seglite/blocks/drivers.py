@@ -46,7 +46,7 @@ class LocalProcesses:
         attempts: Counter[int] = Counter()
         left = list(reversed(numbers))
         while left:
-            pool = self._pool(min(self.workers, len(left)))
+            pool = self._pool(step, min(self.workers, len(left)))
             flying: dict[Future[int], int] = {}
             try:
                 while left or flying:
@@ -68,17 +68,19 @@ class LocalProcesses:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _pool(self, workers: int) -> ProcessPoolExecutor:
+    def _pool(self, step: Step, workers: int) -> ProcessPoolExecutor:
         threads = self.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        threads *= step == "segment"  # the others need no torch, which takes seconds to import
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(workers, context, _begin_worker, (threads,))
 
 
 def _begin_worker(threads: int) -> None:
-    """Set the threads of a worker, and let it end together with the process that started it."""
-    import torch
+    """Set torch's threads, if there are any; let a worker end with the process that started it."""
+    if threads:
+        import torch
 
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
 
     def follow() -> None:
