@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoints import CheckpointInfo
 from ..errors import Cancelled, DeviceError
 from ..runtime import devices
-from .trainer import keep_norms_fixed, loss_of_batch
+from .batch_loss import keep_norms_fixed, loss_of_batch
 
 if TYPE_CHECKING:
     import torch

@@ -13,6 +13,7 @@ import src_models
 from src_models.cards import PIXEL_FEATURES
 
 from ..checkpoints import CheckpointInfo
+from .batch_loss import keep_norms_fixed, loss_of_batch
 
 if TYPE_CHECKING:
     import torch
@@ -293,53 +294,6 @@ class Trainer:
             kept.setdefault(int(number), {})[key] = laid_out(value, weight) if same else value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": kept, "param_groups": groups})
-
-
-def loss_of_batch(
-    network: nn.Module, info: CheckpointInfo, batch: Batch, device: str, bfloat16: bool
-) -> torch.Tensor:
-    """Return the loss of a batch, a scalar.
-
-    Parameters
-    ----------
-    network : Module
-        In training, on `device`.
-    info : CheckpointInfo
-        Its card.
-    batch : tuple of Tensor
-        As `PatchSampler.batch` draws it.
-    device : str
-        As `devices.resolve` returns it.
-    bfloat16 : bool
-        Whether the network may compute with half the bits.
-    """
-    import torch
-
-    frames, labels, weight, wanted = batch
-    flat = frames.ndim == 4
-    memory_format = torch.channels_last if flat else torch.contiguous_format
-    frames = frames.to(device, memory_format=memory_format)
-    if info.context_slices > 1:
-        frames = frames.unflatten(1, (info.context_slices, -1))
-    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bfloat16):
-        return src_models.training_loss(
-            network,
-            info.network,
-            frames,
-            labels.to(device),
-            None if weight is None else weight.to(device),
-            info.head,
-            None if wanted is None else wanted.to(device),
-        )
-
-
-def keep_norms_fixed(network: nn.Module) -> None:
-    """Let the batch norms of a network in training use the statistics that they have."""
-    import torch
-
-    for module in network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.eval()
 
 
 def trainable_parameters(network: nn.Module, name: str, which: str) -> set[str]:

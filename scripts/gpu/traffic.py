@@ -87,6 +87,7 @@ def _scans_counted(traffic: Traffic) -> Iterator[None]:
     """
     module: Any = import_module("src_models.s_net")
     scan: Callable[..., Tensor] = module.selective_scan
+    in_place = module.can_scan_image
 
     def counted(*args: Any, **kwargs: Any) -> Tensor:
         begun = len(traffic.operators)
@@ -98,10 +99,11 @@ def _scans_counted(traffic: Traffic) -> Iterator[None]:
         return y
 
     module.selective_scan = counted
+    module.can_scan_image = lambda x, channels: False  # of a CPU alone
     try:
         yield
     finally:
-        module.selective_scan = scan
+        module.selective_scan, module.can_scan_image = scan, in_place
 
 
 def count(network: Callable[[Tensor], object], frames: Tensor) -> list[Operator]:

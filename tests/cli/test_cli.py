@@ -95,6 +95,7 @@ def test_segment_options_reach_the_engine(tmp_path, nuclei):
         64,
         16,
         runtime="torch",
+        precision="exact",
         least_probability=0.0,
     )
     np.testing.assert_array_equal(

@@ -26,7 +26,7 @@ def blocks(page, language):
 
 def lines(page):
     """Return the lines of a page's shell blocks that call ``seglite``."""
-    shell = "\n".join(blocks(page, "sh")).splitlines()
+    shell = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     return [line for line in shell if line.startswith("seglite ")]
 
 
