@@ -11,7 +11,7 @@ from .drivers import DaskCluster, LocalProcesses, connect
 from .ledger import BATCH, STEPS, Job, Ledger, Step
 from .merging import Numbered, agreeing, numbered
 from .plan import Blocks, prepare
-from .run import BlockProgress, Driver, check_ready, complete, here, run, run_step
+from .run import BlockProgress, Driver, check_ready, here, run, run_step
 from .slurm import array_script, submit
 from .tables import pack
 from .work import number_all, work
@@ -32,7 +32,6 @@ __all__ = [
     "agreeing",
     "array_script",
     "check_ready",
-    "complete",
     "connect",
     "here",
     "number_all",

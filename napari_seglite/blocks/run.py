@@ -116,10 +116,10 @@ def run(ledger: Ledger, driver: Driver = here) -> Iterator[BlockProgress]:
         return
     for step in ledger.steps():
         yield from run_step(ledger, step, driver)
-    complete(ledger)
+    _complete(ledger)
 
 
-def complete(ledger: Ledger) -> None:
+def _complete(ledger: Ledger) -> None:
     """Write what remains once all steps are done: the coarsest levels, and the last marks."""
     job = ledger.job
     labels = open_labels(ledger.place, ImageAxes(job.request.axes).labels, job.cut.edges[1])

@@ -19,7 +19,6 @@ from ..blocks import (
     LocalProcesses,
     array_script,
     check_ready,
-    complete,
     connect,
     here,
     prepare,
@@ -236,10 +235,8 @@ def merge(arguments: argparse.Namespace) -> int:
         if arguments.step in ledger.steps():
             _show(run_step(ledger, arguments.step, driver, arguments.part or (0, 1)))
         return 0
-    for step in ledger.steps()[1:]:
-        check_ready(ledger, step)
-        _show(run_step(ledger, step, driver))
-    check_ready(ledger, None)
-    complete(ledger)
+    # Blocks are not segmented here: a merge is what remains of a run after that.
+    check_ready(ledger, (*ledger.steps(), None)[1])
+    _show(run(ledger, driver))
     print(ledger.place)
     return 0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..errors import ImageError
-from ..images import Grid
+from ..images import Grid, chunked
 from . import ome_zarr_labels
 from .ome_zarr import recipe_of
 from .remote import is_remote
@@ -75,7 +75,7 @@ class BlockLabels:
         for finer, coarse in zip(self.levels, self.levels[1:], strict=False):
             if coarse in self.levels[: self.by_block]:
                 continue
-            ome_zarr_labels.copy_level(ome_zarr_labels.Picked(finer, coarse.shape), coarse)
+            chunked.copy(ome_zarr_labels.Picked(finer, coarse.shape), coarse)
 
     def mark_finished(self) -> None:
         """Say in the metadata that all pixels are there, and remove what killed writers left."""

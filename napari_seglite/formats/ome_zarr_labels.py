@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ImageError
-from ..images import ArrayLike, Grid, blocks, long_unit
+from ..images import ArrayLike, Grid, chunked, long_unit
 from . import ome_zarr
 from . import ome_zarr_metadata as metadata
 from .atomic import replacing
@@ -327,16 +327,9 @@ def _write_group(
         stored: Any = group.create_array(
             str(number), shape=shape, dtype=labels.dtype, chunks=chunks, **slashes
         )
-        copy_level(level, stored)
+        chunked.copy(level, stored)
         level = stored
     group.attrs.update({**described, "seglite": recipe or _PAINTED})
-
-
-def copy_level(level: ArrayLike, stored: Any) -> None:
-    """Write labels into an array of their shape, plane by plane and block by block."""
-    for plane in np.ndindex(tuple(stored.shape[:-2])):
-        for block in blocks(stored.shape[-2:]):
-            stored[(*plane, *block)] = np.asarray(level[(*plane, *block)])
 
 
 class Picked:

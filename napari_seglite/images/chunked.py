@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .arrays import WritableArray
+from .arrays import ArrayLike, WritableArray
 from .axes import ImageAxes
 from .scratch import scratch_folder
 
@@ -71,10 +71,16 @@ def converted(array: WritableArray, dtype: DTypeLike) -> WritableArray:
     if array.dtype == dtype:
         return array
     target = zeros(tuple(array.shape), dtype, in_memory=0)
-    for planes in np.ndindex(*array.shape[:-2]):
-        for block in blocks(tuple(array.shape[-2:])):
-            target[(*planes, *block)] = np.asarray(array[(*planes, *block)]).astype(dtype)
+    copy(array, target)
     return target
+
+
+def copy(source: ArrayLike, target: WritableArray) -> None:
+    """Write an array into another of its shape and wide enough, plane by plane in `blocks`."""
+    for plane in np.ndindex(tuple(target.shape[:-2])):
+        for block in blocks(tuple(target.shape[-2:])):
+            values = np.asarray(source[(*plane, *block)])
+            target[(*plane, *block)] = values.astype(target.dtype, copy=False)
 
 
 def blocks(shape: tuple[int, ...]) -> Iterator[Block]:

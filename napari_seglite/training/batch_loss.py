@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import src_models
 
@@ -41,7 +42,7 @@ def loss_of_batch(
     frames = frames.to(device, memory_format=memory_format)
     if info.context_slices > 1:
         frames = frames.unflatten(1, (info.context_slices, -1))
-    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bfloat16):
+    with autocast(device, bfloat16):
         return src_models.training_loss(
             network,
             info.network,
@@ -51,6 +52,13 @@ def loss_of_batch(
             info.head,
             None if wanted is None else wanted.to(device),
         )
+
+
+def autocast(device: str, bfloat16: bool) -> AbstractContextManager[Any]:
+    """Compute convolutions and products within the context with half the bits, if so wished."""
+    import torch
+
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bfloat16)
 
 
 def keep_norms_fixed(network: nn.Module) -> None:

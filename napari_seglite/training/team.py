@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
@@ -219,28 +219,13 @@ def joined_team(count: int, device: str = "auto") -> Iterator[Team]:
         If this computer has too few devices of the kind, or Lightning Fabric is missing.
     """
     kind = _kind(count, device)
-    joined = under_torchrun()
-    if not joined:
-        os.environ |= {
-            "LOCAL_RANK": "0",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(_free_port()),
-        }
-    command = [sys.executable, "-P", "-c", FOLLOW, str(count), kind]
-    started = [] if joined else [_follower(command, rank) for rank in range(1, count)]
-    try:
+    with nullcontext() if under_torchrun() else _followers(count, kind):
         members = _launched(count, kind)
         try:
             yield members
         finally:
             if members.leads:
                 _dismiss(members)
-    finally:
-        for process in started:
-            _end(process)
-        if not joined:
-            for name in ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
-                del os.environ[name]
 
 
 def under_torchrun() -> bool:
@@ -287,8 +272,24 @@ def _launched(count: int, kind: str) -> Team:
     return Team(fabric)
 
 
-def _follower(command: list[str], rank: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, env=os.environ | {"LOCAL_RANK": str(rank)})
+@contextmanager
+def _followers(count: int, kind: str) -> Iterator[None]:
+    """Start all processes but this one, which the environment makes the first of them."""
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    command = [sys.executable, "-P", "-c", FOLLOW, str(count), kind]
+    started = [
+        subprocess.Popen(command, env=os.environ | meeting | {"LOCAL_RANK": str(rank)})
+        for rank in range(1, count)
+    ]
+    own = meeting | {"LOCAL_RANK": "0"}
+    os.environ |= own
+    try:
+        yield
+    finally:
+        for process in started:
+            _end(process)
+        for name in own:
+            del os.environ[name]
 
 
 def _free_port() -> int:

@@ -13,7 +13,8 @@ import src_models
 from src_models.cards import PIXEL_FEATURES
 
 from ..checkpoints import CheckpointInfo
-from .batch_loss import keep_norms_fixed, loss_of_batch
+from .batch_loss import autocast, keep_norms_fixed, loss_of_batch
+from .team import Task, Team
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ..runtime import RandomState
     from .patches import Batch
     from .request import FineTuneRequest
-    from .team import Task, Team
 
 
 class Trainer:
@@ -169,18 +169,13 @@ class Trainer:
         return value
 
     def _task(self, batch: Batch) -> Task:
-        from .team import Task
-
         weights, request = copy_weights(self.network), self._request
         seed = request.seed + self._steps
         return Task(self.info, weights, batch, self._bfloat16, request.frozen_norm, seed)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Compute convolutions and products within the context in the request's precision."""
-        import torch
-
-        kind = torch.device(self.device).type
-        return torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16)
+        return autocast(self.device, self._bfloat16)
 
     def _set_rate(self, share: float) -> float:
         """Set the learning rate and return it as a share of the full one."""
