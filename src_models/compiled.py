@@ -18,6 +18,7 @@ import platformdirs
 from numba import config as _config
 from numba import njit
 from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 
 from .notices import Notice
 
@@ -73,7 +74,10 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            # Stored code needs Numba's runtime alone. Numba's own method loads all that it can
+            # compile, too: 100 modules more, and SciPy's linear algebra.
+            rtsys.initialize(target_context)
+            return self._load_overload(sig, target_context)
         except Exception:  # a damaged pickle may raise any
             with suppress(OSError):
                 self.flush()

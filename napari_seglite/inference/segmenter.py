@@ -30,6 +30,7 @@ from .choice import RuntimeChoice
 from .guided import check_guided
 from .image_pass import ImagePass
 from .outputs import Outputs
+from .preloading import run_small
 from .progress import Progress, View
 from .request import LABELLING, SegmentRequest
 from .result import Segmentation, labelled
@@ -53,6 +54,7 @@ class _Loaded:
     network: nn.Module
     choice: RuntimeChoice
     memory_format: MemoryFormat | None = None
+    settled: bool = False
 
 
 @dataclass
@@ -142,6 +144,9 @@ class Segmenter:
             request = _as_begun(request, resume.request)
         asked = request
         runtime, notices = yield from loaded.choice.choose(request, stop)
+        if runtime.name == "torch" and not loaded.settled:
+            run_small(loaded.network, loaded.info, request.device)
+            loaded.settled = True
         request = replace(request, runtime=runtime.name, precision=runtime.precision)
 
         yield Progress("Reading the image …", frames=len(frames))
@@ -257,7 +262,7 @@ class Segmenter:
         used = memory_format.remembered(folder, info, device) or memory_format.usual(info, device)
         if used != loaded.memory_format:
             memory_format.apply(network, used)
-            loaded.memory_format = used
+            loaded.memory_format, loaded.settled = used, False
         _prune(network, info, request.pruning_level)
         if request.keep_empty:
             check_guided(network, info)
