@@ -18,7 +18,7 @@ import platformdirs
 from numba import config as _config
 from numba import njit
 from numba.core.caching import FunctionCache
-from numba.core.runtime import rtsys
+from numba.core.runtime.nrt import rtsys
 
 from .notices import Notice
 
@@ -67,6 +67,11 @@ def is_compiled(kernel: Any) -> bool:
         return bool(kernel.signatures)
     module = kernel.__module__.rpartition(".")[2]
     return any(Path(kernel.stats.cache_path).glob(f"{module}.{kernel.__name__}-*.nbc"))
+
+
+def stores() -> bool:
+    """Whether compiled code can be kept for other processes."""
+    return not config.DISABLE_JIT and cache_folder(Path(__file__).parent) is not None
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]

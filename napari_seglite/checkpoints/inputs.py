@@ -190,7 +190,9 @@ def measure_intensities(
 
 def _mean(channels: np.ndarray) -> np.ndarray:
     """Return the mean of channels ``(C, N)``; a single one keeps its dtype, and so its size."""
-    return channels[0].copy() if len(channels) == 1 else channels.mean(0, dtype=np.float64)
+    if len(channels) == 1:
+        return np.array(channels[0])
+    return np.asarray(channels.mean(0, dtype=np.float64))
 
 
 def prepare_frame(

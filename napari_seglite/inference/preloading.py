@@ -5,14 +5,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..checkpoints import CheckpointInfo, CheckpointStore
-from ..labels import labelling_text
-from ..runtime import needs_compiling, warm_up
+from ..labels import labelling_text, separation_kernels
+from ..runtime import Kernels, compile_apart, needs_compiling, scan_kernels, warm_up
 
 if TYPE_CHECKING:
     from torch import nn
 
 # Of the image with which a network is tried, in pixels.
 SIDE = 64
+
+
+def begin_compiling(store: CheckpointStore, checkpoint: str) -> list[Kernels]:
+    """Start compiling what segmenting takes and nobody has compiled yet, in processes of its own.
+
+    Parameters
+    ----------
+    store : CheckpointStore
+        Store of the checkpoint.
+    checkpoint : str
+        Its id or the path of its folder.
+
+    Returns
+    -------
+    list of Kernels
+        To wait for; the last, of checkpoints of the other kind, begin only then.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing or damaged.
+    """
+    info = store.info(checkpoint)
+    kernels = [separation_kernels(bool(info.head)), scan_kernels(info.network, "cpu")]
+    for each in kernels:
+        compile_apart(each)
+    return [*kernels, separation_kernels(not info.head)]
 
 
 def preload(store: CheckpointStore, checkpoint: str) -> None:

@@ -14,16 +14,18 @@ import src_models
 from ..checkpoints import CheckpointInfo, CheckpointStore, Intensities, measure_intensities
 from ..errors import Cancelled, CheckpointError, DeviceError, ImageError, SegliteError
 from ..images import Box, ImageAxes, at_level
-from ..labels import labelling_text
+from ..labels import labelling_text, separation_kernels
 from ..runtime import (
     COMPILING,
     MemoryFormat,
     Stop,
+    compile_apart,
     devices,
     drain,
     memory_format,
-    needs_compiling,
     never,
+    scan_kernels,
+    wait_for_kernels,
     warm_up,
 )
 from .choice import RuntimeChoice
@@ -137,8 +139,14 @@ class Segmenter:
         request = replace(request, device=devices.resolve(request.device))
         loaded = self._load(request)
         request = request.resolved(loaded.info)
-        if needs_compiling(loaded.info.network, request.device):
+        scan = scan_kernels(loaded.info.network, request.device)
+        separation = separation_kernels(bool(loaded.info.head))
+        objects = request.output_for(loaded.info) == "instances"
+        if objects:
+            compile_apart(separation)  # beside the network
+        if scan.missing():
             yield Progress(COMPILING, frames=len(frames))
+            wait_for_kernels(scan, stop)
         warm_up(loaded.info.network, request.device)
         if resume is not None and not resume.complete:
             request = _as_begun(request, resume.request)
@@ -173,6 +181,8 @@ class Segmenter:
         yield Progress(
             labelling_text(request.output_for(loaded.info), loaded.info.head), frames=len(frames)
         )
+        if objects:
+            wait_for_kernels(separation, never)
         result = Segmentation(
             labels=None,
             probabilities=outputs.probabilities,
