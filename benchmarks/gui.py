@@ -1,12 +1,13 @@
 """How long the window freezes: opening the dock, segmenting, fine-tuning.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/gui.py
-    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/gui.py --first [--beside PATH]
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/gui.py --first [--beside PATH] [--new]
 
 The second measures the first masks of a user who has never run the plugin: napari shows the sample
 image, the dock is opened, and Segment is clicked at once or after ten seconds; then another
 checkpoint is chosen and Segment is clicked again. Every row is a process of its own with a new
-user folder. ``--beside`` takes another checkout of this repository, whose runs take turns.
+user folder. ``--beside`` takes another checkout of this repository, whose runs take turns. With
+``--new``, nothing is compiled yet, as after an installation.
 
 A timer in the GUI thread should fire every 5 ms. Its delay is the time for which the window did not
 react.
@@ -109,8 +110,8 @@ def click_first(pause: float) -> None:
     print("CLICKS", json.dumps([opened, first, second, longest, over]))
 
 
-def first_clicks(beside: Path | None) -> None:
-    """Print the table of the first clicks."""
+def first_clicks(beside: Path | None, new: bool) -> None:
+    """Print the table of the first clicks; `new` if nothing is compiled yet."""
     here = Path(__file__).parents[1]
     checkouts = {"before": beside, "now": here} if beside else {"this": here}
     rows: list[tuple[str, ...]] = [
@@ -128,6 +129,8 @@ def first_clicks(beside: Path | None) -> None:
         for name, checkout in checkouts.items():
             with tempfile.TemporaryDirectory() as home:
                 folders = dict.fromkeys(USER_FOLDERS, home)
+                if new:
+                    folders["NUMBA_CACHE_DIR"] = home
                 call = [sys.executable, __file__, "--one", str(pause)]
                 environment = {**os.environ, **folders, "PYTHONPATH": str(checkout)}
                 printed = subprocess.check_output(call, env=environment, text=True)
@@ -142,12 +145,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--first", action="store_true", help="measure the first clicks")
     parser.add_argument("--beside", type=Path, metavar="PATH", help="another checkout")
+    parser.add_argument("--new", action="store_true", help="nothing is compiled yet")
     parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one is not None:
         click_first(arguments.one)
     elif arguments.first:
-        first_clicks(arguments.beside)
+        first_clicks(arguments.beside, arguments.new)
     else:
         jobs()
 

@@ -18,6 +18,7 @@ import platformdirs
 from numba import config as _config
 from numba import njit
 from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 
 from .notices import Notice
 
@@ -68,12 +69,20 @@ def is_compiled(kernel: Any) -> bool:
     return any(Path(kernel.stats.cache_path).glob(f"{module}.{kernel.__name__}-*.nbc"))
 
 
+def stores() -> bool:
+    """Whether compiled code can be kept for other processes."""
+    return not config.DISABLE_JIT and cache_folder(Path(__file__).parent) is not None
+
+
 class _Cache(FunctionCache):  # type: ignore[misc]
     """Numba's cache of a function; what goes wrong with its files costs only time."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            # Stored code needs Numba's runtime alone. Numba's own method loads all that it can
+            # compile, too: 100 modules more, and SciPy's linear algebra.
+            rtsys.initialize(target_context)
+            return self._load_overload(sig, target_context)
         except Exception:  # a damaged pickle may raise any
             with suppress(OSError):
                 self.flush()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -348,9 +349,14 @@ class SNet(nn.Module):
         x = F.pad(x, (0, -width % self.divisor, 0, -height % self.divisor), mode="replicate")
         half = self.encoder1(x)
         quarter = self.encoder2(half)
-        fused = self.glff(quarter)
-        y = self.decoder1(torch.cat([fused, quarter], dim=1))
-        y = self.decoder2(torch.cat([y, half], dim=1))
+        y = torch.cat([self.glff(quarter), quarter], dim=1)
+        del quarter  # a map that nothing reads any more is half of a tile's memory
+        for layer in in_sequence(self.decoder1):
+            y = layer(y)
+        y = torch.cat([y, half], dim=1)
+        del half
+        for layer in in_sequence(self.decoder2):
+            y = layer(y)
         logits: Tensor = self.head(y)
         return logits[..., :height, :width]
 
@@ -362,6 +368,19 @@ class SNet(nn.Module):
         *layers, upsample = self.decoder2
         self.decoder2 = nn.Sequential(*layers)  # type: ignore[assignment]
         self.head = nn.Sequential(*self.head, upsample)
+
+
+def in_sequence(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the layers of nested ``nn.Sequential`` in their order.
+
+    Whoever calls them one by one can free the input of the first once it was read; a Sequential
+    keeps it until its last layer has returned.
+    """
+    if isinstance(module, nn.Sequential):
+        for child in module:
+            yield from in_sequence(child)
+    else:
+        yield module
 
 
 def _initialise(module: nn.Module) -> None:

@@ -17,6 +17,8 @@ WINDOW = {"napari", "qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6", "magicgui", 
 TRAINING = {"monai", "sympy", "torch._dynamo", "torch._inductor", "matplotlib", "pandas"}
 UNUSED = {"skimage", "nibabel", "pydicom", "dask", "pint", "openvino", "requests", "roifile"}
 ENGINE = {"torch", "numba", "llvmlite", "zarr", "scipy"}
+# Of Numba, what only compiling needs; of SciPy and others, what Numba's compiler loads.
+COMPILER = {"numba.np.linalg", "numba.typed.typeddict", "numba.cpython.setobj", "scipy.linalg"}
 
 
 def loaded(code, names, *arguments):
@@ -47,6 +49,12 @@ def test_segmenting_a_picture_loads_torch_and_numba_alone(tmp_path):
     )
     assert found == {"torch", "numba", "llvmlite", "scipy"}
     assert (tmp_path / "cells_labels.tif").is_file()
+
+
+def test_code_from_the_disk_needs_no_compiler(tmp_path):
+    code = "from src_models.selective_scan import warm_up; warm_up()"
+    loaded(code, set())  # compiles it, unless it is there
+    assert loaded(code, {*COMPILER, "numba"}) == {"numba"}
 
 
 DOCK = """

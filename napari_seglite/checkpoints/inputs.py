@@ -179,12 +179,20 @@ def measure_intensities(
             missing += frame.size - int(np.count_nonzero(np.isfinite(frame)))
         pixels = select_channels(frame, info, channels).reshape(info.in_channels, -1)
         # Offset so that the height of the bands does not change which pixels are sampled.
-        samples.append(pixels[:, -top * width % step :: step].mean(0, dtype=np.float64))
-    sample = np.concatenate(samples)
+        samples.append(_mean(pixels[:, -top * width % step :: step]))
+    sample = samples.pop() if len(samples) == 1 else np.concatenate(samples)
+    del samples, frame, pixels
     low, high = info.normalisation.limits(sample, image.dtype)
     brightest = sample.max(initial=low, where=np.isfinite(sample))
     filled = (float(brightest) - low) / (high - low) if high > low else 1.0
     return Intensities((low, high), missing, filled)
+
+
+def _mean(channels: np.ndarray) -> np.ndarray:
+    """Return the mean of channels ``(C, N)``; a single one keeps its dtype, and so its size."""
+    if len(channels) == 1:
+        return np.array(channels[0])
+    return np.asarray(channels.mean(0, dtype=np.float64))
 
 
 def prepare_frame(

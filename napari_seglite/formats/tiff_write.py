@@ -57,8 +57,12 @@ def write(
         metadata = {"axes": grid.axes, "unit": grid.unit, "spacing": list(grid.spacing)}
         metadata |= {key: value for key, value in json.loads(record).items() if key != "shape"}
         options |= {"metadata": metadata, "bigtiff": large}
+    data: Any = labels
+    if not isinstance(labels, np.ndarray):  # tifffile would read all of a stored stack, twice
+        data = (np.asarray(labels[plane]) for plane in np.ndindex(tuple(labels.shape[:-2])))
+        options |= {"shape": tuple(labels.shape), "dtype": labels.dtype}
     with replacing(path) as temporary:
-        tifffile.imwrite(temporary, labels, **options)
+        tifffile.imwrite(temporary, data, **options)
 
 
 def recipe_of(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from .before_after import BeforeAfter, predict_classes, shown_pixels
 from .frame import classify, predict_frame, predict_slab, predict_with_head
 from .guided import empty_problem
 from .object_size import ObjectSize, estimate_object_size, fits_objects, fitting_rescale
-from .preloading import preload
+from .preloading import begin_compiling, preload
 from .progress import Finished, Progress, View
 from .quality import Evidence, calibrate, evidence, expected_dice, expected_dice_of_frames
 from .request import (
@@ -43,6 +43,7 @@ __all__ = [
     "Setting",
     "Uncertainty",
     "View",
+    "begin_compiling",
     "calibrate",
     "classify",
     "empty_problem",

@@ -48,7 +48,7 @@ MOST_WAITING = 400
 # bytes, since a lazy array may have to compute all of it for every tile.
 READ_AT_ONCE = 300_000_000
 # The same for an array in a file, whose chunks are read only where they are needed.
-READ_STORED = 32_000_000
+READ_STORED = 8_000_000
 
 
 @dataclass

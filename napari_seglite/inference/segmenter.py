@@ -14,22 +14,25 @@ import src_models
 from ..checkpoints import CheckpointInfo, CheckpointStore, Intensities, measure_intensities
 from ..errors import Cancelled, CheckpointError, DeviceError, ImageError, SegliteError
 from ..images import Box, ImageAxes, at_level
-from ..labels import labelling_text
+from ..labels import labelling_text, separation_kernels
 from ..runtime import (
     COMPILING,
     MemoryFormat,
     Stop,
+    compile_apart,
     devices,
     drain,
     memory_format,
-    needs_compiling,
     never,
+    scan_kernels,
+    wait_for_kernels,
     warm_up,
 )
 from .choice import RuntimeChoice
 from .guided import check_guided
 from .image_pass import ImagePass
 from .outputs import Outputs
+from .preloading import run_small
 from .progress import Progress, View
 from .request import LABELLING, SegmentRequest
 from .result import Segmentation, labelled
@@ -53,6 +56,7 @@ class _Loaded:
     network: nn.Module
     choice: RuntimeChoice
     memory_format: MemoryFormat | None = None
+    settled: bool = False
 
 
 @dataclass
@@ -135,13 +139,22 @@ class Segmenter:
         request = replace(request, device=devices.resolve(request.device))
         loaded = self._load(request)
         request = request.resolved(loaded.info)
-        if needs_compiling(loaded.info.network, request.device):
+        scan = scan_kernels(loaded.info.network, request.device)
+        separation = separation_kernels(bool(loaded.info.head))
+        objects = request.output_for(loaded.info) == "instances"
+        if objects:
+            compile_apart(separation)  # beside the network
+        if scan.missing():
             yield Progress(COMPILING, frames=len(frames))
+            wait_for_kernels(scan, stop)
         warm_up(loaded.info.network, request.device)
         if resume is not None and not resume.complete:
             request = _as_begun(request, resume.request)
         asked = request
         runtime, notices = yield from loaded.choice.choose(request, stop)
+        if runtime.name == "torch" and not loaded.settled:
+            run_small(loaded.network, loaded.info, request.device)
+            loaded.settled = True
         request = replace(request, runtime=runtime.name, precision=runtime.precision)
 
         yield Progress("Reading the image …", frames=len(frames))
@@ -168,6 +181,8 @@ class Segmenter:
         yield Progress(
             labelling_text(request.output_for(loaded.info), loaded.info.head), frames=len(frames)
         )
+        if objects:
+            wait_for_kernels(separation, never)
         result = Segmentation(
             labels=None,
             probabilities=outputs.probabilities,
@@ -257,7 +272,7 @@ class Segmenter:
         used = memory_format.remembered(folder, info, device) or memory_format.usual(info, device)
         if used != loaded.memory_format:
             memory_format.apply(network, used)
-            loaded.memory_format = used
+            loaded.memory_format, loaded.settled = used, False
         _prune(network, info, request.pruning_level)
         if request.keep_empty:
             check_guided(network, info)

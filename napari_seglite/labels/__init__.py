@@ -27,6 +27,7 @@ from .output import OUTPUTS, Output, label_dtype
 from .parts import Part
 from .proposals import Proposal, propose
 from .quality import Calibration, SoftDice, worst
+from .separation import separation_kernels
 from .sizes import object_diameter
 
 __all__ = [
@@ -83,5 +84,6 @@ __all__ = [
     "replace_region",
     "score_folders",
     "separate",
+    "separation_kernels",
     "worst",
 ]

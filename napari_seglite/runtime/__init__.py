@@ -4,7 +4,15 @@
 """
 
 from . import devices, graphs, memory_format, process, tuning
-from .compilation import COMPILING, needs_compiling, warm_up
+from .compilation import (
+    COMPILING,
+    Kernels,
+    compile_apart,
+    needs_compiling,
+    scan_kernels,
+    wait_for_kernels,
+    warm_up,
+)
 from .generators import WithResult, drain
 from .memory_format import MemoryFormat
 from .random_state import RandomState
@@ -13,10 +21,12 @@ from .versions import versions
 
 __all__ = [
     "COMPILING",
+    "Kernels",
     "MemoryFormat",
     "RandomState",
     "Stop",
     "WithResult",
+    "compile_apart",
     "delayed",
     "devices",
     "drain",
@@ -26,8 +36,10 @@ __all__ = [
     "needs_compiling",
     "never",
     "process",
+    "scan_kernels",
     "tuning",
     "versions",
     "wait_for",
+    "wait_for_kernels",
     "warm_up",
 ]

@@ -7,19 +7,16 @@ its memory goes with it.
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
-from . import memory_format
+from . import apart, memory_format
+from .apart import wait as wait
 from .graphs import FOLDER, GraphCache
-from .stopping import Stop
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
 # Seconds of computing by torch after which tuning pays: it takes about as long.
 PAYS_AFTER = 20.0
 _CODE = "from napari_seglite.runtime import tuning; tuning.main()"
-_processes: dict[str, subprocess.Popen[bytes]] = {}
-_lock = Lock()
 
 
 def start(folder: Path, checkpoint: Path, device: str, graph: bool) -> subprocess.Popen[bytes]:
@@ -59,8 +54,6 @@ def start(folder: Path, checkpoint: Path, device: str, graph: bool) -> subproces
     """
     import torch
 
-    if "python" not in Path(sys.executable or "").name.lower():
-        raise OSError("this program brings no Python interpreter of its own")
     facts = {
         "folder": str(folder.absolute()),
         "checkpoint": str(checkpoint.absolute()),
@@ -68,37 +61,7 @@ def start(folder: Path, checkpoint: Path, device: str, graph: bool) -> subproces
         "threads": torch.get_num_threads(),
         "graph": graph,
     }
-    text = json.dumps(facts, sort_keys=True)
-    with _lock:
-        if text not in _processes:
-            path = os.pathsep.join(filter(None, map(os.path.abspath, sys.path)))
-            _processes[text] = subprocess.Popen(
-                [sys.executable, "-P", "-c", _CODE, text],
-                env={**os.environ, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                creationflags=_hidden(),
-            )
-        return _processes[text]
-
-
-def wait(process: subprocess.Popen[bytes], stop: Stop) -> bool:
-    """Wait until a process ends, or `stop` returns True; return whether it ended.
-
-    Parameters
-    ----------
-    process : Popen
-        As `start` returns it; it goes on if the wait is stopped.
-    stop : callable
-        Asked several times a second.
-    """
-    while True:
-        if stop():
-            return False
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(0.05)
-            return True
+    return apart.start(_CODE, json.dumps(facts, sort_keys=True), lowest=True)
 
 
 def main() -> None:
@@ -144,16 +107,3 @@ def add_graph(graphs: GraphCache, info: CheckpointInfo, network: nn.Module) -> N
         return  # of the folder: another run may succeed
     except Exception as error:  # whatever torch and OpenVINO raise for what they do not know
         graphs.refuse(info, f"it cannot be exported: {str(error)[:300] or type(error).__name__}")
-
-
-@atexit.register
-def _end_all() -> None:
-    for process in _processes.values():
-        process.kill()
-
-
-def _hidden() -> int:
-    """Return the flags that start a process without a window and with the lowest priority."""
-    if sys.platform != "win32":
-        return 0
-    return subprocess.CREATE_NO_WINDOW | subprocess.IDLE_PRIORITY_CLASS

@@ -84,3 +84,17 @@ def test_channels_are_fitted_to_another_number():
 def test_statistics_are_checked(mean, std, message):
     with pytest.raises(ValueError, match=message):
         Normalisation(mean=mean, std=std)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.uint32, np.float32, bool])
+def test_percentiles_do_not_depend_on_the_dtype_that_holds_the_numbers(dtype):
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 2, 5001) if dtype is bool else rng.normal(90, 25, 5001).clip(0, 250)
+    image = image.astype(dtype)
+    if dtype is np.int16:
+        image[:2500] = -32768  # the difference of neighbours overflows
+        image[2500:] = 32767
+    before = image.copy()
+    limits = Normalisation(49.99, 99).limits(image)
+    assert limits == tuple(np.percentile(image.astype(np.float64), (49.99, 99)))
+    np.testing.assert_array_equal(image, before)

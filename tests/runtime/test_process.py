@@ -45,6 +45,32 @@ use(4 * SIZE)  # as before: back at once, where it fits into no gap that the job
 assert held() - before < 0.2 * SIZE
 """
 
+SETTINGS = """
+import ctypes
+from napari_seglite.runtime import process
+
+class Info(ctypes.Structure):  # mallinfo2 of malloc.h
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+library = process._glibc()
+library.mallinfo2.restype, library.malloc.restype = Info, ctypes.c_void_p
+library.malloc.argtypes, library.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+
+def mapped(size=80_000_000):  # whether a block is one of the system's own, which goes back at once
+    before = library.mallinfo2().hblks
+    block = library.malloc(size)
+    found = library.mallinfo2().hblks > before
+    library.free(block)
+    return found
+
+before = mapped()
+with process.keep_freed_memory():
+    during = mapped()
+assert (before, during, mapped()) == (True, False, True), (before, during)
+assert library.mallinfo2().fordblks < 40_000_000  # nothing of the job is left
+"""
+
 LIBRARY = """
 import gc, sys
 import numpy as np
@@ -81,6 +107,13 @@ def test_it_stays_and_goes(in_thread):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
     command = [sys.executable, "-c", ALONE, str(in_thread)]
     subprocess.run(command, check=True, env=environment)
+
+
+@pytest.mark.skipif(
+    not hasattr(process._glibc(), "mallinfo2"), reason="glibc tells this since version 2.33"
+)
+def test_settings_end_with_the_job():
+    subprocess.run([sys.executable, "-c", SETTINGS], check=True)
 
 
 def test_systems_without_glibc_are_left_alone(monkeypatch):

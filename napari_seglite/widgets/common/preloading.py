@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from threading import Lock, Thread
+from threading import Lock, Thread, main_thread
 
 from ...checkpoints import CheckpointStore
-from ...inference import preload
-from ...runtime import process
+from ...inference import begin_compiling, preload
+from ...runtime import process, wait_for_kernels
 
 log = logging.getLogger(__name__)
 _lock, _begun = Lock(), False
@@ -39,8 +39,17 @@ def _load(store: CheckpointStore, checkpoint: str) -> None:
         process.keep_triton_out()
         process.load_torch()
         with process.uncollected():
+            kernels = begin_compiling(store, checkpoint)
+        for each in kernels:  # garbage is collected meanwhile
+            wait_for_kernels(each, _ends)
+        with process.uncollected():
             preload(store, checkpoint)
     except Exception:  # the first job meets it again, and tells the user
         log.debug("Preloading failed", exc_info=True)
     finally:
         process.unshare_main_arena()
+
+
+def _ends() -> bool:
+    """Whether the program ends, which waits for its threads."""
+    return not main_thread().is_alive()
