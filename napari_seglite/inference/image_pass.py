@@ -229,9 +229,9 @@ class ImagePass:
                 while len(coming) <= together and (tile := self._next_tile(slab, mosaic, left)):
                     left[tile] = False
                     compute = partial(values, tile, reader.submit(self._read_tile, slab, tile))
-                    if together > 1:  # otherwise in this thread, as torch prefers it
-                        compute = workers.submit(compute).result
-                    coming.append((tile, compute))
+                    # A single one in this thread, whose other threads torch has already.
+                    alone = together == 1
+                    coming.append((tile, compute if alone else workers.submit(compute).result))
                 if not coming:
                     return
                 tile, result = coming.popleft()

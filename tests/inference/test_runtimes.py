@@ -94,7 +94,8 @@ def test_no_job_waits_for_measurements(store, untrained, blobs, monkeypatch):
     for _ in range(2):
         segmenter.segment(blobs[0], request)
     folder = store.folder.parent
-    assert started == [(folder, store.path(untrained.id), "cpu", False)]
+    graph = graphs.installed() and devices.fast_bfloat16("cpu")  # otherwise S-Net needs none
+    assert started == [(folder, store.path(untrained.id), "cpu", graph)]
 
 
 def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, capsys, monkeypatch):
