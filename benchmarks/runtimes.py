@@ -46,11 +46,17 @@ NETWORKS = {
     "celnet": ("celnet", 1, {}),
     "s-net": ("s-net", 1, {}),
 }
-STARTS = ("general-unet-sharp", "general-u2net-msac", "general-m2snet", "general-celnet")
+STARTS = (
+    "general-unet-sharp",
+    "general-u2net-msac",
+    "general-m2snet",
+    "general-celnet",
+    "general-s-net",
+)
 SETS = {
-    "nuclei": ("nuclei-unet-sharp", "nuclei-unet-sharp-tiny", "nuclei-s-net", *STARTS[1:3]),
+    "nuclei": ("nuclei-unet-sharp", "nuclei-unet-sharp-tiny", "nuclei-s-net", *STARTS[1:4]),
     "em-membranes": STARTS,
-    "retina-vessels": ("vessels-u2net-msac", *STARTS[:3]),
+    "retina-vessels": ("vessels-u2net-msac", *STARTS),
 }
 
 
@@ -66,8 +72,8 @@ def times(name: str, size: int, rounds: int, clock: Callable[[], float]) -> tupl
         cache = graphs.GraphCache(Path(folder))
         tuning.add_graph(cache, info, network)
         threads = torch.get_num_threads()
-        exact = OpenVinoRuntime(network, cache.compile(info, "exact", threads), "exact")
-        fast = OpenVinoRuntime(network, cache.compile(info, "fast", threads), "fast")
+        exact = OpenVinoRuntime(network, cache.read(info), "exact", threads)
+        fast = OpenVinoRuntime(network, cache.read(info), "fast", threads)
     memory_format.apply(network, memory_format.usual(info, "cpu"))
     image = torch.randn(1, channels, size, size)
     runtimes = {"torch": TorchRuntime(network), "exact": exact, "fast": fast}

@@ -43,7 +43,7 @@ class RuntimeChoice:
     info: CheckpointInfo
     checkpoint: Path
     folder: Path
-    _compiled: OpenVinoRuntime | None = None
+    _openvino: OpenVinoRuntime | None = None
     _seconds: float = 0.0
     _tuned: bool = False
     _told: set[str] = field(default_factory=set)
@@ -86,7 +86,7 @@ class RuntimeChoice:
             problem = self._export(request.device, stop)
         if self._wanted(request) and not problem and self._graphs.holds(self.info):
             try:
-                return self._compile(self._precision(request), stop), self._slow(request)
+                return self._read(self._precision(request), stop), self._slow(request)
             except (OSError, RuntimeError) as error:  # a damaged file
                 self._graphs.forget(self.info)
                 problem = f"its graph cannot be read: {str(error)[:200]}"
@@ -147,6 +147,8 @@ class RuntimeChoice:
 
     def _precision(self, request: SegmentRequest) -> Precision:
         """Return what OpenVINO computes a request in."""
+        if getattr(self.network, "exact_only", False):
+            return "exact"
         if request.precision == "auto":
             wanted: Precision = "fast" if src_models.card(self.info.network).bfloat16 else "exact"
         else:
@@ -165,24 +167,22 @@ class RuntimeChoice:
             return ""
         return self._graphs.refusal(self.info) or "exporting the network failed"
 
-    def _compile(self, precision: Precision, stop: Stop) -> OpenVinoRuntime:
+    def _read(self, precision: Precision, stop: Stop) -> OpenVinoRuntime:
         import torch
 
-        if self._compiled is None or self._compiled.precision != precision:
-            parts: dict[str, object] = {}
+        if self._openvino is None or self._openvino.precision != precision:
+            parts = wait_for(lambda: self._graphs.read(self.info), stop)
             threads = torch.get_num_threads()
-            wait_for(
-                lambda: parts.update(self._graphs.compile(self.info, precision, threads)), stop
-            )
-            self._compiled = OpenVinoRuntime(self.network, parts, precision)
-        return self._compiled
+            self._openvino = OpenVinoRuntime(self.network, parts, precision, threads)
+        return self._openvino
 
     def _slow(self, request: SegmentRequest) -> list[str]:
-        if request.precision != "fast" or devices.fast_bfloat16("cpu"):
+        if request.precision != "fast" or self._precision(request) == "fast":
             return []
-        return self._once(
-            ["This processor has no instructions for bfloat16, so this was computed exactly."]
-        )
+        lacks = "This network does not run in bfloat16"
+        if not devices.fast_bfloat16("cpu"):
+            lacks = "This processor has no instructions for bfloat16"
+        return self._once([f"{lacks}, so this was computed exactly."])
 
     def _once(self, notices: list[str]) -> list[str]:
         new = [notice for notice in notices if notice not in self._told]

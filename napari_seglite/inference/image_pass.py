@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -207,23 +208,48 @@ class ImagePass:
             return
         self._predictor.at(() if self.info.volumetric else slab.read)
         mosaic = Mosaic(self.grid, done, self.tiles.waiting.setdefault(number, {}))
-        reader = ThreadPoolExecutor(1)
+        for tile, values in self._predicted(slab, mosaic, absent):
+            patches = mosaic.add(tile, self._finite(values, number))
+            yield from self._of_frames(number, patches)
+        self.tiles.waiting.pop(number, None)
+
+    def _predicted(
+        self, slab: Slab, mosaic: Mosaic, absent: tuple[int, ...]
+    ) -> Iterator[tuple[Place, np.ndarray]]:
+        """Yield the tiles that are left and their values; the next ones are on their way then."""
+        together = self._prepare(slab)
+        left, coming = ~mosaic.done, deque[tuple[Place, Callable[[], np.ndarray]]]()
+        reader, workers = ThreadPoolExecutor(1), ThreadPoolExecutor(together)
+
+        def values(tile: Place, pixels: Future[np.ndarray]) -> np.ndarray:
+            return self._predict(pixels.result(), tile[0] * self.grid.shape[1] + tile[1], absent)
+
         try:
-            tile = self._next_tile(slab, mosaic, ~done)
-            coming = reader.submit(self._read_tile, slab, tile) if tile else None
-            while tile is not None and coming is not None:
-                pixels, current = coming.result(), tile
-                left = ~done
-                left[current] = False
-                tile = self._next_tile(slab, mosaic, left)
-                coming = reader.submit(self._read_tile, slab, tile) if tile else None
-                index = current[0] * self.grid.shape[1] + current[1]
-                values = self._finite(self._predict(pixels, index, absent), number)
-                patches = mosaic.add(current, values)
-                yield from self._of_frames(number, patches)
+            while True:
+                while len(coming) <= together and (tile := self._next_tile(slab, mosaic, left)):
+                    left[tile] = False
+                    compute = partial(values, tile, reader.submit(self._read_tile, slab, tile))
+                    # A single one in this thread, whose other threads torch has already.
+                    alone = together == 1
+                    coming.append((tile, compute if alone else workers.submit(compute).result))
+                if not coming:
+                    return
+                tile, result = coming.popleft()
+                yield tile, result()
         finally:
             reader.shutdown(wait=False, cancel_futures=True)
-        self.tiles.waiting.pop(number, None)
+            workers.shutdown(cancel_futures=True)
+
+    def _prepare(self, slab: Slab) -> int:
+        """Get the runtime ready for the tiles; return how many are computed side by side."""
+        axes, tile = ImageAxes(self.request.axes), self.grid.tile_box((0, 0)).shape
+        of_frame = math.prod(self.grid.shape)
+        free, most = devices.free_memory(self.request.device), of_frame
+        if free is not None:
+            most = int(MEMORY_SHARE * free / (self._pixel_memory * math.prod(tile)))
+        of_image = of_frame * axes.frame_count(self.image.shape)
+        shape = (self.info.in_channels, *tile)
+        return self._predictor.runtime.prepare(shape, of_frame, of_image, most)
 
     def _next_tile(self, slab: Slab, mosaic: Mosaic, left: np.ndarray) -> Place | None:
         """Return the tile to compute next: a visible one, or else the first one."""
@@ -362,9 +388,7 @@ class ImagePass:
         free = devices.free_memory(request.device)
         if free is None or not self._slabs:
             return
-        slices = len(self._slabs[0].read) if self.info.volumetric else 1
-        pixel = src_models.card(self.info.network).memory * slices
-        tile = request.tile
+        pixel, tile = self._pixel_memory, request.tile
         while pixel * math.prod(min(tile, n) for n in self.resampling.shape) > MEMORY_SHARE * free:
             if tile // 2 < SMALLEST_TILE:
                 break
@@ -375,6 +399,12 @@ class ImagePass:
                 f"Tiles of {tile} pixels were used, because {request.device} has "
                 f"{free / 1e9:.1f} GB of free memory."
             )
+
+    @property
+    def _pixel_memory(self) -> int:
+        """Bytes that a pixel of a tile needs."""
+        slices = len(self._slabs[0].read) if self.info.volumetric else 1
+        return src_models.card(self.info.network).memory * slices
 
     def back_off(self, error: Exception) -> None:
         """Use smaller tiles or, once they are the smallest, the CPU.

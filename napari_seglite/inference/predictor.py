@@ -146,7 +146,7 @@ class Predictor:
         if place in self._features:
             return self._features[place]
         maps = self.runtime.encode(pixels[None].to(self.device))
-        stored = sum(m.nbytes for features in self._features.values() for m in features)
+        stored = sum(m.nbytes for features in list(self._features.values()) for m in features)
         if stored < KEPT_BYTES:
             self._features[place] = maps
         return maps

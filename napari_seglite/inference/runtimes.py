@@ -5,14 +5,16 @@ A job is computed by one runtime from its first tile to its last, and its recipe
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 
 from ..errors import Cancelled
-from ..runtime import Stop, interruptible, never
+from ..runtime import Stop, graphs, interruptible, never, wait_for
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +26,10 @@ PrecisionChoice = Literal["auto", "exact", "fast"]
 PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
 # Milliseconds after which a computation asks whether it should stop.
 _PATIENCE = 20
+# Tiles of an image from which on compiling a graph for their size takes less time than it saves.
+FIXED_FROM = 6
+# Most tiles that are computed side by side.
+MOST_STREAMS = 4
 
 
 class Runtime(Protocol):
@@ -39,6 +45,25 @@ class Runtime(Protocol):
 
     name: RuntimeName
     precision: Precision
+
+    def prepare(self, shape: tuple[int, ...], of_frame: int, of_image: int, most: int) -> int:
+        """Get ready for the tiles of a pass, and return how many are to be computed side by side.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            ``(C, h, w)`` of every tile.
+        of_frame, of_image : int
+            Number of tiles of a frame, and of all frames of the image. The result of a tile
+            depends on `of_image`, so this counts tiles that the pass leaves out, too.
+        most : int
+            Most tiles for which there is memory.
+
+        Raises
+        ------
+        Cancelled
+            If the pass was stopped.
+        """
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map ``(1, C, h, w)`` to logits ``(1, K, h, w)``; volumes and slices if it can."""
@@ -71,6 +96,10 @@ class TorchRuntime:
     def __init__(self, network: nn.Module) -> None:
         self.network: Any = network
 
+    def prepare(self, shape: tuple[int, ...], of_frame: int, of_image: int, most: int) -> int:
+        """See `Runtime`; torch computes one tile with all threads."""
+        return 1
+
     def forward(self, pixels: Tensor) -> Tensor:
         """See `Runtime`."""
         logits: Tensor = self.network(pixels)
@@ -97,26 +126,47 @@ class TorchRuntime:
 class OpenVinoRuntime(TorchRuntime):
     """A network as OpenVINO runs it on the CPU.
 
-    Images of a side below twice the divisor of the network are left to torch: graphs are for
-    larger ones.
+    The tiles of a large image are computed by graphs for their size, several side by side. Smaller
+    images are left to graphs for any size, because every size has to be compiled, and images of a
+    side below twice the divisor of the network to torch. What computes a tile depends on the sizes
+    of the tile and the image alone, so that every job gives the same numbers.
 
     Parameters
     ----------
     network : Module
         The same network for torch.
-    graphs : dict
-        Compiled parts of the network, see `exporting.parts`.
+    parts : dict
+        Graphs of the network's parts for any size, see `exporting.parts`.
     precision : str
-        For which they were compiled.
+        For which they are compiled.
+    threads : int
+        As many are used.
     """
 
     name: RuntimeName = "openvino"
 
-    def __init__(self, network: nn.Module, graphs: dict[str, Any], precision: Precision) -> None:
+    def __init__(
+        self, network: nn.Module, parts: dict[str, Any], precision: Precision, threads: int
+    ) -> None:
         super().__init__(network)
-        self.precision = precision
-        self._graphs, self._stop = graphs, never
-        self._requests: dict[str, Any] = {}
+        self.precision, self._threads = precision, threads
+        self._parts, self._stop = parts, never
+        self._compiled = _Compiled()  # the last one; each needs some tens of megabytes
+        self._size: tuple[int, int] | None = None  # for which it is prepared
+
+    def prepare(self, shape: tuple[int, ...], of_frame: int, of_image: int, most: int) -> int:
+        """See `Runtime`."""
+        size = (shape[-2], shape[-1])
+        self._size = None
+        if of_image < FIXED_FROM or self._small(size):
+            return 1
+        divisor = self.network.divisor
+        padded = (1, shape[0], *(-(-side // divisor) * divisor for side in size))
+        streams = max(min(self._threads, MOST_STREAMS, of_frame, most), 1)
+        if (self._compiled.shape, self._compiled.streams) != (padded, streams):
+            self._compile(padded, streams)
+        self._size = size
+        return streams
 
     def forward(self, pixels: Tensor) -> Tensor:
         """See `Runtime`."""
@@ -125,8 +175,8 @@ class OpenVinoRuntime(TorchRuntime):
         size = (pixels.shape[-2], pixels.shape[-1])
         if pixels.ndim != 4 or self._small(size):
             return super().forward(pixels)
-        if "forward" in self._graphs:
-            (logits,) = self._run("forward", [self._padded(pixels)])
+        if "forward" in self._parts:
+            (logits,) = self._run("forward", size, [self._padded(pixels)])
             return logits[..., : size[0], : size[1]]
         maps = self.encode(pixels)
         logits = self.decode([maps] * self.network.context_slices, size)
@@ -135,15 +185,16 @@ class OpenVinoRuntime(TorchRuntime):
 
     def encode(self, pixels: Tensor) -> list[Tensor]:
         """See `Runtime`."""
-        if self._small(pixels.shape[-2:]):
+        size = (pixels.shape[-2], pixels.shape[-1])
+        if self._small(size):
             return super().encode(pixels)
-        return self._run("encode", [self._padded(pixels)])
+        return self._run("encode", size, [self._padded(pixels)])
 
     def decode(self, slices: Sequence[list[Tensor]], size: tuple[int, int]) -> Tensor:
         """See `Runtime`."""
         if self._small(size):
             return super().decode(slices, size)
-        (logits,) = self._run("decode", [each for maps in slices for each in maps])
+        (logits,) = self._run("decode", size, [each for maps in slices for each in maps])
         return logits[..., : size[0], : size[1]]
 
     @contextmanager
@@ -158,9 +209,7 @@ class OpenVinoRuntime(TorchRuntime):
 
     def release(self) -> None:
         """See `Runtime`."""
-        self._requests.clear()
-        for graph in self._graphs.values():
-            graph.release_memory()
+        self._compiled.release()
 
     def _small(self, size: Sequence[int]) -> bool:
         return bool(min(size) <= self.network.divisor)
@@ -170,20 +219,68 @@ class OpenVinoRuntime(TorchRuntime):
 
         return pad_to_multiple(pixels, (self.network.divisor,) * 2)
 
-    def _run(self, part: str, inputs: list[Tensor]) -> list[Tensor]:
-        """Return the outputs of a part; raise `Cancelled` if the job is stopped meanwhile."""
+    def _compile(self, shape: tuple[int, ...] = (), streams: int = 1) -> None:
+        """Compile all parts, for one shape of the image if it is given."""
+
+        def work() -> _Compiled:
+            parts = graphs.of_one_size(self._parts, shape) if shape else self._parts
+            how = self.precision, self._threads, streams
+            found = {name: graphs.compiled(part, *how) for name, part in parts.items()}
+            return _Compiled(found, shape, streams)
+
+        self._compiled = _Compiled()
+        self._compiled = wait_for(work, self._stop)
+
+    def _run(self, part: str, size: tuple[int, int], inputs: list[Tensor]) -> list[Tensor]:
+        """Return the outputs of a part; raise `Cancelled` if the job is stopped meanwhile.
+
+        Several threads may call it if graphs for the size are prepared.
+        """
         import torch
 
         if self._stop():
             raise Cancelled
-        request = self._requests.get(part) or self._graphs[part].create_infer_request()
-        self._requests[part] = request
-        request.start_async([np.ascontiguousarray(each.numpy()) for each in inputs])
-        while not request.wait_for(_PATIENCE):
-            if self._stop():
-                request.cancel()
-                with suppress(RuntimeError):  # that it was cancelled
-                    request.wait()
-                raise Cancelled
-        count = len(self._graphs[part].outputs)
-        return [torch.from_numpy(request.get_output_tensor(k).data.copy()) for k in range(count)]
+        if size != self._size and (self._compiled.shape or not self._compiled.parts):
+            self._compile()
+        with self._compiled.request(part) as request:
+            request.start_async([np.ascontiguousarray(each.numpy()) for each in inputs])
+            while not request.wait_for(_PATIENCE):
+                if self._stop():
+                    request.cancel()
+                    with suppress(RuntimeError):  # that it was cancelled
+                        request.wait()
+                    raise Cancelled
+            count = len(self._compiled.parts[part].outputs)
+            outputs = [request.get_output_tensor(k).data.copy() for k in range(count)]
+        return [torch.from_numpy(each) for each in outputs]
+
+
+@dataclass
+class _Compiled:
+    """The compiled parts of a network, and requests of them that nobody uses at the moment."""
+
+    parts: dict[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
+    streams: int = 1
+    _free: dict[str, deque[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.release()
+
+    @contextmanager
+    def request(self, part: str) -> Iterator[Any]:
+        """Lend an infer request of a part, in any thread."""
+        try:
+            request = self._free[part].pop()
+        except IndexError:
+            request = self.parts[part].create_infer_request()
+        try:
+            yield request
+        finally:
+            self._free[part].append(request)
+
+    def release(self) -> None:
+        """Give back what only a running job needs."""
+        self._free = {name: deque() for name in self.parts}
+        for part in self.parts.values():
+            part.release_memory()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .graphs import compiled
+from . import graphs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,9 +98,14 @@ def export(network: nn.Module, info: CheckpointInfo, folder: Path) -> None:
             )
         openvino.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
     # Tracing may take a size for a constant, so others are tried.
-    for size in CHECKED:
-        for name, part in parts(network, info, size).items():
-            request = compiled(folder / f"{name}.xml", "exact", 1).create_infer_request()
+    written = {file.stem: graphs.read(file) for file in folder.glob("*.xml")}
+    for number, size in enumerate(CHECKED):
+        tried = parts(network, info, size)
+        checked = written
+        if number:  # the last, so that both kinds of a graph are checked
+            checked = graphs.of_one_size(written, tuple(next(iter(tried.values())).inputs[0].shape))
+        for name, part in tried.items():
+            request = graphs.compiled(checked[name], "exact", 1).create_infer_request()
             request.infer([each.numpy() for each in part.inputs])
             with torch.inference_mode():
                 expected = part.module(*part.inputs)

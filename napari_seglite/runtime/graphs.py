@@ -1,7 +1,8 @@
 """Networks as graphs for OpenVINO: exported once, checked against torch, and kept on disk.
 
 A graph holds the network's weights in float32 and takes tiles of any size. It is valid for these
-weights and these versions of the software alone; the precision is chosen when it is compiled.
+weights and these versions of the software alone; the precision, and one size if all tiles have it,
+are chosen when it is compiled.
 """
 
 from __future__ import annotations
@@ -91,15 +92,13 @@ class GraphCache:
             yield scratch
         self._prune()
 
-    def compile(self, info: CheckpointInfo, precision: str, threads: int) -> dict[str, Any]:
-        """Return the compiled parts of a network by name, see `exporting.parts`.
+    def read(self, info: CheckpointInfo) -> dict[str, Any]:
+        """Return the graphs of the parts of a network by name, see `exporting.parts`.
 
         Parameters
         ----------
         info : CheckpointInfo
             Card of the checkpoint; its graph is there.
-        precision, threads
-            See `compiled`.
 
         Raises
         ------
@@ -109,7 +108,7 @@ class GraphCache:
         folder = self.path(info)
         with suppress(OSError):
             folder.touch()  # used last
-        return {file.stem: compiled(file, precision, threads) for file in folder.glob("*.xml")}
+        return {file.stem: read(file) for file in folder.glob("*.xml")}
 
     def _prune(self) -> None:
         recover(self.folder)
@@ -150,30 +149,72 @@ def installed() -> bool:
     return bool(_version("openvino"))
 
 
-def compiled(file: Path, precision: str, threads: int) -> Any:
-    """Compile a graph for the CPU.
+def read(file: Path) -> Any:
+    """Return a graph that lies on disk, not compiled yet.
 
-    Parameters
-    ----------
-    file : Path
-        Of the graph, ending in ``.xml``.
-    precision : str
-        ``"exact"``: float32. ``"fast"``: bfloat16.
-    threads : int
-        As many are used.
+    Raises
+    ------
+    RuntimeError
+        If it cannot be read.
     """
     import openvino
 
     from .scan_operation import ScanOperation
 
+    core = openvino.Core()
+    core.add_extension(ScanOperation)
+    return core.read_model(file)
+
+
+def of_one_size(parts: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return copies of the graphs of a network's parts for images of one shape.
+
+    OpenVINO plans their memory in advance, and needs a fraction of it. In bfloat16 they round at
+    other places than graphs for any size do.
+
+    Parameters
+    ----------
+    parts : dict
+        Graphs for any size, by name.
+    shape : tuple of int
+        ``(1, C, h, w)``.
+    """
+    copies = {name: graph.clone() for name, graph in parts.items()}
+    if "decode" not in copies:
+        copies["forward"].reshape({0: list(shape)})
+        return copies
+    encode, decode = copies["encode"], copies["decode"]
+    encode.reshape({0: list(shape)})
+    maps = [list(each.shape) for each in encode.outputs]
+    decode.reshape({k: maps[k % len(maps)] for k in range(len(decode.inputs))})
+    return copies
+
+
+def compiled(graph: Any, precision: str, threads: int, streams: int = 1) -> Any:
+    """Compile a graph for the CPU.
+
+    Parameters
+    ----------
+    graph : Model
+        For any size or for one.
+    precision : str
+        ``"exact"``: float32. ``"fast"``: bfloat16.
+    threads : int
+        As many are used.
+    streams : int
+        So many inputs can be computed side by side, each by its share of the threads; the outputs
+        are the same.
+    """
+    import openvino
+
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "fast" else "f32",
         "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": streams,
+        # A thread that is bound to a core waits for the other programs there.
+        "ENABLE_CPU_PINNING": False,
     }
-    core = openvino.Core()
-    core.add_extension(ScanOperation)
-    return core.compile_model(file, "CPU", settings)
+    return openvino.Core().compile_model(graph, "CPU", settings)
 
 
 def _version(package: str) -> str:
