@@ -4,9 +4,9 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 """
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
+from .coverage import Coverage
 from .frame import classify, predict_frame, predict_slab, predict_with_head
 from .guided import empty_problem
-from .coverage import Coverage
 from .object_size import ObjectSize, estimate_object_size, fits_objects, fitting_rescale
 from .outputs import Outputs
 from .preloading import preload

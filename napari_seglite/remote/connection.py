@@ -47,6 +47,11 @@ class Connection:
         self._client: Any = None
         self._lock = Lock()
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is a connection now."""
+        return self._client is not None and self._client.status == "running"
+
     # ------------------------------------------------------------------ connecting
     def describe(self, stop: Stop = never) -> str:
         """Connect, and return a sentence about the other computer.
@@ -234,7 +239,8 @@ class RemoteSession:
     def send_checkpoint(self, store: CheckpointStore, name: str) -> None:
         """Send the files of a checkpoint."""
         with TemporaryDirectory() as folder:
-            with store.export(name, Path(folder) / "start.zip").open("rb") as file:
+            archive = store.export(name, Path(folder) / "start.zip")
+            with archive.open("rb") as file:
                 while piece := file.read(PIECE):
                     self.call("receive", piece)
 
@@ -244,9 +250,7 @@ class RemoteSession:
             while piece := self.call("read", file.tell(), PIECE):
                 file.write(piece)
 
-    def conversation(
-        self, controls: Callable[[], Controls]
-    ) -> Generator[Message, None, Any]:
+    def conversation(self, controls: Callable[[], Controls]) -> Generator[Message, None, Any]:
         """Exchange messages until the work has ended.
 
         Parameters

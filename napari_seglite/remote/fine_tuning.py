@@ -120,7 +120,7 @@ class RemoteFineTuner(FineTuner):
                     known = event.checkpoint is not None
                     yield self._saved(session, computer, event) if known else event
                     return
-                case Previewed(patch=number):
+                case Previewed(patch=int(number)):
                     yield replace(event, patch=previews.patches[number])
                 case _:
                     yield event

@@ -28,7 +28,6 @@ from .connection import Connection, RemoteSession
 from .messages import Controls, PixelsAsked, Yielded
 from .session import digest
 
-
 # What the other computer may have chosen in place of what was asked for.
 CHOSEN = ("device", "runtime", "precision", "tile", "overlap")
 
@@ -140,8 +139,14 @@ class _Job:
         """Ask the other computer to begin."""
         before = self._before
         if before is not None:
-            bare = {"labels": None, "probabilities": None, "head": None, "disagreement": None}
-            before = replace(before, **bare, request=self._sent(before.request))
+            before = replace(
+                before,
+                labels=None,
+                probabilities=None,
+                head=None,
+                disagreement=None,
+                request=self._sent(before.request),
+            )
         asked = self._sent(self.request), self.shape, np.dtype(self.image.dtype)
         session.call("segment", digest(self.info), *asked, self.known, before)
 
