@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import src_models
 
@@ -76,9 +75,23 @@ class RemoteFineTuner(FineTuner):
         with self._connection.session(lambda: stop() or abort()) as session:
             computer, _ = session.call("describe")
             yield Message(f"Sending the checkpoint and {len(self.images)} frames …", status)
-            request = self._send(session)
-            session.call("train", request, self._template, callbacks.clock() - begun)
-            yield from self._follow(session, computer, stop, abort, callbacks)
+            request, previews = self._send(session), _Previews(callbacks)
+            previews.send(session)
+            passed = callbacks.clock() - begun
+            session.call("train", request, self._template, passed, callbacks.preview_every)
+
+            def controls() -> Controls:
+                previews.send(session)
+                return Controls(stop(), abort(), callbacks.paused())
+
+            for message in session.conversation(controls):
+                if isinstance(message, Yielded):
+                    event = self._arrived(session, message.value, previews, computer)
+                    yield event
+                    if isinstance(event, Finished):
+                        return
+                    if isinstance(event, Validated):
+                        self._send_new_images(session, callbacks)
 
     def _send(self, session: RemoteSession) -> FineTuneRequest:
         """Send what is learnt from, and return the request as the other computer reads it."""
@@ -95,39 +108,26 @@ class RemoteFineTuner(FineTuner):
         for number, image in enumerate(self.images):
             session.call("add_image", image, number == 0)
 
-    def _follow(
-        self,
-        session: RemoteSession,
-        computer: str,
-        stop: Stop,
-        abort: Stop,
-        callbacks: RunCallbacks,
-    ) -> Iterator[TrainingEvent]:
-        """Pass on the events, and answer what the run asks."""
-        previews = _Previews(callbacks)
+    def _send_new_images(self, session: RemoteSession, callbacks: RunCallbacks) -> None:
+        """Send what was annotated meanwhile, if anything was."""
+        if (images := callbacks.new_examples()) is not None:
+            self._take(images)
+            self._send_images(session)
+            session.call("renew_images")
 
-        def controls() -> Controls:
-            previews.send(session)
-            return Controls(stop(), abort(), callbacks.paused())
+    def _arrived(
+        self, session: RemoteSession, event: TrainingEvent, previews: _Previews, computer: str
+    ) -> TrainingEvent:
+        """Return an event as it is here: with the patch that was sent, and the card in the store.
 
-        for message in session.conversation(controls):
-            if not isinstance(message, Yielded):
-                continue
-            event: Any = message.value
-            match event:
-                case Finished():
-                    # Fetched first: what is here is not lost with the connection.
-                    known = event.checkpoint is not None
-                    yield self._saved(session, computer, event) if known else event
-                    return
-                case Previewed(patch=int(number)):
-                    yield replace(event, patch=previews.patches[number])
-                case _:
-                    yield event
-            if isinstance(event, Validated) and (images := callbacks.new_examples()) is not None:
-                self._take(images)
-                self._send_images(session)
-                session.call("renew_images")
+        A new checkpoint is fetched first, so that it is not lost with the connection.
+        """
+        match event:
+            case Finished(checkpoint=CheckpointInfo()):
+                return self._saved(session, computer, event)
+            case Previewed(patch=int(number)):
+                return replace(event, patch=previews.patches[number])
+        return event
 
     def _saved(self, session: RemoteSession, computer: str, event: Finished) -> Finished:
         """Fetch the new checkpoint, put it into the store, and return the event with its card."""

@@ -145,7 +145,11 @@ class Session:
         self._begin(work)
 
     def train(
-        self, request: FineTuneRequest, template: CheckpointInfo | None, seconds: float
+        self,
+        request: FineTuneRequest,
+        template: CheckpointInfo | None,
+        seconds: float,
+        preview_every: float,
     ) -> None:
         """Begin to train on the images that were added; `seconds` of its time have passed."""
 
@@ -154,6 +158,7 @@ class Session:
             callbacks = RunCallbacks(
                 paused=lambda: self._controls.paused,
                 preview_frame=lambda: self._preview,
+                preview_every=preview_every,
                 new_examples=self._take_new_images,
                 begun=begun,
             )

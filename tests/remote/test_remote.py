@@ -14,7 +14,14 @@ from napari_seglite.images import TrainingImage
 from napari_seglite.remote import Connection, RemoteFineTuner, RemoteSegmenter, read_address
 from napari_seglite.remote import connection as connecting
 from napari_seglite.runtime import WithResult
-from napari_seglite.training import Finished, RunCallbacks, Schedule, StepDone, Validation
+from napari_seglite.training import (
+    Finished,
+    Previewed,
+    RunCallbacks,
+    Schedule,
+    StepDone,
+    Validation,
+)
 
 TINY = "nuclei-unet-sharp-tiny"
 
@@ -50,7 +57,7 @@ def store(tmp_path):
 @pytest.fixture
 def images(cells):
     """Return two labelled frames."""
-    pixels = (cells[None, :128] / 255).astype(np.float32)
+    pixels = np.repeat(cells[None, :128] / 255, 3, 0).astype(np.float32)
     labels = (cells[:128] > 70).astype(np.uint8)
     return [
         TrainingImage(f"cells {k}", pixels[..., k : k + 96], labels[:, k : k + 96]) for k in (0, 99)
@@ -144,20 +151,14 @@ def test_cancelling_keeps_tiles_and_the_next_run_goes_on_from_them(connection, c
         list(segmenter.run(cells, request, lambda: True))
 
 
-def test_a_checkpoint_that_learnt_there_is_in_the_store_here(connection, images, store, tmp_path):
-    previewed = []
-
-    class Patch:
-        pass
-
-    patch = Patch()
+def test_a_checkpoint_that_learnt_there_is_in_the_store_here(connection, images, store):
+    patch = object()
     callbacks = RunCallbacks(preview_frame=lambda: (images[0].frame, patch), preview_every=0.0)
     tuner = RemoteFineTuner(connection, tuning(), images, store)
     events = list(tuner.run(callbacks=callbacks))
     assert sum(isinstance(event, StepDone) for event in events) == 3
-    previewed = [event for event in events if hasattr(event, "patch")]
-    assert previewed
-    assert all(event.patch is patch for event in previewed)
+    patches = [event.patch for event in events if isinstance(event, Previewed)]
+    assert set(patches) == {patch}
     assert isinstance(events[-1], Finished)
     info = store.info("mine")
     assert events[-1].checkpoint == info
@@ -198,7 +199,7 @@ def test_a_worker_that_is_killed_costs_nothing_that_had_come(
 ):
     lost = make_cluster()
     worker, connection = lost.worker(), connected(lost)
-    big, request = np.tile(cells, (2, 2)), request_of(output="semantic", min_size=0)
+    big, request = np.tile(cells, (1, 2)), request_of(output="semantic", min_size=0)
     steps = WithResult(RemoteSegmenter(connection=connection).run(big, request))
     for step in steps:
         if step.finished is not None and worker.poll() is None:
