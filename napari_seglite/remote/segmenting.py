@@ -86,7 +86,7 @@ class RemoteSegmenter(Segmenter):
         name = self.connection.address.name
         yield Progress(f"Connecting to {name} …", frames=len(frames))
         with self.connection.session(stop) as session:
-            if not session.call("has", digest(info)):
+            if not session.call("take", digest(info)):
                 yield Progress(f"Sending the checkpoint to {name} …", frames=len(frames))
                 session.send_checkpoint(self.store, request.checkpoint)
             job.begin(session)

@@ -76,6 +76,7 @@ class Session:
         self._new_images: list[TrainingImage] | None = None
         self._preview: tuple[np.ndarray, int] | None = None
         self._pixels: AskedPixels | None = None
+        self._segmenter: Segmenter | None = None
         self._thread: Thread | None = None
         self._closed = False
 
@@ -89,10 +90,13 @@ class Session:
             device = f"{device}, {torch.cuda.get_device_name(device)}"
         return platform.node(), device
 
-    def has(self, card: str) -> bool:
-        """Whether the network of a card is in memory."""
+    def take(self, card: str) -> bool:
+        """Take the network of a card, if it is in memory; otherwise it has to be sent."""
+        global _kept
         with _kept_lock:
-            return _kept is not None and _kept[0] == card
+            if _kept is not None and _kept[0] == card:
+                self._segmenter, _kept = _kept[1], None
+        return self._segmenter is not None
 
     def receive(self, piece: bytes) -> None:
         """Take the next piece of the zip file of the checkpoint to use."""
@@ -135,12 +139,15 @@ class Session:
         )
 
         def work() -> Generator[Progress, None, Segmentation]:
-            with _Borrowed(card, self._archive) as segmenter:
-                arguments = request, self._stopped, resume, lambda: self._controls.view, known
+            segmenter = self._segmenter or _new_segmenter(self._archive)
+            arguments = request, self._stopped, resume, lambda: self._controls.view, known
+            try:
                 steps = WithResult(segmenter.predict(pixels, *arguments))
                 for progress in steps:
                     yield _without_values(progress)
-                return replace(steps.result, probabilities=None, head=None, disagreement=None)
+            finally:
+                _keep(card, segmenter)
+            return replace(steps.result, probabilities=None, head=None, disagreement=None)
 
         self._begin(work)
 
@@ -258,28 +265,19 @@ class Session:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-class _Borrowed:
-    """A segmenter that no other session of this worker uses, kept in memory for the next one."""
+def _new_segmenter(archive: Path) -> Segmenter:
+    """Return a segmenter with the checkpoint that was sent."""
+    folder = scratch_folder()
+    segmenter = Segmenter(_store(folder, archive), tunes=False)
+    weakref.finalize(segmenter, shutil.rmtree, folder, ignore_errors=True)
+    return segmenter
 
-    def __init__(self, card: str, archive: Path) -> None:
-        self._card, self._archive = card, archive
 
-    def __enter__(self) -> Segmenter:
-        global _kept
-        with _kept_lock:
-            kept, _kept = _kept, None
-        if kept is not None and kept[0] == self._card:
-            self._segmenter = kept[1]
-        else:
-            folder = scratch_folder()
-            self._segmenter = Segmenter(_store(folder, self._archive), tunes=False)
-            weakref.finalize(self._segmenter, shutil.rmtree, folder, ignore_errors=True)
-        return self._segmenter
-
-    def __exit__(self, *_: object) -> None:
-        global _kept
-        with _kept_lock:
-            _kept = self._card, self._segmenter
+def _keep(card: str, segmenter: Segmenter) -> None:
+    """Keep a network in memory until another one was used."""
+    global _kept
+    with _kept_lock:
+        _kept = card, segmenter
 
 
 def _store(folder: Path, archive: Path) -> CheckpointStore:

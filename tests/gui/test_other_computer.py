@@ -50,7 +50,7 @@ def test_the_network_runs_on_another_computer(
     qtbot.waitUntil(connected, timeout=PATIENCE)
     click(dialog.use_button)
     assert not dialog.isVisible()
-    assert row.box.currentText() == cluster.url.removeprefix("tcp://")
+    assert row.box.currentText() == "127.0.0.1"
     assert "Connected to" in row.label.text()
     assert "Connected to" in dock.fine_tune_panel.form.computer_row.label.text()
     stored = preferences.load({"computer": "here", "remote_address": ""})

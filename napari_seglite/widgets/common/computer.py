@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from qtpy.QtCore import QObject, Signal
 
@@ -56,9 +57,9 @@ class Computer(QObject):
         return str(self._stored["remote_address"])
 
     @property
-    def name(self) -> str:
-        """Host and port of the other computer."""
-        return self.url.rpartition("://")[2]
+    def host(self) -> str:
+        """The name of the other computer."""
+        return urlsplit(self.url).hostname or ""
 
     @property
     def files(self) -> tuple[str, str, str]:
@@ -80,7 +81,7 @@ class Computer(QObject):
             return ""
         if self._connection is None or not self._connection.alive:
             return "Not connected yet; the first job connects"
-        return self._told or f"Connected to {self.name}"
+        return self._told or f"Connected to {self.host}"
 
     def choose(self, elsewhere: bool) -> None:
         """Choose this computer, or the other one."""
@@ -136,7 +137,7 @@ class Computer(QObject):
             try:
                 address = read_address(self.url, *self.files, unencrypted=self.unencrypted)
             except RemoteError as error:
-                raise RemoteError(f"{error} Set it up beside Compute on.") from error
+                raise RemoteError(f"{error} Edit it beside Compute on.") from error
             self._connection = Connection(address)
         return self._connection
 

@@ -27,6 +27,8 @@ FILES = {
     "Certificate": "Your own certificate, signed by that authority, PEM",
     "Key": "Your private key, PEM. It stays on this computer",
 }
+# Of the longest sentence about an address, so that the rows above do not move.
+LINES = 5
 
 
 class ComputerDialog(QDialog):
@@ -69,6 +71,8 @@ class ComputerDialog(QDialog):
             "sent, and send programs to both computers. Only in a network that you trust"
         )
         self.status = JobStatus()
+        label = self.status.label
+        label.setMinimumHeight(LINES * label.fontMetrics().lineSpacing())
         self.test_button, self.use_button = QPushButton("Test"), QPushButton("Use")
         self.cancel_button = QPushButton("Cancel")
         self.test_button.setToolTip("Connects, and compares the versions of SegLite")

@@ -31,7 +31,7 @@ class ComputerRow(QWidget):
             "pixels and checkpoint are sent there, labels and new checkpoints come back. Live "
             "learning is always on this computer"
         )
-        self.button = QPushButton("Set up …")
+        self.button = QPushButton("Edit")
         self.button.setToolTip("The address of the other computer, its certificates, and a test")
         self.label = QLabel()
         self.label.setWordWrap(True)
@@ -50,7 +50,7 @@ class ComputerRow(QWidget):
     def refresh(self) -> None:
         """Show the choice, and what is known of the other computer."""
         computer = self.computer
-        self.box.setItemText(1, computer.name or OTHER)
+        self.box.setItemText(1, computer.host or OTHER)
         forms.select(self.box, THERE if computer.elsewhere else HERE)
         self.label.setText(computer.state)
         self._rows.setRowVisible(self.label, bool(computer.state))
