@@ -288,11 +288,8 @@ class RemoteSession:
                         return value
                     case Failed():
                         raise message.error()
-                    case WasCancelled() if said.stop or said.abort:
+                    case WasCancelled():
                         raise Cancelled
-                raise RemoteError(
-                    f"{self.name} heard nothing from here for too long, and ended the work."
-                )
 
     def close(self) -> None:
         """End the work there, if it still runs."""

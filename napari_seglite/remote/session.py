@@ -78,7 +78,7 @@ class Session:
         self._pixels: AskedPixels | None = None
         self._segmenter: Segmenter | None = None
         self._thread: Thread | None = None
-        self._closed = False
+        self._closed = self._gone = False
 
     # ------------------------------------------------------------------ what is sent here
     def describe(self) -> tuple[str, str]:
@@ -211,6 +211,9 @@ class Session:
     # ------------------------------------------------------------------ the conversation
     async def exchange(self, controls: Controls) -> list[Message]:
         """Hear what the user wants, and return what there is to say, after at most `WAIT`."""
+        if self._silent:
+            text = f"{platform.node()} heard nothing from here for {self._silence:.0f} s, and ended"
+            return [Failed("RemoteError", f"{text} the work.")]
         self._hear()
         self._controls = controls
         end = time.monotonic() + WAIT
@@ -247,7 +250,10 @@ class Session:
 
     @property
     def _silent(self) -> bool:
-        return time.monotonic() - self._heard > self._silence
+        """Whether the user's computer said nothing for too long; from then on it is."""
+        silent = self._thread is not None and time.monotonic() - self._heard > self._silence
+        self._gone = self._gone or silent
+        return self._gone
 
     def _stopped(self) -> bool:
         """Whether to end: the user said so, or is not there any more."""
