@@ -98,7 +98,7 @@ class Connection:
         )
         try:
             actor = self._made(future, stop)
-            session = RemoteSession(self._client, actor, self.address.name, stop)
+            session = RemoteSession(self._client, future, actor, self.address.name, stop)
             try:
                 yield session
             finally:
@@ -199,6 +199,8 @@ class RemoteSession:
     ----------
     client : distributed.Client
         Of the other computer.
+    future : distributed.Future
+        Of the session; its status tells whether the worker is still there.
     actor : distributed.Actor
         The `Session`.
     name : str
@@ -207,8 +209,9 @@ class RemoteSession:
         Shortens waiting for an answer.
     """
 
-    def __init__(self, client: Any, actor: Any, name: str, stop: Stop) -> None:
-        self._client, self._actor, self.name, self._stop = client, actor, name, stop
+    def __init__(self, client: Any, future: Any, actor: Any, name: str, stop: Stop) -> None:
+        self._client, self._future, self._actor = client, future, actor
+        self.name, self._stop = name, stop
 
     def call(self, method: str, *arguments: Any, patience: float = ANSWER) -> Any:
         """Call a method of the session there and return what it returns.
@@ -228,7 +231,8 @@ class RemoteSession:
                     return answer.result(timeout=0.2)
                 except TimeoutError:
                     waited = time.monotonic() - begun
-                    if waited > (min(patience, PATIENCE) if self._stop() else patience):
+                    gone = self._future.status != "finished"
+                    if gone or waited > (min(patience, PATIENCE) if self._stop() else patience):
                         raise
         except Exception as error:  # of sockets, of Dask, or of a worker that is gone
             log.debug("No answer from %s", self.name, exc_info=True)

@@ -301,7 +301,8 @@ def test_addresses_that_stay_on_this_computer_need_no_encryption(text, url):
     assert read_address("tcp://gpu-room:1", unencrypted=True).name == "gpu-room:1"
 
 
-def test_nothing_answers(cells, request_of):
+def test_nothing_answers(cells, request_of, monkeypatch):
+    monkeypatch.setattr(connecting, "CONNECT", 1.0)
     with pytest.raises(RemoteError, match="No Dask scheduler answers"):
         RemoteSegmenter(connection=Connection(read_address("localhost:1"))).segment(
             cells, request_of()
