@@ -261,7 +261,7 @@ def _segmented(
     for progress in steps:
         yield replace(event, progress=replace(progress, finished=None))
     if not steps.result.complete:
-        raise Cancelled
+        raise Cancelled if stop() else SegliteError(" ".join(steps.result.notices))
     target = _write(target, steps.result, image, request, path)
     used.add(place)
     notices = (*image.notices, *steps.result.notices)

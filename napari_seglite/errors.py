@@ -25,6 +25,10 @@ class DeviceError(SegliteError):
     """There is no such device, or it has too little memory."""
 
 
+class RemoteError(SegliteError):
+    """Another computer cannot be reached, does not fit, or was lost during the work."""
+
+
 class Cancelled(Exception):
     """The user stopped a job. This is not a failure, so it is not a `SegliteError`."""
 

@@ -23,6 +23,7 @@ FLOORS = (
     "inference",
     "blocks",
     "training",
+    "remote",
     "annotation",
     "batch",
     "cli",

@@ -19,6 +19,7 @@ from ..errors import AnnotationError, SegliteError
 from ..formats import pair_files, read_image, read_labels_for
 from ..images import PixelSize, TrainingImage, micrometres
 from ..inference import parse_channels, slice_spacing
+from ..remote import RemoteFineTuner
 from ..training import (
     RECIPES,
     TRAINABLE,
@@ -40,6 +41,7 @@ from ..training import (
     with_authors_recipe,
 )
 from .parsing import Commands, add_vgg16, choose_vgg16, option_help, read_options
+from .remotes import add_remote, connection_to
 
 # Options with a value: the setting of the request and its type.
 SETTINGS: dict[str, tuple[str, type]] = {
@@ -157,6 +159,7 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="compute in bfloat16, which is faster on processors that support it",
     )
+    add_remote(parser)
     parser.set_defaults(run=run)
 
 
@@ -165,6 +168,8 @@ def run(arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
     if (arguments.project is None) == (arguments.images is None or arguments.labels is None):
         raise SegliteError("Give either --project, or both --images and --labels.")
+    if arguments.remote is not None and (arguments.devices != 1 or under_torchrun()):
+        raise SegliteError("--remote trains on one device; give no --devices.")
     if arguments.devices == 1 and not under_torchrun():
         _fine_tune(arguments, begun)
         return 0
@@ -179,11 +184,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _fine_tune(arguments: argparse.Namespace, begun: float, team: Team | None = None) -> None:
+    connection = connection_to(arguments)
     store, template = CheckpointStore(), _template(arguments)
     choose_vgg16(arguments)
     request, images = _prepared(arguments, store, template)
     callbacks = RunCallbacks(begun=begun)
-    for event in FineTuner(request, images, store, template, team).run(callbacks=callbacks):
+    tuner = (
+        FineTuner(request, images, store, template, team)
+        if connection is None
+        else RemoteFineTuner(connection, request, images, store, template)
+    )
+    for event in tuner.run(callbacks=callbacks):
         _report(event)
         if isinstance(event, Finished) and event.checkpoint is not None:
             print(event.checkpoint.id)

@@ -11,7 +11,8 @@ from ..batch import FORMATS, IN_MEMORY, BatchEvent, BatchRequest, run_batch
 from ..errors import SegliteError, reason
 from ..formats import find_images, replacing
 from ..inference import SETTINGS, Segmenter, SegmentRequest, Setting
-from . import clusters
+from ..remote import RemoteSegmenter
+from . import clusters, remotes
 from .parsing import Commands
 
 # What each kind of labels numbers, for the help.
@@ -65,6 +66,7 @@ def add_to(commands: Commands) -> None:
         metavar="WHICH",
         help="image of files that hold several: its number from 1, its name, or all",
     )
+    remotes.add_remote(parser)
     clusters.add_to_segment(parser)
     parser.set_defaults(run=run)
 
@@ -95,7 +97,13 @@ def _add_option(parser: argparse.ArgumentParser, setting: Setting) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment every image; a file that fails is reported and the others continue."""
+    connection = remotes.connection_to(arguments)
     if clusters.asked(arguments):
+        if connection is not None:
+            raise SegliteError(
+                "--remote sends whole images to one computer, without blocks. For blocks, choose "
+                "--dask."
+            )
         return clusters.segment(arguments, _request(arguments))
     show = sys.stderr.isatty()
     failed = 0
@@ -104,6 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
     for sentence in found.left_out:
         print(f"seglite: {sentence}", file=sys.stderr)
     segmenter = Segmenter(in_memory=IN_MEMORY)
+    if connection is not None:
+        segmenter = RemoteSegmenter(in_memory=IN_MEMORY, connection=connection)
     for event in run_batch(found.paths, _request(arguments), segmenter):
         if event.progress is not None:
             _report_progress(event, show)

@@ -13,6 +13,7 @@ from .corrections import MODES, STATES, TILES, WHOLE, CorrectedRegion, Correctio
 from .grid import Grid, is_size
 from .normalisation import Normalisation
 from .region import Region, region_of
+from .scratch import scratch_folder
 from .slab_objects import SlabObjects
 from .training_image import TrainingImage
 from .units import UNKNOWN, PixelSize, canonical_unit, convert, is_length, long_unit, micrometres
@@ -51,4 +52,5 @@ __all__ = [
     "long_unit",
     "micrometres",
     "region_of",
+    "scratch_folder",
 ]

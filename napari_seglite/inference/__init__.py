@@ -4,14 +4,17 @@ Start reading at `Segmenter.run`: a request, a pass over the image tile by tile,
 """
 
 from .before_after import BeforeAfter, predict_classes, shown_pixels
+from .coverage import Coverage
 from .frame import classify, predict_frame, predict_slab, predict_with_head
 from .guided import empty_problem
 from .object_size import ObjectSize, estimate_object_size, fits_objects, fitting_rescale
+from .outputs import Outputs
 from .preloading import begin_compiling, preload
 from .progress import Finished, Progress, View
 from .quality import Evidence, calibrate, evidence, expected_dice, expected_dice_of_frames
 from .request import (
     ENSEMBLES,
+    LABELLING,
     RESCALE,
     SETTINGS,
     SLICE_SPACING,
@@ -19,8 +22,8 @@ from .request import (
     stack_objects_for,
 )
 from .rescaling import matching_rescale
-from .result import Segmentation
-from .segmenter import Segmenter, segment
+from .result import Segmentation, labelled
+from .segmenter import Segmenter, chosen_frames, segment
 from .settings import Setting, parse_channels, parse_numbers
 from .stacks import slice_spacing
 from .tiling import TILE
@@ -28,14 +31,17 @@ from .uncertainty import Uncertainty, entropy, measure_uncertainty
 
 __all__ = [
     "ENSEMBLES",
+    "LABELLING",
     "RESCALE",
     "SETTINGS",
     "SLICE_SPACING",
     "TILE",
     "BeforeAfter",
+    "Coverage",
     "Evidence",
     "Finished",
     "ObjectSize",
+    "Outputs",
     "Progress",
     "SegmentRequest",
     "Segmentation",
@@ -45,6 +51,7 @@ __all__ = [
     "View",
     "begin_compiling",
     "calibrate",
+    "chosen_frames",
     "classify",
     "empty_problem",
     "entropy",
@@ -54,6 +61,7 @@ __all__ = [
     "expected_dice_of_frames",
     "fits_objects",
     "fitting_rescale",
+    "labelled",
     "matching_rescale",
     "measure_uncertainty",
     "parse_channels",

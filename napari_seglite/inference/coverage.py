@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..images import Box
 from .mosaic import Place
 
 
@@ -47,6 +49,31 @@ class Coverage:
     columns: tuple[int, ...]
     cells: np.ndarray
 
+    @classmethod
+    def of(
+        cls, shape: tuple[int, int], frames: int, finished: Sequence[tuple[int, Box]]
+    ) -> Coverage:
+        """Return the coverage of finished boxes, each with the position of its frame.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Height and width of the segmented box.
+        frames : int
+            Number of frames.
+        finished : sequence
+            What is finished.
+        """
+        boxes = [box for _, box in finished]
+        rows = sorted({0, *(edge for b in boxes for edge in (b.top, b.bottom))} - {shape[0]})
+        columns = sorted({0, *(edge for b in boxes for edge in (b.left, b.right))} - {shape[1]})
+        cells = np.zeros((frames, len(rows), len(columns)), bool)
+        for position, box in finished:
+            top, bottom = np.searchsorted(rows, (box.top, box.bottom))
+            left, right = np.searchsorted(columns, (box.left, box.right))
+            cells[position, top:bottom, left:right] = True
+        return cls(shape, tuple(rows), tuple(columns), cells)
+
     def mask(self, position: int, rows: slice, columns: slice) -> np.ndarray:
         """Return which pixels of a box of a frame are finished, boolean ``(h, w)``."""
         places = [
@@ -58,6 +85,14 @@ class Coverage:
     def frame(self, position: int) -> np.ndarray:
         """Return which pixels of a frame are finished, boolean of `shape`."""
         return self.mask(position, slice(0, self.shape[0]), slice(0, self.shape[1]))
+
+    def boxes(self) -> list[tuple[int, Box]]:
+        """Return the finished cells, each with the position of its frame; see `of`."""
+        rows, columns = (*self.rows, self.shape[0]), (*self.columns, self.shape[1])
+        return [
+            (int(k), Box(rows[r], columns[c], rows[r + 1], columns[c + 1]))
+            for k, r, c in np.argwhere(self.cells)
+        ]
 
     @property
     def empty(self) -> bool:

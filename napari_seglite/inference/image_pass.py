@@ -327,7 +327,9 @@ class ImagePass:
         place = f"slice {frame}" if len(self.frames) > 1 else "this image"
         return finite(values, self.info.id, place)
 
-    def finished(self, position: int, patch: Patch, values: np.ndarray) -> Finished:
+    def finished(
+        self, position: int, patch: Patch, values: np.ndarray, planes: np.ndarray
+    ) -> Finished:
         """Return finished pixels with their place in the image.
 
         Parameters
@@ -336,13 +338,13 @@ class ImagePass:
             Position of the frame in `frames`.
         patch : Patch
             Its box is counted from the corner of `box`.
-        values : ndarray
-            ``(K, h, w)`` float16.
+        values, planes : ndarray
+            See `Finished`.
         """
         top, left = self.box[:2]
         box = patch.box
         place = Box(box.top + top, box.left + left, box.bottom + top, box.right + left)
-        return Finished(self.frames[position], place, values)
+        return Finished(self.frames[position], place, values, planes)
 
     # ------------------------------------------------------------------ empty images
     def _look(self, number: int) -> Generator[tuple[Progress, int, None], None, tuple[int, ...]]:

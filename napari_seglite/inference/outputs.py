@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..images import chunked
-from .image_pass import ImagePass
-from .mosaic import Patch
+from ..checkpoints import CheckpointInfo
+from ..images import Box, chunked
+from .request import Ensemble
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,59 @@ class Outputs:
     disagreement: Any = None
 
     @classmethod
-    def empty(cls, image_pass: ImagePass, in_memory: int | None = None) -> Outputs:
-        """Return the arrays of a pass before its first tile, see `chunked.zeros`."""
-        count, classes = len(image_pass.frames), image_pass.info.classes
-        plane = image_pass.box.shape
-        zeros = partial(chunked.zeros, dtype=np.float16, in_memory=in_memory)
-        probabilities = zeros((count, classes, *plane))
-        if image_pass.limits[0] >= image_pass.limits[1] and classes > 1:
-            probabilities[:, 0] = 1  # a constant image is background
-        channels = image_pass.info.head_channels
-        head = zeros((count, channels, *plane)) if channels else None
-        if image_pass.request.ensemble == "none":
-            return cls(probabilities, head)
-        return cls(probabilities, head, zeros((count, *plane)))
+    def empty(
+        cls,
+        frames: int,
+        plane: tuple[int, int],
+        info: CheckpointInfo,
+        ensemble: Ensemble,
+        limits: tuple[float, float],
+        in_memory: int | None = None,
+    ) -> Outputs:
+        """Return the arrays of a pass before its first tile.
 
-    def write(self, position: int, patch: Patch) -> np.ndarray:
-        """Store a patch of a frame and return its probabilities."""
-        values, classes = patch.values.astype(np.float16), self.probabilities.shape[1]
-        rows, columns = patch.box.slices
-        self.probabilities[position, :, rows, columns] = values[:classes]
+        Parameters
+        ----------
+        frames : int
+            Number of frames.
+        plane : tuple of int
+            Height and width of the predicted box.
+        info : CheckpointInfo
+            Card of the checkpoint.
+        ensemble : str
+            Of the request.
+        limits : tuple of float
+            Intensities that become 0 and 1; equal if the image is constant.
+        in_memory : int, optional
+            Bytes, see `chunked.zeros`.
+        """
+        zeros = partial(chunked.zeros, dtype=np.float16, in_memory=in_memory)
+        probabilities = zeros((frames, info.classes, *plane))
+        if limits[0] >= limits[1] and info.classes > 1:
+            probabilities[:, 0] = 1  # a constant image is background
+        channels = info.head_channels
+        head = zeros((frames, channels, *plane)) if channels else None
+        if ensemble == "none":
+            return cls(probabilities, head)
+        return cls(probabilities, head, zeros((frames, *plane)))
+
+    def write(self, position: int, box: Box, planes: np.ndarray) -> np.ndarray:
+        """Store finished pixels of a frame and return their probabilities.
+
+        Parameters
+        ----------
+        position : int
+            Of the frame.
+        box : Box
+            Counted from the corner of the predicted box.
+        planes : ndarray
+            See `Finished`.
+        """
+        classes = self.probabilities.shape[1]
+        rows, columns = box.slices
+        self.probabilities[position, :, rows, columns] = planes[:classes]
         if self.head is not None:
-            self.head[position, :, rows, columns] = values[classes:][: self.head.shape[1]]
+            self.head[position, :, rows, columns] = planes[classes:][: self.head.shape[1]]
         if self.disagreement is not None:
-            self.disagreement[position, rows, columns] = values[-1]
-        return values[:classes]
+            self.disagreement[position, rows, columns] = planes[-1]
+        return planes[:classes]

@@ -37,11 +37,15 @@ class Finished:
         The box in pixels of the frame.
     values : ndarray
         ``(K, rows, columns)`` float16.
+    planes : ndarray
+        ``(K + C [+ 1], rows, columns)`` float16: the same, then the channels of an object head,
+        then the disagreement of an ensemble.
     """
 
     frame: int
     box: Box
     values: np.ndarray
+    planes: np.ndarray
 
 
 @dataclass(frozen=True)

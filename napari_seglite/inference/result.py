@@ -58,7 +58,8 @@ class Segmentation:
     counts : Counts
         Number of labelled pixels and objects.
     tiles : Tiles or None
-        Of a cancelled result, what a run needs to continue it; None if the result is complete.
+        Of a cancelled result, what a run needs to continue it; None if the result is complete, or
+        the computer that knew was lost.
     coverage : Coverage or None
         Of a cancelled result, which pixels of the box are finished.
     disagreement : array or None

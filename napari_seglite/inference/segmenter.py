@@ -70,6 +70,8 @@ class Segmenter:
     in_memory : int, optional
         Bytes; larger labels and probabilities are kept in a temporary folder. `chunked.IN_MEMORY`
         if not given, since napari edits and draws those in memory faster.
+    tunes : bool
+        Whether to look for a faster way to compute once that pays, for later runs from this store.
 
     Examples
     --------
@@ -80,6 +82,7 @@ class Segmenter:
 
     store: CheckpointStore = field(default_factory=CheckpointStore)
     in_memory: int | None = None
+    tunes: bool = True
     _loaded: _Loaded | None = None
 
     def run(
@@ -130,20 +133,50 @@ class Segmenter:
         Cancelled
             If `stop` returned True before anything was finished.
         """
+        result = yield from self.predict(image, request, stop, resume, view)
+        request, info = result.request, result.info
+        output = request.output_for(info)
+        yield Progress(labelling_text(output, info.head), frames=len(result.frames))
+        if output == "instances":
+            wait_for_kernels(separation_kernels(bool(info.head)), never)
+        return labelled(result, request, self.in_memory)
+
+    def predict(
+        self,
+        image: Any,
+        request: SegmentRequest,
+        stop: Stop = never,
+        resume: Segmentation | None = None,
+        view: Callable[[], View | None] = lambda: None,
+        known: Intensities | None = None,
+    ) -> Generator[Progress, None, Segmentation]:
+        """Do all that `run` does, but for the labels.
+
+        Parameters
+        ----------
+        image, request, stop, resume, view
+            See `run`, also for what is yielded and raised. Without probabilities, a result to
+            resume says what is finished elsewhere, and only the rest is filled in.
+        known : Intensities, optional
+            Of the whole image, if they were measured already.
+
+        Returns
+        -------
+        Segmentation
+            With None for labels.
+        """
         import torch
 
         image = at_level(image, request.level)
-        frames = _choose_frames(image, request)
+        frames = chosen_frames(image, request)
 
         yield Progress("Loading the network …", frames=len(frames))
         request = replace(request, device=devices.resolve(request.device))
         loaded = self._load(request)
         request = request.resolved(loaded.info)
         scan = scan_kernels(loaded.info.network, request.device)
-        separation = separation_kernels(bool(loaded.info.head))
-        objects = request.output_for(loaded.info) == "instances"
-        if objects:
-            compile_apart(separation)  # beside the network
+        if request.output_for(loaded.info) == "instances":  # beside the network
+            compile_apart(separation_kernels(bool(loaded.info.head)))
         if scan.missing():
             yield Progress(COMPILING, frames=len(frames))
             wait_for_kernels(scan, stop)
@@ -157,9 +190,11 @@ class Segmenter:
             loaded.settled = True
         request = replace(request, runtime=runtime.name, precision=runtime.precision)
 
-        yield Progress("Reading the image …", frames=len(frames))
-        axes, channels = ImageAxes(request.axes), request.channels
-        found = measure_intensities(image, axes, loaded.info, channels, stop)
+        found = known
+        if found is None:
+            yield Progress("Reading the image …", frames=len(frames))
+            axes, channels = ImageAxes(request.axes), request.channels
+            found = measure_intensities(image, axes, loaded.info, channels, stop)
 
         image_pass = ImagePass(
             image,
@@ -175,15 +210,10 @@ class Segmenter:
         outputs = _resume_or_begin(image_pass, resume, self.in_memory)
         start = time.monotonic()
         complete = yield from self._predict(image_pass, outputs, loaded, runtime, stop)
-        if complete and runtime.name == "torch":
+        if complete and self.tunes and runtime.name == "torch":
             loaded.choice.computed(asked, time.monotonic() - start)
 
-        yield Progress(
-            labelling_text(request.output_for(loaded.info), loaded.info.head), frames=len(frames)
-        )
-        if objects:
-            wait_for_kernels(separation, never)
-        result = Segmentation(
+        return Segmentation(
             labels=None,
             probabilities=outputs.probabilities,
             frames=frames,
@@ -198,7 +228,6 @@ class Segmenter:
             disagreement=outputs.disagreement,
             head=outputs.head,
         )
-        return labelled(result, result.request, self.in_memory)
 
     def segment(self, image: Any, request: SegmentRequest) -> Segmentation:
         """Segment an image and return the result; see `run` for arguments and errors."""
@@ -244,7 +273,7 @@ class Segmenter:
         one = image, frames, loaded.info, loaded.network, request, limits
         image_pass = ImagePass(*one, runtime=runtime, window=window)
         _check_unchanged(image_pass, request)
-        outputs = Outputs.empty(image_pass)
+        outputs = _begin(image_pass)
         drain(self._predict(image_pass, outputs, loaded, runtime, never))
         _check_unchanged(image_pass, request)
         return outputs
@@ -296,8 +325,9 @@ class Segmenter:
             with runtime.interruptible(stop):
                 for progress, position, patch in image_pass.run():
                     if patch is not None:
-                        values = outputs.write(position, patch)
-                        finished = image_pass.finished(position, patch, values)
+                        planes = patch.values.astype(np.float16)
+                        values = outputs.write(position, patch.box, planes)
+                        finished = image_pass.finished(position, patch, values, planes)
                         progress = replace(progress, finished=finished)
                     yield progress
         except Cancelled:
@@ -338,8 +368,8 @@ def segment(
     return Segmenter(store or CheckpointStore()).segment(image, request)
 
 
-def _choose_frames(image: Any, request: SegmentRequest) -> tuple[int, ...]:
-    """Check an image and return the numbers of the frames to segment."""
+def chosen_frames(image: Any, request: SegmentRequest) -> tuple[int, ...]:
+    """Check an image and return the numbers of the frames to segment, see `Segmenter.run`."""
     axes = ImageAxes(request.axes)
     axes.check(image.shape)
     count = axes.frame_count(image.shape)
@@ -368,10 +398,19 @@ def _resume_or_begin(
 ) -> Outputs:
     """Return the arrays of a pass: those of a cancelled result that it continues, or new ones."""
     if before is None or not _continues(before, image_pass):
-        return Outputs.empty(image_pass, in_memory)
+        return _begin(image_pass, in_memory)
     if before.tiles is not None:
         image_pass.resume(before.tiles)
+    if before.probabilities is None:
+        return _begin(image_pass, in_memory)
     return Outputs(before.probabilities, before.head, before.disagreement)
+
+
+def _begin(image_pass: ImagePass, in_memory: int | None = None) -> Outputs:
+    """Return the arrays of a pass before its first tile."""
+    frames, plane, limits = len(image_pass.frames), image_pass.box.shape, image_pass.limits
+    ensemble = image_pass.request.ensemble
+    return Outputs.empty(frames, plane, image_pass.info, ensemble, limits, in_memory)
 
 
 def _as_begun(request: SegmentRequest, begun: SegmentRequest) -> SegmentRequest:

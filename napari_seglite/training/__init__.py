@@ -4,6 +4,7 @@
 run ends, `Trainer` makes one step.
 """
 
+from .checkpointing import free_name
 from .defaults import read_colour, suggest_settings, with_authors_recipe
 from .events import (
     Finished,
@@ -76,6 +77,7 @@ __all__ = [
     "corrected_examples",
     "fine_tune",
     "follow",
+    "free_name",
     "image_examples",
     "joined_team",
     "learn_live",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoints import CheckpointInfo, CheckpointStore, prepare_slices
-from ..errors import Cancelled, CheckpointError
+from ..errors import Cancelled, CheckpointError, DeviceError
 from ..images import Box, ImageAxes, TrainingImage
 from ..inference import BeforeAfter, predict_classes, shown_pixels
 from ..runtime import Stop, delayed, devices
@@ -147,6 +147,7 @@ def fine_tune(
     stop: Stop,
     abort: Stop,
     begun: float | None = None,
+    tuner: Callable[..., FineTuner] = FineTuner,
 ) -> Generator[TrainingEvent | BeforeAfter, None, None]:
     """Fine-tune on a feed; in the end compare the viewed patch before and after.
 
@@ -166,6 +167,8 @@ def fine_tune(
         As `FineTuner.run` takes them.
     begun : float or None
         See `RunCallbacks`.
+    tuner : callable
+        Makes the `FineTuner`, of a request, frames and a store; another one trains elsewhere.
     """
     request, examples = feed.prepare(request, store, suggest)
     info = start_info(request, store)
@@ -176,7 +179,7 @@ def fine_tune(
         begun=begun,
     )
     saved: CheckpointInfo | None = None
-    for event in FineTuner(request, examples, store).run(stop, abort, callbacks):
+    for event in tuner(request, examples, store).run(stop, abort, callbacks):
         if isinstance(event, Finished):
             saved = event.checkpoint
         yield event
@@ -197,7 +200,10 @@ def _before_after(
     store: CheckpointStore,
     stop: Stop,
 ) -> BeforeAfter:
-    device = devices.resolve(request.device)
+    try:
+        device = devices.resolve(request.device)
+    except DeviceError:  # it is one of another computer
+        device = devices.resolve("auto")
     patch = replace(feed.patch, box=feed.patch.box.middle(COMPARED))
     names, predicted = (request.checkpoint, saved.id), []
     try:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from ..checkpoints import CheckpointInfo, CheckpointStore
 from .common import (
+    Computer,
     CorrectionTracker,
     JobRunner,
     SourceFiles,
@@ -54,12 +55,15 @@ class SegliteDock(QWidget):
         self.viewer = napari_viewer
         self.source_files = SourceFiles(napari_viewer, self)
         self.tracker = CorrectionTracker(napari_viewer, self)
-        self.segment_panel = SegmentPanel(napari_viewer, store, self.tracker)
+        self.computer = Computer(self)
+        self.segment_panel = SegmentPanel(napari_viewer, store, self.tracker, self.computer)
         self.correct_panel = CorrectPanel(
             napari_viewer, self.tracker, self.segment_panel.results.segmentation_of
         )
         device = self.segment_panel.device
-        self.fine_tune_panel = FineTunePanel(napari_viewer, store, self.tracker, device)
+        self.fine_tune_panel = FineTunePanel(
+            napari_viewer, store, self.tracker, device, self.computer
+        )
         self.evaluate_panel = EvaluatePanel(napari_viewer)
         self.measure_panel = MeasurePanel(napari_viewer)
         self.batch_panel = BatchPanel(napari_viewer, store, self.segment_panel.settings)
@@ -143,6 +147,7 @@ class SegliteDock(QWidget):
         self.segment_panel.shut()
         self.fine_tune_panel.shut()
         self.correct_panel.shut()
+        self.computer.close()
         if problem := self.tracker.shut():
             show_error(problem)
 

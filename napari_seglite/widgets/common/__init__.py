@@ -6,6 +6,8 @@
 
 from . import colours, forms, keys, layers, preferences, viewer_region
 from .checkpoint_box import DEFAULT, MARK, CheckpointBox, describe_checkpoint, plain_tip
+from .computer import Computer
+from .computer_row import ComputerRow
 from .form_area import FormArea
 from .gl_context import free_in_own_context
 from .image_facts import image_facts
@@ -28,6 +30,8 @@ __all__ = [
     "DEFAULT",
     "MARK",
     "CheckpointBox",
+    "Computer",
+    "ComputerRow",
     "CorrectionTracker",
     "FormArea",
     "JobRunner",

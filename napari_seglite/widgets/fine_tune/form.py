@@ -21,7 +21,7 @@ import src_models
 from ...checkpoints import CheckpointStore
 from ...errors import CheckpointError
 from ...training import FineTuneRequest, Retention, Schedule
-from ..common import CheckpointBox, forms, keys, layers
+from ..common import CheckpointBox, Computer, ComputerRow, forms, keys, layers
 from .network_rows import NetworkRows
 
 if TYPE_CHECKING:
@@ -44,13 +44,19 @@ class FineTuneForm(QWidget):
         Whose layers can be chosen.
     store : CheckpointStore
         Its checkpoints can be chosen to start from.
+    computer : Computer
+        Where networks run.
     """
 
     def __init__(
-        self, viewer: ViewerModel, store: CheckpointStore, parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        store: CheckpointStore,
+        computer: Computer,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.viewer, self.store = viewer, store
+        self.viewer, self.store, self._computer = viewer, store, computer
         self._add_layers()
         self._add_names()
         self._add_numbers()
@@ -165,6 +171,7 @@ class FineTuneForm(QWidget):
         rows.addRow("New name", self.name)
         rows.addRow("Classes", forms.side_by_side(self.classes, self.objects))
         rows.addRow("Keep earlier training", self.replay)
+        self.computer_row = ComputerRow(self._computer, rows)
         rows.addRow("Time limit", self.minutes)
         rows.addRow("Steps", self.steps)
         choices = forms.side_by_side(self.decoder_only, self.live)

@@ -32,6 +32,7 @@ from ...training import (
     progress_text,
 )
 from ..common import (
+    Computer,
     JobRunner,
     JobStatus,
     StopSignal,
@@ -65,6 +66,8 @@ class FineTunePanel(QWidget):
         Shared by the panels.
     device : callable
         Returns the device to train on.
+    computer : Computer, optional
+        Where networks run.
 
     Signals
     -------
@@ -87,10 +90,12 @@ class FineTunePanel(QWidget):
         store: CheckpointStore,
         tracker: CorrectionTracker,
         device: Callable[[], str] = lambda: "auto",
+        computer: Computer | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.viewer, self.store, self.tracker, self.device = viewer, store, tracker, device
+        self.computer = computer or Computer(self)
         self._run: CurrentRun | None = None
         self._back_to = ""
         self._build()
@@ -109,7 +114,7 @@ class FineTunePanel(QWidget):
         self._layers_changed()
 
     def _build(self) -> None:
-        self.form = FineTuneForm(self.viewer, self.store)
+        self.form = FineTuneForm(self.viewer, self.store, self.computer)
         self.start_button = QPushButton("Fine-tune")
         self.pause_button, self.stop_button = QPushButton("Pause"), QPushButton("Stop")
         self.pause_button.setCheckable(True)
@@ -192,6 +197,7 @@ class FineTunePanel(QWidget):
         self._enable()
 
     def _enable(self) -> None:
+        self.form.computer_row.refresh()
         self.runner.refresh()
         self.pause_button.setEnabled(self.busy)
         self.form.back_button.setEnabled(bool(self._back_to) and not self.busy)
@@ -247,7 +253,7 @@ class FineTunePanel(QWidget):
             return
         begun, image = time.monotonic(), self.form.image_box.value
         try:
-            images, request = self.images(), self.request()
+            images, request, tuner = self.images(), self.request(), self.computer.tuner()
             feed = AnnotationFeed(images, viewed_patch(self.viewer, image))
         except SegliteError as error:
             self.say(str(error), error=True)
@@ -272,7 +278,7 @@ class FineTunePanel(QWidget):
             if live:
                 return ready_to_train(learn_live(request, feed, store, *stops, run.asks_back))
             pauses = (lambda: run.paused), (lambda: run.learns_meanwhile)
-            events = fine_tune(request, feed, store, automatic, *pauses, *stops, begun)
+            events = fine_tune(request, feed, store, automatic, *pauses, *stops, begun, tuner)
             return ready_to_train(events)
 
         self.runner.start(

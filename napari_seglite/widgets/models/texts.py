@@ -52,7 +52,10 @@ def summary(info: CheckpointInfo) -> str:
     frames = info.settings.get("frames")
     if isinstance(frames, list):
         steps, seconds, seed = (_number(info, key) for key in ("steps_done", "seconds", "seed"))
-        text = f"Trained on {len(frames)} frames in {steps} steps, {seconds} s, seed {seed}."
+        text = f"Trained on {len(frames)} frames in {steps} steps, {seconds} s, seed {seed}"
+        if isinstance(computer := info.settings.get("computer"), str):
+            text += f", on {printable(computer, longest=100)}"
+        text += "."
         lines.append(text)
     if info.origin:
         known = (f"{title}: {info.origin[key]}" for key, title in ORIGIN if key in info.origin)

@@ -23,6 +23,8 @@ from ...runtime import graphs
 from ..common import (
     DEFAULT,
     CheckpointBox,
+    Computer,
+    ComputerRow,
     describe_checkpoint,
     forms,
     layers,
@@ -67,6 +69,8 @@ class SegmentForm(QWidget):
         Its image layers can be chosen.
     store : CheckpointStore
         Its checkpoints can be chosen.
+    computer : Computer
+        Where networks run.
 
     Signals
     -------
@@ -80,10 +84,14 @@ class SegmentForm(QWidget):
     labelling_changed = Signal()
 
     def __init__(
-        self, viewer: ViewerModel, store: CheckpointStore, parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        store: CheckpointStore,
+        computer: Computer,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.viewer, self.store = viewer, store
+        self.viewer, self.store, self._computer = viewer, store, computer
         self._build()
         self._lay_out()
         self._restore()
@@ -101,7 +109,7 @@ class SegmentForm(QWidget):
         self.checkpoint_info = hint()
         self.checkpoint_info.setTextFormat(Qt.TextFormat.PlainText)
         self.device_box = forms.combo(
-            tip="auto takes the fastest device of this computer: a GPU if there is one"
+            tip="auto takes the fastest device of the computer: a GPU if there is one"
         )
         self.device_box.addItems(["auto", "cpu"])
         self.precision_box = forms.combo(
@@ -157,6 +165,7 @@ class SegmentForm(QWidget):
         rows.addRow("Depth", self.depth_box)
         sizes = forms.side_by_side(self.rescale, self.match_button, self.fit_button, stretches=(1,))
         rows.addRow("Rescale", sizes)
+        self.computer_row = ComputerRow(self._computer, rows)
         rows.addRow("Device", self.device_box)
         rows.addRow("Precision", self.precision_box)
         rows.setRowVisible(self.precision_box, graphs.installed())

@@ -14,7 +14,16 @@ from ...errors import SegliteError
 from ...inference import Progress, Segmenter, SegmentRequest, estimate_object_size
 from ...labels import Output
 from ...runtime import WithResult
-from ..common import FormArea, JobRunner, JobStatus, StopSignal, forms, keys, label_shape
+from ..common import (
+    Computer,
+    FormArea,
+    JobRunner,
+    JobStatus,
+    StopSignal,
+    forms,
+    keys,
+    label_shape,
+)
 from ..file_layers import is_being_read
 from .before_layer import BeforeLayer
 from .copy_row import CopyRow
@@ -74,6 +83,8 @@ class SegmentPanel(QWidget):
     ----------
     viewer, store, tracker : ViewerModel, CheckpointStore, CorrectionTracker
         Shared by the panels.
+    computer : Computer, optional
+        Where networks run.
 
     Signals
     -------
@@ -88,10 +99,12 @@ class SegmentPanel(QWidget):
         viewer: ViewerModel,
         store: CheckpointStore,
         tracker: CorrectionTracker,
+        computer: Computer | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.viewer, self.store, self.tracker = viewer, store, tracker
+        self.computer = computer or Computer(self)
         self.results = ResultLayers(viewer)
         self.kept = KeptRegions(tracker, self)
         self._segmenter = Segmenter(store)
@@ -118,7 +131,7 @@ class SegmentPanel(QWidget):
         self._enable()
 
     def _build(self) -> None:
-        self.form = SegmentForm(self.viewer, self.store)
+        self.form = SegmentForm(self.viewer, self.store, self.computer)
         self.form.image_rows.choice.image_of = self.results.image_of
         self.suggestion = ImageSuggestion(self.form, self.tracker)
         self.segment_button, self.cancel_button = QPushButton("Segment"), QPushButton("Cancel")
@@ -208,6 +221,7 @@ class SegmentPanel(QWidget):
 
     def _enable(self) -> None:
         self._show_choices()
+        self.form.computer_row.refresh()
         self.runner.refresh()
         states = self.runner.state, self.uncertainty.runner.state
         self.cancel_button.setEnabled("running" in states)
@@ -227,7 +241,7 @@ class SegmentPanel(QWidget):
             QTimer.singleShot(50, self.segment)
             return
         try:
-            request = self.form.request()
+            request, segmenter = self.form.request(), self.computer.segmenter(self._segmenter)
         except SegliteError as error:
             self.say(str(error), error=True)
             return
@@ -243,7 +257,6 @@ class SegmentPanel(QWidget):
         seen = SeenPart(self.viewer, image)
         before = earlier.result if earlier is not None and earlier.source is data else None
         run = self._run = _Run(image, earlier, overwrite, preview, seen)
-        segmenter = self._segmenter
         self.runner.start(
             lambda stop: _segmented(segmenter, data, request, before, run, stop),
             progressed=self._on_progress,
@@ -258,11 +271,11 @@ class SegmentPanel(QWidget):
         if self.busy or image is None:
             return
         try:
-            request = self.form.request()
+            request, segmenter = self.form.request(), self.computer.segmenter(self._segmenter)
         except SegliteError as error:
             self.say(str(error), error=True)
             return
-        segmenter, data = self._segmenter, image.data
+        data = image.data
         self.runner.start(
             lambda stop: _sized(segmenter, data, request, stop),
             progressed=lambda step: self.runner.show(progress_text(step), step.done, step.total),
@@ -331,7 +344,8 @@ class SegmentPanel(QWidget):
         self.replace_box.setChecked(False)
         told = [summary(result), *kept_text(kept, result), *brush_text(result), *result.notices]
         self.say(" ".join(told))
-        self._list_devices(result.request.device)
+        if not self.computer.elsewhere:
+            self._list_devices(result.request.device)
         self._last.layer.bind_key(keys.BEFORE, self._flip, overwrite=True)
         self._show_choices()
         self.segmented.emit(image, self._last.layer)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 def summary(result: Segmentation) -> str:
     """Return a sentence about a segmentation: its objects, or the share of labelled pixels."""
     if not result.complete:
-        return f"Stopped: {_finished(result)} labelled. Segment goes on from there."
+        again = "begins again" if result.tiles is None else "goes on from there"
+        return f"Stopped: {_finished(result)} labelled. Segment {again}."
     whole = result.request.frames is None
     if result.request.output == "instances":
         count = result.counts.objects
