@@ -40,10 +40,11 @@ class Exported(nn.Module):
         if not self.activation:
             return logits
         joint = self.activation.count("softmax")
-        parts = [logits[:, :joint].softmax(1)] if joint else []
-        for k in range(joint, len(self.activation)):
-            parts.append(ACTIVATIONS[self.activation[k]](logits[:, k : k + 1]))
-        return torch.cat(parts, dim=1)
+        alone = [
+            ACTIVATIONS[self.activation[k]](logits[:, k : k + 1])
+            for k in range(joint, len(self.activation))
+        ]
+        return torch.cat([logits[:, :joint].softmax(1), *alone] if joint else alone, dim=1)
 
     def _normalised(
         self, x: Tensor, low: float, high: float, clip_low: float, clip_high: float

@@ -21,6 +21,7 @@ FLOORS = (
     "catalogue",
     "labels",
     "inference",
+    "exchange",
     "training",
     "annotation",
     "batch",

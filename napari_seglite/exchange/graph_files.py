@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checkpoints import without_paths
 from ..errors import SegliteError
 from .extra import needed
 from .network import CHECKED, TOLERANCE, ExportedNetwork, difference
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # Version of ONNX's operators; programs with an ONNX Runtime of 2023 or later read it.
 OPSET = 18
 INPUT, OUTPUT = "image", "output"
+# Entry of the metadata of an ONNX file that holds our card.
+METADATA = "seglite"
 # Divisors of the network that a side has at least and at most.
 FEWEST, MOST = 2, 8192
 
@@ -31,7 +35,7 @@ def write_onnx(exported: ExportedNetwork, file: Path) -> None:
     """Write a network as ONNX, for images of any height and width that its divisor divides.
 
     The selective scan of S-Net is ONNX's own operator ``Scan``. The file's metadata hold the
-    divisor.
+    divisor and the checkpoint's card.
 
     Raises
     ------
@@ -57,7 +61,9 @@ def write_onnx(exported: ExportedNetwork, file: Path) -> None:
             external_data=False,
             verbose=False,
         )
+        card = exported.info.as_dict() | {"curves": {}, "settings": {}}
         program.model.metadata_props["divisor"] = str(exported.divisor)
+        program.model.metadata_props[METADATA] = json.dumps(without_paths(card))
         program.save(str(file))
 
 

@@ -12,8 +12,7 @@ import numpy as np
 
 import src_models
 
-from ..checkpoints import CheckpointInfo, CheckpointStore, intensity_limits
-from ..checkpoints.archive import without_paths
+from ..checkpoints import CheckpointInfo, CheckpointStore, intensity_limits, without_paths
 from ..errors import SegliteError
 from ..formats import replacing
 from ..images import ImageAxes
@@ -353,4 +352,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
-
