@@ -224,31 +224,28 @@ def _normalised(source: Path, image: Any, read: Description) -> Description:
             wide = Normalisation(0.0, 100.0, -_ANY, _ANY)
             found, read = found or wide, replace(read, standardised=True, each_channel=each)
         elif name == "fixed_zero_mean_unit_variance":
-            found = _fixed(kwargs, factor)
+            found = _fixed(kwargs)
         else:
             raise CheckpointError(
                 f"{source}: SegLite does not know the preparation {name!r} of images."
             )
     if found is None or found.mean:
-        # Ours is for a full range of 0 to 1; eight bits are 0 to 255 where nothing scales them.
-        whole = kind == "uint8" and factor == 1.0
+        # Ours is for a full range of 0 to 1; eight bits are 0 to 255 where nothing scales them, as
+        # statistics above 1 are those of eight bits.
         found = found or _EIGHT_BITS
-        if whole:
-            found = replace(
-                found,
-                mean=tuple(m / 255 for m in found.mean),
-                std=tuple(s / 255 for s in found.std),
-            )
+        if factor == 1.0 and (kind == "uint8" or max(found.mean) > 1):
+            mean, std = ([value / 255 for value in each] for each in (found.mean, found.std))
+            found = replace(found, mean=tuple(mean), std=tuple(std))
         found = found.with_channels(read.channels)
     return replace(read, normalisation=found)
 
 
-def _fixed(kwargs: Any, factor: float) -> Normalisation:
-    mean = kwargs.mean if isinstance(kwargs.mean, (list, tuple)) else [kwargs.mean]
-    std = kwargs.std if isinstance(kwargs.std, (list, tuple)) else [kwargs.std]
-    if factor == 1.0 and max(mean) > 1:  # statistics of eight bits
-        mean, std = [m / 255 for m in mean], [s / 255 for s in std]
-    return Normalisation(mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+def _fixed(kwargs: Any) -> Normalisation:
+    mean, std = (
+        tuple(map(float, each)) if isinstance(each, (list, tuple)) else (float(each),)
+        for each in (kwargs.mean, kwargs.std)
+    )
+    return Normalisation(mean=mean, std=std)
 
 
 def _finished(source: Path, output: Any, read: Description) -> Description:

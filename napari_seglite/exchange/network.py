@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import src_models
 from src_models import object_heads
 
 from ..errors import SegliteError
@@ -94,6 +95,8 @@ def exported_network(
     from src_models.folding import fold
 
     info, network = store.load(name)
+    if not src_models.card(info.network).trainable:
+        raise SegliteError(f"{info.id} is a model of another program. Pass on its own file.")
     if info.volumetric:
         raise SegliteError(f"{info.id} segments volumes. Only networks for images can be exported.")
     if info.start_only:

@@ -65,7 +65,7 @@ def test_probabilities_and_thresholds_of_the_graph_count(store, tmp_path, blobs)
 
 def test_eight_bits_keep_their_range(store, tmp_path):
     image = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64) // 2
-    fixed = {"id": "fixed_zero_mean_unit_variance", "kwargs": {"mean": 60.0, "std": 20.0}}
+    fixed = {"id": "fixed_zero_mean_unit_variance", "kwargs": {"mean": 60.5, "std": 20.0}}
     data = {"type": "uint8"}
     path = package(
         tmp_path / "m.zip",
@@ -93,7 +93,9 @@ def test_channels_last_and_several_classes(store, tmp_path, blobs):
     assert info.classes == 3
     labels = segment(image, SegmentRequest(info.id, "YX", output="semantic", device="cpu")).labels
     bottom, top = np.percentile(image, (1.0, 99.0))
-    assert np.array_equal(labels == 0, (image - bottom) / (top - bottom) > 0)
+    scaled = (image - bottom) / (top - bottom)
+    clear = np.abs(scaled) > 0.01  # stored probabilities are rounded
+    assert np.array_equal((labels == 0)[clear], (scaled > 0)[clear])
 
 
 def test_torchscript_runs_only_when_trusted(store, tmp_path):

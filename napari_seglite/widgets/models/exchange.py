@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from ...checkpoints import CheckpointInfo, CheckpointStore, printable
 from ...exchange import FORMATS, UntrustedCodeError, export_model, import_model
-from ..common.jobs import StopSignal
+from ..common import StopSignal
 
 EXPORTING = "Writing {name}, and comparing what it computes; a minute or two …"
 

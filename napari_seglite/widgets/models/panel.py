@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -286,18 +286,23 @@ class ModelsPanel(QWidget):
             self._import_model(Path(path), trust_code=False)
 
     def _import_model(self, path: Path, trust_code: bool) -> None:
+        code: list[str] = []
+
         def imported(found: CheckpointInfo | str) -> None:
             if isinstance(found, str):  # code that would have to be run
-                if ask_trust(self, found):
-                    QTimer.singleShot(0, lambda: self._import_model(path, trust_code=True))
-                else:
-                    self.say("Nothing was run, and nothing was imported.")
+                code.append(found)
             else:
                 self._on_imported(found)
 
-        self._run(importing(self.store, path, trust_code), imported)
+        def ended() -> None:
+            if code and ask_trust(self, code[0]):
+                self._import_model(path, trust_code=True)
+            elif code:
+                self.say("Nothing was run, and nothing was imported.")
 
-    def _run(self, work: Any, succeeded: Any) -> None:
+        self._run(importing(self.store, path, trust_code), imported, ended)
+
+    def _run(self, work: Any, succeeded: Any, ended: Any = lambda: None) -> None:
         """Work in the background, one job at a time, and report on it under the buttons."""
         if self.runner.busy:
             self.say("Another file is still being read or written.", error=True)
@@ -307,6 +312,7 @@ class ModelsPanel(QWidget):
             progressed=self.say,
             succeeded=succeeded,
             failed=lambda text: self.say(text, error=True),
+            ended=ended,
         )
 
     def fetch(self) -> None:
