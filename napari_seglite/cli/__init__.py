@@ -55,7 +55,6 @@ def build_parser() -> argparse.ArgumentParser:
         evaluate,
         exchange,
         export,
-        exchange,
         fine_tune,
         compare,
         importing,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import src_models
+
 from ..checkpoints import without_paths
 from ..errors import SegliteError
 from .extra import needed
@@ -97,8 +99,12 @@ def write_openvino(exported: ExportedNetwork, file: Path) -> None:
     Raises
     ------
     SegliteError
-        If OpenVINO is not installed.
+        If OpenVINO is not installed, or the network has a selective scan, whose loop it does not
+        convert in minutes.
     """
+    info = exported.info
+    if src_models.card(info.network).uses_scan:
+        raise SegliteError(f"{info.id}: OpenVINO cannot take the scan of its network.")
     with needed("Writing a graph for OpenVINO"):
         import openvino
     import torch

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SAMPLES = Path(__file__).parent.parent / "samples"
 INPUT, OUTPUT = "image", "probability"
 # Pixels at each border of a tile that its reader should discard, and the smallest side of a tile.
-HALO, SMALLEST = 24, 128
+HALO, SMALLEST = 24, 64
 # Side of the test image.
 TEST_SIDE = 256
 ARCHITECTURE, STATE, ONNX, TORCHSCRIPT = (
@@ -135,11 +135,7 @@ def _write_files(exported: ExportedNetwork, folder: Path, side: int) -> None:
 
 # ------------------------------------------------------------------ what goes in and comes out
 def sample_pixels(info: CheckpointInfo, side: int, divisor: int) -> np.ndarray:
-    """Return the middle of a sample image as a package's test input, ``(1, C, side, side)``.
-
-    It is uint8 where the network standardises its channels, as the range of intensities is that of
-    the type then, and float32 otherwise.
-    """
+    """Return the middle of a sample image as a package's test input, ``(1, C, side, side)``."""
     from skimage.io import imread
 
     colours = info.in_channels >= 3
@@ -149,7 +145,7 @@ def sample_pixels(info: CheckpointInfo, side: int, divisor: int) -> np.ndarray:
     top, left = ((length - side) // 2 for length in planes.shape[1:])
     planes = planes[:, top : top + side, left : left + side]
     planes = planes[np.arange(info.in_channels) % len(planes)]
-    return np.ascontiguousarray(planes[None], np.uint8 if info.normalisation.mean else np.float32)
+    return np.ascontiguousarray(planes[None], np.float32)
 
 
 def network_input(exported: ExportedNetwork, pixels: np.ndarray) -> np.ndarray:
@@ -157,7 +153,8 @@ def network_input(exported: ExportedNetwork, pixels: np.ndarray) -> np.ndarray:
     info = exported.info
     if exported.percentiles:
         return np.asarray(pixels, np.float32)
-    limits = intensity_limits(pixels[0], ImageAxes("CYX"), info)
+    # The samples have eight bits, whose range counts where channels are standardised.
+    limits = intensity_limits(pixels[0].astype(np.uint8), ImageAxes("CYX"), info)
     return info.normalisation.apply(pixels[0], limits)[None]
 
 
@@ -213,13 +210,12 @@ def _input(exported: ExportedNetwork, folder: Path) -> v0_5.InputTensorDescr:
     info, divisor = exported.info, exported.divisor
     size = m.ParameterizedSize(min=-(-SMALLEST // divisor) * divisor, step=divisor)
     sides = [m.SpaceInputAxis(id=axis, size=size, **_scale(info, k)) for k, axis in _SIDES]
-    kind: Any = "uint8" if info.normalisation.mean else "float32"
     span = (0, 255) if info.normalisation.mean else (None, None)
     return m.InputTensorDescr(
         id=INPUT,
         axes=[m.BatchAxis(), m.ChannelAxis(channel_names=_channels(info)), *sides],
         test_tensor=_file(folder / "test-input.npy"),
-        data=m.IntervalOrRatioDataDescr(type=kind, range=span),
+        data=m.IntervalOrRatioDataDescr(type="float32", range=span),
         preprocessing=_preprocessing(exported),
     )
 

@@ -94,7 +94,7 @@ def test_channels_last_and_several_classes(store, tmp_path, blobs):
     labels = segment(image, SegmentRequest(info.id, "YX", output="semantic", device="cpu")).labels
     bottom, top = np.percentile(image, (1.0, 99.0))
     scaled = (image - bottom) / (top - bottom)
-    clear = np.abs(scaled) > 0.01  # stored probabilities are rounded
+    clear = np.abs(scaled) > 0.1  # closer to 0 no class has more than a half
     assert np.array_equal((labels == 0)[clear], (scaled > 0)[clear])
 
 
