@@ -101,7 +101,7 @@ class GraphNetwork(nn.Module):
         ValueError
             If the image is too large for the graph, or the graph returns no image of its size.
         """
-        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+        if torch._C._get_tracing_state() or torch.compiler.is_exporting():
             raise RuntimeError("a graph of ONNX is exported by copying its file")
         height, width = x.shape[-2:]
         padded = self._padded(x.detach().float().cpu())

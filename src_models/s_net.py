@@ -170,7 +170,7 @@ def _together(x: Tensor) -> list[list[int]]:
     GPU is busier with all four at once; for a large image, memory allows those of one axis. A graph
     of a network has one loop instead of four.
     """
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+    if torch.compiler.is_exporting() or torch._C._get_tracing_state():
         return [[0, 2, 1, 3]]
     if x.device.type == "cpu":
         return [[0], [2], [1], [3]]

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..checkpoints import printable
 from ..errors import CheckpointError
+from .description import Description, inside
 from .graph_files import OPSET, quiet
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from .description import Description
+    from torch import Tensor, nn
 
 
 class UntrustedCodeError(CheckpointError):
@@ -57,10 +56,8 @@ def module_to_onnx(source: Path, folder: Path, model: Description, trust_code: b
     CheckpointError
         If it cannot be run, or makes no graph.
     """
-    from .description import _inside
-
     architecture = getattr(model.code, "architecture", None)
-    file = _inside(source, folder, model.code.source)
+    file = inside(source, folder, model.code.source)
     if not trust_code:
         what = (
             f"TorchScript ({file.name}), whose operators can read and write files"
@@ -89,13 +86,10 @@ def _loaded(source: Path, folder: Path, file: Path, architecture: Any) -> nn.Mod
     if architecture is None:
         module: nn.Module = torch.jit.load(str(file), map_location="cpu")
         return module.eval()
-    from .description import _inside
-    from .importing import _state
-
     if not hasattr(architecture, "source"):
         package = importlib.import_module(str(architecture.import_from))
     else:
-        path = _inside(source, folder, architecture.source)
+        path = inside(source, folder, architecture.source)
         spec = importlib.util.spec_from_file_location(f"_seglite_{path.stem}", path)
         if spec is None or spec.loader is None:
             raise CheckpointError(f"{source}: {path.name} is no Python file.")
@@ -106,7 +100,7 @@ def _loaded(source: Path, folder: Path, file: Path, architecture: Any) -> nn.Mod
         finally:
             del sys.modules[spec.name]
     network: nn.Module = getattr(package, str(architecture.callable))(**architecture.kwargs)
-    network.load_state_dict(_state(source, file))
+    network.load_state_dict(read_state(source, file))
     return network.eval()
 
 
@@ -123,7 +117,8 @@ def _exported(network: nn.Module, model: Description) -> bytes:
     varied = {} if model.fixed else {model.axes.index(a): a for a in "yx"}
     buffer = io.BytesIO()
     with quiet(), torch.no_grad():
-        torch.onnx.export(
+        export: Any = torch.onnx.export  # its hints do not know buffers
+        export(
             network,
             (example,),
             buffer,
@@ -134,3 +129,18 @@ def _exported(network: nn.Module, model: Description) -> bytes:
             dynamic_axes={"image": varied, "output": varied} if varied else None,
         )
     return buffer.getvalue()
+
+
+def read_state(source: Path, file: Path) -> dict[str, Tensor]:
+    """Read a state dict without unpickling anything but tensors."""
+    import torch
+
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        assert isinstance(state, dict)
+        assert all(isinstance(value, torch.Tensor) for value in state.values())
+    except Exception as error:  # whatever torch raises for damaged files
+        raise CheckpointError(
+            f"{source}: {file.name} is damaged, or holds other things than tensors."
+        ) from error
+    return state

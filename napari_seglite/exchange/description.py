@@ -125,7 +125,7 @@ def described(source: Path, folder: Path, raw: dict[str, Any]) -> Description:
     read = _finished(source, output, read)
     onnx = model.weights.onnx
     if onnx is not None:
-        return replace(read, onnx=_inside(source, folder, onnx.source))
+        return replace(read, onnx=inside(source, folder, onnx.source))
     code = model.weights.torchscript or model.weights.pytorch_state_dict
     if code is None:
         kinds = ", ".join(raw.get("weights", {})) or "none"
@@ -151,7 +151,7 @@ def _validated(source: Path, folder: Path) -> v0_5.ModelDescr:
     return model
 
 
-def _inside(source: Path, folder: Path, file: Any) -> Path:
+def inside(source: Path, folder: Path, file: Any) -> Path:
     """Return a file of the package; nothing is fetched from elsewhere."""
     text = str(file)
     if "://" in text:
@@ -208,7 +208,8 @@ def _normalised(source: Path, image: Any, read: Description) -> Description:
     kind = getattr(image.data, "type", "float32")
     factor, found = 1.0, None
     for step in image.preprocessing:
-        name, kwargs = str(step.id), getattr(step, "kwargs", None)
+        kwargs: Any = getattr(step, "kwargs", None)
+        name = str(step.id)
         if name == "ensure_dtype":
             continue
         if name == "scale_linear" and isinstance(kwargs.gain, float) and not kwargs.offset:
@@ -255,7 +256,8 @@ def _finished(source: Path, output: Any, read: Description) -> Description:
         logits = "logit" in f"{output.id} {output.description}".lower()
         return replace(read, probabilities=not logits, independent=True)
     for step in output.postprocessing:
-        name, kwargs = str(step.id), getattr(step, "kwargs", None)
+        kwargs: Any = getattr(step, "kwargs", None)
+        name = str(step.id)
         if name == "sigmoid":
             read = replace(read, independent=True)
         elif name == "binarize" and isinstance(kwargs.threshold, float):

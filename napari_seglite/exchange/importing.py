@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,15 +17,12 @@ from src_models.cards import GRAPH
 from ..checkpoints import CheckpointInfo, CheckpointStore, printable
 from ..errors import CheckpointError
 from ..formats import safe_name
-from .convert import UntrustedCodeError, module_to_onnx
+from .convert import UntrustedCodeError, module_to_onnx, read_state
 from .description import Description, described
 from .extra import needed
 from .graph_files import METADATA
 from .package import CONFIG
 from .unpacking import unpack
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["UntrustedCodeError", "import_model"]
 
@@ -99,28 +96,13 @@ def _import_own(
     info = CheckpointInfo.from_dict(raw["config"][CONFIG])
     state = {
         key.removeprefix("network."): value
-        for key, value in _state(source, folder / str(weights["source"])).items()
+        for key, value in read_state(source, folder / str(weights["source"])).items()
     }
     wanted = {key: value.shape for key, value in info.build().state_dict().items()}
     if {key: value.shape for key, value in state.items()} != wanted:
         raise CheckpointError(f"{source}: the state dict does not fit the network {info.network}.")
     parent = info.parent if info.parent and store.is_taken(info.parent) else None
     return store.save(replace(info, id=_free(store, name or info.id), parent=parent), state)
-
-
-def _state(source: Path, file: Path) -> dict[str, Tensor]:
-    """Read a state dict without unpickling anything but tensors."""
-    import torch
-
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        assert isinstance(state, dict)
-        assert all(isinstance(value, torch.Tensor) for value in state.values())
-    except Exception as error:  # whatever torch raises for damaged files
-        raise CheckpointError(
-            f"{source}: {file.name} is damaged, or holds other things than tensors."
-        ) from error
-    return state
 
 
 # ------------------------------------------------------------------ graphs

@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from . import graph_files, texts
 from .extra import needed
 from .network import ExportedNetwork, exported_network
 from .source import CALLABLE, one_file
-
-if TYPE_CHECKING:
-    from bioimageio.spec.model import v0_5
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 INPUT, OUTPUT = "image", "probability"
@@ -170,11 +167,10 @@ def finished(exported: ExportedNetwork, values: np.ndarray) -> np.ndarray:
 
 
 # ------------------------------------------------------------------ the description
-def _describe(
-    exported: ExportedNetwork, folder: Path, authors: Sequence[str], licence: str
-) -> v0_5.ModelDescr:
+def _describe(exported: ExportedNetwork, folder: Path, authors: Sequence[str], licence: str) -> Any:
     from bioimageio.spec import ValidationContext
-    from bioimageio.spec.model import v0_5 as m
+
+    m = _spec()
 
     info, card = exported.info, src_models.card(exported.info.network)
     facts = m.BioimageioConfig(
@@ -204,8 +200,8 @@ def _describe(
         )
 
 
-def _input(exported: ExportedNetwork, folder: Path) -> v0_5.InputTensorDescr:
-    from bioimageio.spec.model import v0_5 as m
+def _input(exported: ExportedNetwork, folder: Path) -> Any:
+    m = _spec()
 
     info, divisor = exported.info, exported.divisor
     size = m.ParameterizedSize(min=-(-SMALLEST // divisor) * divisor, step=divisor)
@@ -226,7 +222,7 @@ def _preprocessing(exported: ExportedNetwork) -> list[Any]:
     Percentiles of several channels are those of their mean, for which it has no word: the exported
     network computes them itself.
     """
-    from bioimageio.spec.model import v0_5 as m
+    m = _spec()
 
     norm = exported.info.normalisation
     whole = ("channel", "y", "x")
@@ -250,8 +246,8 @@ def _preprocessing(exported: ExportedNetwork) -> list[Any]:
     return [unit, m.FixedZeroMeanUnitVarianceDescr(kwargs=statistics)]
 
 
-def _output(exported: ExportedNetwork, folder: Path) -> v0_5.OutputTensorDescr:
-    from bioimageio.spec.model import v0_5 as m
+def _output(exported: ExportedNetwork, folder: Path) -> Any:
+    m = _spec()
 
     info = exported.info
     sides = [
@@ -277,9 +273,10 @@ def _output(exported: ExportedNetwork, folder: Path) -> v0_5.OutputTensorDescr:
     )
 
 
-def _weights(exported: ExportedNetwork, folder: Path) -> v0_5.WeightsDescr:
+def _weights(exported: ExportedNetwork, folder: Path) -> Any:
     import torch
-    from bioimageio.spec.model import v0_5 as m
+
+    m = _spec()
 
     info = exported.info
     version = m.Version(torch.__version__.partition("+")[0])
@@ -327,6 +324,13 @@ def _outputs(info: CheckpointInfo) -> list[str]:
     names = info.class_names[1:] if info.classes == 1 else info.class_names
     count = info.head_channels
     return [*names, *(f"{info.head}{k if count > 1 else ''}" for k in range(count))]
+
+
+def _spec() -> Any:
+    """Return the classes of a model's description, which take text for their types of names."""
+    from bioimageio.spec.model import v0_5
+
+    return v0_5
 
 
 def _file(path: Path) -> Any:
