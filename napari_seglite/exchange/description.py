@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,19 +78,29 @@ class Description:
     def classes(self, outputs: int) -> tuple[int, tuple[str, ...], str]:
         """Return the number of classes, their names, and the object head of a graph's output.
 
-        A second channel that is a probability of borders is our object head of that name.
+        Channels behind the first that are shares by themselves are an object head: the one whose
+        name they have, or a single one that of borders.
         """
         names = self.output_names if len(self.output_names) == outputs else ()
         named = [printable(name)[:50] or f"class {k}" for k, name in enumerate(names)]
         if outputs == 1:
             return 1, ("background", named[0] if named else "object"), ""
-        if outputs == 2 and self.independent:
-            return 1, ("background", named[0] if named else "object"), object_heads.BORDER
+        if self.independent and (head := _head(names, outputs)):
+            return 1, ("background", named[0] if named else "object"), head
         return (
             outputs,
             tuple(named or ["background", *(f"class {k}" for k in range(1, outputs))]),
             "",
         )
+
+
+def _head(names: Sequence[str], outputs: int) -> str:
+    """Return the object head that the channels behind the first are; empty for none."""
+    for head in (object_heads.BORDER, object_heads.DISTANCE):
+        fits = len(names) == outputs == 1 + object_heads.channels(head)
+        if fits and all(name.startswith(head) for name in names[1:]):
+            return head
+    return object_heads.BORDER if outputs == 2 else ""
 
 
 def described(source: Path, folder: Path, raw: dict[str, Any]) -> Description:
@@ -251,21 +262,22 @@ def _fixed(kwargs: Any) -> Normalisation:
 
 def _finished(source: Path, output: Any, read: Description) -> Description:
     """Return the description with what the output means."""
-    if not output.postprocessing:
+    steps = [step for step in output.postprocessing if str(step.id) != "ensure_dtype"]
+    if not steps:
         # Most graphs of others end in their probabilities; the words of the package decide.
         logits = "logit" in f"{output.id} {output.description}".lower()
         return replace(read, probabilities=not logits, independent=True)
-    for step in output.postprocessing:
+    for step in steps:
         kwargs: Any = getattr(step, "kwargs", None)
         name = str(step.id)
         if name == "sigmoid":
             read = replace(read, independent=True)
         elif name == "binarize" and isinstance(kwargs.threshold, float):
-            first = len(output.postprocessing) == 1
+            first = len(steps) == 1
             read = replace(
                 read, threshold=kwargs.threshold, probabilities=first or read.probabilities
             )
-        elif name not in ("softmax", "ensure_dtype"):
+        elif name != "softmax":
             raise CheckpointError(
                 f"{source}: SegLite does not know the last step {name!r} of the model."
             )

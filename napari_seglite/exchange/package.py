@@ -209,7 +209,7 @@ def _input(exported: ExportedNetwork, folder: Path) -> Any:
     span = (0, 255) if info.normalisation.mean else (None, None)
     return m.InputTensorDescr(
         id=INPUT,
-        axes=[m.BatchAxis(), m.ChannelAxis(channel_names=_channels(info)), *sides],
+        axes=[m.BatchAxis(size=1), m.ChannelAxis(channel_names=_channels(info)), *sides],
         test_tensor=_file(folder / "test-input.npy"),
         data=m.IntervalOrRatioDataDescr(type="float32", range=span),
         preprocessing=_preprocessing(exported),
@@ -266,7 +266,7 @@ def _output(exported: ExportedNetwork, folder: Path) -> Any:
     return m.OutputTensorDescr(
         id=OUTPUT,
         description=texts.output(info),
-        axes=[m.BatchAxis(), m.ChannelAxis(channel_names=_outputs(info)), *sides],
+        axes=[m.BatchAxis(size=1), m.ChannelAxis(channel_names=_outputs(info)), *sides],
         test_tensor=_file(folder / "test-output.npy"),
         data=m.IntervalOrRatioDataDescr(type="float32", range=(None, None)),
         postprocessing=steps,

@@ -127,7 +127,7 @@ def test_labels_are_the_same_through_onnx_runtime(name, packages, shared, tmp_pa
                 content = json.dumps(description, default=str).encode()
             copy.writestr(member, content)
     store = CheckpointStore(tmp_path / "store")
-    imported = import_model(store, foreign)
+    imported = import_model(store, foreign, name="foreign")
     assert imported.network == "graph"
     shutil.copytree(shared.folder / f"tiny-{name}", store.folder / f"tiny-{name}")
     for image in samples(imported.in_channels):
