@@ -90,7 +90,8 @@ def write_torch_export(exported: ExportedNetwork, file: Path) -> None:
         program = torch.export.export(
             exported.module, (exported.example(),), dynamic_shapes=_dynamic(exported.divisor)
         )
-        torch.export.save(program, file)
+        # Decomposed, since a saved program cannot hold the contexts of autocast.
+        torch.export.save(program.run_decompositions({}), file)
 
 
 def write_openvino(exported: ExportedNetwork, file: Path) -> None:

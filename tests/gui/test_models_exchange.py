@@ -1,5 +1,6 @@
 """The Models tab reads and writes models of other programs."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def panel(qtbot):
     widget = ModelsPanel(CheckpointStore())
     qtbot.addWidget(widget)
     widget.show()
-    return widget
+    yield widget
+    # Here and not whenever Python likes, which may be in the thread of another test's job.
+    gc.collect()
 
 
 @pytest.fixture
