@@ -16,7 +16,13 @@ own labels, and `CheckpointStore` lists and stores checkpoints.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.platform == "darwin":
+    # What Apple's GPUs have no operation for goes to the CPU; torch reads this at its import.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
     from .blocks import segment

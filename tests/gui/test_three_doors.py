@@ -27,7 +27,9 @@ def image_file(request, tmp_path):
     return path
 
 
-def test_three_doors_one_result(viewer, dock, segment, qtbot, click, tmp_path, image_file):
+# The file comes first: where it is absent, the test is skipped before there is a viewer, whose
+# tear-down in napari needs a test that ran.
+def test_three_doors_one_result(image_file, viewer, dock, segment, qtbot, click, tmp_path):
     viewer.open(image_file, plugin="napari")
     panel = dock.segment_panel
     panel.form.threshold.setValue(0.42)
