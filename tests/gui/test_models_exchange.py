@@ -1,6 +1,5 @@
 """The Models tab reads and writes models of other programs."""
 
-import gc
 import sys
 from pathlib import Path
 
@@ -21,9 +20,7 @@ def panel(qtbot):
     widget = ModelsPanel(CheckpointStore())
     qtbot.addWidget(widget)
     widget.show()
-    yield widget
-    # Here and not whenever Python likes, which may be in the thread of another test's job.
-    gc.collect()
+    return widget
 
 
 @pytest.fixture

@@ -111,7 +111,9 @@ class Job(QObject):
         worker.finished.connect(steps.close)
         # The job must not keep its arrays alive after its end.
         self.ended.connect(self.deleteLater)
-        parent.destroyed.connect(lambda: stop.close())
+        # A method, of which Qt's bindings keep no reference, and no function with variables of its own:
+        # garbage collection may empty that one before the parent is destroyed, and the call crashes.
+        parent.destroyed.connect(stop.close)
 
     def start(self) -> None:
         """Begin."""
