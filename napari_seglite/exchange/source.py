@@ -18,6 +18,17 @@ def selective_scan(u, delta, A, B, C, D, delta_bias=None, delta_softplus=False):
     """Scan sequences; see `selective_scan_graph`."""
     return selective_scan_graph(ScanInputs(u, delta, A, B, C, D, delta_bias, delta_softplus))
 '''
+# Faster on a CPU, but compiled by a package that other programs lack.
+IMAGE_SCAN = "src_models.selective_scan.image_scan"
+_NO_IMAGE_SCAN = '''
+class ImageScan(nn.Module):
+    """Stands for SegLite's own scan, which is not here."""
+
+
+def can_scan_image(u, channels):
+    """Return whether that one is here."""
+    return False
+'''
 _BUILD = '''
 def {callable}(
     in_channels, outputs, options=None, pixel_features=False, percentiles=None, activation=()
@@ -55,6 +66,9 @@ def one_file(info: CheckpointInfo) -> str:
     parts = [_HEADER.format(title=card.title, paper=card.paper, version=__version__)]
     defined: dict[str, str] = {}
     for each in modules:
+        if each == IMAGE_SCAN:
+            parts.append(_NO_IMAGE_SCAN)
+            continue
         tree = ast.parse(_path(each).read_text("utf-8"))
         for new in _names(tree):
             if defined.setdefault(new, each) != each:
@@ -72,10 +86,11 @@ def _add(module: str, modules: list[str]) -> None:
         module = "src_models.selective_scan.graph"
     if module in modules:
         return
-    for node in ast.parse(_path(module).read_text("utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.level:
-            package = module.rpartition(".")[0]
-            _add(f"{package}.{node.module}", modules)
+    if module != IMAGE_SCAN:
+        for node in ast.parse(_path(module).read_text("utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and node.level:
+                package = module.rpartition(".")[0]
+                _add(f"{package}.{node.module}", modules)
     modules.append(module)
 
 

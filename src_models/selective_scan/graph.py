@@ -1,15 +1,22 @@
 """The selective scan as one loop over tokens, as exporters understand it.
 
-`torch.export` and ONNX get the operator ``scan``, whose body is one token; TorchScript gets a loop.
-The rows of all directions take a step together, so that a step is a few large operations.
+`torch.export` gets its operator ``scan``, whose body is one token, and TorchScript a loop. ONNX gets
+a node `ONNX_NODE`, in whose place the exporter puts ONNX's operator ``Scan``. The rows of all
+directions take a step together, so that a step is a few large operations.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .scan_inputs import ScanInputs, with_final_steps
+
+# Its inputs are decay rates (1, G, R, N) and the state (B, G, R, N); then, token by token, step
+# sizes and driven inputs (L, B, G, R, 1), B (L, B, G, 1, N) and C (L, B, G, N, 1).
+ONNX_NODE = "seglite::SelectiveScan"
 
 
 def selective_scan_graph(inputs: ScanInputs) -> Tensor:
@@ -33,6 +40,9 @@ def selective_scan_graph(inputs: ScanInputs) -> Tensor:
 
 
 def _scan(A: Tensor, h: Tensor, steps: Tensor, driven: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    if torch.onnx.is_in_onnx_export():
+        node: Tensor = _Node.apply(A, h, steps, driven, B, C)
+        return node
     if not torch.compiler.is_exporting():
         scanned: Tensor = _loop(A, h, steps, driven, B, C)
         return scanned
@@ -53,3 +63,17 @@ def _loop(A: Tensor, h: Tensor, steps: Tensor, driven: Tensor, B: Tensor, C: Ten
         h = torch.exp(steps[t] * A) * h + driven[t] * B[t]
         y[t] = torch.matmul(h, C[t])
     return y
+
+
+class _Node(torch.autograd.Function):
+    """The loop as one node of a traced graph."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        scanned: Tensor = _loop(*inputs)
+        return scanned
+
+    @staticmethod
+    def symbolic(graph: Any, *inputs: Any) -> Any:
+        """Return the node; its output is like the step sizes."""
+        return graph.op(ONNX_NODE, *inputs).setType(inputs[2].type())
