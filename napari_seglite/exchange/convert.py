@@ -11,7 +11,6 @@ from ..checkpoints import printable
 from ..errors import CheckpointError
 from .description import Description, inside
 from .graph_files import onnx_run, traced_onnx
-from .network import TOLERANCE, difference
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -130,6 +129,8 @@ def _image(model: Description, more: int = 0) -> Tensor:
 
 def _compare(network: nn.Module, graph: bytes, image: Tensor) -> None:
     """Check that a graph computes what the model computes: tracing keeps one branch of code."""
+    from ..runtime.exporting import TOLERANCE, difference
+
     expected = network(image)
     expected = expected[0] if isinstance(expected, (tuple, list)) else expected
     gap = difference(onnx_run(graph)(image), expected.numpy())

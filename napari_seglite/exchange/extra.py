@@ -46,6 +46,6 @@ def _check_pydantic(what: str) -> None:
     pydantic = tuple(map(int, version("pydantic").split(".")[:2]))
     if pydantic >= (2, 14) and version("bioimageio.spec").startswith(_BROKEN):
         raise SegliteError(
-            f"{what} needs a pydantic before 2.14, with which bioimageio.spec works. "
-            "pip install 'napari-seglite[exchange]' installs it."
+            f"{what} needs a later bioimageio.spec, which works with pydantic 2.14. "
+            "pip install --upgrade bioimageio.spec installs it."
         )

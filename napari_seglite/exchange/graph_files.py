@@ -20,7 +20,7 @@ from ..checkpoints import without_paths
 from ..errors import SegliteError
 from . import onnx_scan
 from .extra import needed
-from .network import CHECKED, TOLERANCE, ExportedNetwork, difference
+from .network import CHECKED, ExportedNetwork
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,7 +65,9 @@ def write_onnx(exported: ExportedNetwork, file: Path) -> None:
 
 
 def traced_onnx(
-    network: nn.Module, example: Tensor, axes: Mapping[int, str] = MappingProxyType({2: "h", 3: "w"})
+    network: nn.Module,
+    example: Tensor,
+    axes: Mapping[int, str] = MappingProxyType({2: "h", 3: "w"}),
 ) -> bytes:
     """Return the graph of a network or of TorchScript in the format of ONNX.
 
@@ -166,9 +168,11 @@ def check(exported: ExportedNetwork, run: Run, what: str) -> float:
     Raises
     ------
     SegliteError
-        If it is `TOLERANCE` or more.
+        If it is `runtime.exporting.TOLERANCE` or more.
     """
     import torch
+
+    from ..runtime.exporting import TOLERANCE, difference
 
     largest = 0.0
     for size in CHECKED:

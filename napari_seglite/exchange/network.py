@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import src_models
 from src_models import object_heads
 
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 
     from ..checkpoints import CheckpointInfo, CheckpointStore
 
-# Largest difference from our own output, as a share of its range, of a file that is written.
-TOLERANCE = 1e-4
 # Height and width of the traced image and of the checked ones, in divisors of the network.
 TRACED, CHECKED = (5, 7), ((3, 4), (9, 5), (6, 6))
 
@@ -116,11 +112,3 @@ def activations(info: CheckpointInfo) -> tuple[str, ...]:
     classes = ("sigmoid",) if info.classes == 1 else ("softmax",) * info.classes
     head = "tanh" if info.head == object_heads.OFFSET else "sigmoid"
     return (*classes, *(head,) * info.head_channels)
-
-
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference of two outputs, as a share of the range of the second."""
-    if found.shape != expected.shape:
-        return float("inf")
-    gap = float(np.abs(found.astype(np.float64) - expected).max())
-    return gap / max(float(np.ptp(expected)), 1e-6)

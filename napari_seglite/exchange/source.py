@@ -21,7 +21,7 @@ def selective_scan(u, delta, A, B, C, D, delta_bias=None, delta_softplus=False):
 # Faster on a CPU, but compiled by a package that other programs lack.
 IMAGE_SCAN = "src_models.selective_scan.image_scan"
 _NO_IMAGE_SCAN = '''
-class ImageScan(nn.Module):
+class ImageScan(torch.nn.Module):
     """Stands for SegLite's own scan, which is not here."""
 
 

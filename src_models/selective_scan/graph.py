@@ -1,7 +1,7 @@
 """The selective scan as one loop over tokens, as exporters understand it.
 
-`torch.export` gets its operator ``scan``, whose body is one token, and TorchScript a loop. ONNX gets
-a node `ONNX_NODE`, in whose place the exporter puts ONNX's operator ``Scan``. The rows of all
+`torch.export` gets its operator ``scan``, whose body is one token, and TorchScript a loop. ONNX
+gets a node `ONNX_NODE`, in whose place the exporter puts ONNX's operator ``Scan``. The rows of all
 directions take a step together, so that a step is a few large operations.
 """
 

@@ -13,7 +13,7 @@ from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.checkpoints import CheckpointInfo, CheckpointStore
 from napari_seglite.cli import main
 from napari_seglite.errors import SegliteError
-from napari_seglite.exchange import import_model
+from napari_seglite.exchange import UntrustedCodeError, import_model
 from napari_seglite.exchange.network import activations, exported_network
 from napari_seglite.exchange.package import write_package
 from napari_seglite.images import Normalisation
@@ -34,7 +34,7 @@ CASES = {
     "unet-sharp": {"options": {"preset": "tiny"}, "head": "distance", "spacing": (0.5, 0.5)},
     "s-net": {},
 }
-NAMES = [pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+NAMES = list(CASES)
 
 
 def trained(name):
@@ -112,28 +112,54 @@ def test_onnx_runtime_computes_the_same_at_three_sizes(name, packages, shared, t
         assert np.abs(found - expected).max() < 1e-4 * np.ptp(expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_labels_are_the_same_through_onnx_runtime(name, packages, shared, tmp_path):
-    """The package is read as one of somebody else, which means through its graph alone."""
-    foreign = tmp_path / "foreign.zip"
-    with zipfile.ZipFile(packages(name)) as archive, zipfile.ZipFile(foreign, "w") as copy:
-        from ruyaml import YAML
+def foreign(path, target, weights=None):
+    """Copy a package as one of somebody else, with some of its weights."""
+    from ruyaml import YAML
 
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(target, "w") as copy:
         for member in archive.namelist():
             content = archive.read(member)
             if member in ("rdf.yaml", "bioimageio.yaml"):
                 description = YAML(typ="safe", pure=True).load(content.decode())
                 del description["config"]
+                if weights:
+                    entry = description["weights"][weights]
+                    entry.pop("parent")
+                    description["weights"] = {weights: entry}
                 content = json.dumps(description, default=str).encode()
             copy.writestr(member, content)
+    return target
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_are_the_same_through_onnx_runtime(name, packages, shared, tmp_path):
+    """The package is read as one of somebody else, which means through its graph alone."""
     store = CheckpointStore(tmp_path / "store")
-    imported = import_model(store, foreign, name="foreign")
+    imported = import_model(store, foreign(packages(name), tmp_path / "a.zip"), name="foreign")
     assert imported.network == "graph"
-    shutil.copytree(shared.folder / f"tiny-{name}", store.folder / f"tiny-{name}")
+    compare_labels(store, imported, shared.info(f"tiny-{name}"), shared)
+
+
+def test_trusted_torchscript_of_a_network_segments(packages, shared, tmp_path):
+    store = CheckpointStore(tmp_path / "store")
+    path = foreign(packages("u2net-msac"), tmp_path / "a.zip", "torchscript")
+    with pytest.raises(UntrustedCodeError, match="TorchScript"):
+        import_model(store, path, name="foreign")
+    assert not store.folder.exists()
+    imported = import_model(store, path, name="foreign", trust_code=True)
+    compare_labels(store, imported, shared.info("tiny-u2net-msac"), shared)
+
+
+def compare_labels(store, imported, original, shared):
+    """Compare the labels of two checkpoints in three parts of the sample images."""
+    shutil.copytree(shared.folder / original.id, store.folder / original.id)
+    segmenters = Segmenter(store), Segmenter(store)
     for image in samples(imported.in_channels):
         labels = [
-            Segmenter(store).segment(image, SegmentRequest(each, axes, output="semantic")).labels
-            for each, axes in ((f"tiny-{name}", axes_of(image)), (imported.id, axes_of(image)))
+            segmenter.segment(
+                image, SegmentRequest(info.id, axes_of(image), output="semantic", device="cpu")
+            ).labels
+            for segmenter, info in zip(segmenters, (original, imported), strict=True)
         ]
         assert len(np.unique(labels[0])) > 1
         assert np.mean(labels[0] != labels[1]) < 1e-4
@@ -241,7 +267,7 @@ def test_what_cannot_be_exported_is_told(tmp_path, capsys):
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch, capsys):
     import sys
 
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     arguments = ["export-model", "nuclei-s-net", "--format", "onnx", "-o", str(tmp_path / "a.onnx")]
     assert main(arguments) == 1
     assert "napari-seglite[exchange]" in capsys.readouterr().err

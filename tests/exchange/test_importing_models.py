@@ -98,14 +98,48 @@ def test_channels_last_and_several_classes(store, tmp_path, blobs):
     assert np.array_equal((labels == 0)[clear], (scaled > 0)[clear])
 
 
+TORCHSCRIPT = {"torchscript": {"source": "model.pt", "pytorch_version": "2.0"}}
+
+
 def test_torchscript_runs_only_when_trusted(store, tmp_path):
     marker = tmp_path / "written"
-    weights = {"torchscript": {"source": "model.pt", "pytorch_version": "2.0"}}
-    path = package(tmp_path / "m.zip", {"model.pt": torchscript(marker)}, weights)
+    path = package(tmp_path / "m.zip", {"model.pt": torchscript(marker)}, TORCHSCRIPT)
     with pytest.raises(UntrustedCodeError, match="can read and write files"):
         import_model(store, path)
     assert not marker.exists()
     assert not store.folder.exists()
+    with pytest.raises(CheckpointError, match="its model cannot be made a graph"):
+        import_model(store, path, trust_code=True)  # ONNX has no operator that writes files
+    assert marker.exists()
+    assert not store.folder.exists()
+
+
+def test_trusted_torchscript_segments(store, tmp_path, blobs):
+    image, _ = blobs
+    path = package(tmp_path / "m.zip", {"model.pt": torchscript()}, TORCHSCRIPT)
+    with pytest.raises(UntrustedCodeError):
+        import_model(store, path)
+    info = import_model(store, path, trust_code=True)
+    assert info.network == "graph"
+    assert np.array_equal(labels_of(info, image), expected(image))
+
+
+def test_source_with_branches_of_size_is_refused(store, tmp_path):
+    """A trace keeps one branch, so that the graph would compute something else."""
+    source = SOURCE.format(marker=str(tmp_path / "ran")).replace(
+        "return self.gain * x", "return (self.gain if x.shape[3] < 80 else 1.0) * x"
+    )
+    weights = {
+        "pytorch_state_dict": {
+            "source": "weights.pt",
+            "pytorch_version": "2.0",
+            "architecture": {"source": "net.py", "callable": "Net", "kwargs": {"gain": 8.0}},
+        }
+    }
+    files = {"weights.pt": state(), "net.py": source.encode()}
+    path = package(tmp_path / "m.zip", files, weights)
+    with pytest.raises(CheckpointError, match="the graph differs from it"):
+        import_model(store, path, trust_code=True)
 
 
 def test_source_runs_only_when_trusted(store, tmp_path, blobs):

@@ -10,7 +10,7 @@ from napari_seglite.checkpoints import CheckpointStore
 from napari_seglite.widgets.models import ModelsPanel, exchange
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "exchange"))
-from foreign import SOURCE, package, state
+from foreign import SOURCE, package, state, torchscript
 
 PATIENCE = 60_000
 
@@ -36,6 +36,25 @@ def code(tmp_path):
     }
     files = {"weights.pt": state(), "net.py": SOURCE.format(marker=str(marker)).encode()}
     return package(tmp_path / "model.zip", files, weights), marker
+
+
+def test_torchscript_is_asked_about(panel, tmp_path, monkeypatch, click, qtbot):
+    weights = {"torchscript": {"source": "model.pt", "pytorch_version": "2.0"}}
+    path = package(tmp_path / "model.zip", {"model.pt": torchscript()}, weights)
+    asked = []
+
+    def answer(parent, title, question):
+        asked.append((question, panel.store.folder.exists()))
+        return QMessageBox.StandardButton.Yes
+
+    monkeypatch.setattr(QMessageBox, "question", answer)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    click(panel.buttons["foreign"])
+    qtbot.waitUntil(lambda: panel.selected == "Spots-of-others", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not panel.runner.busy, timeout=PATIENCE)
+    ((question, imported),) = asked
+    assert "TorchScript" in question
+    assert not imported
 
 
 @pytest.mark.parametrize("trusted", [False, True])

@@ -111,8 +111,8 @@ class Job(QObject):
         worker.finished.connect(steps.close)
         # The job must not keep its arrays alive after its end.
         self.ended.connect(self.deleteLater)
-        # A method, of which Qt's bindings keep no reference, and no function with variables of its own:
-        # garbage collection may empty that one before the parent is destroyed, and the call crashes.
+        # A method, which Qt's bindings refer to weakly. A function with variables may be emptied by
+        # garbage collection in another thread before the parent is destroyed; the call crashes.
         parent.destroyed.connect(stop.close)
 
     def start(self) -> None:
