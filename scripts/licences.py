@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "licences.md"
 NAME = "napari-seglite"
-EXTRAS = ("napari", "fast", "all", "all-pyside6", "medical", "microscopes")
+EXTRAS = ("napari", "fast", "all", "all-pyside6", "exchange", "medical", "microscopes")
 BEGIN, END = "<!-- begin: scripts/licences.py -->", "<!-- end -->"
 # Metadata names them in many ways; the classifiers of licences end in these words.
 SHORT = {

@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from . import object_heads
-from .cards import CARDS, PIXEL_FEATURES, NetworkCard, NetworkOption
+from .cards import CARDS, GRAPH, PIXEL_FEATURES, NetworkCard, NetworkOption
 from .notices import Notice
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = [
     "Notice",
     "card",
     "create",
+    "is_known",
     "names",
     "register",
     "training_loss",
@@ -38,7 +39,12 @@ ENTRY_POINTS = "napari_seglite.networks"
 
 def names() -> list[str]:
     """Return the names of all networks, those of other distributions included."""
-    return sorted(_cards())
+    return sorted(name for name, card in _cards().items() if card.trainable)
+
+
+def is_known(name: str) -> bool:
+    """Whether a checkpoint can be of a network: one of `names`, or one that cannot be trained."""
+    return name in _cards()
 
 
 def card(name: str) -> NetworkCard:
@@ -169,7 +175,7 @@ def register(card: NetworkCard) -> None:
 
 @cache
 def _cards() -> dict[str, NetworkCard]:
-    cards = dict(CARDS)
+    cards = {**CARDS, GRAPH.name: GRAPH}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             loaded = entry.load()

@@ -117,6 +117,8 @@ class NetworkCard:
         How its authors trained it, where it can be chosen instead of the program's own way.
     options : tuple of NetworkOption or None
         What the factory takes beside channels and classes; None if the card does not tell.
+    trainable : bool
+        Whether it can be trained; one that cannot is not offered as a network.
     """
 
     name: str
@@ -143,6 +145,7 @@ class NetworkCard:
     learning_rate: float = 1.5e-3
     recipe: recipes.Recipe | None = None
     options: tuple[NetworkOption, ...] | None = None
+    trainable: bool = True
 
     def option_problem(self, options: Mapping[str, Any]) -> str:
         """Return why the network cannot be built with some options; empty if none is known."""
@@ -167,6 +170,23 @@ class NetworkCard:
         """Return the card as plain JSON data."""
         return asdict(self)
 
+
+# The network of a checkpoint that was imported from another program.
+GRAPH = NetworkCard(
+    name="graph",
+    title="ONNX graph",
+    summary="A model of another program.",
+    paper="",
+    doi="",
+    parameters=0,
+    parameters_at=(1, 1),
+    gflop=0.0,
+    divisor=1,
+    loss="",
+    factory="src_models.graph_network:GraphNetwork",
+    memory=4000,
+    trainable=False,
+)
 
 CARDS = {
     card.name: card

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SCALES, HIDDEN, RADIUS = 5, 32, 4
+LEVELS, HIDDEN, RADIUS = 5, 32, 4
 # Features of a channel at one scale.
 EACH = 4
 
@@ -39,7 +39,7 @@ class PixelReadout(nn.Module):
 
     def __init__(self, in_channels: int, outputs: int) -> None:
         super().__init__()
-        count = SCALES * EACH * in_channels
+        count = LEVELS * EACH * in_channels
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("deviation", torch.ones(count))
         self.register_buffer("kernels", _kernels(), persistent=False)
@@ -53,10 +53,10 @@ class PixelReadout(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return the features ``(B, F, H, W)`` of images ``(B, in_channels, H, W)``."""
         height, width = x.shape[-2:]
-        coarsest = 2 ** (SCALES - 1)
+        coarsest = 2 ** (LEVELS - 1)
         x = F.pad(x.float(), (0, -width % coarsest, 0, -height % coarsest), mode="replicate")
         size, maps = x.shape[-2:], []
-        for scale in range(SCALES):
+        for scale in range(LEVELS):
             level = self._at_scale(F.avg_pool2d(x, 2**scale))
             if scale:
                 level = F.interpolate(level, size=size, mode="bilinear", align_corners=False)

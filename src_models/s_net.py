@@ -189,8 +189,11 @@ def _together(x: Tensor) -> list[list[int]]:
     """Return the groups of directions that are scanned at once.
 
     A CPU scans one after the other, so that their tokens need not be copied beside each other. A
-    GPU is busier with all four at once; for a large image, memory allows those of one axis.
+    GPU is busier with all four at once; for a large image, memory allows those of one axis. A graph
+    of a network has one loop instead of four.
     """
+    if torch.compiler.is_exporting() or torch._C._get_tracing_state():
+        return [[0, 2, 1, 3]]
     if x.device.type == "cpu":
         return [[0], [2], [1], [3]]
     return [[0, 2, 1, 3]] if x.shape[-2] * x.shape[-1] <= TOKENS_AT_ONCE else [[0, 2], [1, 3]]

@@ -118,7 +118,7 @@ def conv_of_upsampled(
     batch, _, h, _ = x.shape
     outputs = weight.shape[0]
     # Order of the maps: row of the kernel, column of the kernel, output channel.
-    taps = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(9 * outputs, -1, 1, 1))
+    taps = F.conv2d(x, weight.permute(2, 3, 0, 1).flatten(0, 2)[..., None, None])
     wide = F.interpolate(taps, size=(h, size[1]), mode=MODE[2], align_corners=align_corners)
     wide = wide.reshape(batch, 3, 3, outputs, h, size[1])
     rows = wide[:, :, 1] + F.pad(wide[:, :, 0, ..., :-1], (1, 0))

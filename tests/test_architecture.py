@@ -22,6 +22,7 @@ FLOORS = (
     "labels",
     "inference",
     "blocks",
+    "exchange",
     "training",
     "remote",
     "annotation",

@@ -6,7 +6,7 @@ holds the checkpoints that come with the package. Running and training networks 
 """
 
 from . import replay
-from .archive import Packed, read_archive
+from .archive import Packed, read_archive, without_paths
 from .card import CheckpointInfo
 from .folder import Scan
 from .inputs import Intensities, intensity_limits, measure_intensities, prepare_slices
@@ -39,4 +39,5 @@ __all__ = [
     "recommend_from",
     "replay",
     "score_of",
+    "without_paths",
 ]

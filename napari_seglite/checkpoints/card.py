@@ -149,7 +149,7 @@ class CheckpointInfo:
                 f"{self.id[:120]!r} cannot name a checkpoint. Use letters, digits, dots, hyphens "
                 "and underscores, beginning with a letter or digit."
             )
-        if self.network not in src_models.names():
+        if not src_models.is_known(self.network):
             raise NotUsableHereError(
                 f"Checkpoint {self.id} is for the network {self.network[:100]!r}, which is not "
                 f"installed. There are: {', '.join(src_models.names())}."

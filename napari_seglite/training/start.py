@@ -151,6 +151,11 @@ def start_info(
         if request.options:
             raise CheckpointError("Only a network that starts from scratch takes options.")
         parent = store.info(request.checkpoint)
+        if not src_models.card(parent.network).trainable:
+            raise CheckpointError(
+                f"Checkpoint {parent.id} is a graph from another program. It segments, but cannot "
+                "be fine-tuned; choose another one to start from."
+            )
         info = replace(
             parent,
             id=request.name,

@@ -7,14 +7,17 @@ the zero-order-hold A and the Euler B that the published code uses)::
     y_t = C_t . h_t + D u_t
 
 All back ends take `scan_inputs.ScanInputs` and give the same numbers: ``reference`` is plain
-torch, runs anywhere and is the one to read; ``numba`` is compiled for the CPU; ``triton`` is ours
-and ``mamba`` the ``mamba-ssm`` package's for CUDA.
+torch, runs anywhere and is the one to read; ``graph`` is what exporters understand; ``numba`` is
+compiled for the CPU; ``triton`` is ours and ``mamba`` the ``mamba-ssm`` package's for CUDA.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,18 +26,37 @@ if TYPE_CHECKING:
 
     from .scan_inputs import Backend
 
-__all__ = ["BACKENDS", "choose_backend", "needs_compiling", "selective_scan", "warm_up"]
+__all__ = [
+    "BACKENDS",
+    "choose_backend",
+    "exporting",
+    "needs_compiling",
+    "selective_scan",
+    "warm_up",
+]
 
 # The device type and the module that each back end needs; empty where any device, or torch alone,
 # will do.
 _NEEDS = {
     "reference": ("", ""),
+    "graph": ("", ""),
     "numba": ("cpu", "numba"),
     "mamba": ("cuda", "mamba_ssm"),
     "triton": ("cuda", "triton"),
 }
 BACKENDS = tuple(_NEEDS)
 ENVIRONMENT_VARIABLE = "SEGLITE_SCAN"
+_exporting: ContextVar[bool] = ContextVar("exporting", default=False)
+
+
+@contextmanager
+def exporting() -> Iterator[None]:
+    """Let networks scan as exporters understand it, in this thread, whatever is asked for."""
+    token = _exporting.set(True)
+    try:
+        yield
+    finally:
+        _exporting.reset(token)
 
 
 @cache
@@ -69,6 +91,8 @@ def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
     ValueError
         If the forced back end does not exist, is not installed or does not run on the device.
     """
+    if _exporting.get():
+        return "graph"
     forced = backend or os.environ.get(ENVIRONMENT_VARIABLE)
     if forced:
         if forced not in BACKENDS:
@@ -143,6 +167,8 @@ def _load(name: str) -> Backend:
         from .triton_cuda import selective_scan_triton as scan
     elif name == "mamba":
         from .mamba_cuda import selective_scan_mamba as scan
+    elif name == "graph":
+        from .graph import selective_scan_graph as scan
     else:
         from .reference import selective_scan_reference as scan
     return scan

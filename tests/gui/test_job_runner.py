@@ -1,5 +1,9 @@
 """How a panel's job starts, ends, fails, and is stopped or replaced."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from qtpy.QtWidgets import QPushButton, QWidget
 
@@ -116,3 +120,50 @@ def test_only_a_ready_panel_can_start(panel):
     files.append("a.tif")
     runner.refresh()
     assert panel.buttons[0].isEnabled()
+
+
+COLLECTED = """
+import gc, threading, time, weakref
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QWidget
+
+application = QApplication([])
+from napari_seglite.widgets.common import JobRunner
+
+def work(stop):
+    yield 1
+
+def pause():
+    time.sleep(0.3)
+    application.processEvents()
+    application.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+gc.disable()
+for _ in range(2):
+    panel = QWidget()
+    panel.runner = JobRunner(panel)
+    panel.itself = panel  # so that garbage collection alone finds it
+    ended = []
+    panel.runner.start(work, ended=lambda: ended.append(1))
+    while not ended:
+        application.processEvents()
+    pause()
+    gc.collect()
+    panel.deleteLater()
+    known = weakref.ref(panel)
+    del panel
+    # As in the thread of another job; Qt destroys the panel later, in its own thread.
+    thread = threading.Thread(target=gc.collect)
+    thread.start()
+    thread.join()
+    pause()
+print("collected" if known() is None else "kept")
+"""
+
+
+@pytest.mark.skipif(os.environ.get("QT_API") == "pyside6", reason="PySide6 keeps such a panel")
+def test_a_panel_that_another_thread_collects_does_not_end_the_program():
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    code = [sys.executable, "-c", COLLECTED]
+    done = subprocess.run(code, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "collected"), done.stderr

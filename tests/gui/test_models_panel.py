@@ -62,7 +62,7 @@ def test_damaged_checkpoints_are_shown_and_can_be_deleted(
     damaged = ("bad", "loop", "a", "b", "c", "empty <b>")
     for name in damaged:
         shown.tree.setCurrentItem(item(shown, name))
-        assert enabled(shown) == {"delete", "import", "fetch", "published"}
+        assert enabled(shown) == {"delete", "import", "fetch", "foreign", "published"}
         assert shown.status.text().replace("\n", " ") != ""
         assert not item(shown, name).icon(0).isNull()
         shown.use()

@@ -111,7 +111,9 @@ class Job(QObject):
         worker.finished.connect(steps.close)
         # The job must not keep its arrays alive after its end.
         self.ended.connect(self.deleteLater)
-        parent.destroyed.connect(lambda: stop.close())
+        # A method, which Qt's bindings refer to weakly. A function with variables may be emptied by
+        # garbage collection in another thread before the parent is destroyed; the call crashes.
+        parent.destroyed.connect(stop.close)
 
     def start(self) -> None:
         """Begin."""

@@ -30,6 +30,7 @@ from ..common import (
     forms,
     plain_tip,
 )
+from .exchange import ask_export, ask_trust, exporting, importing
 from .fetch_dialog import FetchDialog
 from .published_dialog import FILTER, PublishedDialog
 from .texts import dice, drawable, explain_columns, measured, summary
@@ -118,6 +119,19 @@ class ModelsPanel(QWidget):
                     self.fetch,
                 ),
                 (
+                    "model",
+                    "Export model …",
+                    "Write it for other programs: ONNX, OpenVINO, torch.export, or a BioImage.IO "
+                    "package for Fiji, QuPath and ilastik",
+                    self.export_model,
+                ),
+                (
+                    "foreign",
+                    "Import model …",
+                    "Read a model of another program: a BioImage.IO package or an ONNX file",
+                    self.import_model,
+                ),
+                (
                     "published",
                     "Authors' weights …",
                     "Read weights that the authors of S-Net, M2SNet, UNet# or Res2Net-50 "
@@ -203,7 +217,7 @@ class ModelsPanel(QWidget):
         own = info is not None and not self.store.is_built_in(name)
         for button in ("rename", "note"):
             self.buttons[button].setEnabled(own)
-        for button in ("use", "export"):
+        for button in ("use", "export", "model"):
             self.buttons[button].setEnabled(info is not None)
         self.buttons["delete"].setEnabled(own or bool(reason))
         self.curve.clear()
@@ -258,6 +272,49 @@ class ModelsPanel(QWidget):
         if path:
             self._try(lambda: self.store.add(Path(path)))
 
+    def export_model(self) -> None:
+        """Write the selected checkpoint for other programs, in the background."""
+        if (choice := ask_export(self, self.selected, self.store)) is not None:
+            self._run(exporting(self.store, self.selected, choice), self.say)
+
+    def import_model(self) -> None:
+        """Read a model of another program, in the background."""
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Import model", "", "Models (*.zip *.onnx);;All files (*)"
+        )
+        if path:
+            self._import_model(Path(path), trust_code=False)
+
+    def _import_model(self, path: Path, trust_code: bool) -> None:
+        code: list[str] = []
+
+        def imported(found: CheckpointInfo | str) -> None:
+            if isinstance(found, str):  # code that would have to be run
+                code.append(found)
+            else:
+                self._on_imported(found)
+
+        def ended() -> None:
+            if code and ask_trust(self, code[0]):
+                self._import_model(path, trust_code=True)
+            elif code:
+                self.say("Nothing was run, and nothing was imported.")
+
+        self._run(importing(self.store, path, trust_code), imported, ended)
+
+    def _run(self, work: Any, succeeded: Any, ended: Any = lambda: None) -> None:
+        """Work in the background, one job at a time, and report on it under the buttons."""
+        if self.runner.busy:
+            self.say("Another file is still being read or written.", error=True)
+            return
+        self.runner.start(
+            work,
+            progressed=self.say,
+            succeeded=succeeded,
+            failed=lambda text: self.say(text, error=True),
+            ended=ended,
+        )
+
     def fetch(self) -> None:
         """Open the window in which checkpoints of a release are fetched."""
         if self.fetch_dialog is None:
@@ -281,12 +338,7 @@ class ModelsPanel(QWidget):
             self.dialog = None
 
     def _import(self, dialog: PublishedDialog) -> None:
-        self.runner.start(
-            dialog.work(),
-            progressed=self.say,
-            succeeded=self._on_imported,
-            failed=lambda text: self.say(text, error=True),
-        )
+        self._run(dialog.work(), self._on_imported)
 
     def _on_imported(self, info: CheckpointInfo) -> None:
         self.refresh(info.id)
