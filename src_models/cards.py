@@ -9,8 +9,10 @@ from typing import Any
 
 from . import recipes
 
-# An option of every network, see `pixel_features`.
+# An option of every network, see `pixel_features`, and its values beside False. The readout of
+# earlier checkpoints has fewer scales, and no structure tensor.
 PIXEL_FEATURES = "pixel_features"
+EARLIER, STRUCTURE = True, 2
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class NetworkCard:
         """Return why the network cannot be built with some options; empty if none is known."""
         if self.options is None:
             return ""
-        every = (*self.options, NetworkOption(PIXEL_FEATURES, (False, True)))
+        every = (*self.options, NetworkOption(PIXEL_FEATURES, (False, EARLIER, STRUCTURE)))
         known = {option.name: option for option in every}
         for name, value in options.items():
             if name not in known:

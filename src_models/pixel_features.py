@@ -1,9 +1,9 @@
 """A second reader of the image beside any network: simple features and a small perceptron.
 
-*Ours*: what pixel classifiers compute by hand, as fixed convolutions. At five scales each channel
-gives its smoothed intensity, the size of its gradient and both eigenvalues of its Hessian. A
-perceptron turns them into logits, which are added to the network's own. It is fitted within a
-second, so that a network has an answer to a new task before it has learnt the task.
+*Ours*: what pixel classifiers compute by hand, as fixed convolutions. At seven scales each channel
+gives its smoothed intensity, the size of its gradient and the eigenvalues of its Hessian and of its
+structure tensor. A perceptron turns them into logits, which are added to the network's own. It is
+fitted within seconds, so that a network has an answer to a new task before it has learnt the task.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SCALES, HIDDEN, RADIUS = 5, 32, 4
-# Features of a channel at one scale.
-EACH = 4
+from .cards import EARLIER, STRUCTURE
+
+HIDDEN, RADIUS = 32, 4
+# Scales, and features of a channel at each, of both kinds of readout.
+SIZES = {EARLIER: (5, 4), STRUCTURE: (7, 6)}
 
 
 class PixelReadout(nn.Module):
@@ -26,6 +28,8 @@ class PixelReadout(nn.Module):
     ----------
     in_channels, outputs : int
         Channels of the image and of the network's output.
+    kind : bool or int
+        `cards.STRUCTURE`, or `cards.EARLIER`.
 
     Attributes
     ----------
@@ -37,9 +41,11 @@ class PixelReadout(nn.Module):
     deviation: Tensor
     kernels: Tensor
 
-    def __init__(self, in_channels: int, outputs: int) -> None:
+    def __init__(self, in_channels: int, outputs: int, kind: bool | int = STRUCTURE) -> None:
         super().__init__()
-        count = SCALES * EACH * in_channels
+        self.structure = kind == STRUCTURE
+        self.scales, each = SIZES[kind]
+        count = self.scales * each * in_channels
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("deviation", torch.ones(count))
         self.register_buffer("kernels", _kernels(), persistent=False)
@@ -52,16 +58,26 @@ class PixelReadout(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Return the features ``(B, F, H, W)`` of images ``(B, in_channels, H, W)``."""
+        size, levels = x.shape[-2:], self._levels(x)
+        full = levels[0].shape[-2:]
+        if self.structure:
+            for scale in range(1, self.scales):
+                for _ in range(scale):
+                    levels[scale] = _doubled(levels[scale])
+        else:
+            levels[1:] = [
+                F.interpolate(level, size=full, mode="bilinear", align_corners=False)
+                for level in levels[1:]
+            ]
+        return torch.cat(levels, dim=1)[..., : size[0], : size[1]]
+
+    def _levels(self, x: Tensor) -> list[Tensor]:
+        """Return the features of each scale, each half as large as the last."""
         height, width = x.shape[-2:]
-        coarsest = 2 ** (SCALES - 1)
+        # The structure tensor halves the coarsest scale once more.
+        coarsest = 2 ** (self.scales - 1 + self.structure)
         x = F.pad(x.float(), (0, -width % coarsest, 0, -height % coarsest), mode="replicate")
-        size, maps = x.shape[-2:], []
-        for scale in range(SCALES):
-            level = self._at_scale(F.avg_pool2d(x, 2**scale))
-            if scale:
-                level = F.interpolate(level, size=size, mode="bilinear", align_corners=False)
-            maps.append(level)
-        return torch.cat(maps, dim=1)[..., :height, :width]
+        return [self._at_scale(F.avg_pool2d(x, 2**scale)) for scale in range(self.scales)]
 
     def _at_scale(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
@@ -70,8 +86,23 @@ class PixelReadout(nn.Module):
         middle = (dyy + dxx) / 2
         apart = (((dyy - dxx) / 2) ** 2 + dxy**2 + 1e-12).sqrt()
         slope = (dy**2 + dx**2 + 1e-12).sqrt()
-        every = torch.stack([smooth, slope, middle + apart, middle - apart], dim=1)
-        return every.reshape(batch, channels * EACH, height, width)
+        every = [smooth, slope, middle + apart, middle - apart]
+        if self.structure:
+            every += self._structure(dy, dx)
+        return torch.stack(every, dim=1).reshape(batch, -1, height, width)
+
+    def _structure(self, dy: Tensor, dx: Tensor) -> list[Tensor]:
+        """Return the roots of both eigenvalues of the structure tensor, ``(N, H, W)`` each.
+
+        It is smoothed at half the size, which costs a fourth and shows the same.
+        """
+        products = F.avg_pool2d(torch.stack([dy * dy, dx * dx, dy * dx], dim=1), 2)
+        padded = F.pad(products, (RADIUS,) * 4, mode="replicate").flatten(0, 1).unsqueeze(1)
+        smooth = F.conv2d(padded, self.kernels[:1]).reshape(products.shape)
+        yy, xx, yx = smooth.unbind(1)
+        middle, apart = (yy + xx) / 2, (((yy - xx) / 2) ** 2 + yx**2 + 1e-12).sqrt()
+        both = torch.stack([middle + apart, middle - apart], dim=1).clamp(min=0)
+        return list(_doubled((both + 1e-12).sqrt()).unbind(1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, in_channels, H, W)`` to logits ``(B, outputs, H, W)``.
@@ -81,11 +112,25 @@ class PixelReadout(nn.Module):
         if x.ndim == 5:
             x = x[:, x.shape[1] // 2]
         with torch.autocast(x.device.type, enabled=False):
-            values = self.features(x) - self.mean[:, None, None]
-            # What the deviations divide is smaller in the weights than in the maps.
-            weight = self.hidden.weight / self.deviation[:, None, None]
-            hidden = F.relu(_at_every_pixel(values, weight, self.hidden.bias), inplace=True)
+            hidden = F.relu(self._hidden(x), inplace=True)
             return _at_every_pixel(hidden, self.out.weight, self.out.bias)
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        """Return the hidden layer of the features before its activation."""
+        # What the deviations divide is smaller in the weights than in the maps.
+        weight = self.hidden.weight / self.deviation[:, None, None]
+        if not self.structure:
+            values = self.features(x) - self.mean[:, None, None]
+            return _at_every_pixel(values, weight, self.hidden.bias)
+        # The layer and enlarging are both linear. Multiplied at its own size, each scale costs a
+        # fourth of the last.
+        parts = weight.chunk(self.scales, dim=1)
+        levels = self._levels(x)
+        bias = self.hidden.bias - (weight[..., 0, 0] @ self.mean)
+        hidden = F.conv2d(levels[-1], parts[-1], bias)
+        for level, part in zip(levels[-2::-1], parts[-2::-1], strict=True):
+            hidden = _doubled(hidden) + F.conv2d(level, part)
+        return hidden[..., : x.shape[-2], : x.shape[-1]]
 
 
 def _at_every_pixel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -99,9 +144,21 @@ def _at_every_pixel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return product
 
 
-def attach(network: nn.Module, in_channels: int, outputs: int) -> PixelReadout:
-    """Give a network a readout, which changes nothing before it has weights."""
-    readout = PixelReadout(in_channels, outputs)
+def attach(
+    network: nn.Module, in_channels: int, outputs: int, kind: bool | int = STRUCTURE
+) -> PixelReadout:
+    """Give a network a readout, which changes nothing before it has weights.
+
+    Parameters
+    ----------
+    network : Module
+        Gets a readout `pixels`.
+    in_channels, outputs : int
+        Channels of its input and output.
+    kind : bool or int
+        As for `PixelReadout`.
+    """
+    readout = PixelReadout(in_channels, outputs, kind)
     network.pixels = readout
     network.register_forward_hook(_hook)
     return readout
@@ -132,6 +189,10 @@ def added(network: nn.Module, outputs: Any, x: Tensor) -> Any:
 def _hook(network: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     joined: Tensor = added(network, output, inputs[0])
     return joined
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def _kernels() -> Tensor:

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
     from .trainer import Trainer
 
-# Windows that pixels are drawn from, and their side; pixels of a window and, beside those, of each
-# class in it.
-WINDOWS, SIDE, PIXELS, PER_CLASS = 8, 384, 1500, 700
+# Images that pixels are drawn from at most, one window of each, and the area of all windows.
+WINDOWS, AREA = 8, 2**20
+# Pixels of all windows together and, beside those, of each class.
+PIXELS, PER_CLASS = 32_000, 8_000
+# Exponent of a class's weight, the inverse of its share: whole weights, 1, would give rare classes
+# more pixels than they have.
+RARITY = 0.1
 # Iterations of L-BFGS between two looks at `stop`, and their number.
 ITERATIONS, ROUNDS = 10, 8
 PENALTY = 1e-3
@@ -31,8 +35,8 @@ def fit_first_answer(
 ) -> None:
     """Fit the readout of a trainer's network, see `Trainer.read_pixels`.
 
-    The perceptron is fitted to some thousand pixels by L-BFGS with a quadratic penalty; pixels
-    count more the rarer their class is.
+    The perceptron is fitted to some ten thousand pixels by L-BFGS with a quadratic penalty; pixels
+    count somewhat more the rarer their class is.
 
     Parameters
     ----------
@@ -56,7 +60,7 @@ def fit_first_answer(
     mean, deviation = values.mean(0), values.std(0) + 1e-6
     kinds = max(2, classes)
     counts = torch.bincount(labels, minlength=kinds).clamp(min=1).float()
-    weights = (counts.sum() / counts).sqrt()
+    weights = (counts.sum() / counts) ** RARITY
     hidden, out = _perceptron((values - mean) / deviation, labels, classes, weights, seed, stop)
     with torch.no_grad():
         first = not readout.out.weight.any()
@@ -83,18 +87,20 @@ def _pixels(
 
     info, features, labels = trainer.info, [], []
     first = info.in_channels * (info.context_slices // 2)
-    spread = np.linspace(0, len(images) - 1, min(len(images), WINDOWS)).round().astype(int)
+    number = min(len(images), WINDOWS)
+    side, some, each = int((AREA / number) ** 0.5), PIXELS // number, PER_CLASS // number
+    spread = np.linspace(0, len(images) - 1, number).round().astype(int)
     for image in (images[k] for k in spread):
         if stop():
             raise Cancelled
-        rows, columns = _window(image, rng)
+        rows, columns = _window(image, side, rng)
         kinds = np.minimum(image.annotated[rows, columns], max(1, info.classes - 1)).ravel()
         counts = np.ones(kinds.size, bool)
         if image.weight is not None:
             counts = image.weight[rows, columns].ravel() > 0
         places = [np.flatnonzero(counts & (kinds == k)) for k in range(max(2, info.classes))]
-        drawn = [_some(np.flatnonzero(counts), PIXELS, rng)]
-        drawn += [_some(each, PER_CLASS, rng) for each in places]
+        drawn = [_some(np.flatnonzero(counts), some, rng)]
+        drawn += [_some(place, each, rng) for place in places]
         chosen = np.unique(np.concatenate(drawn))
         frame = image.frame[first : first + info.in_channels, rows, columns]
         with torch.no_grad():
@@ -105,7 +111,7 @@ def _pixels(
     return torch.cat(features), torch.cat(labels)
 
 
-def _window(image: TrainingImage, rng: np.random.Generator) -> tuple[slice, slice]:
+def _window(image: TrainingImage, side: int, rng: np.random.Generator) -> tuple[slice, slice]:
     """Return the window with most annotated objects of a few that are centred on such pixels."""
     height, width = image.labels.shape
     counted = image.labels if image.weight is None else image.weight
@@ -113,9 +119,9 @@ def _window(image: TrainingImage, rng: np.random.Generator) -> tuple[slice, slic
     middles = middles if len(middles) else np.argwhere(counted >= 0)
     best, windows = -1, []
     for y, x in middles[rng.integers(len(middles), size=8)]:
-        top = int(np.clip(y - SIDE // 2, 0, max(0, height - SIDE)))
-        left = int(np.clip(x - SIDE // 2, 0, max(0, width - SIDE)))
-        window = slice(top, top + SIDE), slice(left, left + SIDE)
+        top = int(np.clip(y - side // 2, 0, max(0, height - side)))
+        left = int(np.clip(x - side // 2, 0, max(0, width - side)))
+        window = slice(top, top + side), slice(left, left + side)
         inside = int(np.count_nonzero(image.annotated[window]))
         if inside > best:
             best, windows = inside, [window]

@@ -65,7 +65,7 @@ def pack(run: Run) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         **run.held_out.state(),
         "batch": run.batch,
         "retries": run.retries,
-        "reads_pixels": run.trainer.reads_pixels,
+        "reads_pixels": run.trainer.readout,
         "full": run.used is not run.request,
         "sampler": run.sampler.state(),
         "train": run.train_digest,
@@ -84,8 +84,8 @@ def go_on(run: Run) -> tuple[bool, str]:
     if numbers.get("held_out") != run.held_out.digest:
         text = "The held-out frames changed since training was interrupted, so it starts anew."
         return False, text
-    if numbers.get("reads_pixels"):
-        run.trainer.read_pixels()
+    if kind := numbers.get("reads_pixels"):
+        run.trainer.read_pixels(kind)
     before = run.trainer.state(), replace(run.progress), deepcopy(run.curves)
     try:
         _restore(run, tensors, numbers)
