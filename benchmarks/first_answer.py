@@ -5,8 +5,8 @@
 A scripted user corrects four images of a set's ``train`` part. Scored are other images of that
 part, or with ``--part test`` those of ``test``: the random forest of `correction_loop`, the
 checkpoint with the first answer and a step that changes nothing, and those of twenty steps with it
-and without. The largest images are cut to their middle. Seconds are processor time of one thread; those of the first
-answer are its own, scoring left out.
+and without. The largest images are cut to their middle. Seconds are processor time of one thread;
+those of the first answer are its own, scoring left out.
 """
 
 from __future__ import annotations

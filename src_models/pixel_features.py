@@ -80,7 +80,7 @@ class PixelReadout(nn.Module):
         return [self._at_scale(F.avg_pool2d(x, 2**scale)) for scale in range(self.scales)]
 
     def _at_scale(self, x: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
+        batch, _, height, width = x.shape
         padded = F.pad(x, (RADIUS,) * 4, mode="replicate").flatten(0, 1).unsqueeze(1)
         smooth, dy, dx, dyy, dxx, dxy = F.conv2d(padded, self.kernels).unbind(1)
         middle = (dyy + dxx) / 2
