@@ -126,6 +126,7 @@ class PixelReadout(nn.Module):
         # fourth of the last.
         parts = weight.chunk(self.scales, dim=1)
         levels = self._levels(x)
+        assert self.hidden.bias is not None
         bias = self.hidden.bias - (weight[..., 0, 0] @ self.mean)
         hidden = F.conv2d(levels[-1], parts[-1], bias)
         for level, part in zip(levels[-2::-1], parts[-2::-1], strict=True):
