@@ -8,6 +8,7 @@ fitted within seconds, so that a network has an answer to a new task before it h
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,6 +18,12 @@ from torch import Tensor, nn
 from .cards import EARLIER, STRUCTURE
 
 HIDDEN, RADIUS = 32, 4
+# Deviations from the mean beyond which a feature says no more: another image may lie far outside
+# what was seen, and a perceptron goes on in a straight line there.
+LIMIT = 2.0
+# How much less a feature is expected to count at each next scale, and one of the structure tensor:
+# a few images differ in their coarse features by chance, which would tell them apart.
+COARSER, OF_STRUCTURE = 0.7, 0.5
 # Scales, and features of a channel at each, of both kinds of readout.
 SIZES = {EARLIER: (5, 4), STRUCTURE: (7, 6)}
 
@@ -44,8 +51,8 @@ class PixelReadout(nn.Module):
     def __init__(self, in_channels: int, outputs: int, kind: bool | int = STRUCTURE) -> None:
         super().__init__()
         self.structure = kind == STRUCTURE
-        self.scales, each = SIZES[kind]
-        count = self.scales * each * in_channels
+        self.scales, self.each = SIZES[kind]
+        count = self.scales * self.each * in_channels
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("deviation", torch.ones(count))
         self.register_buffer("kernels", _kernels(), persistent=False)
@@ -56,20 +63,47 @@ class PixelReadout(nn.Module):
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
 
+    def standardise(self, images: Iterable[Tensor]) -> None:
+        """Take mean and deviation of each feature from images ``(B, in_channels, H, W)``."""
+        moments = []
+        for x in images:
+            levels = self._levels(x)
+            means = [level.mean((0, 2, 3)) for level in levels]
+            squares = [level.square().mean((0, 2, 3)) for level in levels]
+            moments.append(torch.stack([torch.cat(means), torch.cat(squares)]))
+        mean, square = torch.stack(moments).mean(0)
+        self.mean.copy_(mean)
+        self.deviation.copy_((square - mean**2).clamp(min=0).sqrt() + 1e-6)
+
+    @property
+    def expected(self) -> Tensor:
+        """How large each feature's weights are expected to be, relative to others, ``(F,)``."""
+        count = len(self.mean) // self.scales
+        each = torch.ones(count // self.each, self.each)
+        each[:, 4:] = OF_STRUCTURE
+        return torch.cat([COARSER**scale * each.flatten() for scale in range(self.scales)])
+
     def features(self, x: Tensor) -> Tensor:
-        """Return the features ``(B, F, H, W)`` of images ``(B, in_channels, H, W)``."""
-        size, levels = x.shape[-2:], self._levels(x)
+        """Return standardised features ``(B, F, H, W)`` of images ``(B, in_channels, H, W)``."""
+        levels = self._standard_levels(x)
         full = levels[0].shape[-2:]
-        if self.structure:
-            for scale in range(1, self.scales):
+        for scale in range(1, self.scales):
+            if self.structure:
                 for _ in range(scale):
                     levels[scale] = _doubled(levels[scale])
-        else:
-            levels[1:] = [
-                F.interpolate(level, size=full, mode="bilinear", align_corners=False)
-                for level in levels[1:]
-            ]
-        return torch.cat(levels, dim=1)[..., : size[0], : size[1]]
+            else:
+                levels[scale] = F.interpolate(
+                    levels[scale], size=full, mode="bilinear", align_corners=False
+                )
+        return torch.cat(levels, dim=1)[..., : x.shape[-2], : x.shape[-1]]
+
+    def _standard_levels(self, x: Tensor) -> list[Tensor]:
+        """Return the standardised features of each scale."""
+        levels = self._levels(x)
+        means = self.mean[:, None, None].chunk(self.scales)
+        deviations = self.deviation[:, None, None].chunk(self.scales)
+        values = [(v - m) / d for v, m, d in zip(levels, means, deviations, strict=True)]
+        return [v.clamp(-LIMIT, LIMIT) for v in values] if self.structure else values
 
     def _levels(self, x: Tensor) -> list[Tensor]:
         """Return the features of each scale, each half as large as the last."""
@@ -117,32 +151,25 @@ class PixelReadout(nn.Module):
 
     def _hidden(self, x: Tensor) -> Tensor:
         """Return the hidden layer of the features before its activation."""
-        # What the deviations divide is smaller in the weights than in the maps.
-        weight = self.hidden.weight / self.deviation[:, None, None]
+        weight, bias = self.hidden.weight, self.hidden.bias
         if not self.structure:
-            values = self.features(x) - self.mean[:, None, None]
-            return _at_every_pixel(values, weight, self.hidden.bias)
+            return _at_every_pixel(self.features(x), weight, bias)
         # The layer and enlarging are both linear. Multiplied at its own size, each scale costs a
         # fourth of the last.
-        parts = weight.chunk(self.scales, dim=1)
-        levels = self._levels(x)
-        assert self.hidden.bias is not None
-        bias = self.hidden.bias - (weight[..., 0, 0] @ self.mean)
-        hidden = F.conv2d(levels[-1], parts[-1], bias)
+        levels, parts = self._standard_levels(x), weight.chunk(self.scales, dim=1)
+        hidden = _at_every_pixel(levels[-1], parts[-1], bias)
         for level, part in zip(levels[-2::-1], parts[-2::-1], strict=True):
-            hidden = _doubled(hidden) + F.conv2d(level, part)
+            hidden = _doubled(hidden) + _at_every_pixel(level, part)
         return hidden[..., : x.shape[-2], : x.shape[-1]]
 
 
-def _at_every_pixel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _at_every_pixel(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return a 1x1 convolution; while it learns as a product, which is faster on one thread."""
-    assert bias is not None
     if not weight.requires_grad:
         return F.conv2d(x, weight, bias)
-    flat = x.flatten(2)
-    weights = weight.flatten(1).expand(len(flat), -1, -1)
-    product: Tensor = torch.baddbmm(bias[:, None], weights, flat).unflatten(2, x.shape[2:])
-    return product
+    product = weight.flatten(1) @ x.flatten(2)
+    product = product if bias is None else product + bias[:, None]
+    return product.unflatten(2, x.shape[2:])
 
 
 def attach(

@@ -65,7 +65,7 @@ def pack(run: Run) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         **run.held_out.state(),
         "batch": run.batch,
         "retries": run.retries,
-        "reads_pixels": run.trainer.readout,
+        "reads_pixels": run.trainer.reads_pixels,
         "full": run.used is not run.request,
         "sampler": run.sampler.state(),
         "train": run.train_digest,

@@ -207,21 +207,14 @@ class Trainer:
         return frames, labels, weight, None
 
     @property
-    def readout(self) -> bool | int:
+    def reads_pixels(self) -> bool | int:
         """The kind of the network's readout of simple features, see `read_pixels`, or False."""
         kind: bool | int = self.info.options.get(PIXEL_FEATURES, False)
         return kind
 
     def read_pixels(self, kind: bool | int = STRUCTURE) -> None:
-        """Give the network a readout of simple features, which changes nothing at first.
-
-        Parameters
-        ----------
-        kind : bool or int
-            As for `src_models.pixel_features.PixelReadout`; without effect on a readout that is
-            there.
-        """
-        if self.readout:
+        """Give the network a readout of simple features, which changes nothing at first."""
+        if self.reads_pixels:
             return
         from src_models.pixel_features import attach
 

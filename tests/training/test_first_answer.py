@@ -99,18 +99,52 @@ def test_a_checkpoint_with_an_earlier_readout_loads_and_learns(store, untrained)
     assert np.mean(found == frames[0].labels) > 0.85
 
 
-@pytest.mark.parametrize("kind", [EARLIER, STRUCTURE])
-def test_logits_are_those_of_the_features(kind):
+def filled(kind):
+    """Return a readout of two channels and three outputs with weights drawn at random."""
     readout = PixelReadout(2, 3, kind).eval()
     torch.manual_seed(0)
     torch.nn.init.normal_(readout.out.weight)
     readout.mean.normal_()
     readout.deviation.uniform_(0.5, 2)
+    return readout
+
+
+@pytest.mark.parametrize("learns", [True, False])
+@pytest.mark.parametrize("kind", [EARLIER, STRUCTURE])
+def test_logits_are_those_of_the_features(kind, learns):
+    readout = filled(kind).requires_grad_(learns)
     x = torch.rand(2, 2, 45, 70)
+    hidden = readout.hidden(readout.features(x)).relu()
+    torch.testing.assert_close(readout(x), readout.out(hidden), rtol=1e-4, atol=1e-4)
+
+
+def test_an_earlier_readout_standardises_without_limits():
+    readout, x = filled(EARLIER), torch.rand(1, 2, 45, 70) * 20
+    raw = PixelReadout(2, 3, EARLIER).features(x)
     with torch.no_grad():
-        values = readout.features(x) - readout.mean[:, None, None]
-        hidden = readout.hidden(values / readout.deviation[:, None, None])
-        torch.testing.assert_close(readout(x), readout.out(hidden.relu()), rtol=1e-4, atol=1e-4)
+        hidden = readout.hidden(
+            (raw - readout.mean[:, None, None]) / readout.deviation[:, None, None]
+        )
+        torch.testing.assert_close(readout(x), readout.out(hidden.relu()), rtol=1e-4, atol=1e-3)
+
+
+def test_what_lies_far_outside_the_seen_says_no_more():
+    readout = PixelReadout(1, 1)
+    seen = [torch.rand(1, 1, 128, 128), torch.rand(1, 1, 128, 128) + 1]
+    readout.standardise(seen)
+    values = torch.cat([readout.features(x) for x in seen])[:, :6]  # of the finest scale
+    assert values.mean((0, 2, 3)).abs().max() < 0.1
+    assert (values.std((0, 2, 3)) - 1).abs().max() < 0.2
+    torch.nn.init.ones_(readout.out.weight)
+    with torch.no_grad():
+        far, farther = (readout(torch.full((1, 1, 64, 64), value)) for value in (1e3, 1e6))
+    assert torch.equal(far, farther)
+
+
+def test_coarse_features_are_expected_to_count_less():
+    expected = PixelReadout(3, 1).expected.reshape(7, 3, 6)
+    assert (expected[1:] < expected[:-1]).all()
+    assert (expected[..., 4:] < expected[..., :4].min(-1, keepdim=True).values).all()
 
 
 def test_the_structure_tensor_tells_edges_from_spots():
