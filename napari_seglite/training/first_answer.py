@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 # Images that pixels are drawn from at most, one window of each, and the area of all windows.
 WINDOWS, AREA = 8, 2**20
 # Pixels of all windows together and, beside those, of each class.
-PIXELS, PER_CLASS = 20_000, 5_000
+PIXELS, PER_CLASS = 48_000, 12_000
 # Exponent of a class's weight, the inverse of its share: whole weights, 1, would give rare classes
 # more pixels than they have.
 RARITY = 0.1
 # Iterations of L-BFGS between two looks at `stop`, and their number.
-ITERATIONS, ROUNDS = 10, 8
-PENALTY = 3e-4
+ITERATIONS, ROUNDS = 10, 4
+PENALTY = 1e-4
 # What remains of the network's own outputs, which mean nothing yet; it learns from there.
 OWN_SHARE = 0.1
 
