@@ -37,7 +37,7 @@ def fit_first_answer(
 ) -> None:
     """Fit the readout of a trainer's network, see `Trainer.read_pixels`.
 
-    The perceptron is fitted to some ten thousand pixels by L-BFGS with a quadratic penalty; pixels
+    The perceptron is fitted to tens of thousands of pixels by L-BFGS with a quadratic penalty; pixels
     count somewhat more the rarer their class is.
 
     Parameters
