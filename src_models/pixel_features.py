@@ -2,8 +2,9 @@
 
 *Ours*: what pixel classifiers compute by hand, as fixed convolutions. At seven scales each channel
 gives its smoothed intensity, the size of its gradient and the eigenvalues of its Hessian and of its
-structure tensor, standardised and limited. A perceptron turns them into logits, which are added to the network's own. It is
-fitted within seconds, so that a network has an answer to a new task before it has learnt the task.
+structure tensor, standardised and limited. A perceptron turns them into logits, which are added to
+the network's own. It is fitted within seconds, so that a network has an answer to a new task before
+it has learnt the task.
 """
 
 from __future__ import annotations
