@@ -37,8 +37,8 @@ def fit_first_answer(
 ) -> None:
     """Fit the readout of a trainer's network, see `Trainer.read_pixels`.
 
-    The perceptron is fitted to tens of thousands of pixels by L-BFGS with a quadratic penalty; pixels
-    count somewhat more the rarer their class is.
+    The perceptron is fitted to tens of thousands of pixels by L-BFGS with a quadratic penalty;
+    pixels count somewhat more the rarer their class is.
 
     Parameters
     ----------
