@@ -168,9 +168,10 @@ def _at_every_pixel(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Te
     """Return a 1x1 convolution; while it learns as a product, which is faster on one thread."""
     if not weight.requires_grad:
         return F.conv2d(x, weight, bias)
-    product = weight.flatten(1) @ x.flatten(2)
-    product = product if bias is None else product + bias[:, None]
-    return product.unflatten(2, x.shape[2:])
+    flat = weight.flatten(1) @ x.flatten(2)
+    flat = flat if bias is None else flat + bias[:, None]
+    product: Tensor = flat.unflatten(2, x.shape[2:])
+    return product
 
 
 def attach(

@@ -110,11 +110,11 @@ def _pixels(
     features = []
     with torch.no_grad():
         readout.standardise(tensor.to(device) for tensor in tensors)
-        for tensor, places in zip(tensors, chosen, strict=True):
+        for tensor, which in zip(tensors, chosen, strict=True):
             if stop():
                 raise Cancelled
             maps = readout.features(tensor.to(device))[0].flatten(1)
-            features.append(maps[:, places.to(device)].T.cpu())
+            features.append(maps[:, which.to(device)].T.cpu())
     return torch.cat(features), torch.cat(labels)
 
 
