@@ -4,9 +4,9 @@
 
 A scripted user corrects four images of a set's ``train`` part. Scored are other images of that
 part, or with ``--part test`` those of ``test``: the random forest of `correction_loop`, the
-checkpoint with the first answer and one step, and after twenty steps with it and without. The
-largest images are cut to their middle. Seconds are processor time of one thread; those of the first
-answer are its own, scoring left out.
+checkpoint with the first answer and a step that changes nothing, and those of twenty steps with it
+and without. The largest images are cut to their middle. Seconds are processor time of one thread;
+those of the first answer are its own, scoring left out.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from napari_seglite import CheckpointStore, FineTuner
 from napari_seglite.training import FullTraining, RunCallbacks, image_examples, suggest_settings
 
 CORRECTED, SCORED, SIDE, STEPS = 4, 4, 512, 20
+NO_RATE = 1e-12
 
 
 def read(folder: Path, part: str) -> list[Slice]:
@@ -45,7 +46,10 @@ def middle(pixels: np.ndarray) -> np.ndarray:
 def tuned(
     start: str, corrected: list[Slice], scored: list[Slice], steps: int, first: bool
 ) -> tuple[float, float]:
-    """Return Dice on other images after some steps, and the seconds of the first answer."""
+    """Return Dice on other images after some steps, and the seconds of the first answer.
+
+    No steps are one that changes nothing.
+    """
     with tempfile.TemporaryDirectory() as folder:
         store = CheckpointStore(Path(folder) / "checkpoints")
         request, info = asked(start, "tuned", corrected, store, 3600)
@@ -56,8 +60,10 @@ def tuned(
         ]
         request = suggest_settings(request, images, info)
         full = request.full_training or FullTraining(request.schedule.learning_rate)
-        request = replace(request, full_training=replace(full, steps=steps), first_answer=first)
-        request = request.adjusted(steps=steps, keep_unimproved=True)
+        rate = full.learning_rate if steps else NO_RATE
+        full = replace(full, steps=max(1, steps), learning_rate=rate)
+        request = replace(request, full_training=full, first_answer=first)
+        request = request.adjusted(steps=full.steps, keep_unimproved=True)
         took = 0.0
         for event in FineTuner(request, images, store).run(
             callbacks=RunCallbacks(clock=time.process_time)
@@ -87,7 +93,7 @@ def main() -> None:
             others = read(arguments.data / name, "test")
         scored = chosen(others, min(SCORED, len(others)))
         forest, _ = forest_dice(corrected, scored)
-        first, took = tuned(arguments.start, corrected, scored, 1, True)
+        first, took = tuned(arguments.start, corrected, scored, 0, True)
         later, _ = tuned(arguments.start, corrected, scored, STEPS, True)
         without, _ = tuned(arguments.start, corrected, scored, STEPS, False)
         scores = (f"{value:.3f}" for value in (forest, first))

@@ -15,8 +15,9 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from . import object_heads
-from .cards import CARDS, GRAPH, PIXEL_FEATURES, NetworkCard, NetworkOption
+from .cards import CARDS, GRAPH, NetworkCard, NetworkOption
 from .notices import Notice
+from .readout_kinds import PIXEL_FEATURES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,7 +74,7 @@ def create(name: str, in_channels: int = 1, classes: int = 1, **options: Any) ->
     classes : int
         Output channels: one foreground logit, or one logit per class, background included.
     **options
-        Further arguments of the network's constructor. Any network takes ``pixel_features=True``,
+        Further arguments of the network's constructor. Any network takes ``pixel_features=2``,
         see `pixel_features`.
 
     Returns
@@ -95,12 +96,12 @@ def create(name: str, in_channels: int = 1, classes: int = 1, **options: Any) ->
             f"A network needs at least one input channel and one class, "
             f"not in_channels={in_channels}, classes={classes}."
         )
-    reads_pixels = options.pop(PIXEL_FEATURES, False)
+    readout = options.pop(PIXEL_FEATURES, False)
     network: nn.Module = _resolve(factory)(in_channels, classes, **options)
-    if reads_pixels:
+    if readout:
         from .pixel_features import attach
 
-        attach(network, in_channels, classes)
+        attach(network, in_channels, classes, readout)
     return network
 
 

@@ -8,9 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import recipes
-
-# An option of every network, see `pixel_features`.
-PIXEL_FEATURES = "pixel_features"
+from .readout_kinds import EARLIER, PIXEL_FEATURES, STRUCTURE
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ class NetworkCard:
         """Return why the network cannot be built with some options; empty if none is known."""
         if self.options is None:
             return ""
-        every = (*self.options, NetworkOption(PIXEL_FEATURES, (False, True)))
+        every = (*self.options, NetworkOption(PIXEL_FEATURES, (False, EARLIER, STRUCTURE)))
         known = {option.name: option for option in every}
         for name, value in options.items():
             if name not in known:

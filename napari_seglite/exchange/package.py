@@ -284,7 +284,7 @@ def _weights(exported: ExportedNetwork, folder: Path) -> Any:
         "in_channels": info.in_channels,
         "outputs": info.classes + info.head_channels,
         "options": _plain({k: v for k, v in info.options.items() if k != "pixel_features"}),
-        "pixel_features": bool(info.options.get("pixel_features")),
+        "pixel_features": info.options.get("pixel_features", False),
         "percentiles": list(exported.percentiles) if exported.percentiles else None,
         "activation": list(exported.activation),
     }

@@ -36,7 +36,7 @@ def {callable}(
     """Return the network with fresh weights, as other programs run it."""
     network = {name}(in_channels, outputs, **(options or {{}}))
     if pixel_features:
-        attach(network, in_channels, outputs)
+        attach(network, in_channels, outputs, pixel_features)
     return Exported(network, percentiles, activation)
 '''
 _HEADER = '''"""{title}: {paper}.

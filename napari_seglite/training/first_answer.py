@@ -14,14 +14,20 @@ from ..runtime import Stop
 if TYPE_CHECKING:
     import torch
 
+    from src_models.pixel_features import PixelReadout
+
     from .trainer import Trainer
 
-# Windows that pixels are drawn from, and their side; pixels of a window and, beside those, of each
-# class in it.
-WINDOWS, SIDE, PIXELS, PER_CLASS = 8, 384, 1500, 700
+# Images that pixels are drawn from at most, one window of each, and the area of all windows.
+WINDOWS, AREA = 8, 2**20
+# Pixels of all windows together and, beside those, of each class.
+PIXELS, PER_CLASS = 48_000, 12_000
+# Exponent of a class's weight, the inverse of its share: whole weights, 1, would give rare classes
+# more pixels than they have.
+RARITY = 0.1
 # Iterations of L-BFGS between two looks at `stop`, and their number.
-ITERATIONS, ROUNDS = 10, 8
-PENALTY = 1e-3
+ITERATIONS, ROUNDS = 10, 4
+PENALTY = 1e-4
 # What remains of the network's own outputs, which mean nothing yet; it learns from there.
 OWN_SHARE = 0.1
 
@@ -31,8 +37,8 @@ def fit_first_answer(
 ) -> None:
     """Fit the readout of a trainer's network, see `Trainer.read_pixels`.
 
-    The perceptron is fitted to some thousand pixels by L-BFGS with a quadratic penalty; pixels
-    count more the rarer their class is.
+    The perceptron is fitted to tens of thousands of pixels by L-BFGS with a quadratic penalty;
+    pixels count somewhat more the rarer their class is.
 
     Parameters
     ----------
@@ -53,15 +59,15 @@ def fit_first_answer(
     assert isinstance(readout, PixelReadout)
     classes = trainer.info.classes
     values, labels = _pixels(trainer, readout, images, np.random.default_rng(seed), stop)
-    mean, deviation = values.mean(0), values.std(0) + 1e-6
     kinds = max(2, classes)
     counts = torch.bincount(labels, minlength=kinds).clamp(min=1).float()
-    weights = (counts.sum() / counts).sqrt()
-    hidden, out = _perceptron((values - mean) / deviation, labels, classes, weights, seed, stop)
+    weights = (counts.sum() / counts) ** RARITY
+    # The penalty holds small what is multiplied by little.
+    expected = readout.expected
+    (weight, bias), out = _perceptron(values * expected, labels, classes, weights, seed, stop)
+    hidden = weight * expected, bias
     with torch.no_grad():
         first = not readout.out.weight.any()
-        readout.mean.copy_(mean)
-        readout.deviation.copy_(deviation)
         for layer, (weight, bias) in ((readout.hidden, hidden), (readout.out, out)):
             assert layer.bias is not None
             layer.weight[: len(weight)] = weight[:, :, None, None].to(layer.weight)
@@ -73,7 +79,7 @@ def fit_first_answer(
 
 def _pixels(
     trainer: Trainer,
-    readout: torch.nn.Module,
+    readout: PixelReadout,
     images: Sequence[TrainingImage],
     rng: np.random.Generator,
     stop: Stop,
@@ -81,31 +87,38 @@ def _pixels(
     """Return the features ``(N, F)`` and labels of annotated pixels."""
     import torch
 
-    info, features, labels = trainer.info, [], []
+    info, device = trainer.info, trainer.device
     first = info.in_channels * (info.context_slices // 2)
-    spread = np.linspace(0, len(images) - 1, min(len(images), WINDOWS)).round().astype(int)
+    number = min(len(images), WINDOWS)
+    side, some, each = int((AREA / number) ** 0.5), PIXELS // number, PER_CLASS // number
+    spread = np.linspace(0, len(images) - 1, number).round().astype(int)
+    tensors, chosen, labels = [], [], []
     for image in (images[k] for k in spread):
-        if stop():
-            raise Cancelled
-        rows, columns = _window(image, rng)
+        rows, columns = _window(image, side, rng)
         kinds = np.minimum(image.annotated[rows, columns], max(1, info.classes - 1)).ravel()
         counts = np.ones(kinds.size, bool)
         if image.weight is not None:
             counts = image.weight[rows, columns].ravel() > 0
-        places = [np.flatnonzero(counts & (kinds == k)) for k in range(max(2, info.classes))]
-        drawn = [_some(np.flatnonzero(counts), PIXELS, rng)]
-        drawn += [_some(each, PER_CLASS, rng) for each in places]
-        chosen = np.unique(np.concatenate(drawn))
+        of_kind = [np.flatnonzero(counts & (kinds == k)) for k in range(max(2, info.classes))]
+        drawn = [_some(np.flatnonzero(counts), some, rng)]
+        drawn += [_some(found, each, rng) for found in of_kind]
+        places = np.unique(np.concatenate(drawn))
         frame = image.frame[first : first + info.in_channels, rows, columns]
-        with torch.no_grad():
-            tensor = torch.from_numpy(np.ascontiguousarray(frame))[None].to(trainer.device)
-            maps = readout.features(tensor)[0].flatten(1)  # type: ignore[operator]
-            features.append(maps[:, torch.from_numpy(chosen).to(maps.device)].T.cpu())
-        labels.append(torch.from_numpy(kinds[chosen].astype(np.int64)))
+        tensors.append(torch.from_numpy(np.ascontiguousarray(frame))[None])
+        chosen.append(torch.from_numpy(places))
+        labels.append(torch.from_numpy(kinds[places].astype(np.int64)))
+    features = []
+    with torch.no_grad():
+        readout.standardise(tensor.to(device) for tensor in tensors)
+        for tensor, which in zip(tensors, chosen, strict=True):
+            if stop():
+                raise Cancelled
+            maps = readout.features(tensor.to(device))[0].flatten(1)
+            features.append(maps[:, which.to(device)].T.cpu())
     return torch.cat(features), torch.cat(labels)
 
 
-def _window(image: TrainingImage, rng: np.random.Generator) -> tuple[slice, slice]:
+def _window(image: TrainingImage, side: int, rng: np.random.Generator) -> tuple[slice, slice]:
     """Return the window with most annotated objects of a few that are centred on such pixels."""
     height, width = image.labels.shape
     counted = image.labels if image.weight is None else image.weight
@@ -113,9 +126,9 @@ def _window(image: TrainingImage, rng: np.random.Generator) -> tuple[slice, slic
     middles = middles if len(middles) else np.argwhere(counted >= 0)
     best, windows = -1, []
     for y, x in middles[rng.integers(len(middles), size=8)]:
-        top = int(np.clip(y - SIDE // 2, 0, max(0, height - SIDE)))
-        left = int(np.clip(x - SIDE // 2, 0, max(0, width - SIDE)))
-        window = slice(top, top + SIDE), slice(left, left + SIDE)
+        top = int(np.clip(y - side // 2, 0, max(0, height - side)))
+        left = int(np.clip(x - side // 2, 0, max(0, width - side)))
+        window = slice(top, top + side), slice(left, left + side)
         inside = int(np.count_nonzero(image.annotated[window]))
         if inside > best:
             best, windows = inside, [window]

@@ -84,8 +84,8 @@ def go_on(run: Run) -> tuple[bool, str]:
     if numbers.get("held_out") != run.held_out.digest:
         text = "The held-out frames changed since training was interrupted, so it starts anew."
         return False, text
-    if numbers.get("reads_pixels"):
-        run.trainer.read_pixels()
+    if kind := numbers.get("reads_pixels"):
+        run.trainer.read_pixels(kind)
     before = run.trainer.state(), replace(run.progress), deepcopy(run.curves)
     try:
         _restore(run, tensors, numbers)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import src_models
-from src_models.cards import PIXEL_FEATURES
+from src_models.readout_kinds import PIXEL_FEATURES, STRUCTURE
 
 from ..checkpoints import CheckpointInfo
 from .batch_loss import autocast, keep_norms_fixed, loss_of_batch
@@ -207,11 +207,12 @@ class Trainer:
         return frames, labels, weight, None
 
     @property
-    def reads_pixels(self) -> bool:
-        """Whether the network has a readout of simple features, see `read_pixels`."""
-        return bool(self.info.options.get(PIXEL_FEATURES))
+    def reads_pixels(self) -> bool | int:
+        """The kind of the network's readout of simple features, see `read_pixels`, or False."""
+        kind: bool | int = self.info.options.get(PIXEL_FEATURES, False)
+        return kind
 
-    def read_pixels(self) -> None:
+    def read_pixels(self, kind: bool | int = STRUCTURE) -> None:
         """Give the network a readout of simple features, which changes nothing at first."""
         if self.reads_pixels:
             return
@@ -220,8 +221,8 @@ class Trainer:
         info, network = self.info, self.network
         with self._random.active():
             outputs = info.classes + info.head_channels
-            attach(network, info.in_channels, outputs).to(self.device)
-        self.info = replace(info, options={**info.options, PIXEL_FEATURES: True})
+            attach(network, info.in_channels, outputs, kind).to(self.device)
+        self.info = replace(info, options={**info.options, PIXEL_FEATURES: kind})
         self._set_up()
 
     def adopt(self, request: FineTuneRequest) -> None:

@@ -101,6 +101,7 @@ class TrainingRun:
     ) -> None:
         self.trainer, self.request = trainer, request
         self.held_out = HeldOut(held_out, request.seed, trainer)
+        self._kept_back = list(held_out)  # even if not all of them can be scored
         self.replayed, self.callbacks = list(replayed), callbacks or RunCallbacks()
         self.saved, self.batch, self.retries = saved, request.schedule.batch, 0
         self.pace = pace or Pace(request.schedule.minutes, self.callbacks.clock, ending=0.0)
@@ -172,6 +173,8 @@ class TrainingRun:
         if not self.held_out:
             self.best_weights = copy_weights(self.trainer.result())
             progress.best_step = progress.step
+        elif progress.answered and not progress.best_step and not stop():
+            self._answer_from_all(abort)
         if not stop():
             progress.ended = self.ended
 
@@ -239,6 +242,14 @@ class TrainingRun:
             text += f", no better than {progress.best:.3f} before, so it is left out"
         self.curves.dice.append((0, progress.best))
         yield Validated(f"{text}.", self._status(), progress.best, self.held_out.f1)
+
+    def _answer_from_all(self, abort: Stop) -> None:
+        """Fit a first answer that no step was better than again, to the held-out frames too."""
+        trainer = self.trainer
+        trainer.load_weights(self.best_weights)
+        images = [*self.train, *self._kept_back]
+        fit_first_answer(trainer, images, self.request.seed, abort)
+        self.best_weights = copy_weights(trainer.result())
 
     def _step(self, stop: Stop) -> Generator[TrainingEvent, None, float]:
         """Make a step; on failure with less memory, or from earlier weights."""

@@ -116,6 +116,7 @@ def test_the_shell_takes_both_and_writes_what_ran(tmp_path, untrained, blobs, ca
     [
         ("unet-sharp", TINY),
         ("unet-sharp", {**TINY, "align_corners": True, "pixel_features": True}),
+        ("unet-sharp", {**TINY, "pixel_features": 2}),
         ("u2net-msac", {"variant": "light"}),
         ("u2net-msac", {"variant": "attention"}),
         ("m2snet", {"preset": "light", "own_statistics": True}),
