@@ -59,7 +59,7 @@ def torchscript(marker=None):
             def forward(self, x):
                 note = torch.from_file("{marker}", True, 1)
                 note.fill_(0.0)
-                return 8 * x - 4
+                return 8 * x - 4 + 0 * note.sum()
             """
         )
     buffer = io.BytesIO()
