@@ -129,12 +129,12 @@ def _image(model: Description, more: int = 0) -> Tensor:
 
 def _compare(network: nn.Module, graph: bytes, image: Tensor) -> None:
     """Check that a graph computes what the model computes: tracing keeps one branch of code."""
-    from ..runtime.exporting import TOLERANCE, difference
+    from ..runtime import graphs
 
     expected = network(image)
     expected = expected[0] if isinstance(expected, (tuple, list)) else expected
-    gap = difference(onnx_run(graph)(image), expected.numpy())
-    if not gap < TOLERANCE:
+    gap = graphs.difference(onnx_run(graph)(image), expected.numpy())
+    if not gap < graphs.TOLERANCE:
         raise ValueError(f"the graph differs from it by {gap:.1e} of its range")
 
 

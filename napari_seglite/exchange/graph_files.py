@@ -168,19 +168,19 @@ def check(exported: ExportedNetwork, run: Run, what: str) -> float:
     Raises
     ------
     SegliteError
-        If it is `runtime.exporting.TOLERANCE` or more.
+        If it is `runtime.graphs.TOLERANCE` or more.
     """
     import torch
 
-    from ..runtime.exporting import TOLERANCE, difference
+    from ..runtime import graphs
 
     largest = 0.0
     for size in CHECKED:
         pixels = exported.example(size)
         with torch.inference_mode():
             expected = exported.trained(pixels).numpy()
-        largest = max(largest, difference(run(pixels), expected))
-    if not largest < TOLERANCE:
+        largest = max(largest, graphs.difference(run(pixels), expected))
+    if not largest < graphs.TOLERANCE:
         raise SegliteError(
             f"{exported.info.id} was not written as {what}: what the file computes differs from "
             f"what the network computes by {largest:.1e} of its range."

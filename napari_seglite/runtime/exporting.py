@@ -13,14 +13,13 @@ import torch
 from torch import nn
 
 from . import graphs
+from .graphs import TOLERANCE, difference
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..checkpoints import CheckpointInfo
 
-# Largest difference from torch's output, as a share of its range, of a graph that is kept.
-TOLERANCE = 1e-4
 # Height and width of the exported example and of the checked ones, in divisors of the network.
 EXPORTED, CHECKED = (5, 7), ((3, 4), (9, 5))
 
@@ -149,11 +148,3 @@ def _compare(found: Sequence[np.ndarray], expected: Sequence[Tensor]) -> None:
         error = difference(ours, theirs.numpy())
         if not error < TOLERANCE:
             raise ValueError(f"the graph's output differs from torch's by {error:.1e} of its range")
-
-
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference of two outputs, as a share of the range of the second."""
-    if found.shape != expected.shape:
-        return float("inf")
-    gap = float(np.abs(found.astype(np.float64) - expected).max())
-    return gap / max(float(np.ptp(expected)), 1e-6)

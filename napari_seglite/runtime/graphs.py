@@ -17,6 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import src_models
 from src_models.selective_scan import choose_backend
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from ..checkpoints import CheckpointInfo
 
 FOLDER = "graphs"
+# Largest difference from torch's output, as a share of its range, of a graph that is kept.
+TOLERANCE = 1e-4
 # All graphs together; the one that was used longest ago goes first.
 KEPT_BYTES = 2_000_000_000
 
@@ -215,6 +219,14 @@ def compiled(graph: Any, precision: str, threads: int, streams: int = 1) -> Any:
         "ENABLE_CPU_PINNING": False,
     }
     return openvino.Core().compile_model(graph, "CPU", settings)
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest difference of two outputs, as a share of the range of the second."""
+    if found.shape != expected.shape:
+        return float("inf")
+    gap = float(np.abs(found.astype(np.float64) - expected).max())
+    return gap / max(float(np.ptp(expected)), 1e-6)
 
 
 def _version(package: str) -> str:
