@@ -228,7 +228,7 @@ def openvino_run(file: Path) -> Run:
     """Return what computes a graph of OpenVINO on the CPU in float32."""
     from ..runtime import graphs
 
-    compiled = graphs.compiled(file, "exact", 1)
+    compiled = graphs.compiled(graphs.read(file), "exact", 1)
     return lambda pixels: np.asarray(compiled([pixels.numpy()])[0])
 
 
