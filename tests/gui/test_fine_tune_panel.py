@@ -81,7 +81,7 @@ def test_a_run_with_too_few_steps_offers_to_go_on(panel, click, qtbot, monkeypat
         starts.append(asked.checkpoint)
         # The first answer gains something, steps at this rate do not.
         first = FullTraining(1e-12) if len(starts) == 1 else None
-        return asked.adjusted(full_training=first, known_dice=1.0)
+        return asked.adjusted(full_training=first, known_dice=1.0, frozen_norm=first is None)
 
     monkeypatch.setattr(form, "request", request)
     form.steps.setValue(1000)

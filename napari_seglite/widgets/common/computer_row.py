@@ -31,6 +31,7 @@ class ComputerRow(QWidget):
             "pixels and checkpoint are sent there, labels and new checkpoints come back. Live "
             "learning is always on this computer"
         )
+        self.setToolTip(self.box.toolTip())
         self.button = QPushButton("Edit")
         self.button.setToolTip("The address of the other computer, its certificates, and a test")
         self.label = QLabel()
