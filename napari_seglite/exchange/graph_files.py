@@ -18,7 +18,6 @@ import src_models
 
 from ..checkpoints import without_paths
 from ..errors import SegliteError
-from . import onnx_scan
 from .extra import needed
 from .network import CHECKED, ExportedNetwork
 
@@ -53,6 +52,7 @@ def write_onnx(exported: ExportedNetwork, file: Path) -> None:
     from src_models.selective_scan import exporting
 
     from .. import __version__
+    from . import onnx_scan
 
     with exporting():
         model = onnx.load_from_string(traced_onnx(exported.module, exported.example()))
