@@ -91,7 +91,10 @@ def choose_backend(device: str = "cpu", backend: str | None = None) -> str:
     ValueError
         If the forced back end does not exist, is not installed or does not run on the device.
     """
-    if _exporting.get():
+    import torch
+
+    # `torch.compile`, which cannot read such a variable, is no export.
+    if not torch.compiler.is_dynamo_compiling() and _exporting.get():
         return "graph"
     forced = backend or os.environ.get(ENVIRONMENT_VARIABLE)
     if forced:

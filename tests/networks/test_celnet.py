@@ -62,9 +62,10 @@ def test_sweeping_a_stack_encodes_every_slice_once(network, store, monkeypatch):
 
     monkeypatch.setattr(type(network), "encode", counted)
     request = SegmentRequest("stacks", "ZYX", device="cpu", tile=64, overlap=16)
-    Segmenter(store).segment(stack[:1], request)  # finds the fastest layout, once
+    segmenter = Segmenter(store)
+    segmenter.segment(stack[:1], request)  # runs it once on a small image
     encoded.clear()
-    found = Segmenter(store).segment(stack, request)
+    found = segmenter.segment(stack, request)
     tiles = 4
     assert len(encoded) == 5 * tiles
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from src_models.layers import upsample_to
 from src_models.pixel_features import PixelReadout
+from src_models.readout_kinds import EARLIER, STRUCTURE
 from src_models.u2net_msac import StripAttention
 from src_models.unet_sharp import conv_of_upsampled
 
@@ -69,16 +70,15 @@ def test_an_enlarged_part_of_a_concatenation_has_the_usual_gradient():
     torch.testing.assert_close(x.grad, plain.grad)
 
 
-def test_the_readout_standardises_its_features_whether_it_learns_or_not():
+@pytest.mark.parametrize("kind", [EARLIER, STRUCTURE])
+def test_the_readout_reads_its_features_whether_it_learns_or_not(kind):
     torch.manual_seed(0)
-    readout = PixelReadout(1, 2)
+    readout = PixelReadout(1, 2, kind)
     torch.nn.init.normal_(readout.out.weight)
     x = torch.rand(2, 1, 16, 20)
+    readout.standardise([x])
     values = readout.features(x)
-    readout.mean.copy_(values.mean((0, 2, 3)))
-    readout.deviation.copy_(values.std((0, 2, 3)))
-    standard = (values - readout.mean[:, None, None]) / readout.deviation[:, None, None]
-    plain = readout.out(F.relu(readout.hidden(standard)))
+    plain = readout.out(F.relu(readout.hidden(values)))
     wanted = torch.autograd.grad(plain.square().sum(), readout.hidden.weight)
 
     learnt = readout(x)
