@@ -27,9 +27,8 @@ time.sleep(600 if sys.argv[1] == "wait" else 0)
 
 SEGMENTS = """
 import sys
-from napari_seglite.cli import main
-from napari_seglite.images import chunked
-chunked.IN_MEMORY = 0
+from napari_seglite.cli import main, segment
+segment.IN_MEMORY = 0
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -111,7 +110,7 @@ def test_a_terminated_command_removes_its_temporary_files(temporary, tmp_path):
     from napari_seglite.formats import write_labels
 
     image = tmp_path / "large.tif"
-    write_labels(image, np.random.default_rng(0).integers(0, 99, (2200, 2200)).astype(np.uint8))
+    write_labels(image, np.random.default_rng(0).integers(0, 99, (3000, 3000)).astype(np.uint8))
     command = start(
         SEGMENTS, "segment", image, "--checkpoint", "nuclei-s-net", "--device", "cpu",
         "--output", tmp_path / "out",
