@@ -202,20 +202,18 @@ def torchscript_run(file: Path) -> Run:
     """Return what computes a TorchScript file; only for one that was written here."""
     import torch
 
-    module = torch.jit.load(str(file))
-
-    def run(pixels: Tensor) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(module(pixels).numpy())
-
-    return run
+    return _run_of(torch.jit.load(str(file)))
 
 
 def torch_export_run(file: Path) -> Run:
     """Return what computes a program of `torch.export`; only for one that was written here."""
     import torch
 
-    module = torch.export.load(file).module()
+    return _run_of(torch.export.load(file).module())
+
+
+def _run_of(module: nn.Module) -> Run:
+    import torch
 
     def run(pixels: Tensor) -> np.ndarray:
         with torch.inference_mode():

@@ -12,7 +12,7 @@ import src_models
 
 from ..checkpoints import CheckpointInfo
 from ..errors import Cancelled
-from ..runtime import Stop, devices, graphs, memory_format, tuning, wait_for
+from ..runtime import Stop, apart, devices, graphs, memory_format, tuning, wait_for
 from .progress import Progress
 from .request import SegmentRequest
 from .runtimes import OpenVinoRuntime, Precision, Runtime, TorchRuntime
@@ -161,7 +161,7 @@ class RuntimeChoice:
             process = tuning.start(self.folder, self.checkpoint, device, graph=True)
         except OSError as error:
             return f"the process that exports it cannot start: {error}"
-        if not tuning.wait(process, stop):
+        if not apart.wait(process, stop):
             raise Cancelled
         if self._graphs.holds(self.info):
             return ""

@@ -163,7 +163,7 @@ class _Job:
             try:
                 message = next(steps)
             except StopIteration as end:
-                return self._result(end.value, session.name)
+                return self._result(end.value)
             match message:
                 case PixelsAsked(number, index):
                     session.call("supply", number, np.asarray(self.image[index]))
@@ -180,7 +180,7 @@ class _Job:
         return replace(finished, values=self._outputs.write(position, box, planes))
 
     # ------------------------------------------------------------------ here
-    def _result(self, result: Segmentation, name: str) -> Segmentation:
+    def _result(self, result: Segmentation) -> Segmentation:
         """Return what the other computer ended with, with the probabilities that came."""
         request = replace(
             result.request, level=self.request.level, checkpoint=self.request.checkpoint

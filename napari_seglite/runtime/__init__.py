@@ -3,7 +3,7 @@
 `process` alone changes the whole process, and only applications call it.
 """
 
-from . import devices, graphs, memory_format, process, tuning
+from . import apart, devices, graphs, memory_format, process, tuning
 from .compilation import (
     COMPILING,
     Kernels,
@@ -26,6 +26,7 @@ __all__ = [
     "RandomState",
     "Stop",
     "WithResult",
+    "apart",
     "compile_apart",
     "delayed",
     "devices",

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import apart, memory_format
-from .apart import wait as wait
 from .graphs import FOLDER, GraphCache
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import torch
 import src_models
 from napari_seglite import Segmenter, SegmentRequest
 from napari_seglite.checkpoints import CheckpointInfo
-from napari_seglite.runtime import memory_format, tuning
+from napari_seglite.runtime import apart, memory_format, tuning
 
 INFO = CheckpointInfo("mine", "s-net")
 
@@ -72,8 +72,8 @@ def test_until_it_is_measured_the_usual_format_is_used(store, untrained, data_fo
 def test_tuning_measures_in_a_process_of_its_own(store, untrained, data_folder):
     process = tuning.start(data_folder, store.path(untrained.id), "cpu", graph=False)
     assert tuning.start(data_folder, store.path(untrained.id), "cpu", graph=False) is process
-    assert not tuning.wait(process, stop=lambda: True)
-    assert tuning.wait(process, stop=lambda: False)
+    assert not apart.wait(process, stop=lambda: True)
+    assert apart.wait(process, stop=lambda: False)
     assert process.returncode == 0
     (measured,) = json.loads((data_folder / memory_format.FILE).read_text()).values()
     assert measured == memory_format.remembered(data_folder, untrained, "cpu")
