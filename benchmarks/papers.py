@@ -2,10 +2,11 @@
 
     python benchmarks/papers.py DATA OUTPUT [--networks NAME ...] [--seeds 3] [--steps 1500]
 
-Each network learns all images of ``train/`` from its general start and from scratch, MONAI's
-BasicUNet from scratch; scored on ``test/`` with the metrics that the papers report. Few images are
-what there is, so that the figures are not those of the papers' larger sets. Checkpoints stay in
-OUTPUT, and a run that was interrupted goes on.
+Each network learns all images of ``train/`` from its general start, from the checkpoint that is
+shipped for such images if there is one, and from scratch, MONAI's BasicUNet from scratch; scored on
+``test/`` with the metrics that the papers report. Few images are what there is, so that the figures
+are not those of the papers' larger sets. Checkpoints stay in OUTPUT, and a run that was interrupted
+goes on.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from napari_seglite.runtime import process
 from napari_seglite.training import Schedule, StepDone, Validation, image_examples
 
 PEER = "basic-unet"
-METHODS = ("start", "scratch", PEER)
+METHODS = ("start", "shipped", "scratch", PEER)
 Scores = Mapping[str, float]
 
 
@@ -59,10 +60,22 @@ class Paper:
     score : callable
         From the folder, an image, its probabilities ``(N, [classes,] H, W)`` and its labels
         ``(N, H, W)`` to scores.
+    shipped : str or None
+        Checkpoint that is shipped for such images.
     """
 
     data: str
     score: Callable[[Path, Image, np.ndarray, np.ndarray], list[Scores]]
+    shipped: str | None = None
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is learnt: steps of a batch of patches, whose sides count in pixels."""
+
+    steps: int
+    batch: int
+    patch: int
 
 
 def images(folder: Path, part: str) -> list[Image]:
@@ -102,7 +115,7 @@ def _tumours(_: Path, image: Image, __: np.ndarray, found: np.ndarray) -> list[S
 
 
 PAPERS = {
-    "u2net-msac": Paper("retina-vessels", _vessels),
+    "u2net-msac": Paper("retina-vessels", _vessels, "vessels-u2net-msac"),
     "unet-sharp": Paper("em-membranes", _membranes),
     "celnet": Paper("em-organelles", _organelles),
     "m2snet": Paper("polyps", _lesions),
@@ -111,7 +124,7 @@ PAPERS = {
 
 
 def train(
-    folder: Path, network: str, method: str, seed: int, store: CheckpointStore, steps: int
+    folder: Path, network: str, method: str, seed: int, store: CheckpointStore, amount: Amount
 ) -> None:
     """Train a network, or the peer, on the images of its paper."""
     paper, name = PAPERS[network], f"{network}-{method}-{seed}"
@@ -124,8 +137,9 @@ def train(
         "classes": len(names) if classes > 1 else 1,
         "class_names": names,
     }
-    if method == "start":
-        begun = f"general-{network}"
+    known_start = {"start": f"general-{network}", "shipped": paper.shipped}.get(method)
+    if known_start:
+        begun = known_start
         info = replace(store.info(begun), **made)
     else:
         begun = network if method == "scratch" else PEER
@@ -141,14 +155,23 @@ def train(
     request = FineTuneRequest(
         begun,
         name,
-        Schedule(steps, 100_000, 8, 192, rate if method != "start" else rate / 2, 1e-2),
-        validation=Validation(held_out=0.01, validate_every=steps, patience=10**6, keep_best=False),
+        Schedule(
+            amount.steps,
+            100_000,
+            amount.batch,
+            amount.patch,
+            rate / 2 if known_start else rate,
+            1e-2,
+        ),
+        validation=Validation(
+            held_out=0.01, validate_every=amount.steps, patience=10**6, keep_best=False
+        ),
         in_channels=channels,
         class_names=names,
         precision="bfloat16",
         seed=seed,
     )
-    template = None if method == "start" else info
+    template = None if known_start else info
     with process.keep_freed_memory():
         for event in FineTuner(request, examples, store, template).run():
             if not isinstance(event, StepDone):
@@ -176,18 +199,23 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--patch", type=int, default=192)
     parser.add_argument("--starts", type=Path, default=BUILT_IN, help="folder of the starts")
     arguments = parser.parse_args()
     peers.register_all()
+    amount = Amount(arguments.steps, arguments.batch, arguments.patch)
     store = CheckpointStore(arguments.output, built_in=arguments.starts)
     for network in arguments.networks:
         rows: list[tuple[str, ...]] = []
         for method in arguments.methods:
+            if method == "shipped" and PAPERS[network].shipped is None:
+                continue
             each = []
             for seed in range(arguments.seeds):
                 name = f"{network}-{method}-{seed}"
                 if not (arguments.output / name).exists():
-                    train(arguments.data, network, method, seed, store, arguments.steps)
+                    train(arguments.data, network, method, seed, store, amount)
                 each.append(scores(arguments.data, network, name, store))
             rows = rows or [("", *each[0])]
             values = [[s[key] for s in each] for key in each[0]]
