@@ -1,17 +1,24 @@
-"""A network that is an ONNX graph of somebody else: it segments, and cannot be trained.
+"""A network that is an ONNX graph of somebody else.
 
-The file is the network's only weight, so that it is stored, checked and sent like those of others.
-A graph is data: ONNX has no operators that reach files, and nothing in it is run as Python.
+The file is one of the network's weights, so that it is stored, checked and sent like those of
+others. A graph is data: ONNX has no operators that reach files, and nothing in it is run as Python.
+
+A graph that holds its weights itself only segments, in ONNX Runtime. One that learns has them
+beside it: torch computes it in training and on a GPU, see `onnx_module`, and ONNX Runtime, which is
+faster, once it is folded for inference on a CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .onnx_module import OnnxModule, Program, with_weights
 
 # Probabilities are kept this far from 0 and 1 before they become logits.
 TINY = 1e-6
@@ -42,6 +49,14 @@ class GraphNetwork(nn.Module):
         Whether its probabilities do not sum to 1 over the channels.
     threshold : float
         The probability from which on a pixel is foreground, which becomes 0.5.
+    weights, statistics : sequence of sequence of int
+        Shapes of the weights that lie beside the graph, see `onnx_module.OnnxModule`; without any
+        it does not learn.
+    together : bool
+        Whether it takes several images at once.
+    first, last, obstacle
+        For `graph_options`: the weight of the first layer, those of the last one, and why it does
+        not learn.
 
     Raises
     ------
@@ -65,6 +80,12 @@ class GraphNetwork(nn.Module):
         each_channel: bool = False,
         independent: bool = False,
         threshold: float = 0.5,
+        weights: Sequence[Sequence[int]] = (),
+        statistics: Sequence[Sequence[int]] = (),
+        together: bool = False,
+        first: int | None = None,
+        last: Sequence[int] = (),
+        obstacle: str = "",
     ) -> None:
         super().__init__()
         if size < 1 or divisor < 1 or smallest < 1 or not 0 < threshold < 1:
@@ -79,17 +100,23 @@ class GraphNetwork(nn.Module):
         self.independent = independent or outputs == 1
         # Of the logit that becomes 0.
         self.offset = float(torch.logit(torch.tensor(threshold)))
+        self.module = OnnxModule(weights, statistics) if weights else None
+        self.together = together
+        self._folded = False
         self._session: Any = None
+        self._program: Program | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> GraphNetwork:
         """Return a network with the same file, which is never changed."""
+        memo |= {id(same): same for same in (self.file, self._session, self._program)}
         copy = GraphNetwork.__new__(GraphNetwork)
-        nn.Module.__init__(copy)
-        copy.register_buffer("file", self.file)
-        known = {k: v for k, v in self.__dict__.items() if k in _FACTS or k == "training"}
-        copy.__dict__.update(known)
-        copy._session = self._session
+        memo[id(self)] = copy
+        copy.__dict__.update(deepcopy(self.__dict__, memo))
         return copy
+
+    def reorder(self) -> None:
+        """Be computed by ONNX Runtime on a CPU, with the weights as they are; see `folding.fold`."""
+        self._folded = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, in_channels, H, W)`` to logits ``(B, outputs, H, W)``.
@@ -104,14 +131,13 @@ class GraphNetwork(nn.Module):
         if torch._C._get_tracing_state() or torch.compiler.is_exporting():
             raise RuntimeError("a graph of ONNX is exported by copying its file")
         height, width = x.shape[-2:]
-        padded = self._padded(x.detach().float().cpu())
-        images = [self._infer(image[None]) for image in self._scaled(padded)]
-        values = torch.cat(images)
+        padded = self._padded(x.float())
+        values = self._computed(self._scaled(padded))
         if values.ndim != 4 or values.shape[1] < self.outputs:
             raise ValueError(f"The graph returns {tuple(values.shape)}, which is no image.")
         if values.shape[-2:] != padded.shape[-2:]:
             raise ValueError(f"The graph returns another size: {tuple(values.shape[-2:])}.")
-        values = values[:, : self.outputs, :height, :width].to(x.device)
+        values = values[:, : self.outputs, :height, :width]
         if self.probabilities:
             values = values.clamp(TINY, 1 - TINY)
             values = values.logit() if self.independent else values.log()
@@ -138,38 +164,50 @@ class GraphNetwork(nn.Module):
         deviation, mean = torch.std_mean(x, axes, correction=0, keepdim=True)
         return (x - mean) / (deviation + TINY)
 
-    def _infer(self, image: Tensor) -> Tensor:
-        """Return the graph's first output for an image, both ``(1, C, h, w)``."""
-        session = self._loaded()
+    def _computed(self, x: Tensor) -> Tensor:
+        """Return the graph's first output for images, both ``(B, C, h, w)``."""
         own = [axis for axis in "bcyx" if axis in self.axes]
-        image = image if "c" in self.axes else image[:, 0]
-        order = [own.index(axis) for axis in self.axes]
-        given = image.permute(order).contiguous().numpy()
-        found = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: given})[0])
+        images = x if "c" in self.axes else x[:, 0]
+        images = images.permute([own.index(axis) for axis in self.axes])
+        batch = self.axes.index("b")
+        learns = self.module is not None and not (self._folded and x.device.type == "cpu")
+        run = self._by_torch if learns else self._by_runtime
+        if self.together and learns:
+            found = run(images)
+        else:
+            found = torch.cat([run(image) for image in images.split(1, batch)], batch)
         found = found.float().permute([self.axes.index(axis) for axis in own])
         return found if "c" in self.axes else found[:, None]
 
-    def _loaded(self) -> Any:
+    def _by_torch(self, images: Tensor) -> Tensor:
+        assert self.module is not None
+        if self._program is None:
+            self._program = Program.read(self._model())
+        found: Tensor = self.module(images, self._program)
+        return found
+
+    def _by_runtime(self, image: Tensor) -> Tensor:
         if self._session is None:
-            import onnxruntime
+            self._session = self._loaded()
+        given = {self._session.get_inputs()[0].name: image.detach().cpu().contiguous().numpy()}
+        return torch.from_numpy(self._session.run(None, given)[0]).to(image.device)
 
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = torch.get_num_threads()
-            self._session = onnxruntime.InferenceSession(
-                self.file.cpu().numpy().tobytes(), options, providers=["CPUExecutionProvider"]
-            )
-        return self._session
+    def _loaded(self) -> Any:
+        import onnxruntime
 
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        return onnxruntime.InferenceSession(
+            self.whole_file(), options, providers=["CPUExecutionProvider"]
+        )
 
-_FACTS = (
-    "outputs",
-    "divisor",
-    "smallest",
-    "fixed",
-    "axes",
-    "probabilities",
-    "standardised",
-    "each_channel",
-    "independent",
-    "offset",
-)
+    def whole_file(self) -> bytes:
+        """Return the content of an ONNX file with the graph and its present weights."""
+        if self.module is None:
+            return self.file.cpu().numpy().tobytes()
+        return with_weights(self._model(), self.module.tensors).SerializeToString()
+
+    def _model(self) -> Any:
+        import onnx
+
+        return onnx.load_from_string(self.file.cpu().numpy().tobytes())

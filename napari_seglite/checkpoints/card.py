@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import src_models
-from src_models import object_heads
+from src_models import graph_options, object_heads
 
 from ..errors import CheckpointError
 from ..formats import parse_json
@@ -193,6 +193,13 @@ class CheckpointInfo:
     def context_slices(self) -> int:
         """Number of slices that its network reads at once."""
         return src_models.card(self.network).context_slices
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be fine-tuned, a part of a sentence; an empty string if it can."""
+        if src_models.card(self.network).trainable:
+            return ""
+        return graph_options.obstacle(self.options)
 
     @property
     def volumetric(self) -> bool:
