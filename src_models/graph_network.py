@@ -10,9 +10,11 @@ faster, once it is folded for inference on a CPU.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +22,30 @@ from torch import Tensor, nn
 
 from .onnx_module import OnnxModule, Program, with_weights
 
+# Share of a tile by which it overlaps the next one, where a graph takes only tiles of one size.
+OVERLAP = 0.25
 # Probabilities are kept this far from 0 and 1 before they become logits.
 TINY = 1e-6
+
+
+class _Span(NamedTuple):
+    """A part of an axis: what a tile covers of the image, and what is kept of the tile."""
+
+    taken: slice
+    kept: slice
+
+
+def _spans(length: int, whole: int) -> list[_Span]:
+    """Return where tiles lie along an axis; of two that overlap, each keeps its half."""
+    if length <= whole:
+        return [_Span(slice(0, length), slice(0, length))]
+    count = 1 + math.ceil((length - whole) / (whole * (1 - OVERLAP)))
+    begins = [round(k * (length - whole) / (count - 1)) for k in range(count)]
+    cuts = [0, *((first + whole + second) // 2 for first, second in pairwise(begins)), length]
+    return [
+        _Span(slice(begin, begin + whole), slice(low - begin, high - begin))
+        for begin, (low, high) in zip(begins, pairwise(cuts), strict=True)
+    ]
 
 
 class GraphNetwork(nn.Module):
@@ -37,7 +61,8 @@ class GraphNetwork(nn.Module):
         Height and width of what the graph takes are multiples of `divisor` from `smallest` on.
         Other images are mirrored at their borders until they fit.
     fixed : sequence of int or None
-        Height and width, if the graph takes no others.
+        Height and width, if the graph takes no others. Larger images are cut into such tiles, which
+        overlap by a quarter.
     axes : str
         Of the graph's input and output: ``b``, ``c``, ``y`` and ``x`` in its order.
     probabilities : bool
@@ -115,7 +140,7 @@ class GraphNetwork(nn.Module):
         return copy
 
     def reorder(self) -> None:
-        """Be computed by ONNX Runtime on a CPU, with the weights as they are; see `folding.fold`."""
+        """Be computed by ONNX Runtime on a CPU, with the present weights; see `folding.fold`."""
         self._folded = True
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,10 +151,21 @@ class GraphNetwork(nn.Module):
         RuntimeError
             If it is exported.
         ValueError
-            If the image is too large for the graph, or the graph returns no image of its size.
+            If the graph returns no image of its size.
         """
         if torch._C._get_tracing_state() or torch.compiler.is_exporting():
             raise RuntimeError("a graph of ONNX is exported by copying its file")
+        sides = self.fixed or x.shape[-2:]
+        rows, columns = map(_spans, x.shape[-2:], sides)
+        strips = []
+        for row in rows:
+            strip = x[..., row.taken, :]
+            tiles = [self._logits(strip[..., each.taken], row.kept, each.kept) for each in columns]
+            strips.append(torch.cat(tiles, 3))
+        return torch.cat(strips, 2)
+
+    def _logits(self, x: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Return the logits of rows and columns of a tile."""
         height, width = x.shape[-2:]
         padded = self._padded(x.float())
         values = self._computed(self._scaled(padded))
@@ -141,18 +177,13 @@ class GraphNetwork(nn.Module):
         if self.probabilities:
             values = values.clamp(TINY, 1 - TINY)
             values = values.logit() if self.independent else values.log()
-        return values - self.offset if self.outputs == 1 else values
+        return (values - self.offset if self.outputs == 1 else values)[..., rows, columns]
 
     def _padded(self, x: Tensor) -> Tensor:
         pads: list[int] = []
         fixed = self.fixed or (None, None)
         for length, whole in ((x.shape[3], fixed[1]), (x.shape[2], fixed[0])):
             wanted = whole or max(length + -length % self.divisor, self.smallest)
-            if length > wanted:
-                raise ValueError(
-                    f"The graph takes images of {wanted} pixels a side, not of {length}. Choose "
-                    f"tiles of {wanted} pixels."
-                )
             pads += [0, wanted - length]
         mirrored = all(pad < side for pad, side in zip(pads[1::2], x.shape[:1:-1], strict=True))
         return F.pad(x, pads, mode="reflect" if mirrored else "replicate") if any(pads) else x
@@ -205,7 +236,8 @@ class GraphNetwork(nn.Module):
         """Return the content of an ONNX file with the graph and its present weights."""
         if self.module is None:
             return self.file.cpu().numpy().tobytes()
-        return with_weights(self._model(), self.module.tensors).SerializeToString()
+        whole: bytes = with_weights(self._model(), self.module.tensors).SerializeToString()
+        return whole
 
     def _model(self) -> Any:
         import onnx

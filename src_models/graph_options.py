@@ -16,6 +16,11 @@ def obstacle(options: Mapping[str, Any]) -> str:
     return str(options.get("obstacle") or UNKNOWN)
 
 
+def takes_other_channels(options: Mapping[str, Any]) -> bool:
+    """Whether the first layer of a graph can be one for another number of channels."""
+    return bool(options.get("weights")) and options.get("first") is not None
+
+
 def for_other_images(
     options: Mapping[str, Any], channels: tuple[int, int], outputs: tuple[int, int]
 ) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .onnx_operators import Node, aligned, operator
+from .onnx_operators import Node, Result, aligned, operator
 
 # ONNX's numbers for the types of values, as far as networks use them.
 TYPES = {
@@ -77,12 +77,12 @@ def _concat(node: Node, *values: Tensor) -> Tensor:
 
 
 @operator("Split")
-def _split(node: Node, x: Tensor, given: Tensor | None = None) -> Sequence[Tensor]:
+def _split(node: Node, x: Tensor, given: Tensor | None = None) -> Result:
     axis, sizes = node.get("axis", 0), node.numbers("split", given)
     if sizes is None:
-        each = -(-x.shape[axis] // node.get("num_outputs", len(node.outputs)))
-        return x.split(each, axis)
-    return x.split(list(sizes), axis)
+        sizes = -(-x.shape[axis] // node.get("num_outputs", len(node.outputs)))
+    parts: Result = torch.split(x, sizes, axis)
+    return parts
 
 
 @operator("Slice")
@@ -178,7 +178,8 @@ def _size(node: Node, x: Tensor) -> Tensor:
 @operator("ConstantOfShape")
 def _constant_of_shape(node: Node, shape: Tensor) -> Tensor:
     value = node.get("value", torch.zeros(1))
-    return value.reshape(()).expand(shape.tolist())
+    filled: Tensor = value.reshape(()).expand(shape.tolist())
+    return filled
 
 
 @operator("Range")
@@ -199,7 +200,7 @@ def _cast_like(node: Node, x: Tensor, like: Tensor) -> Tensor:
 
 # ---------------------------------------------------------------------- other sizes of images
 @operator("Upsample")
-def _upsample(node: Node, x: Tensor, scales: Tensor | None = None) -> Tensor:
+def _upsample(node: Node, x: Tensor, scales: Tensor | None = None) -> Result:
     return _resize(node, x, None, scales, None)
 
 
@@ -307,18 +308,20 @@ def _resized_axis(node: Node, x: Tensor, axis: int, side: int, factor: float) ->
 
 def _places(node: Node, side: int, length: int, factor: float) -> np.ndarray:
     """Return where each place of the output lies in the input, in its pixels."""
-    kind, out = _coordinates(node), np.arange(side, dtype=np.float64)
+    kind = _coordinates(node)
+    # As precise as ONNX Runtime, which decides where a half is rounded to.
+    out, times = np.arange(side, dtype=np.float32), np.float32(factor)
     if kind == "asymmetric":
-        return out / factor
+        return out / times
     if kind == "align_corners":
-        return out * (length - 1) / max(1, side - 1)
+        return out * np.float32(length - 1) / np.float32(max(1, side - 1))
     if kind == "tf_half_pixel_for_nn":
-        return (out + 0.5) / factor
+        return (out + np.float32(0.5)) / times
     if kind == "pytorch_half_pixel" and side == 1:
-        return np.zeros(1)
+        return np.zeros(1, np.float32)
     node.require(
         kind in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"), f"coordinates {kind}"
     )
     adjusted = side / (factor * length) if kind == "half_pixel_symmetric" else 1.0
-    offset = length / 2 * (1 - adjusted)
-    return offset + (out + 0.5) / factor - 0.5
+    offset = np.float32(length / 2 * (1 - adjusted))
+    return offset + ((out + np.float32(0.5)) / times - np.float32(0.5))

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from . import onnx_layout  # noqa: F401  (its operators)
+from . import onnx_convolutions, onnx_layout  # noqa: F401  (their operators)
 from .onnx_operators import OPERATORS, Node, NotSupportedError
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, ValueInfoProto
 
 # ONNX's own sets of operators.
 DOMAINS = ("", "ai.onnx")
@@ -62,7 +62,9 @@ class Program:
         nodes = tuple(_node(each, version) for each in model.graph.node)
         unknown = sorted({n.operator for n in nodes} - OPERATORS.keys())
         if unknown:
-            raise NotSupportedError(f"it has operators that do not learn here: {', '.join(unknown)}")
+            raise NotSupportedError(
+                f"it has operators that cannot learn here: {', '.join(unknown)}"
+            )
         constants = {
             each.name: _tensor(numpy_helper.to_array(each)) for each in model.graph.initializer
         }
@@ -96,7 +98,7 @@ def _node(proto: Any, version: int) -> Node:
     from onnx import TensorProto, helper, numpy_helper
 
     if proto.domain not in DOMAINS:
-        raise NotSupportedError(f"it has operators of {proto.domain[:50]}: {proto.op_type[:50]}")
+        raise NotSupportedError(f"it has operators of others: {proto.domain}.{proto.op_type}"[:100])
     settings: dict[str, Any] = {}
     for each in proto.attribute:
         value = helper.get_attribute_value(each)
@@ -169,8 +171,7 @@ def with_weights(model: ModelProto, tensors: Sequence[Tensor]) -> ModelProto:
 
     whole = ModelProto()
     whole.CopyFrom(model)
-    image, *weights = whole.graph.input
-    names = [each.name for each in weights]
+    names = [each.name for each in whole.graph.input[1:]]
     del whole.graph.input[1:]
     arrays = (tensor.detach().float().cpu().numpy() for tensor in tensors)
     whole.graph.initializer.extend(
@@ -191,22 +192,37 @@ def without_weights(
     learnt, kept : mapping
         Shapes by name.
     """
-    from onnx import ModelProto, TensorProto, helper
+    from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
     bare, names = ModelProto(), {**learnt, **kept}
     bare.CopyFrom(model)
     every = {each.name for each in bare.graph.initializer}
     image = next(each for each in bare.graph.input if each.name not in every)
-    others = [each for each in bare.graph.initializer if each.name not in names]
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in names.items()
+    image = ValueInfoProto.FromString(image.SerializeToString())
+    others = [
+        TensorProto.FromString(each.SerializeToString())
+        for each in bare.graph.initializer
+        if each.name not in names
     ]
-    chosen = type(image)()
-    chosen.CopyFrom(image)
-    del bare.graph.input[:]
-    bare.graph.input.extend([chosen, *inputs])
-    remaining = [type(each).FromString(each.SerializeToString()) for each in others]
-    del bare.graph.initializer[:]
-    bare.graph.initializer.extend(remaining)
+    for parts in (bare.graph.input, bare.graph.initializer, bare.graph.value_info):
+        del parts[:]
+    bare.graph.initializer.extend(others)
+    bare.graph.input.append(image)
+    for name, shape in names.items():
+        value = helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+        bare.graph.input.append(value)
+    # Other weights may be for other channels.
+    for each in (image, bare.graph.output[0]):
+        name_axes(each, [None] * len(each.type.tensor_type.shape.dim))
+    bare.graph.input[0].CopyFrom(image)
     return bare
+
+
+def name_axes(value: ValueInfoProto, axes: Sequence[int | str | None]) -> None:
+    """Give each axis of a graph's input or output its length, a name, or nothing."""
+    for axis, known in zip(value.type.tensor_type.shape.dim, axes, strict=True):
+        axis.Clear()
+        if isinstance(known, int):
+            axis.dim_value = known
+        elif known:
+            axis.dim_param = known

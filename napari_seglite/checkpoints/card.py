@@ -202,6 +202,12 @@ class CheckpointInfo:
         return graph_options.obstacle(self.options)
 
     @property
+    def takes_other_channels(self) -> bool:
+        """Whether it can be fine-tuned for images with another number of channels."""
+        trainable = src_models.card(self.network).trainable
+        return trainable or graph_options.takes_other_channels(self.options)
+
+    @property
     def volumetric(self) -> bool:
         """Whether its network is 3-D and segments volumes instead of slices."""
         return bool(self.options.get("dims") == 3)

@@ -23,6 +23,7 @@ from .extra import needed
 from .graph_files import METADATA
 from .learning import ends_in_probabilities, with_weights_beside
 from .package import CONFIG
+from .passing_on import kept_options
 from .unpacking import unpack
 
 __all__ = ["UntrustedCodeError", "import_model"]
@@ -152,9 +153,9 @@ def _import_onnx(store: CheckpointStore, source: Path, name: str) -> CheckpointI
             f"{source} does not take one image of float32 with the axes batch, channel, y and x."
         )
     facts = session.get_modelmeta().custom_metadata_map
-    channels = given[0].shape[1]
+    card = CheckpointInfo.from_dict(json.loads(facts[METADATA])) if METADATA in facts else None
+    channels, height, width = given[0].shape[1:]
     divisor = int(facts.get("divisor", 32))
-    height, width = given[0].shape[2:]
     one_size = isinstance(height, int) and isinstance(width, int)
     model = Description(
         name=source.stem,
@@ -162,11 +163,15 @@ def _import_onnx(store: CheckpointStore, source: Path, name: str) -> CheckpointI
         divisor=divisor,
         smallest=2 * divisor,
         fixed=(height, width) if one_size else None,
-        probabilities=METADATA not in facts and ends_in_probabilities(graph),
+        probabilities=card is None and ends_in_probabilities(graph),
     )
+    options = _options(model)
+    if card is not None and card.network == GRAPH.name:  # fine-tuned here
+        options |= kept_options(card)
+        known = {name: options[name] for name in ("axes", "divisor", "smallest", "fixed")}
+        model = replace(model, channels=card.in_channels, **known)
     outputs = _try(source, graph, model)
-    if METADATA in facts:
-        card = CheckpointInfo.from_dict(json.loads(facts[METADATA]))
+    if card is not None:
         info = replace(card, network=GRAPH.name, parent=None)
     else:
         classes, names, _ = model.classes(outputs)
@@ -180,12 +185,7 @@ def _import_onnx(store: CheckpointStore, source: Path, name: str) -> CheckpointI
             origin={"file": source.name},
         )
     stem = safe_name(source.stem, "model")
-    info = replace(
-        info,
-        id=_free(store, name or stem),
-        in_channels=model.channels,
-        options=_options(model),
-    )
+    info = replace(info, id=_free(store, name or stem), in_channels=model.channels, options=options)
     return _save(store, info, graph)
 
 
