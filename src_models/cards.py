@@ -116,7 +116,7 @@ class NetworkCard:
     options : tuple of NetworkOption or None
         What the factory takes beside channels and classes; None if the card does not tell.
     trainable : bool
-        Whether it can be trained; one that cannot is not offered as a network.
+        Whether it can be trained from scratch; one that cannot is not offered as a network.
     """
 
     name: str
@@ -169,7 +169,8 @@ class NetworkCard:
         return asdict(self)
 
 
-# The network of a checkpoint that was imported from another program.
+# The network of a checkpoint that was imported from another program. It is not offered as a network
+# to train from scratch; whether its checkpoint learns is said by the options, see `graph_options`.
 GRAPH = NetworkCard(
     name="graph",
     title="ONNX graph",
@@ -180,7 +181,7 @@ GRAPH = NetworkCard(
     parameters_at=(1, 1),
     gflop=0.0,
     divisor=1,
-    loss="",
+    loss="BCE + Dice",
     factory="src_models.graph_network:GraphNetwork",
     memory=4000,
     trainable=False,

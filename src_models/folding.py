@@ -18,7 +18,8 @@ def fold(network: Network) -> Network:
 
     In evaluation mode a batch norm is a fixed scale and shift, which the convolution before it
     takes over; layers with a ``folded()`` method, such as `u2net_msac.MSAC`, replace themselves,
-    and a network with ``reorder()``, such as `s_net.SNet`, changes the order of its layers.
+    and a network with ``reorder()``, such as `s_net.SNet`, changes the order of its layers or what
+    computes them.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import src_models
-from src_models import object_heads
+from src_models import graph_options, object_heads
 
 from ..errors import CheckpointError
 from ..formats import parse_json
@@ -193,6 +193,19 @@ class CheckpointInfo:
     def context_slices(self) -> int:
         """Number of slices that its network reads at once."""
         return src_models.card(self.network).context_slices
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be fine-tuned, a part of a sentence; an empty string if it can."""
+        if src_models.card(self.network).trainable:
+            return ""
+        return graph_options.obstacle(self.options)
+
+    @property
+    def takes_other_channels(self) -> bool:
+        """Whether it can be fine-tuned for images with another number of channels."""
+        trainable = src_models.card(self.network).trainable
+        return trainable or graph_options.takes_other_channels(self.options)
 
     @property
     def volumetric(self) -> bool:

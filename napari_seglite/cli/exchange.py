@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ..checkpoints import CheckpointStore
@@ -62,12 +63,14 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_import(arguments: argparse.Namespace) -> int:
-    """Add the model and print the id of the new checkpoint."""
+    """Add the model, say whether it can be fine-tuned, and print the id of the new checkpoint."""
     info = import_model(
         CheckpointStore(),
         arguments.file,
         name=arguments.name,
         trust_code=arguments.trust_code,
     )
+    learns = f"cannot be fine-tuned: {info.obstacle}" if info.obstacle else "can be fine-tuned"
+    print(f"{info.id} segments, and {learns}.", file=sys.stderr)
     print(info.id)
     return 0

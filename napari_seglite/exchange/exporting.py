@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from src_models.cards import GRAPH
+
 from ..checkpoints import CheckpointStore
 from ..errors import SegliteError
 from ..formats import replacing
@@ -13,6 +15,7 @@ from . import graph_files
 from .graph_files import Run
 from .network import ExportedNetwork, exported_network
 from .package import write_package
+from .passing_on import write_graph
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,12 @@ def export_model(
     if target.suffix.lower() != kind.suffix:
         raise SegliteError(f"{target}: the name of a file for {kind.title} ends in {kind.suffix}.")
     try:
+        if store.info(name).network == GRAPH.name:
+            if format != "onnx":
+                raise SegliteError(
+                    f"{name} is a model of another program, which can be written as ONNX alone."
+                )
+            return write_graph(store, name, target)
         if kind.write is None or kind.run is None:
             return write_package(store, name, target, authors=authors, licence=licence)
         return _write_graph(exported_network(store, name), kind, target)

@@ -21,7 +21,9 @@ from .convert import UntrustedCodeError, module_to_onnx, read_state
 from .description import Description, described
 from .extra import needed
 from .graph_files import METADATA
+from .learning import ends_in_probabilities, with_weights_beside
 from .package import CONFIG
+from .passing_on import kept_options
 from .unpacking import unpack
 
 __all__ = ["UntrustedCodeError", "import_model"]
@@ -35,10 +37,11 @@ def import_model(
 ) -> CheckpointInfo:
     """Add a model of another program to a store of checkpoints.
 
-    Of a package that SegLite wrote, the checkpoint comes back and can be fine-tuned. Of another
-    one the ONNX graph is taken if there is one. TorchScript, and a state dict with the source of
-    its network, are programs that can read and write files: they are run only if that is allowed,
-    once, to make a graph of them. Nothing is unpickled.
+    Of a package that SegLite wrote, the checkpoint comes back. Of another one the ONNX graph is
+    taken if there is one. TorchScript, and a state dict with the source of its network, are
+    programs that can read and write files: they are run only if that is allowed, once, to make a
+    graph of them. Nothing is unpickled. A light graph of known operators can be fine-tuned, see
+    `learning`; the card's `obstacle` says why another one cannot.
 
     Parameters
     ----------
@@ -70,6 +73,7 @@ def import_model(
     if not source.is_file():
         raise CheckpointError(f"There is no file {source}.")
     with needed("Reading a model of another program"):
+        import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     if source.suffix.lower() == ".onnx":
         return _import_onnx(store, source, name)
@@ -130,7 +134,7 @@ def _import_package(
         head=head,
         normalisation=model.normalisation,
         description=printable(model.text)[:300],
-        options=_options(model, len(graph), bool(head)),
+        options=_options(model, bool(head)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         origin=model.origin,
     )
@@ -149,17 +153,25 @@ def _import_onnx(store: CheckpointStore, source: Path, name: str) -> CheckpointI
             f"{source} does not take one image of float32 with the axes batch, channel, y and x."
         )
     facts = session.get_modelmeta().custom_metadata_map
-    channels = given[0].shape[1]
+    card = CheckpointInfo.from_dict(json.loads(facts[METADATA])) if METADATA in facts else None
+    channels, height, width = given[0].shape[1:]
     divisor = int(facts.get("divisor", 32))
+    one_size = isinstance(height, int) and isinstance(width, int)
     model = Description(
         name=source.stem,
         channels=channels if isinstance(channels, int) else 1,
         divisor=divisor,
         smallest=2 * divisor,
+        fixed=(height, width) if one_size else None,
+        probabilities=card is None and ends_in_probabilities(graph),
     )
+    options = _options(model)
+    if card is not None and card.network == GRAPH.name:  # fine-tuned here
+        options |= kept_options(card)
+        known = {name: options[name] for name in ("axes", "divisor", "smallest", "fixed")}
+        model = replace(model, channels=card.in_channels, **known)
     outputs = _try(source, graph, model)
-    if METADATA in facts:
-        card = CheckpointInfo.from_dict(json.loads(facts[METADATA]))
+    if card is not None:
         info = replace(card, network=GRAPH.name, parent=None)
     else:
         classes, names, _ = model.classes(outputs)
@@ -173,20 +185,14 @@ def _import_onnx(store: CheckpointStore, source: Path, name: str) -> CheckpointI
             origin={"file": source.name},
         )
     stem = safe_name(source.stem, "model")
-    info = replace(
-        info,
-        id=_free(store, name or stem),
-        in_channels=model.channels,
-        options=_options(model, len(graph)),
-    )
+    info = replace(info, id=_free(store, name or stem), in_channels=model.channels, options=options)
     return _save(store, info, graph)
 
 
-def _options(model: Description, size: int, independent: bool = False) -> dict[str, Any]:
+def _options(model: Description, independent: bool = False) -> dict[str, Any]:
     """Return the arguments of the graph's network."""
     return {
         "independent": independent,
-        "size": size,
         "divisor": model.divisor,
         "smallest": model.smallest,
         "fixed": model.fixed,
@@ -238,9 +244,8 @@ def _session(source: Path, graph: bytes) -> Any:
 
 
 def _save(store: CheckpointStore, info: CheckpointInfo, graph: bytes) -> CheckpointInfo:
-    import torch
-
-    return store.save(info, {"file": torch.frombuffer(bytearray(graph), dtype=torch.uint8)})
+    info, state = with_weights_beside(info, graph)
+    return store.save(info, state)
 
 
 def _free(store: CheckpointStore, name: str) -> str:

@@ -158,6 +158,7 @@ def read_colour(
         request.in_channels is not None
         or request.retention.keep_always
         or start.in_channels != 1
+        or not start.takes_other_channels
         or len(counts) != 1
     ):
         return request

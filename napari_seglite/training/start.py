@@ -13,6 +13,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 import src_models
+from src_models import graph_options
+from src_models.cards import GRAPH
 
 from ..checkpoints import CheckpointInfo, CheckpointStore, replay
 from ..errors import AnnotationError, CheckpointError, SegliteError
@@ -134,7 +136,8 @@ def start_info(
     Raises
     ------
     CheckpointError
-        If the starting point does not exist, or fewer than two classes are named.
+        If the starting point does not exist or cannot be fine-tuned, or fewer than two classes are
+        named.
     """
     if request.checkpoint in src_models.names():
         first = src_models.card(request.checkpoint).first_options
@@ -151,10 +154,10 @@ def start_info(
         if request.options:
             raise CheckpointError("Only a network that starts from scratch takes options.")
         parent = store.info(request.checkpoint)
-        if not src_models.card(parent.network).trainable:
+        if parent.obstacle:
             raise CheckpointError(
-                f"Checkpoint {parent.id} is a graph from another program. It segments, but cannot "
-                "be fine-tuned; choose another one to start from."
+                f"Checkpoint {parent.id} is a model of another program. It segments, but cannot be "
+                f"fine-tuned: {parent.obstacle}. Choose another one to start from."
             )
         info = replace(
             parent,
@@ -168,6 +171,11 @@ def start_info(
         info = replace(info, in_channels=request.in_channels, normalisation=normalisation)
     if request.head is not None:
         info = replace(info, head=request.head, objects=info.objects or bool(request.head))
+    return _of_network(_with_classes(info, request), store)
+
+
+def _with_classes(info: CheckpointInfo, request: FineTuneRequest) -> CheckpointInfo:
+    """Return a card with the classes of a request."""
     if request.class_names is None:
         return info
     names = tuple(request.class_names)
@@ -178,6 +186,23 @@ def start_info(
     if len(names) == 2 and classes != info.classes:
         classes = 1
     return replace(info, classes=classes, class_names=names)
+
+
+def _of_network(info: CheckpointInfo, store: CheckpointStore) -> CheckpointInfo:
+    """Return a card whose options are for its channels and outputs, where they count those."""
+    if info.network != GRAPH.name or info.parent is None:
+        return info
+    before = store.info(info.parent)
+    channels = before.in_channels, info.in_channels
+    outputs = before.classes + before.head_channels, info.classes + info.head_channels
+    try:
+        options = graph_options.for_other_images(info.options, channels, outputs)
+    except ValueError as error:
+        raise CheckpointError(
+            f"Checkpoint {before.id} is a model of another program and cannot be fine-tuned for "
+            f"this: {error}."
+        ) from error
+    return replace(info, options=options)
 
 
 def start_network(info: CheckpointInfo, store: CheckpointStore) -> nn.Module:

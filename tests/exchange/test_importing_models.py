@@ -10,8 +10,6 @@ from napari_seglite import SegmentRequest, segment
 from napari_seglite.checkpoints import CheckpointStore
 from napari_seglite.errors import CheckpointError
 from napari_seglite.exchange import UntrustedCodeError, import_model
-from napari_seglite.training.request import FineTuneRequest
-from napari_seglite.training.start import start_info
 
 ONNX = {"onnx": {"source": "model.onnx", "opset_version": 18}}
 
@@ -43,12 +41,6 @@ def test_a_package_with_a_graph_segments(store, tmp_path, blobs):
     found = labels_of(info, image)
     assert 0 < found.sum() < found.size
     assert np.array_equal(found, expected(image))
-
-
-def test_a_graph_cannot_be_fine_tuned(store, tmp_path):
-    info = import_model(store, package(tmp_path / "m.zip", {"model.onnx": onnx_graph()}, ONNX))
-    with pytest.raises(CheckpointError, match="cannot be fine-tuned"):
-        start_info(FineTuneRequest(info.id, "new"), store)
 
 
 def test_probabilities_and_thresholds_of_the_graph_count(store, tmp_path, blobs):

@@ -73,6 +73,8 @@ class CheckpointBox(NarrowComboBox):
         for info in self._infos:
             self.addItem(info.id, info.id)
             text = f"{info.id}\n{describe_checkpoint(info)}"
+            if self._networks and info.obstacle:
+                text += f"\nCannot be fine-tuned: {printable(info.obstacle, longest=300)}."
             self.setItemData(self.count() - 1, text, _DESCRIPTION)
         if self._networks:
             for name in src_models.names():

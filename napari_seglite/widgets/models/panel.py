@@ -128,7 +128,8 @@ class ModelsPanel(QWidget):
                 (
                     "foreign",
                     "Import model …",
-                    "Read a model of another program: a BioImage.IO package or an ONNX file",
+                    "Read a model of another program: a BioImage.IO package or an ONNX file. It "
+                    "segments, and light ones can be fine-tuned",
                     self.import_model,
                 ),
                 (

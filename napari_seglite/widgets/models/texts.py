@@ -60,6 +60,8 @@ def summary(info: CheckpointInfo) -> str:
     if info.origin:
         known = (f"{title}: {info.origin[key]}" for key, title in ORIGIN if key in info.origin)
         lines.append(printable(". ".join(known), longest=1000))
+    if info.obstacle:
+        lines.append(printable(f"Cannot be fine-tuned: {info.obstacle}.", longest=500))
     if info.note:
         lines.append(printable(info.note, longest=2000, lines=True))
     return "\n".join(lines)
