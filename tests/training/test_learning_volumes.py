@@ -113,7 +113,9 @@ def test_from_scratch_and_from_a_volumetric_checkpoint(tubes, store):
     again, examples = prepare_training(
         tiny_request(checkpoint="mine", name="more", options=None), [image], store
     )
-    again = again.adjusted(steps=1, batch=1, patch=32, folds=1, keep_unimproved=True)
+    again = again.adjusted(
+        steps=1, batch=1, patch=32, folds=1, keep_unimproved=True, full_training=None
+    )
     done = list(FineTuner(again, examples, store).run())[-1]
     assert done.checkpoint.parent == "mine"
     assert done.checkpoint.options == options
