@@ -27,7 +27,10 @@ PIXELS, PER_CLASS = 48_000, 12_000
 RARITY = 0.1
 # Iterations of L-BFGS between two looks at `stop`, and their number.
 ITERATIONS, ROUNDS = 10, 4
-PENALTY = 1e-4
+PENALTY = 3e-4
+# How far contrast and brightness of a copy differ from its window's at most: the logarithm of a
+# factor, and a share of its deviation. Another image differs from these by as much.
+CONTRAST, BRIGHTNESS = 0.3, 0.3
 # What remains of the network's own outputs, which mean nothing yet; it learns from there.
 OWN_SHARE = 0.1
 
@@ -38,7 +41,8 @@ def fit_first_answer(
     """Fit the readout of a trainer's network, see `Trainer.read_pixels`.
 
     The perceptron is fitted to tens of thousands of pixels by L-BFGS with a quadratic penalty;
-    pixels count somewhat more the rarer their class is.
+    pixels count somewhat more the rarer their class is. Each window is seen twice, the second time
+    with another contrast and brightness.
 
     Parameters
     ----------
@@ -90,7 +94,8 @@ def _pixels(
     info, device = trainer.info, trainer.device
     first = info.in_channels * (info.context_slices // 2)
     number = min(len(images), WINDOWS)
-    side, some, each = int((AREA / number) ** 0.5), PIXELS // number, PER_CLASS // number
+    side = int((AREA / number) ** 0.5)
+    some, each = PIXELS // (2 * number), PER_CLASS // (2 * number)
     spread = np.linspace(0, len(images) - 1, number).round().astype(int)
     tensors, chosen, labels = [], [], []
     for image in (images[k] for k in spread):
@@ -100,13 +105,14 @@ def _pixels(
         if image.weight is not None:
             counts = image.weight[rows, columns].ravel() > 0
         of_kind = [np.flatnonzero(counts & (kinds == k)) for k in range(max(2, info.classes))]
-        drawn = [_some(np.flatnonzero(counts), some, rng)]
-        drawn += [_some(found, each, rng) for found in of_kind]
-        places = np.unique(np.concatenate(drawn))
         frame = image.frame[first : first + info.in_channels, rows, columns]
-        tensors.append(torch.from_numpy(np.ascontiguousarray(frame))[None])
-        chosen.append(torch.from_numpy(places))
-        labels.append(torch.from_numpy(kinds[places].astype(np.int64)))
+        for seen in (np.ascontiguousarray(frame), _changed(frame, rng)):
+            drawn = [_some(np.flatnonzero(counts), some, rng)]
+            drawn += [_some(found, each, rng) for found in of_kind]
+            places = np.unique(np.concatenate(drawn))
+            tensors.append(torch.from_numpy(seen)[None])
+            chosen.append(torch.from_numpy(places))
+            labels.append(torch.from_numpy(kinds[places].astype(np.int64)))
     features = []
     with torch.no_grad():
         readout.standardise(tensor.to(device) for tensor in tensors)
@@ -133,6 +139,14 @@ def _window(image: TrainingImage, side: int, rng: np.random.Generator) -> tuple[
         if inside > best:
             best, windows = inside, [window]
     return windows[0]
+
+
+def _changed(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a copy ``(C, H, W)`` with another contrast and brightness."""
+    contrast = np.exp(rng.uniform(-CONTRAST, CONTRAST))
+    brightness = rng.uniform(-BRIGHTNESS, BRIGHTNESS) * frame.std()
+    changed: np.ndarray = (frame - frame.mean()) * contrast + frame.mean() + brightness
+    return changed.astype(np.float32)
 
 
 def _some(places: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

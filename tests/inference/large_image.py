@@ -1,6 +1,6 @@
 """Segment an image of a given shape in a process of its own, and print what memory that took.
 
-    python tests/inference/large_image.py 10000x10000
+    python tests/inference/large_image.py 20000x20000
     python tests/inference/large_image.py 512x2048x2048
 
 A small stand-in for a network keeps this short: the memory is the engine's, not the network's.
@@ -20,7 +20,7 @@ import zarr
 import src_models
 from napari_seglite import CheckpointStore, Segmenter, SegmentRequest
 from napari_seglite.checkpoints import CheckpointInfo
-from napari_seglite.images import Normalisation, chunked
+from napari_seglite.images import Normalisation
 from src_models.cards import NetworkCard
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -68,7 +68,6 @@ def image(path: Path, shape: tuple[int, ...]) -> zarr.Array:
 
 def main() -> None:
     """Print megabytes over what the imports took, and what was found."""
-    chunked.IN_MEMORY = 125_000_000  # a quarter, so that an image of a quarter shows the same
     shape = tuple(map(int, sys.argv[1].split("x")))
     src_models.register(
         NetworkCard(
