@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from licences import NAME, installed, licence, required
-from license_expression import get_spdx_licensing
+from license_expression import ExpressionError, LicenseExpression, get_spdx_licensing
 from spdx_tools.spdx.model import (
     Actor,
     ActorType,
@@ -75,7 +75,7 @@ def document(wheel: Path, packages: Mapping[str, Distribution]) -> Document:
 def package(name: str, told: Distribution) -> Package:
     """Return what SPDX says about a distribution; its licence only if it is an expression."""
     stated = licence(told)
-    valid = not LICENSING.validate(stated).errors
+    declared = expression(stated)
     return Package(
         spdx_id=f"SPDXRef-{name}",
         name=str(told.metadata["Name"]),
@@ -83,8 +83,8 @@ def package(name: str, told: Distribution) -> Package:
         download_location=SpdxNoAssertion(),
         files_analyzed=False,
         license_concluded=SpdxNoAssertion(),
-        license_declared=LICENSING.parse(stated) if valid else SpdxNoAssertion(),
-        license_comment=None if valid else f"stated as: {stated}",
+        license_declared=SpdxNoAssertion() if declared is None else declared,
+        license_comment=f"stated as: {stated}" if declared is None else None,
         copyright_text=SpdxNoAssertion(),
         external_references=[
             ExternalPackageRef(
@@ -94,6 +94,14 @@ def package(name: str, told: Distribution) -> Package:
             )
         ],
     )
+
+
+def expression(stated: str) -> LicenseExpression | None:
+    """Return a licence as SPDX writes it, or None if that is not what was stated."""
+    try:
+        return LICENSING.parse(stated, validate=True)
+    except ExpressionError:
+        return None
 
 
 def main() -> None:
