@@ -104,10 +104,11 @@ def _pixels(
         counts = np.ones(kinds.size, bool)
         if image.weight is not None:
             counts = image.weight[rows, columns].ravel() > 0
-        of_kind = [np.flatnonzero(counts & (kinds == k)) for k in range(max(2, info.classes))]
+        every = np.flatnonzero(counts)
+        of_kind = [every[kinds[every] == k] for k in range(max(2, info.classes))]
         frame = image.frame[first : first + info.in_channels, rows, columns]
         for seen in (np.ascontiguousarray(frame), _changed(frame, rng)):
-            drawn = [_some(np.flatnonzero(counts), some, rng)]
+            drawn = [_some(every, some, rng)]
             drawn += [_some(found, each, rng) for found in of_kind]
             places = np.unique(np.concatenate(drawn))
             tensors.append(torch.from_numpy(seen)[None])
@@ -145,7 +146,8 @@ def _changed(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a copy ``(C, H, W)`` with another contrast and brightness."""
     contrast = np.exp(rng.uniform(-CONTRAST, CONTRAST))
     brightness = rng.uniform(-BRIGHTNESS, BRIGHTNESS) * frame.std()
-    changed: np.ndarray = (frame - frame.mean()) * contrast + frame.mean() + brightness
+    mean = frame.mean()
+    changed: np.ndarray = (frame - mean) * contrast + mean + brightness
     return changed.astype(np.float32)
 
 
